@@ -1,0 +1,235 @@
+"""Native atomics and lock-free containers.
+
+Every class here is safe to use from any number of threads at once, and from
+finalizers, weakref callbacks and signal handlers that interrupt it.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, NoReturn, Self, SupportsIndex, final
+
+@final
+class AtomicInt64:
+    """A 64-bit signed integer that threads can share and change without a lock.
+
+    Each operation is atomic and sequentially consistent: all threads see all
+    operations on all atomics in one order, and whatever a thread did before an
+    operation is seen by a thread that reads its effect.
+
+    ``fetch_*`` methods return the value before, the bare verbs (``add``,
+    ``increment``, ``update``) the value after. Arithmetic is exact: what would
+    not fit in 64 bits raises ``OverflowError`` and leaves the value as it was, and
+    no other thread ever sees a wrapped value.
+
+    It compares by value with numbers (``a == 5``, ``a < b``), is true where the
+    value is not zero, and converts by ``int(a)``, as an index and in format
+    strings; a comparison reads the value once. Because it is mutable and compares
+    by value it is unhashable, like a list. It supports ``+= -= &= |= ^=``;
+    ``a + 1`` is a ``TypeError``: say ``a.load() + 1``. Copying and pickling are
+    refused, since a copy would not be shared.
+
+    An integer argument is an ``int`` or anything with ``__index__``; another type
+    is a ``TypeError``, a value that does not fit in 64 bits an ``OverflowError``.
+
+    On free-threaded CPython 3.14 and later, an object on which threads keep
+    alternating stops being reference counted, which makes sharing it cheap; it is
+    then freed by the garbage collector and no longer at once.
+
+    Args:
+        value: the first value.
+
+    Raises:
+        TypeError: `value` is not an integer.
+        OverflowError: `value` does not fit in 64 bits.
+
+    Progress: wait-free or lock-free, as each method says. Source: M. Herlihy,
+    "Wait-Free Synchronization", TOPLAS 1991.
+
+    Example:
+        >>> hits = AtomicInt64()
+        >>> hits.increment()
+        1
+        >>> hits.compare_exchange(1, 10)
+        True
+        >>> hits += 5
+        >>> hits
+        AtomicInt64(15)
+    """
+
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+    def __new__(cls, value: SupportsIndex = 0, /) -> Self: ...
+    @property
+    def value(self) -> int:
+        """The value, as `load()` reads it. Read-only: write with `store()`.
+
+        There is no setter because ``a.value += 1`` would be a read and a write
+        with a gap between them.
+        """
+
+    def load(self, /) -> int:
+        """Return the value.
+
+        Progress: wait-free.
+        """
+
+    def store(self, value: SupportsIndex, /) -> None:
+        """Replace the value.
+
+        Progress: wait-free.
+        """
+
+    def exchange(self, value: SupportsIndex, /) -> int:
+        """Replace the value and return the old one.
+
+        Progress: wait-free.
+        """
+
+    def compare_exchange(self, expected: SupportsIndex, desired: SupportsIndex, /) -> bool:
+        """Replace `expected` by `desired`; return whether that happened.
+
+        On False nothing was written: another value was there at that moment. It
+        never fails spuriously. A value that went from A to B and back to A counts
+        as unchanged (the ABA problem).
+
+        Progress: wait-free.
+        """
+
+    def fetch_add(self, n: SupportsIndex, /) -> int:
+        """Add `n` and return the old value.
+
+        Raises:
+            OverflowError: the sum does not fit; the value is as it was.
+
+        Progress: lock-free: it retries when another thread's change came between.
+        """
+
+    def fetch_sub(self, n: SupportsIndex, /) -> int:
+        """Subtract `n` and return the old value.
+
+        Raises:
+            OverflowError: the difference does not fit; the value is as it was.
+
+        Progress: lock-free.
+        """
+
+    def fetch_and(self, n: SupportsIndex, /) -> int:
+        """Keep the bits also set in `n`; return the old value.
+
+        Bits as in two's complement. Progress: lock-free.
+        """
+
+    def fetch_or(self, n: SupportsIndex, /) -> int:
+        """Set the bits of `n`; return the old value.
+
+        Bits as in two's complement. Progress: lock-free.
+        """
+
+    def fetch_xor(self, n: SupportsIndex, /) -> int:
+        """Flip the bits of `n`; return the old value.
+
+        Bits as in two's complement. Progress: lock-free.
+        """
+
+    def fetch_max(self, n: SupportsIndex, /) -> int:
+        """Raise the value to at least `n`; return the old value.
+
+        Progress: lock-free.
+        """
+
+    def fetch_min(self, n: SupportsIndex, /) -> int:
+        """Lower the value to at most `n`; return the old value.
+
+        Progress: lock-free.
+        """
+
+    def add(self, n: SupportsIndex, /) -> int:
+        """Add `n` and return the new value.
+
+        Raises:
+            OverflowError: the sum does not fit; the value is as it was.
+
+        Progress: lock-free.
+        """
+
+    def sub(self, n: SupportsIndex, /) -> int:
+        """Subtract `n` and return the new value.
+
+        Raises:
+            OverflowError: the difference does not fit; the value is as it was.
+
+        Progress: lock-free.
+        """
+
+    def increment(self, /) -> int:
+        """Add 1 and return the new value.
+
+        Raises:
+            OverflowError: the value is 2**63 - 1; it stays.
+
+        Progress: lock-free.
+        """
+
+    def decrement(self, /) -> int:
+        """Subtract 1 and return the new value.
+
+        Raises:
+            OverflowError: the value is -2**63; it stays.
+
+        Progress: lock-free.
+        """
+
+    def fetch_update(self, fn: Callable[[int], SupportsIndex], /) -> int:
+        """Replace the value by `fn(value)` and return the old one.
+
+        As `update`, but the value before is returned.
+        """
+
+    def update(self, fn: Callable[[int], SupportsIndex], /) -> int:
+        """Replace the value by `fn(value)` and return the new one.
+
+        `fn` runs with no lock held, any number of times: where another thread
+        changed the value meanwhile, its result is thrown away and it is called
+        again with the new value. So it should have no side effects. It may use
+        this very atomic.
+
+        Raises:
+            TypeError: `fn` returned no integer.
+            OverflowError: `fn` returned one that does not fit in 64 bits.
+            Exception: whatever `fn` raises. In each case the value is as it was.
+
+        Progress: lock-free, as far as `fn` returns.
+        """
+
+    def __iadd__(self, n: SupportsIndex, /) -> Self: ...
+    def __isub__(self, n: SupportsIndex, /) -> Self: ...
+    def __iand__(self, n: SupportsIndex, /) -> Self: ...
+    def __ior__(self, n: SupportsIndex, /) -> Self: ...
+    def __ixor__(self, n: SupportsIndex, /) -> Self: ...
+    def __eq__(self, other: object, /) -> Any: ...
+    def __ne__(self, other: object, /) -> Any: ...
+    def __lt__(self, other: object, /) -> Any: ...
+    def __le__(self, other: object, /) -> Any: ...
+    def __gt__(self, other: object, /) -> Any: ...
+    def __ge__(self, other: object, /) -> Any: ...
+    def __int__(self, /) -> int: ...
+    def __index__(self, /) -> int: ...
+    def __bool__(self, /) -> bool: ...
+    def __format__(self, spec: str, /) -> str: ...
+    def __reduce__(self, /) -> NoReturn: ...
+
+@final
+class _PanicProbe:
+    """Panics on request, once per calling convention; for the tests."""
+
+    def __new__(cls) -> Self: ...
+    def noargs(self, /) -> None:
+        """Panic."""
+
+    def one(self, arg: object, /) -> None:
+        """Panic."""
+
+    def two(self, a: object, b: object, /) -> None:
+        """Panic."""
+
+def _baseline(cell: str, threads: int, iterations: int, /) -> float:
+    """Run a cell's loop on Rust threads and return the seconds it took."""

@@ -1,0 +1,12 @@
+"""Every class of ``lockfree`` again, in pure Python over ``threading.Lock``.
+
+The locked baseline of the benchmark, the oracle of the tests, and what an
+installation built without the extension serves. It behaves as the native
+classes do, error messages included, but it blocks: a thread that is suspended
+inside an operation holds everyone up, and calling an object from a finalizer or
+a signal handler that interrupts the same object's operation deadlocks.
+"""
+
+from lockfree.locked._atomic_int import AtomicInt64
+
+__all__ = ["AtomicInt64"]

@@ -1,0 +1,51 @@
+"""What the locked classes share: checks of values, worded as the native ones."""
+
+from __future__ import annotations
+
+import operator
+from typing import NoReturn, SupportsIndex
+
+_MIN, _MAX = -(2**63), 2**63 - 1
+_LONGEST = 80  # characters of a value shown in a message
+_WIDEST = 256  # bits of an int shown in full
+
+
+def int64(value: SupportsIndex) -> int:
+    """Return the value of an int, or of anything with `__index__`, in 64 bits."""
+    if not hasattr(type(value), "__index__"):
+        raise TypeError(f"expected an int, not {shown(value)}")
+    number = operator.index(value)
+    if _MIN <= number <= _MAX:
+        return number
+    wide = number.bit_length() > _WIDEST
+    text = f"an int of {number.bit_length()} bits" if wide else shown(value)
+    raise OverflowError(f"{text} does not fit in 64 bits")
+
+
+def result64(result: int, value: int, sign: str, n: int) -> int:
+    """Return the result of `value sign n` if it fits."""
+    if _MIN <= result <= _MAX:
+        return result
+    raise OverflowError(f"{value} {sign} {n} does not fit in 64 bits")
+
+
+def is_number(value: object) -> bool:
+    """Whether `value` is of a type that converts to a number."""
+    kind = type(value)
+    return isinstance(value, complex) or any(
+        hasattr(kind, name) for name in ("__index__", "__int__", "__float__")
+    )
+
+
+def shown(value: object) -> str:
+    """Return how messages show a value: its `repr`, shortened; never an error."""
+    try:
+        text = repr(value)
+    except Exception:
+        return f"<{type(value)} object>"
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+
+
+def not_copyable(self: object, instead: str) -> NoReturn:
+    """Refuse to copy or pickle: the copy would no longer be shared."""
+    raise TypeError(f"cannot copy or pickle '{type(self).__name__}' object: {instead}")

@@ -1,0 +1,50 @@
+//! The engine driven by plain Rust threads, with no interpreter in sight.
+//!
+//! The benchmark shows it beside the Python contenders as the ceiling: what is
+//! left above it is the cost of calling from Python.
+
+use std::hint::black_box;
+use std::sync::Barrier;
+use std::time::Instant;
+
+use crate::engine::Int64;
+
+/// The loops that [`run`] knows, by the name of the benchmark's cell.
+pub const CELLS: &[&str] = &["increment", "load", "cas"];
+
+/// Runs the cell's loop `iterations` times on each of `threads` threads that
+/// share one object. Returns the seconds from the common start to the end of
+/// the slowest thread, or `None` if there is no such cell.
+pub fn run(cell: &str, threads: usize, iterations: u64) -> Option<f64> {
+    let int = Int64::new(0);
+    match cell {
+        "increment" => Some(timed(threads, iterations, || {
+            let _ = black_box(int.fetch_add(1));
+        })),
+        "load" => Some(timed(threads, iterations, || {
+            black_box(int.load());
+        })),
+        "cas" => Some(timed(threads, iterations, || {
+            let _ = black_box(int.compare_exchange(0, 0));
+        })),
+        _ => None,
+    }
+}
+
+fn timed(threads: usize, iterations: u64, operation: impl Fn() + Sync) -> f64 {
+    let barrier = Barrier::new(threads);
+    let work = || {
+        barrier.wait();
+        let start = Instant::now();
+        for _ in 0..iterations {
+            operation();
+        }
+        (start, Instant::now())
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let spans = workers.into_iter().map(|worker| worker.join().expect("the loop cannot panic"));
+        let widest = spans.reduce(|(s, e), (start, end)| (s.min(start), e.max(end)));
+        widest.map_or(0.0, |(start, end)| end.duration_since(start).as_secs_f64())
+    })
+}

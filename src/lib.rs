@@ -1,0 +1,23 @@
+//! Atomics and lock-free containers, and the CPython extension around them.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`shim`] | atomics, cells and spinning: std's, or loom's under `--cfg loom` |
+//! | [`engine`] | the algorithms, generic over `T: Send`; they know no Python |
+//! | [`baseline`] | the engine driven by plain Rust threads: the benchmark's ceiling |
+//! | `python` | one glue file per Python class (feature `python`) |
+//!
+//! Each engine file opens with its idea and source, its numbered invariants
+//! (`I1`, `I2`, ...), a table of its memory orderings and the progress class of
+//! its methods. Every `unsafe` block names the invariant it rests on.
+
+#[cfg(not(target_has_atomic = "64"))]
+compile_error!("lockfree needs 64-bit atomic instructions");
+
+#[cfg(not(loom))]
+pub mod baseline;
+pub mod engine;
+pub mod shim;
+
+#[cfg(all(feature = "python", not(loom)))]
+mod python;

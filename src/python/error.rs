@@ -1,0 +1,108 @@
+//! Every error the extension reports: its text, its exception, its raising.
+//!
+//! `lockfree.locked` words its errors the same; a test compares the two.
+
+use std::any::Any;
+
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::ffi;
+use pyo3::panic::PanicException;
+use pyo3::prelude::*;
+
+/// What went wrong, before it is a Python exception. One word, so that the hot
+/// paths return it in registers.
+#[derive(Debug)]
+pub(crate) struct Error(Box<Kind>);
+
+#[derive(Debug)]
+enum Kind {
+    Type(String),
+    Overflow(String),
+    /// A call into Python left an exception set.
+    Pending,
+}
+
+/// What the glue's functions return.
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// A `TypeError`.
+    #[cold]
+    pub(crate) fn wrong_type(text: String) -> Self {
+        Self(Box::new(Kind::Type(text)))
+    }
+
+    /// An `OverflowError`: what `text` names does not fit.
+    #[cold]
+    pub(crate) fn too_wide(text: &str) -> Self {
+        Self(Box::new(Kind::Overflow(format!("{text} does not fit in 64 bits"))))
+    }
+
+    /// An `OverflowError`: the result of `value operator operand` does not fit.
+    #[cold]
+    pub(crate) fn result_too_wide(value: i64, operator: char, operand: i64) -> Self {
+        Self::too_wide(&format!("{value} {operator} {operand}"))
+    }
+
+    /// The exception that a call into Python left set.
+    #[cold]
+    pub(crate) fn pending() -> Self {
+        Self(Box::new(Kind::Pending))
+    }
+
+    /// Sets the exception and returns what a slot then returns.
+    ///
+    /// Slots do not go through PyO3's entry code, so PyO3 does not know here
+    /// that the thread is attached, and would queue decrements; `attach` tells
+    /// it, for the cost of a counter.
+    #[cold]
+    pub(crate) fn raise(self) -> *mut ffi::PyObject {
+        if !matches!(*self.0, Kind::Pending) {
+            Python::attach(|py| PyErr::from(self).restore(py));
+        }
+        std::ptr::null_mut()
+    }
+}
+
+impl From<Error> for PyErr {
+    fn from(error: Error) -> Self {
+        match *error.0 {
+            Kind::Type(text) => PyTypeError::new_err(text),
+            Kind::Overflow(text) => PyOverflowError::new_err(text),
+            Kind::Pending => Python::attach(PyErr::fetch),
+        }
+    }
+}
+
+/// Turns a caught panic into the exception that PyO3 raises for one.
+#[cold]
+pub(crate) fn raise_panic(payload: &(dyn Any + Send)) -> *mut ffi::PyObject {
+    let text = payload
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| payload.downcast_ref::<&str>().copied())
+        .unwrap_or("panic in native code")
+        .to_owned();
+    Python::attach(|py| PanicException::new_err(text).restore(py));
+    std::ptr::null_mut()
+}
+
+/// How messages show a value: its `repr`, shortened; never an error itself.
+#[cold]
+pub(crate) fn shown(value: &Bound<'_, PyAny>) -> String {
+    const LONGEST: usize = 80;
+    let text = value.repr().and_then(|repr| repr.extract::<String>());
+    let Ok(text) = text else {
+        return format!("<{} object>", value.get_type());
+    };
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}
+
+/// A copied or pickled atomic would no longer be shared: both are refused.
+#[cold]
+pub(crate) fn not_copyable(class: &str, instead: &str) -> PyErr {
+    PyTypeError::new_err(format!("cannot copy or pickle '{class}' object: {instead}"))
+}

@@ -1,0 +1,295 @@
+//! Raw method slots for the hot methods.
+//!
+//! A method that PyO3 generates costs 6 ns per call, 14 with an argument
+//! (`docs/guarantees.md` has the measurement). A raw `METH_NOARGS`, `METH_O` or
+//! `METH_FASTCALL` function costs what a method of a built-in type costs. A
+//! class lists its hot methods in one [`fast_methods!`] table; [`install`] puts
+//! method descriptors made from it on the type before anyone can use it. They
+//! keep their name, qualified name, docstring and signature: the C convention
+//! `name($self, ...)\n--\n\ntext` carries the last two.
+//!
+//! Every slot runs its body through [`enter`], which catches a panic, raises
+//! errors, and lets a [`Deferral`] notice who is calling.
+//!
+//! A `quick` slot has an [`attempt`] before that: the case that neither fails
+//! nor calls anything, outside the guard, because the guard's stack frame would
+//! be a twentieth of the call.
+
+use std::ffi::CStr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use pyo3::PyClass;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::pyclass::boolean_struct::True;
+
+use super::convert::{Arg, IntoObject, borrowed};
+use super::deferral::Deferral;
+use super::error::{Error, Result, raise_panic};
+
+/// One row of a class's table.
+#[derive(Debug)]
+pub(crate) struct Method {
+    pub(crate) name: &'static CStr,
+    pub(crate) doc: &'static CStr,
+    pub(crate) call: Call,
+}
+
+/// The C function of a method, by its calling convention.
+#[derive(Debug)]
+pub(crate) enum Call {
+    /// `METH_NOARGS`
+    NoArgs(ffi::PyCFunction),
+    /// `METH_O`
+    One(ffi::PyCFunction),
+    /// `METH_FASTCALL` with two arguments
+    Two(ffi::PyCFunctionFast),
+}
+
+/// A class with raw slots.
+pub(crate) trait FastClass: PyClass<Frozen = True> + Sync {
+    /// The table, written by [`fast_methods!`].
+    const METHODS: &'static [Method];
+
+    /// What watches who uses an atomic; containers have none.
+    #[inline(always)]
+    fn deferral(&self) -> Option<&Deferral> {
+        None
+    }
+}
+
+/// Adds the table of `T` to its type. Call it once, at import.
+pub(crate) fn install<T: FastClass>(py: Python<'_>) -> PyResult<()> {
+    let class = py.get_type::<T>();
+    for method in T::METHODS {
+        let (ml_meth, ml_flags) = match method.call {
+            Call::NoArgs(f) => (ffi::PyMethodDefPointer { PyCFunction: f }, ffi::METH_NOARGS),
+            Call::One(f) => (ffi::PyMethodDefPointer { PyCFunction: f }, ffi::METH_O),
+            Call::Two(f) => (ffi::PyMethodDefPointer { PyCFunctionFast: f }, ffi::METH_FASTCALL),
+        };
+        let ml_name = method.name.as_ptr();
+        // The descriptor keeps a pointer to its definition for ever.
+        let def = ffi::PyMethodDef { ml_name, ml_meth, ml_flags, ml_doc: method.doc.as_ptr() };
+        let def = Box::leak(Box::new(def));
+        // SAFETY: the type is alive, the definition lives for ever, and its
+        // flags name the convention of the function beside them.
+        let descriptor = unsafe { ffi::PyDescr_NewMethod(class.as_type_ptr(), def) };
+        // SAFETY: a new reference, or null with an exception set.
+        let descriptor = unsafe { Bound::from_owned_ptr_or_err(py, descriptor) }?;
+        class.setattr(method.name.to_string_lossy().as_ref(), descriptor)?;
+    }
+    Ok(())
+}
+
+/// Runs the body of a slot.
+///
+/// # Safety
+/// The thread is attached and `slf` is an instance of `T`: a method descriptor
+/// made for the type of `T` checks that before it calls.
+#[inline(always)]
+pub(crate) unsafe fn enter<T: FastClass, R: IntoObject>(
+    slf: *mut ffi::PyObject,
+    body: impl FnOnce(&T, Python<'_>) -> Result<R>,
+) -> *mut ffi::PyObject {
+    let run = || {
+        // SAFETY: the caller promises that the thread is attached.
+        let py = unsafe { Python::assume_attached() };
+        // SAFETY: the caller of a method holds a reference to `slf` during it.
+        let slf = unsafe { borrowed(py, slf) };
+        // SAFETY: the caller promises the class.
+        let this = unsafe { slf.cast_unchecked::<T>() };
+        let this = this.get();
+        if let Some(deferral) = this.deferral() {
+            deferral.touch(slf);
+        }
+        match body(this, py) {
+            Ok(value) => value.into_object(py),
+            Err(error) => error.raise(),
+        }
+    };
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| raise_panic(&*payload))
+}
+
+/// Runs the attempt of a quick slot; `None` where the guarded body must run.
+///
+/// # Safety
+/// As for [`enter`]; and `attempt` cannot panic, because nothing catches it.
+#[inline(always)]
+pub(crate) unsafe fn attempt<T: FastClass, R: IntoObject>(
+    slf: *mut ffi::PyObject,
+    attempt: impl FnOnce(&T) -> Option<R>,
+) -> Option<*mut ffi::PyObject> {
+    // SAFETY: the caller promises that the thread is attached.
+    let py = unsafe { Python::assume_attached() };
+    // SAFETY: the caller of a method holds a reference to `slf` during it.
+    let slf = unsafe { borrowed(py, slf) };
+    // SAFETY: the caller promises the class.
+    let this = unsafe { slf.cast_unchecked::<T>() };
+    let this = this.get();
+    if this.deferral().is_some_and(|deferral| !deferral.settled()) {
+        return None;
+    }
+    attempt(this).map(|value| value.into_object(py))
+}
+
+/// Borrows exactly two positional arguments.
+///
+/// # Safety
+/// `args` points to `given` live objects.
+#[inline(always)]
+pub(crate) unsafe fn pair<'a, 'py>(
+    py: Python<'py>,
+    name: &CStr,
+    args: *const *mut ffi::PyObject,
+    given: ffi::Py_ssize_t,
+) -> Result<[Arg<'a, 'py>; 2]> {
+    if given != 2 {
+        return Err(wrong_count(name, given));
+    }
+    // SAFETY: there are two arguments, side by side.
+    let [a, b] = unsafe { *args.cast::<[*mut ffi::PyObject; 2]>() };
+    // SAFETY: the caller of the method keeps its arguments alive.
+    Ok([a, b].map(|arg| unsafe { borrowed(py, arg) }))
+}
+
+#[cold]
+fn wrong_count(name: &CStr, given: ffi::Py_ssize_t) -> Error {
+    let name = name.to_string_lossy();
+    Error::wrong_type(format!("{name} expected 2 arguments, got {given}"))
+}
+
+/// Implements [`FastClass`]: a row is a convention, the name, the docstring and
+/// the body, a closure over `&Self`, the token and the arguments.
+macro_rules! fast_methods {
+    (
+        $class:ty $(, watched by $deferral:ident)?;
+        $($convention:ident $name:literal $doc:literal $($body:expr),+;)*
+    ) => {
+        impl $crate::python::fastcall::FastClass for $class {
+            const METHODS: &'static [$crate::python::fastcall::Method] = &[$(
+                $crate::python::fastcall::Method {
+                    name: $name,
+                    doc: $doc,
+                    call: $crate::python::fastcall::slot!($convention $class, $name, $($body),+),
+                }
+            ),*];
+            $(
+                #[inline(always)]
+                fn deferral(&self) -> Option<&$crate::python::deferral::Deferral> {
+                    Some(&self.$deferral)
+                }
+            )?
+        }
+    };
+}
+
+/// The C function around one body.
+macro_rules! slot {
+    (noargs $class:ty, $name:literal, $body:expr) => {{
+        unsafe extern "C" fn slot(
+            slf: *mut pyo3::ffi::PyObject,
+            _: *mut pyo3::ffi::PyObject,
+        ) -> *mut pyo3::ffi::PyObject {
+            let body: fn(&$class, pyo3::Python<'_>) -> $crate::python::error::Result<_> = $body;
+            // SAFETY: called by a method descriptor of this class.
+            unsafe { $crate::python::fastcall::enter::<$class, _>(slf, body) }
+        }
+        $crate::python::fastcall::Call::NoArgs(slot)
+    }};
+    (quick $class:ty, $name:literal, $attempt:expr, $body:expr) => {{
+        #[cold]
+        #[inline(never)]
+        unsafe extern "C" fn guarded(slf: *mut pyo3::ffi::PyObject) -> *mut pyo3::ffi::PyObject {
+            let body: fn(&$class, pyo3::Python<'_>) -> $crate::python::error::Result<_> = $body;
+            // SAFETY: called by a method descriptor of this class.
+            unsafe { $crate::python::fastcall::enter::<$class, _>(slf, body) }
+        }
+        unsafe extern "C" fn slot(
+            slf: *mut pyo3::ffi::PyObject,
+            _: *mut pyo3::ffi::PyObject,
+        ) -> *mut pyo3::ffi::PyObject {
+            let attempt: fn(&$class) -> Option<_> = $attempt;
+            // SAFETY: called by a method descriptor of this class; the table's
+            // author promises that the attempt cannot panic.
+            let done = unsafe { $crate::python::fastcall::attempt::<$class, _>(slf, attempt) };
+            match done {
+                Some(object) => object,
+                // SAFETY: as above.
+                None => unsafe { guarded(slf) },
+            }
+        }
+        $crate::python::fastcall::Call::NoArgs(slot)
+    }};
+    (one $class:ty, $name:literal, $body:expr) => {{
+        unsafe extern "C" fn slot(
+            slf: *mut pyo3::ffi::PyObject,
+            arg: *mut pyo3::ffi::PyObject,
+        ) -> *mut pyo3::ffi::PyObject {
+            type Body<R> = fn(
+                &$class,
+                pyo3::Python<'_>,
+                $crate::python::convert::Arg<'_, '_>,
+            ) -> $crate::python::error::Result<R>;
+            let body: Body<_> = $body;
+            let body = |this: &$class, py: pyo3::Python<'_>| {
+                // SAFETY: the caller of the method keeps its argument alive.
+                let arg = unsafe { $crate::python::convert::borrowed(py, arg) };
+                body(this, py, arg)
+            };
+            // SAFETY: called by a method descriptor of this class.
+            unsafe { $crate::python::fastcall::enter::<$class, _>(slf, body) }
+        }
+        $crate::python::fastcall::Call::One(slot)
+    }};
+    (two $class:ty, $name:literal, $body:expr) => {{
+        unsafe extern "C" fn slot(
+            slf: *mut pyo3::ffi::PyObject,
+            args: *mut *mut pyo3::ffi::PyObject,
+            given: pyo3::ffi::Py_ssize_t,
+        ) -> *mut pyo3::ffi::PyObject {
+            type Body<R> = fn(
+                &$class,
+                pyo3::Python<'_>,
+                [$crate::python::convert::Arg<'_, '_>; 2],
+            ) -> $crate::python::error::Result<R>;
+            let body: Body<_> = $body;
+            let body = |this: &$class, py: pyo3::Python<'_>| {
+                // SAFETY: METH_FASTCALL passes `given` live objects.
+                let args = unsafe { $crate::python::fastcall::pair(py, $name, args, given) };
+                body(this, py, args?)
+            };
+            // SAFETY: called by a method descriptor of this class.
+            unsafe { $crate::python::fastcall::enter::<$class, _>(slf, body) }
+        }
+        $crate::python::fastcall::Call::Two(slot)
+    }};
+}
+
+pub(crate) use {fast_methods, slot};
+
+/// Panics on request, once per convention: the tests show with it that a panic
+/// in a slot reaches Python as an exception.
+#[pyclass(frozen, module = "lockfree._native", name = "_PanicProbe")]
+#[derive(Debug)]
+pub(crate) struct PanicProbe;
+
+#[pymethods]
+impl PanicProbe {
+    #[new]
+    fn new() -> Self {
+        Self
+    }
+}
+
+fast_methods! {
+    PanicProbe;
+    noargs c"noargs" c"noargs($self, /)\n--\n\nPanic." |_, _| -> Result<()> {
+        panic!("deliberate")
+    };
+    one c"one" c"one($self, arg, /)\n--\n\nPanic." |_, _, arg| -> Result<()> {
+        panic!("deliberate: {}", &*arg)
+    };
+    two c"two" c"two($self, a, b, /)\n--\n\nPanic." |_, _, [a, b]| -> Result<()> {
+        panic!("deliberate: {} {}", &*a, &*b)
+    };
+}

@@ -1,0 +1,43 @@
+//! `lockfree._native`: one file per Python class, and what they share.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `atomic_int` | class `AtomicInt64` |
+//! | `baseline` | the benchmark's loops without an interpreter |
+//! | `convert` | arguments: Python objects to Rust values |
+//! | `deferral` | when an atomic stops being reference counted |
+//! | `error` | every error, its text, and how it is raised |
+//! | `fastcall` | the raw method slots of the hot methods |
+//! | `isolated` | a value on cache lines of its own |
+//! | `user` | calls into user code |
+
+mod atomic_int;
+mod baseline;
+mod convert;
+mod deferral;
+mod error;
+mod fastcall;
+mod isolated;
+mod user;
+
+use pyo3::prelude::*;
+
+/// Native atomics and lock-free containers.
+#[pymodule(gil_used = false)]
+mod _native {
+    use super::fastcall::{self, PanicProbe};
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use super::atomic_int::AtomicInt64;
+    #[pymodule_export]
+    use super::baseline::baseline;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let py = module.py();
+        fastcall::install::<AtomicInt64>(py)?;
+        fastcall::install::<PanicProbe>(py)?;
+        module.add("_PanicProbe", py.get_type::<PanicProbe>())
+    }
+}
