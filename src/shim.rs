@@ -38,6 +38,19 @@ mod imp {
         }
     }
 
+    /// Orders an atomic read-modify-write before all later loads: the half of a
+    /// store-load handshake. On x86-64 the read-modify-write itself does so, and
+    /// only the compiler has to be told.
+    #[inline(always)]
+    #[allow(clippy::disallowed_methods)] // this is the replacement
+    pub fn full_fence_after_rmw() {
+        if cfg!(target_arch = "x86_64") {
+            std::sync::atomic::compiler_fence(Ordering::SeqCst);
+        } else {
+            std::sync::atomic::fence(Ordering::SeqCst);
+        }
+    }
+
     /// Spins for `pauses` of the processor's pause instructions.
     #[inline]
     #[allow(clippy::disallowed_methods)] // this is the replacement
@@ -54,6 +67,11 @@ mod imp {
     pub use loom::sync::atomic::{
         AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
     };
+
+    /// See the std side; loom has no stronger read-modify-writes.
+    pub fn full_fence_after_rmw() {
+        loom::sync::atomic::fence(Ordering::SeqCst);
+    }
 
     /// A spinning thread waits for another one: loom must run that one.
     pub fn spin(_pauses: u32) {

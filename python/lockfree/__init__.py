@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from lockfree._select import IMPLEMENTATION
 
 if TYPE_CHECKING or IMPLEMENTATION == "native":
-    from lockfree._native import AtomicInt64
+    from lockfree._native import AtomicInt64, Stack
 else:
     from lockfree.locked import AtomicInt64
 
-__all__ = ["IMPLEMENTATION", "AtomicInt64"]
+__all__ = ["IMPLEMENTATION", "AtomicInt64", "Stack"]
 __version__ = _version("lockfree")

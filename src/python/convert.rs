@@ -33,6 +33,13 @@ pub(crate) fn int64(object: Arg<'_, '_>) -> Result<i64> {
     if value == -1 { int64_slow(object, overflow) } else { Ok(value) }
 }
 
+/// The value of an argument `n`, a number of items.
+pub(crate) fn count(object: Arg<'_, '_>) -> Result<usize> {
+    let n = int64(object)?;
+    usize::try_from(n)
+        .map_err(|_| Error::wrong_value(format!("n must not be negative, but is {n}")))
+}
+
 /// Minus one, or one of three errors.
 #[cold]
 fn int64_slow(object: Arg<'_, '_>, overflow: c_int) -> Result<i64> {
@@ -81,6 +88,13 @@ impl IntoObject for bool {
     #[inline]
     fn into_object(self, py: Python<'_>) -> *mut ffi::PyObject {
         pyo3::types::PyBool::new(py, self).to_owned().into_ptr()
+    }
+}
+
+impl<T> IntoObject for Bound<'_, T> {
+    #[inline]
+    fn into_object(self, _py: Python<'_>) -> *mut ffi::PyObject {
+        self.into_ptr()
     }
 }
 

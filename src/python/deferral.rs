@@ -15,16 +15,22 @@
 //! by a sequence of short-lived threads, keeps its prompt free. Below that rate
 //! of use the two read-modify-writes would cost about one percent.
 //!
+//! Containers are deferred on request only (`shared=True`): with them all that
+//! they hold would wait for the collector.
+//!
 //! All accesses are `Relaxed`: a lost update delays the decision, no more.
 
 #[cfg(all(Py_GIL_DISABLED, Py_3_14))]
-pub(crate) use adaptive::Deferral;
+pub(crate) use adaptive::{Deferral, defer};
 #[cfg(not(all(Py_GIL_DISABLED, Py_3_14)))]
-pub(crate) use never::Deferral;
+pub(crate) use never::{Deferral, defer};
 
 #[cfg(not(all(Py_GIL_DISABLED, Py_3_14)))]
 mod never {
     use crate::python::convert::Arg;
+
+    /// With a GIL there is nothing to defer.
+    pub(crate) fn defer(_object: Arg<'_, '_>) {}
 
     /// With a GIL nothing is contended: no word, no check.
     #[derive(Debug, Default)]
@@ -106,10 +112,15 @@ mod adaptive {
                 return;
             }
             self.last_user.store(DEFERRED, Relaxed);
-            // SAFETY: the thread is attached and the object alive; the call is
-            // made for objects that other threads use at the same time.
-            unsafe { PyUnstable_Object_EnableDeferredRefcount(owner.as_ptr()) };
+            defer(owner);
         }
+    }
+
+    /// Stops counting references to an object, for ever.
+    pub(crate) fn defer(object: Arg<'_, '_>) {
+        // SAFETY: the thread is attached and the object alive; the call is made
+        // for objects that other threads use at the same time.
+        unsafe { PyUnstable_Object_EnableDeferredRefcount(object.as_ptr()) };
     }
 
     /// Nanoseconds since the first call.

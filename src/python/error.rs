@@ -4,10 +4,12 @@
 
 use std::any::Any;
 
-use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::exceptions::{PyIndexError, PyMemoryError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
+
+use crate::engine::OutOfMemory;
 
 /// What went wrong, before it is a Python exception. One word, so that the hot
 /// paths return it in registers.
@@ -17,6 +19,9 @@ pub(crate) struct Error(Box<Kind>);
 #[derive(Debug)]
 enum Kind {
     Type(String),
+    Value(String),
+    Index(&'static str),
+    Memory,
     Overflow(String),
     /// A call into Python left an exception set.
     Pending,
@@ -30,6 +35,18 @@ impl Error {
     #[cold]
     pub(crate) fn wrong_type(text: String) -> Self {
         Self(Box::new(Kind::Type(text)))
+    }
+
+    /// A `ValueError`.
+    #[cold]
+    pub(crate) fn wrong_value(text: String) -> Self {
+        Self(Box::new(Kind::Value(text)))
+    }
+
+    /// An `IndexError`: there is nothing to take.
+    #[cold]
+    pub(crate) fn empty(text: &'static str) -> Self {
+        Self(Box::new(Kind::Index(text)))
     }
 
     /// An `OverflowError`: what `text` names does not fit.
@@ -64,10 +81,20 @@ impl Error {
     }
 }
 
+impl From<OutOfMemory> for Error {
+    #[cold]
+    fn from(_: OutOfMemory) -> Self {
+        Self(Box::new(Kind::Memory))
+    }
+}
+
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
         match *error.0 {
             Kind::Type(text) => PyTypeError::new_err(text),
+            Kind::Value(text) => PyValueError::new_err(text),
+            Kind::Index(text) => PyIndexError::new_err(text),
+            Kind::Memory => PyMemoryError::new_err(()),
             Kind::Overflow(text) => PyOverflowError::new_err(text),
             Kind::Pending => Python::attach(PyErr::fetch),
         }
@@ -101,7 +128,7 @@ pub(crate) fn shown(value: &Bound<'_, PyAny>) -> String {
     }
 }
 
-/// A copied or pickled atomic would no longer be shared: both are refused.
+/// A copy would not be shared: copying and pickling are refused.
 #[cold]
 pub(crate) fn not_copyable(class: &str, instead: &str) -> PyErr {
     PyTypeError::new_err(format!("cannot copy or pickle '{class}' object: {instead}"))

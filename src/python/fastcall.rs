@@ -44,6 +44,8 @@ pub(crate) enum Call {
     One(ffi::PyCFunction),
     /// `METH_FASTCALL` with two arguments
     Two(ffi::PyCFunctionFast),
+    /// `METH_FASTCALL | METH_KEYWORDS` with the keyword `default` at most
+    Defaulted(ffi::PyCFunctionFastWithKeywords),
 }
 
 /// A class with raw slots.
@@ -66,6 +68,10 @@ pub(crate) fn install<T: FastClass>(py: Python<'_>) -> PyResult<()> {
             Call::NoArgs(f) => (ffi::PyMethodDefPointer { PyCFunction: f }, ffi::METH_NOARGS),
             Call::One(f) => (ffi::PyMethodDefPointer { PyCFunction: f }, ffi::METH_O),
             Call::Two(f) => (ffi::PyMethodDefPointer { PyCFunctionFast: f }, ffi::METH_FASTCALL),
+            Call::Defaulted(f) => (
+                ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: f },
+                ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
+            ),
         };
         let ml_name = method.name.as_ptr();
         // The descriptor keeps a pointer to its definition for ever.
@@ -150,6 +156,48 @@ pub(crate) unsafe fn pair<'a, 'py>(
     let [a, b] = unsafe { *args.cast::<[*mut ffi::PyObject; 2]>() };
     // SAFETY: the caller of the method keeps its arguments alive.
     Ok([a, b].map(|arg| unsafe { borrowed(py, arg) }))
+}
+
+/// Borrows the value of the keyword `default`, if given.
+///
+/// # Safety
+/// `args` points to `given` live objects and then the values of `names`, which
+/// is null or a tuple of strings.
+#[inline(always)]
+pub(crate) unsafe fn default<'a, 'py>(
+    py: Python<'py>,
+    method: &CStr,
+    args: *const *mut ffi::PyObject,
+    given: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> Result<Option<Arg<'a, 'py>>> {
+    if given == 0 && names.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: a tuple of strings, where it is not null.
+    let names = unsafe { Borrowed::from_ptr_or_opt(py, names) };
+    let names = names.map_or_else(Vec::new, |names| names.extract().unwrap_or_default());
+    only_default(method, given, &names)?;
+    // SAFETY: one name, hence one value.
+    let value = unsafe { *args };
+    // SAFETY: the caller of the method keeps its arguments alive.
+    Ok(Some(unsafe { borrowed(py, value) }))
+}
+
+/// Refuses anything but the one keyword.
+fn only_default(method: &CStr, given: ffi::Py_ssize_t, names: &[String]) -> Result<()> {
+    let method = method.to_string_lossy();
+    if given != 0 {
+        let was = if given == 1 { "was" } else { "were" };
+        let text = format!("{method}() takes 0 positional arguments but {given} {was} given");
+        return Err(Error::wrong_type(text));
+    }
+    match names.iter().find(|name| *name != "default") {
+        Some(name) => Err(Error::wrong_type(format!(
+            "{method}() got an unexpected keyword argument '{name}'"
+        ))),
+        None => Ok(()),
+    }
 }
 
 #[cold]
@@ -262,6 +310,30 @@ macro_rules! slot {
             unsafe { $crate::python::fastcall::enter::<$class, _>(slf, body) }
         }
         $crate::python::fastcall::Call::Two(slot)
+    }};
+    (defaulted $class:ty, $name:literal, $body:expr) => {{
+        unsafe extern "C" fn slot(
+            slf: *mut pyo3::ffi::PyObject,
+            args: *const *mut pyo3::ffi::PyObject,
+            given: pyo3::ffi::Py_ssize_t,
+            names: *mut pyo3::ffi::PyObject,
+        ) -> *mut pyo3::ffi::PyObject {
+            type Body<R> = fn(
+                &$class,
+                pyo3::Python<'_>,
+                Option<$crate::python::convert::Arg<'_, '_>>,
+            ) -> $crate::python::error::Result<R>;
+            let body: Body<_> = $body;
+            let body = |this: &$class, py: pyo3::Python<'_>| {
+                use $crate::python::fastcall::default;
+                // SAFETY: METH_FASTCALL | METH_KEYWORDS passes just that.
+                let default = unsafe { default(py, $name, args, given, names) };
+                body(this, py, default?)
+            };
+            // SAFETY: called by a method descriptor of this class.
+            unsafe { $crate::python::fastcall::enter::<$class, _>(slf, body) }
+        }
+        $crate::python::fastcall::Call::Defaulted(slot)
     }};
 }
 

@@ -9,6 +9,9 @@
 //! | `error` | every error, its text, and how it is raised |
 //! | `fastcall` | the raw method slots of the hot methods |
 //! | `isolated` | a value on cache lines of its own |
+//! | `nesting` | containers nested in one another, freed without recursion |
+//! | `owned` | the element of every container |
+//! | `stack` | class `Stack` |
 //! | `user` | calls into user code |
 
 mod atomic_int;
@@ -18,6 +21,9 @@ mod deferral;
 mod error;
 mod fastcall;
 mod isolated;
+mod nesting;
+mod owned;
+mod stack;
 mod user;
 
 use pyo3::prelude::*;
@@ -32,11 +38,14 @@ mod _native {
     use super::atomic_int::AtomicInt64;
     #[pymodule_export]
     use super::baseline::baseline;
+    #[pymodule_export]
+    use super::stack::Stack;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
         fastcall::install::<AtomicInt64>(py)?;
+        fastcall::install::<Stack>(py)?;
         fastcall::install::<PanicProbe>(py)?;
         module.add("_PanicProbe", py.get_type::<PanicProbe>())
     }

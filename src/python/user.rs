@@ -34,6 +34,13 @@ mod guarded {
     unsafe extern "C-unwind" {
         #[link_name = "PyObject_CallOneArg"]
         fn call_one_arg(f: *mut ffi::PyObject, arg: *mut ffi::PyObject) -> *mut ffi::PyObject;
+        #[link_name = "Py_DecRef"]
+        fn dec_ref(object: *mut ffi::PyObject);
+    }
+
+    pub(crate) unsafe fn decref(object: *mut ffi::PyObject) {
+        // SAFETY: the caller's promises are the ones of `Py_DecRef`.
+        guarded(|| unsafe { dec_ref(object) });
     }
 
     pub(crate) unsafe fn call1(
@@ -56,4 +63,22 @@ pub(crate) unsafe fn call1(f: *mut ffi::PyObject, arg: *mut ffi::PyObject) -> *m
     #[cfg(Py_3_14)]
     // SAFETY: the caller's promises, passed on.
     return unsafe { ffi::PyObject_CallOneArg(f, arg) };
+}
+
+/// Gives up a reference, which may run a finalizer.
+///
+/// # Safety
+/// The thread is attached and owns the reference.
+#[inline]
+pub(crate) unsafe fn decref(object: *mut ffi::PyObject) {
+    #[cfg(not(Py_3_14))]
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        guarded::decref(object);
+    }
+    #[cfg(Py_3_14)]
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        ffi::Py_DECREF(object);
+    }
 }

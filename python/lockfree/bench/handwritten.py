@@ -1,0 +1,61 @@
+"""Contenders that no library brings: what people write by hand."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+
+class LockedCounter:
+    """An integer and the lock that guards it; the cells write the idiom inline."""
+
+    __slots__ = ("lock", "value")
+
+    def __init__(self, value: int = 0) -> None:
+        self.lock = threading.Lock()
+        self.value = value
+
+    def compare_exchange(self, expected: int, desired: int) -> bool:
+        """Replace `expected` by `desired`; return whether that happened."""
+        with self.lock:
+            if self.value != expected:
+                return False
+            self.value = desired
+            return True
+
+
+class LockedList:
+    """A list and the lock that guards it."""
+
+    __slots__ = ("items", "lock")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.items: list[int] = []
+
+
+class LockFreeCounter:
+    """A tutorial's compare-and-swap in pure Python, as it is taught.
+
+    It takes the lock that it is named after not having, and reads the value
+    outside it. A thread that loses the race sleeps: the backoff, "exponential"
+    in the tutorial, grows linearly. One that loses a hundred times raises, and its
+    increment is lost.
+    """
+
+    def __init__(self) -> None:
+        self._value = 0
+        self._lock = threading.Lock()
+
+    def increment(self) -> int:
+        """Add 1 and return the new value."""
+        max_retries = 100
+        for attempt in range(max_retries):
+            current = self._value
+            new_value = current + 1
+            with self._lock:
+                if self._value == current:
+                    self._value = new_value
+                    return new_value
+            time.sleep(0.001 * attempt)
+        raise Exception("Failed to increment after max retries")

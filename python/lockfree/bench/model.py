@@ -1,0 +1,54 @@
+"""What a benchmark is made of: cells, and the contenders of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+NATIVE = "lockfree._native"
+"""What a contender needs that runs the package's own engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One way to do what a cell measures, as Python source."""
+
+    name: str
+    setup: str
+    """Binds a fresh shared object to the name ``c``."""
+    statements: tuple[str, ...]
+    """Together one operation on ``c``; a latency cell times each of them by itself."""
+    needs: str | None = None
+    """The module without which this contender is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class RustLoop:
+    """The cell's operation in Rust threads on the same engine, with no interpreter.
+
+    It is the ceiling: what is above it is the cost of calling from Python.
+    """
+
+    loop: str
+    name: ClassVar[str] = "rust threads"
+    needs: ClassVar[str] = NATIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One question, put to several contenders."""
+
+    name: str
+    """``structure.operation``."""
+    description: str
+    contenders: tuple[Contender | RustLoop, ...]
+    """In the order in which they run."""
+    baseline: str = "threading.Lock"
+    """The contender that the others are compared with."""
+    kind: Literal["throughput", "latency"] = "throughput"
+    """The time per operation of all threads together, or how long single ones take."""
+    scope: Literal["local", "global"] = "local"
+    """Where threads find ``c``. A global is what people write; without the GIL, each
+    use of a shared one costs the threads a fight over its reference count."""
+    items: int = 1
+    """How many items one operation handles; times are per item."""

@@ -1,0 +1,141 @@
+"""Makes a loop of a contender's source and runs it in threads."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from array import array
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import chain
+from textwrap import indent
+from time import perf_counter_ns
+from typing import Any
+
+from lockfree.bench.model import Cell, Contender, RustLoop
+
+REPEATS = 10
+"""How often a throughput loop's body says the operation, to thin out the loop's cost."""
+
+# The clock is a local, for where threads share a global, its reference count is a
+# bottleneck of its own.
+_WORKER = """\
+def worker({parameter}, iterations, samples):
+    clock = perf_counter_ns
+    began = clock()
+    for i in range(iterations):
+{body}
+    return began, clock()
+"""
+
+_TIMED = """\
+before = clock()
+{statement}
+samples[{count} * i + {index}] = clock() - before"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a loop in several threads."""
+
+    seconds: float
+    """From the start of the first thread to the end of the last."""
+    operations: int
+    """Of all threads together."""
+    latencies: Counter[int] = field(default_factory=Counter)
+    """In a latency cell: how many operations took how many nanoseconds."""
+
+    @property
+    def ns_per_operation(self) -> float:
+        """Wall time over the operations of all threads, in nanoseconds."""
+        return self.seconds * 1e9 / self.operations
+
+
+Workload = Callable[[int, int], Run]
+"""Runs a loop in so many threads, so many times in each."""
+
+
+def workload(cell: Cell, contender: Contender | RustLoop) -> Workload:
+    """Return what runs the contender as the cell's kind asks."""
+    if isinstance(contender, RustLoop):
+        return _rust_loop(contender)
+    return _python_loop(cell, contender)
+
+
+def source(cell: Cell, contender: Contender) -> str:
+    """Return the source of the function that each thread runs."""
+    if cell.kind == "throughput":
+        body = "\n".join(contender.statements * REPEATS)
+    else:
+        count = len(contender.statements)
+        body = "\n".join(
+            _TIMED.format(statement=statement, count=count, index=index)
+            for index, statement in enumerate(contender.statements)
+        )
+    parameter = "c" if cell.scope == "local" else "_"
+    return _WORKER.format(parameter=parameter, body=indent(body, " " * 8))
+
+
+def _python_loop(cell: Cell, contender: Contender) -> Workload:
+    where = f"<{cell.name}: {contender.name}>"
+    setup = compile(contender.setup, where, "exec")
+    namespace: dict[str, Any] = {"perf_counter_ns": perf_counter_ns}
+    exec(compile(source(cell, contender), where, "exec"), namespace)
+    worker = namespace["worker"]
+    if cell.kind == "throughput":
+        operations, timed = REPEATS * cell.items, 0
+    else:
+        operations = timed = len(contender.statements)
+
+    def run(threads: int, iterations: int) -> Run:
+        exec(setup, namespace)  # a fresh object: no run inherits another's state
+        samples = [array("q", bytes(8 * timed * iterations)) for _ in range(threads)]
+        gc.collect()
+        seconds = in_threads(
+            threads, lambda index: worker(namespace["c"], iterations, samples[index])
+        )
+        return Run(seconds, threads * iterations * operations, Counter(chain(*samples)))
+
+    return run
+
+
+def _rust_loop(contender: RustLoop) -> Workload:
+    from lockfree._native import _baseline  # absent where the package is pure Python
+
+    def run(threads: int, iterations: int) -> Run:
+        each = iterations * REPEATS
+        return Run(_baseline(contender.loop, threads, each), threads * each)
+
+    return run
+
+
+def in_threads(count: int, worker: Callable[[int], tuple[int, int]]) -> float:
+    """Run `worker` in `count` threads; return the seconds from the first start to the last end.
+
+    The calling thread is one of them. Without the GIL an object is cheaper for the
+    thread that made it: with one thread only, that saving belongs in the number.
+    What a worker raises is raised here, once all have ended.
+    """
+    barrier = threading.Barrier(count)
+    spans: list[tuple[int, int]] = []
+    errors: list[Exception] = []
+
+    def body(index: int) -> None:
+        barrier.wait()
+        try:
+            spans.append(worker(index))
+        except Exception as error:
+            errors.append(error)
+
+    # Daemons, so that Ctrl-C need not wait for a contender that is stuck.
+    others = range(1, count)
+    threads = [threading.Thread(target=body, args=(i,), daemon=True) for i in others]
+    for thread in threads:
+        thread.start()
+    body(0)
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return (max(end for _, end in spans) - min(began for began, _ in spans)) / 1e9

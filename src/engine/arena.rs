@@ -1,0 +1,245 @@
+//! Nodes that are addressed by number and stay where they are.
+//!
+//! # Idea and source
+//! A growable array of segments whose sizes double, as in D. Dechev, P.
+//! Pirkelbauer, B. Stroustrup, "Lock-Free Dynamically Resizable Arrays",
+//! OPODIS 2006. Growing never moves a node, so an index stays good for the
+//! arena's life; a 32-bit index leaves room for a tag beside it in one word.
+//! Segments come from the allocator zeroed, so pages that no node has touched
+//! take no memory.
+//!
+//! # Invariants
+//! - **A1** A segment's pointer goes from null to its address once, and is
+//!   freed when the arena is dropped.
+//! - **A2** Index 0 ([`NIL`]) names no node. An index that [`Arena::grow`]
+//!   returned names a node whose segment is there; no other index exists.
+//! - **A3** Each index is returned by `grow` once.
+//!
+//! # Orderings
+//! | ordering | site | pairs with | protects |
+//! |---|---|---|---|
+//! | `Release` | a segment's pointer, published | `Acquire` in `segment` | the zeroed nodes |
+//! | `Relaxed` | a segment's pointer, in `get` | | the index came with the segment, by the ordering of whatever it was read from |
+//! | `Relaxed` | the count of indices given out | itself | nothing but uniqueness (A3) |
+//!
+//! # Progress
+//! `get` is wait-free. `grow` is lock-free as far as the allocator is: threads
+//! that need the same new segment each allocate one, and all but one free theirs.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::ptr::NonNull;
+
+use crate::shim::{AtomicPtr, AtomicU32, Ordering::Relaxed, ordering};
+
+/// The index of no node.
+pub const NIL: u32 = 0;
+
+/// Bits of an index; an arena holds fewer than 2^30 nodes.
+pub const INDEX_BITS: u32 = 30;
+
+/// Binary logarithm of the first segment's size.
+const FIRST_BITS: u32 = if cfg!(loom) { 1 } else { 6 };
+const SEGMENTS: usize = (INDEX_BITS - FIRST_BITS) as usize;
+
+/// What an arena can hold: a type for which zero bytes are a value.
+///
+/// # Safety
+/// Zeroed memory is a valid `Self`, and dropping one does nothing.
+pub unsafe trait Zeroed: Sized {
+    /// A value as zeroed memory would be: loom's types need constructing.
+    fn zeroed() -> Self;
+}
+
+/// No more nodes: the allocator refused, or all indices are in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfMemory;
+
+/// The nodes.
+#[derive(Debug)]
+pub struct Arena<N> {
+    segments: [AtomicPtr<N>; SEGMENTS],
+    /// The smallest index not given out.
+    fresh: AtomicU32,
+}
+
+// SAFETY:
+// - moving an arena moves its nodes, hence `N: Send`;
+// - a shared arena hands out `&N` to any thread, hence `N: Sync`.
+unsafe impl<N: Send> Send for Arena<N> {}
+// SAFETY: as above.
+unsafe impl<N: Send + Sync> Sync for Arena<N> {}
+
+impl<N: Zeroed> Default for Arena<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<N: Zeroed> Arena<N> {
+    /// An arena without a node: it has allocated nothing.
+    pub fn new() -> Self {
+        let segments = std::array::from_fn(|_| AtomicPtr::new(std::ptr::null_mut()));
+        Self { segments, fresh: AtomicU32::new(NIL + 1) }
+    }
+
+    /// The node with this index.
+    ///
+    /// # Safety
+    /// `grow` returned the index (A2), and the caller has it by a chain of
+    /// releases and acquires from there.
+    #[inline]
+    pub unsafe fn get(&self, index: u32) -> &N {
+        let (segment, offset) = place(index);
+        // SAFETY: the caller's promise.
+        let nodes = unsafe { self.nodes(segment) };
+        // SAFETY: A2: the segment is there, and `place` stays inside it.
+        let node = unsafe { nodes.add(offset) };
+        // SAFETY: A1: the node lives as long as the arena.
+        unsafe { &*node }
+    }
+
+    /// The nodes of a segment that is there.
+    ///
+    /// # Safety
+    /// As for `get`, with an index in this segment.
+    #[inline]
+    unsafe fn nodes(&self, segment: usize) -> *const N {
+        // SAFETY: A2 bounds the segment's number.
+        let segment = unsafe { self.segments.get_unchecked(segment) };
+        // Relaxed: the index came, by a release and an acquire, from a thread for
+        // which the segment was there.
+        segment.load(Relaxed)
+    }
+
+    /// For looking up several nodes one after the other.
+    #[inline]
+    pub fn cursor(&self) -> Cursor<'_, N> {
+        Cursor { arena: self, first: NIL, len: 0, nodes: std::ptr::null() }
+    }
+
+    /// Gives out `count` new indices, the first of which is returned.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; then the indices are lost, and no node with them.
+    #[cold]
+    pub fn grow(&self, count: u32) -> Result<u32, OutOfMemory> {
+        const LIMIT: u32 = 1 << INDEX_BITS;
+        let room = |fresh: u32| fresh.checked_add(count).filter(|end| *end < LIMIT);
+        let first = self.fresh.fetch_update(Relaxed, Relaxed, room).map_err(|_| OutOfMemory)?;
+        let (lowest, _) = place(first);
+        let (highest, _) = place(first + count - 1);
+        for number in lowest..=highest {
+            self.segment(number)?;
+        }
+        Ok(first)
+    }
+
+    /// Sees to it that the segment is there (A1).
+    fn segment(&self, number: usize) -> Result<(), OutOfMemory> {
+        let slot = &self.segments[number];
+        if !slot.load(ordering!(Acquire, "stack.arena.segment")).is_null() {
+            return Ok(());
+        }
+        let nodes = allocate::<N>(number)?.as_ptr();
+        let publish = ordering!(Release, "stack.arena.publish");
+        if slot.compare_exchange(std::ptr::null_mut(), nodes, publish, Relaxed).is_err() {
+            // SAFETY: allocated above, and no other thread has seen it.
+            unsafe { free(number, nodes) };
+        }
+        Ok(())
+    }
+}
+
+/// Looks nodes up, quicker where they lie in the same segment: a chain of
+/// dependent lookups is then a load and an addition per node.
+#[derive(Debug)]
+pub struct Cursor<'a, N> {
+    arena: &'a Arena<N>,
+    /// The segment looked up last: its first index, its length, its address.
+    first: u32,
+    len: u32,
+    nodes: *const N,
+}
+
+impl<'a, N: Zeroed> Cursor<'a, N> {
+    /// As [`Arena::get`].
+    ///
+    /// # Safety
+    /// As for `get`.
+    #[inline]
+    pub unsafe fn get(&mut self, index: u32) -> &'a N {
+        let offset = index.wrapping_sub(self.first);
+        if offset >= self.len {
+            // SAFETY: the caller's promise.
+            return unsafe { self.enter_segment(index) };
+        }
+        // SAFETY: inside the segment.
+        let node = unsafe { self.nodes.add(offset as usize) };
+        // SAFETY: A1: the node lives as long as the arena.
+        unsafe { &*node }
+    }
+
+    /// # Safety
+    /// As for `get`.
+    #[cold]
+    unsafe fn enter_segment(&mut self, index: u32) -> &'a N {
+        let (segment, offset) = place(index);
+        // SAFETY: the caller's promise.
+        self.nodes = unsafe { self.arena.nodes(segment) };
+        self.len = 1 << (FIRST_BITS as usize + segment);
+        self.first = index - u32::try_from(offset).expect("less than an index");
+        // SAFETY: inside the segment.
+        let node = unsafe { self.nodes.add(offset) };
+        // SAFETY: A1: the node lives as long as the arena.
+        unsafe { &*node }
+    }
+}
+
+impl<N> Drop for Arena<N> {
+    fn drop(&mut self) {
+        for (number, segment) in self.segments.iter().enumerate() {
+            let nodes = segment.load(Relaxed);
+            if !nodes.is_null() {
+                // SAFETY: A1: allocated for this number; nobody else is left.
+                unsafe { free(number, nodes) };
+            }
+        }
+    }
+}
+
+/// The segment of an index, and the place in it.
+#[inline]
+fn place(index: u32) -> (usize, usize) {
+    let shifted = (index - 1) + (1 << FIRST_BITS);
+    let log = shifted.ilog2();
+    ((log - FIRST_BITS) as usize, (shifted - (1 << log)) as usize)
+}
+
+fn layout<N>(number: usize) -> Result<Layout, OutOfMemory> {
+    Layout::array::<N>(1 << (FIRST_BITS as usize + number)).map_err(|_| OutOfMemory)
+}
+
+fn allocate<N: Zeroed>(number: usize) -> Result<NonNull<N>, OutOfMemory> {
+    let layout = layout::<N>(number)?;
+    // SAFETY: no segment and no node is empty.
+    let nodes = NonNull::new(unsafe { alloc_zeroed(layout) }.cast::<N>()).ok_or(OutOfMemory)?;
+    #[cfg(loom)]
+    for offset in 0..1 << (FIRST_BITS as usize + number) {
+        // SAFETY: inside the allocation, written once.
+        unsafe { nodes.add(offset).write(N::zeroed()) };
+    }
+    Ok(nodes)
+}
+
+/// # Safety
+/// `allocate` returned `nodes` for this number; they are not used again.
+unsafe fn free<N>(number: usize, nodes: *mut N) {
+    #[cfg(loom)]
+    for offset in 0..1 << (FIRST_BITS as usize + number) {
+        // SAFETY: `allocate` wrote each of them.
+        unsafe { nodes.add(offset).drop_in_place() };
+    }
+    let Ok(layout) = layout::<N>(number) else { return };
+    // SAFETY: allocated with the same layout.
+    unsafe { dealloc(nodes.cast(), layout) };
+}

@@ -1,0 +1,50 @@
+//! Containers nested in one another, freed without recursion.
+//!
+//! Freeing a stack drops its items; an item may be the last reference to
+//! another stack, and so on a million levels down. CPython 3.14 notices when the
+//! C stack runs out and postpones the deallocation, of any type. Below, only its
+//! own containers do so, and this module does it for ours: past a few levels the
+//! contents go to a list of the thread, which the outermost level works off.
+
+#[cfg(Py_3_14)]
+pub(crate) use direct::drop_contents;
+#[cfg(not(Py_3_14))]
+pub(crate) use postponed::drop_contents;
+
+#[cfg(Py_3_14)]
+mod direct {
+    /// Drops what a container held.
+    pub(crate) fn drop_contents<T>(contents: T) {
+        drop(contents);
+    }
+}
+
+#[cfg(not(Py_3_14))]
+mod postponed {
+    use std::any::Any;
+    use std::cell::{Cell, RefCell};
+
+    /// Levels of nesting that recurse.
+    const DEEPEST: usize = 32;
+
+    thread_local! {
+        static LEVEL: Cell<usize> = const { Cell::new(0) };
+        static POSTPONED: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// Drops what a container held, now or when the levels above are done.
+    pub(crate) fn drop_contents<T: 'static>(contents: Box<T>) {
+        let level = LEVEL.get();
+        if level == DEEPEST {
+            return POSTPONED.with_borrow_mut(|list| list.push(contents));
+        }
+        LEVEL.set(level + 1);
+        drop(contents);
+        if level == 0 {
+            while let Some(contents) = POSTPONED.with_borrow_mut(Vec::pop) {
+                drop(contents);
+            }
+        }
+        LEVEL.set(level);
+    }
+}

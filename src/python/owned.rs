@@ -1,0 +1,85 @@
+//! The element of every container: an owned reference to a Python object.
+
+use std::ptr::NonNull;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use super::convert::{Arg, IntoObject};
+use super::user;
+
+/// A reference whose clone is an increment and whose drop is a decrement.
+///
+/// Not `Py<PyAny>`: in a raw slot PyO3 does not know that the thread is attached
+/// and would queue the decrement, so that the object lived on.
+///
+/// # Invariant
+/// Made, cloned and dropped by attached threads only: the engine is entered
+/// attached, and never left detached with an element in hand. Cloning calls
+/// nothing but `Py_INCREF`, so the engine may do it among readers; dropping may
+/// run user code, so the engine does it outside of everything.
+#[derive(Debug)]
+#[repr(transparent)]
+pub(crate) struct Owned(NonNull<ffi::PyObject>);
+
+// SAFETY: a reference may be given up by another thread than took it, and be
+// cloned by several at once; both as long as they are attached (the invariant).
+unsafe impl Send for Owned {}
+// SAFETY: as above.
+unsafe impl Sync for Owned {}
+
+impl Owned {
+    /// A new reference to an argument.
+    #[inline]
+    pub(crate) fn new(object: Arg<'_, '_>) -> Self {
+        // SAFETY: a live object, and the thread is attached.
+        unsafe { Self::from_borrowed(object.as_ptr()) }
+    }
+
+    /// A new reference.
+    ///
+    /// # Safety
+    /// The thread is attached, and the object is alive.
+    #[inline]
+    pub(crate) unsafe fn from_borrowed(object: *mut ffi::PyObject) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { ffi::Py_INCREF(object) };
+        // SAFETY: the address of an object.
+        Self(unsafe { NonNull::new_unchecked(object) })
+    }
+
+    /// Hands the reference over to the caller.
+    #[inline]
+    pub(crate) fn into_raw(self) -> *mut ffi::PyObject {
+        std::mem::ManuallyDrop::new(self).0.as_ptr()
+    }
+
+    /// As the collector's visitor wants it.
+    pub(crate) fn as_py(&self) -> &Py<PyAny> {
+        // SAFETY: `Py` is a transparent `NonNull<PyObject>` too.
+        unsafe { &*std::ptr::from_ref(self).cast::<Py<PyAny>>() }
+    }
+}
+
+impl Clone for Owned {
+    #[inline]
+    fn clone(&self) -> Self {
+        // SAFETY: attached by the invariant; the object lives by this reference.
+        unsafe { Self::from_borrowed(self.0.as_ptr()) }
+    }
+}
+
+impl Drop for Owned {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: attached by the invariant; the reference is given up here.
+        unsafe { user::decref(self.0.as_ptr()) };
+    }
+}
+
+impl IntoObject for Owned {
+    #[inline]
+    fn into_object(self, _py: Python<'_>) -> *mut ffi::PyObject {
+        self.into_raw()
+    }
+}

@@ -1,0 +1,245 @@
+//! Class `Stack`.
+//!
+//! What may run user code (iterating an argument, allocating on CPython 3.11,
+//! dropping an item) happens outside the engine; the engine itself calls nothing
+//! but `Py_INCREF`. So the cyclic collector, which runs between such calls or
+//! with all threads stopped, finds each item either in the stack or in the hands
+//! of a thread.
+
+use std::mem::ManuallyDrop;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::pyclass::{PyTraverseError, PyVisit};
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+use super::convert::{Arg, count};
+use super::deferral::defer;
+use super::error::{Error, Result, not_copyable};
+use super::fastcall::fast_methods;
+use super::nesting::drop_contents;
+use super::owned::Owned;
+use crate::engine;
+
+/// A last-in, first-out stack that threads can share without a lock.
+#[pyclass(frozen, weakref, subclass, generic, module = "lockfree")]
+#[derive(Debug)]
+pub(crate) struct Stack {
+    /// Boxed: its parts want cache lines of their own, and Python's allocator
+    /// aligns to 16 bytes.
+    engine: ManuallyDrop<Box<engine::Stack<Owned>>>,
+}
+
+impl Stack {
+    /// Pops up to `limit` items into a new list.
+    ///
+    /// The list is made first: allocating may run user code, or fail, and must
+    /// find the items in the stack. If the stack has grown beyond it meanwhile,
+    /// a longer one is made.
+    fn pop_list<'py>(&self, py: Python<'py>, limit: usize) -> Result<Bound<'py, PyList>> {
+        let mut room = limit.min(self.engine.len());
+        loop {
+            let list = Slots::new(py, room)?;
+            let mut filled = 0;
+            let sink = |item| {
+                list.fill(filled, item);
+                filled += 1;
+            };
+            match self.engine.pop_many(limit, room, sink) {
+                Ok(count) => return list.finish(count),
+                Err(wanted) => room = wanted.saturating_add(wanted / 8).min(limit),
+            }
+        }
+    }
+
+    /// A list of the items, the uppermost first.
+    fn snapshot_list<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
+        let items = self.engine.snapshot();
+        let list = Slots::new(py, items.len())?;
+        let count = items.len();
+        items.into_iter().enumerate().for_each(|(i, item)| list.fill(i, item));
+        list.finish(count)
+    }
+}
+
+/// A new list whose items are still missing.
+struct Slots<'py> {
+    list: Bound<'py, PyAny>,
+    len: ffi::Py_ssize_t,
+}
+
+impl<'py> Slots<'py> {
+    fn new(py: Python<'py>, len: usize) -> Result<Self> {
+        let len = ffi::Py_ssize_t::try_from(len).map_err(|_| engine::OutOfMemory)?;
+        // SAFETY: the token proves the thread attached.
+        let list = unsafe { ffi::PyList_New(len) };
+        // SAFETY: a new reference, or null with an exception set.
+        let list = unsafe { Bound::from_owned_ptr_or_opt(py, list) };
+        Ok(Self { list: list.ok_or_else(Error::pending)?, len })
+    }
+
+    /// Puts an item into an empty place.
+    #[inline]
+    fn fill(&self, i: usize, item: Owned) {
+        debug_assert!(i < self.len.cast_unsigned());
+        // SAFETY: a list of `len` places that nobody else has seen.
+        unsafe { ffi::PyList_SET_ITEM(self.list.as_ptr(), i.cast_signed(), item.into_raw()) };
+    }
+
+    /// The list of the first `count` items, which are all that were filled.
+    fn finish(self, count: usize) -> Result<Bound<'py, PyList>> {
+        let Self { list, len } = self;
+        let count = count.cast_signed();
+        if count < len {
+            // SAFETY: a list, and a range of it, all empty.
+            let failed =
+                unsafe { ffi::PyList_SetSlice(list.as_ptr(), count, len, std::ptr::null_mut()) };
+            if failed != 0 {
+                return Err(Error::pending());
+            }
+        }
+        // SAFETY: made as a list.
+        Ok(unsafe { list.cast_into_unchecked() })
+    }
+}
+
+/// The items of an iterable. Runs user code.
+fn collect(iterable: &Bound<'_, PyAny>) -> Result<Vec<Owned>> {
+    // A tuple cannot change while it is copied; of a list CPython makes one
+    // under the list's own lock.
+    // SAFETY: a live object, and the token proves the thread attached.
+    let tuple = unsafe { ffi::PySequence_Tuple(iterable.as_ptr()) };
+    // SAFETY: a new reference, or null with an exception set.
+    let tuple = unsafe { Bound::from_owned_ptr_or_opt(iterable.py(), tuple) };
+    let tuple = tuple.ok_or_else(Error::pending)?;
+    // SAFETY: made as a tuple.
+    let tuple = unsafe { tuple.cast_into_unchecked::<PyTuple>() };
+    Ok(tuple.iter_borrowed().map(Owned::new).collect())
+}
+
+#[pymethods]
+impl Stack {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(iterable=(), *, shared=False)")]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { engine: ManuallyDrop::default() }
+    }
+
+    #[pyo3(signature = (iterable = None, *, shared = false))]
+    fn __init__(
+        slf: &Bound<'_, Self>,
+        iterable: Option<&Bound<'_, PyAny>>,
+        shared: bool,
+    ) -> Result<()> {
+        if let Some(iterable) = iterable {
+            slf.get().push_many(iterable)?;
+        }
+        if shared {
+            defer(slf.as_any().as_borrowed());
+        }
+        Ok(())
+    }
+
+    /// Push the items of `iterable` in one step, the last one uppermost.
+    #[pyo3(signature = (iterable, /))]
+    fn push_many(&self, iterable: &Bound<'_, PyAny>) -> Result<()> {
+        let items = collect(iterable)?;
+        self.engine.push_many(items).map_err(|(items, error)| {
+            drop(items);
+            error.into()
+        })
+    }
+
+    /// Remove up to `n` items in one step and return them, the uppermost first.
+    #[pyo3(signature = (n, /))]
+    fn pop_many<'py>(&self, n: &Bound<'py, PyAny>) -> Result<Bound<'py, PyList>> {
+        self.pop_list(n.py(), count(n.as_borrowed())?)
+    }
+
+    /// Remove all items in one step and return them, the uppermost first.
+    fn pop_all<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
+        self.pop_list(py, usize::MAX)
+    }
+
+    /// Remove all items in one step.
+    fn clear(&self) {
+        self.engine.clear();
+    }
+
+    fn __len__(&self) -> usize {
+        self.engine.len()
+    }
+
+    fn __bool__(&self) -> bool {
+        !self.engine.is_empty()
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(self.snapshot_list(py)?.try_iter()?.into_any())
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let name = slf.get_type().name()?;
+        // SAFETY: a live object, and the thread is attached.
+        match unsafe { ffi::Py_ReprEnter(slf.as_ptr()) } {
+            0 => {}
+            1.. => return Ok(format!("{name}(...)")),
+            _ => return Err(Error::pending().into()),
+        }
+        let items = slf.get().snapshot_list(slf.py()).map_err(PyErr::from);
+        let text = items.and_then(|items| {
+            items.reverse()?;
+            Ok(format!("{name}({})", items.repr()?))
+        });
+        // SAFETY: entered above.
+        unsafe { ffi::Py_ReprLeave(slf.as_ptr()) };
+        text
+    }
+
+    #[allow(clippy::unused_self)] // a method, to Python
+    fn __reduce__(&self) -> PyResult<Bound<'_, PyTuple>> {
+        Err(not_copyable("Stack", "it is shared state; copy its items, list(s)"))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        // SAFETY: the collector runs with all other threads stopped, and no
+        // thread can be stopped inside the engine: it calls nothing.
+        unsafe { self.engine.traverse(|item| visit.call(item.as_py())) }
+    }
+
+    fn __clear__(&self) {
+        self.engine.clear();
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: this is the drop; the field is not used again.
+        drop_contents(unsafe { ManuallyDrop::take(&mut self.engine) });
+    }
+}
+
+fast_methods! {
+    Stack;
+    one c"push" c"push($self, item, /)\n--\n\nPut `item` on top."
+        |this, _, item: Arg<'_, '_>| {
+            this.engine.push(Owned::new(item)).map_err(|(item, error)| {
+                drop(item);
+                error.into()
+            })
+        };
+    defaulted c"pop"
+        c"pop($self, /, *, default=...)\n--\n\nRemove the top item and return it."
+        |this, _, default| match (this.engine.pop(), default) {
+            (Some(item), _) => Ok(item),
+            (None, Some(default)) => Ok(Owned::new(default)),
+            (None, None) => Err(Error::empty("pop from an empty Stack")),
+        };
+    defaulted c"peek"
+        c"peek($self, /, *, default=...)\n--\n\nReturn the top item and leave it there."
+        |this, _, default| match (this.engine.peek(), default) {
+            (Some(item), _) => Ok(item),
+            (None, Some(default)) => Ok(Owned::new(default)),
+            (None, None) => Err(Error::empty("peek at an empty Stack")),
+        };
+}

@@ -1,0 +1,24 @@
+"""Fixtures of all tests: one body for both implementations."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import hypothesis
+import lockfree
+import lockfree.locked
+import pytest
+
+if lockfree.IMPLEMENTATION != "native":
+    raise pytest.UsageError("without the native extension there is nothing to test against")
+
+# That a busy machine is slow is no failure.
+hypothesis.settings.register_profile("lockfree", deadline=None)
+hypothesis.settings.load_profile("lockfree")
+
+
+@pytest.fixture(scope="session", params=[lockfree, lockfree.locked], ids=["native", "locked"])
+def impl(request: pytest.FixtureRequest) -> ModuleType:
+    """Each of the two modules that have every class."""
+    module: ModuleType = request.param
+    return module

@@ -1,0 +1,143 @@
+"""What the tests share: threads that start together, and children with a time limit."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, NamedTuple, TypeVar
+
+import pytest
+
+T = TypeVar("T")
+
+SELECTION: Final = "LOCKFREE_IMPLEMENTATION"
+FREE_THREADED: Final = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+CORES: Final = (
+    len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+)
+
+
+def run_threads(n: int, fn: Callable[[int], T], *, timeout: float = 60) -> list[T]:
+    """Call `fn(0)` ... `fn(n - 1)` on `n` threads at once and return the results.
+
+    An exception in a thread is raised here. Threads that do not end in time are
+    a failure, with the traceback of every thread on stderr.
+    """
+    results: dict[int, T] = {}
+    errors: list[BaseException] = []
+    barrier = threading.Barrier(n)
+
+    def worker(index: int) -> None:
+        try:
+            barrier.wait(timeout)
+            results[index] = fn(index)
+        except BaseException as error:
+            errors.append(error)
+
+    # Daemons, so that hung ones do not keep the test run from ending.
+    threads = [threading.Thread(target=worker, args=(i,), daemon=True) for i in range(n)]
+    with _frequent_switches():
+        for thread in threads:
+            thread.start()
+        _join(threads, time.monotonic() + timeout)
+    if errors:
+        raise errors[0]
+    return [results[index] for index in range(n)]
+
+
+def _join(threads: list[threading.Thread], deadline: float) -> None:
+    for thread in threads:
+        thread.join(max(0, deadline - time.monotonic()))
+    hung = sum(thread.is_alive() for thread in threads)
+    if hung:
+        faulthandler.dump_traceback(all_threads=True)
+        pytest.fail(f"{hung} of {len(threads)} threads did not end in time")
+
+
+@contextmanager
+def _frequent_switches() -> Iterator[None]:
+    """Make a GIL change hands often, so that short runs overlap too."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def hammer(n: int, step: Callable[[int], object], *, rounds: int, timeout: float = 60) -> int:
+    """Call `step(index)` on `n` threads, at least `rounds` times on each; return how often.
+
+    Threads that ran one after the other show nothing. So each looks, after a
+    step, whether another one finished a step meanwhile, and they go on until
+    that was so `rounds` times, or for half of `timeout`.
+    """
+    finished, overlapped = [0] * n, [0] * n
+    deadline = time.monotonic() + timeout / 2
+
+    def worker(index: int) -> None:
+        nonlocal deadline
+        try:
+            while finished[index] < rounds or (
+                sum(overlapped) < rounds and time.monotonic() < deadline
+            ):
+                before = sum(finished)
+                step(index)
+                overlapped[index] += sum(finished) != before
+                finished[index] += 1
+        except BaseException:
+            deadline = 0  # nobody needs to wait for this thread
+            raise
+
+    run_threads(n, worker, timeout=timeout)
+    assert sum(overlapped) >= rounds, f"of {sum(finished)} steps {sum(overlapped)} overlapped"
+    return sum(finished)
+
+
+class Child(NamedTuple):
+    """How a child process ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def in_child(
+    code: str, *flags: str, env: Mapping[str, str] | None = None, timeout: float = 60
+) -> Child:
+    """Run `code` in a fresh interpreter, with `flags` for it and `env` added.
+
+    One that does not end in time is a failure, with its traceback in the message.
+    """
+    inherited = {key: value for key, value in os.environ.items() if key != SELECTION}
+    child = subprocess.Popen(
+        [sys.executable, "-X", "dev", "-X", "faulthandler", *flags, "-c", textwrap.dedent(code)],
+        env=inherited | dict(env or {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # its own forks end with it
+    )
+    try:
+        stdout, stderr = child.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        _abort(child)
+        stdout, stderr = child.communicate()
+        pytest.fail(f"the child did not end in time\n{stdout}\n{stderr}")
+    return Child(child.returncode, stdout, stderr)
+
+
+def _abort(child: subprocess.Popen[str]) -> None:
+    if sys.platform == "win32":
+        child.kill()
+    else:
+        os.killpg(child.pid, signal.SIGABRT)  # on which faulthandler reports

@@ -1,0 +1,578 @@
+"""The benchmark: that its numbers are right, and that it says what it did."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lockfree import AtomicInt64
+from lockfree.bench import __main__ as command
+from lockfree.bench import handwritten, peers, report, runner
+from lockfree.bench.cells import CELLS
+from lockfree.bench.model import Cell, Contender, RustLoop
+from lockfree.bench.progress import Progress
+from lockfree.bench.runner import Result, Series, Settings, calibrate, measure
+from lockfree.bench.summary import differ, percentile, percentiles, speedup, summarize
+from lockfree.bench.worker import REPEATS, Run, in_threads, source, workload
+from support import CORES, FREE_THREADED, in_child
+
+TALLY = AtomicInt64()  # what the cells below count in
+
+COUNTING = Contender("counting", f"from {__name__} import TALLY as c", ("c.increment()",))
+RAISING = Contender("raising", "c = None", ("raise RuntimeError('on purpose')",))
+
+
+def cell_of(*contenders: Contender, **options: Any) -> Cell:
+    return Cell("test.cell", "a cell of the tests", contenders, **options)
+
+
+def only(monkeypatch: pytest.MonkeyPatch, cell: Cell) -> None:
+    """Make `cell` the only one that the command knows."""
+    monkeypatch.setattr(command, "CELLS", (cell,))
+
+
+def timed(*times: float) -> list[Run]:
+    """Return runs that took so many nanoseconds per operation."""
+    return [Run(seconds=time * 1e-6, operations=1000) for time in times]
+
+
+# Statistics.
+
+
+def test_a_summary_has_median_best_and_quartiles() -> None:
+    summary = summarize([50.0, 10.0, 20.0, 40.0, 30.0])
+    assert (summary.median, summary.best, summary.low, summary.high) == (30, 10, 20, 40)
+    assert summary.spread == pytest.approx(20 / 30)
+
+
+def test_a_single_round_has_no_spread() -> None:
+    summary = summarize([12.5])
+    assert (summary.median, summary.best, summary.low, summary.high) == (12.5,) * 4
+    assert summary.spread == 0
+    assert not differ(summary, summarize([99.0, 99.0]))  # nor shows a difference
+
+
+def test_a_speedup_is_by_the_medians_and_above_one_where_faster() -> None:
+    fast, slow = summarize([1.0, 10.0, 99.0]), summarize([2.0, 71.0, 72.0])
+    assert speedup(fast, slow) == pytest.approx(7.1)
+    assert speedup(slow, fast) == pytest.approx(1 / 7.1)
+
+
+def test_a_difference_shows_where_the_middle_halves_are_apart() -> None:
+    low = summarize([1.0, 2.0, 3.0, 4.0, 100.0])  # quartiles 2 and 4
+    touching = summarize([0.0, 4.0, 5.0, 6.0, 7.0])  # 4 and 6
+    high = summarize([0.0, 4.1, 5.0, 6.0, 7.0])  # 4.1 and 6
+    assert not differ(low, touching)
+    assert not differ(touching, low)
+    assert differ(low, high)
+    assert differ(high, low)
+
+
+@pytest.mark.parametrize(
+    ("thousandths", "expected"),
+    [(0, 15), (50, 15), (300, 20), (400, 20), (401, 35), (500, 35), (1000, 50)],
+)
+def test_percentiles_are_by_nearest_rank(thousandths: int, expected: int) -> None:
+    assert percentile(Counter([15, 20, 35, 40, 50]), thousandths) == expected
+
+
+def test_percentile_ranks_are_exact() -> None:
+    # 99.9 / 100 * 1000 is 999.0000000000001 in floats: one rank too many.
+    assert percentiles(Counter(range(1, 1001))) == {
+        "p50": 500,
+        "p99": 990,
+        "p99.9": 999,
+        "max": 1000,
+    }
+    assert percentiles({7: 998, 8: 1, 9: 1}) == {"p50": 7, "p99": 7, "p99.9": 8, "max": 9}
+    assert percentiles({7: 1}) == {"p50": 7, "p99": 7, "p99.9": 7, "max": 7}
+
+
+@given(st.lists(st.integers(0, 50), min_size=1), st.integers(1, 1000))
+def test_a_percentile_is_the_smallest_value_that_reaches_its_share(
+    values: list[int], thousandths: int
+) -> None:
+    found = percentile(Counter(values), thousandths)
+    assert 1000 * sum(value <= found for value in values) >= thousandths * len(values)
+    assert 1000 * sum(value < found for value in values) < thousandths * len(values)
+
+
+def test_there_is_no_percentile_of_nothing() -> None:
+    with pytest.raises(ValueError, match="no values"):
+        percentile({}, 500)
+    with pytest.raises(ValueError, match="1001"):
+        percentile({1: 1}, 1001)
+
+
+# Loops and runs.
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("scope", ["local", "global"])
+def test_each_thread_does_ten_operations_per_iteration(threads: int, scope: str) -> None:
+    TALLY.store(0)
+    run = workload(cell_of(scope=scope), COUNTING)(threads, 20)
+    assert TALLY.load() == threads * 20 * REPEATS == run.operations
+    assert run.seconds > 0
+    assert run.ns_per_operation == pytest.approx(run.seconds * 1e9 / run.operations)
+
+
+@pytest.mark.parametrize("scope", ["local", "global"])
+@pytest.mark.parametrize("kind", ["throughput", "latency"])
+def test_the_object_is_a_local_or_a_global_as_the_cell_says(kind: str, scope: str) -> None:
+    module = compile(source(cell_of(kind=kind, scope=scope), COUNTING), "<test>", "exec")
+    (worker,) = (each for each in module.co_consts if isinstance(each, CodeType))
+    assert ("c" in worker.co_names) == (scope == "global")
+    assert ("c" in worker.co_varnames) == (scope == "local")
+
+
+def test_items_are_counted_where_an_operation_handles_many() -> None:
+    assert workload(cell_of(items=100), COUNTING)(2, 3).operations == 2 * 3 * REPEATS * 100
+
+
+def test_a_latency_run_times_each_statement_by_itself() -> None:
+    TALLY.store(0)
+    contender = Contender("pair", COUNTING.setup, ("c.increment()", "c.add(1000)"))
+    run = workload(cell_of(kind="latency"), contender)(3, 20)
+    assert TALLY.load() == 3 * 20 * 1001
+    assert run.operations == run.latencies.total() == 3 * 20 * 2
+    assert min(run.latencies) >= 0
+    assert max(run.latencies) <= run.seconds * 1e9
+
+
+def test_a_latency_covers_its_own_statement_only() -> None:
+    contender = Contender("mixed", "import time\nc = time.sleep", ("c(0.002)", "pass"))
+    run = workload(cell_of(kind="latency"), contender)(1, 10)
+    slow = sum(count for time, count in run.latencies.items() if time >= 2_000_000)
+    assert slow == 10
+
+
+def test_every_run_has_a_fresh_object() -> None:
+    run = workload(cell_of(), Contender("list", "c = []", ("assert len(c) < 50; c.append(1)",)))
+    for _ in range(3):
+        run(1, 5)
+
+
+def test_a_run_lasts_from_the_first_start_to_the_last_end() -> None:
+    spans = [(5, 10), (2, 7), (3, 20)]  # of the three threads, in nanoseconds
+    assert in_threads(3, lambda index: spans[index]) == 18e-9
+
+
+@pytest.mark.parametrize(
+    ("per_iteration", "start_up"), [(1e-6, 0.0), (1e-6, 1e-3), (0.5, 0.0), (1e-9, 0.0)]
+)
+def test_calibration_sizes_a_run_by_time(per_iteration: float, start_up: float) -> None:
+    lengths = []
+
+    def fake(_threads: int, iterations: int) -> Run:
+        lengths.append(start_up + iterations * per_iteration)
+        return Run(lengths[-1], iterations)
+
+    iterations = calibrate(fake, 1, 0.1)
+    assert iterations == 1 or 0.09 <= start_up + iterations * per_iteration <= 0.11
+    assert lengths[-1] >= 0.05  # a warm-up
+    assert len(lengths) < 10
+
+
+def test_calibration_survives_a_clock_that_stands_still() -> None:
+    assert calibrate(lambda _, n: Run(0.0 if n < 1000 else 1.0, n), 1, 0.1) > 1
+
+
+def test_contenders_take_turns_within_each_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = []
+
+    def fake(_cell: Cell, contender: Contender) -> Any:
+        def run(threads: int, iterations: int) -> Run:
+            turns.append((contender.name, threads))
+            return Run(1.0, iterations)
+
+        return run
+
+    monkeypatch.setattr(runner, "workload", fake)
+    result = Result(cell_of())
+    a, b = (Contender(name, "", ()) for name in "ab")
+    measure(result, [a, b], Settings(rounds=2, threads=(1, 2)), lambda _: None)
+    warm_up_and_rounds = 3
+    assert turns == [("a", 1), ("b", 1), ("a", 2), ("b", 2)] * warm_up_and_rounds
+    assert all(len(series.runs) == 2 for series in result.series)
+
+
+# Contenders.
+
+
+why_not = cache(peers.why_not)
+
+
+@pytest.mark.parametrize(
+    ("cell", "contender"),
+    [
+        pytest.param(cell, contender, id=f"{cell.name}-{contender.name}")
+        for cell in CELLS
+        for contender in cell.contenders
+    ],
+)
+def test_every_contender_runs(cell: Cell, contender: Contender | RustLoop) -> None:
+    if contender.needs and (reason := why_not(contender.needs)):
+        pytest.skip(reason)
+    run = workload(cell, contender)(2, 3)
+    assert run.seconds > 0
+    assert run.operations > 0
+
+
+def test_cells_are_told_apart_and_have_their_baseline() -> None:
+    assert len({cell.name for cell in CELLS}) == len(CELLS)
+    for cell in CELLS:
+        names = [contender.name for contender in cell.contenders]
+        assert len(set(names)) == len(names)
+        assert cell.baseline in names
+
+
+def test_the_tutorials_counter_counts() -> None:
+    counter = handwritten.LockFreeCounter()
+    assert [counter.increment() for _ in range(3)] == [1, 2, 3]
+
+
+def test_the_tutorials_backoff_is_linear_and_it_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    counter = handwritten.LockFreeCounter()
+    naps: list[float] = []
+    monkeypatch.setattr("time.sleep", naps.append)
+
+    class Overtaken:
+        """A lock whose holder always finds that another thread was faster."""
+
+        def __enter__(self) -> None:
+            counter._value += 1
+
+        def __exit__(self, *_: object) -> None: ...
+
+    monkeypatch.setattr(counter, "_lock", Overtaken())
+    with pytest.raises(Exception, match="after max retries"):
+        counter.increment()
+    assert naps == [0.001 * attempt for attempt in range(100)]
+    assert counter._value == 100  # the others' increments, and not this one
+
+
+# The command.
+
+
+def test_a_quick_run_prints_a_table_and_writes_its_numbers(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "result.json"
+    arguments = ["--quick", "--cells", "counter.cas", "--threads", "2,1", "--json", str(file)]
+    assert command.main(arguments) == 0
+    out = capsys.readouterr().out
+    record = json.loads(file.read_text())
+
+    environment = record["environment"]
+    for name in ("cpu", "interpreter", "lockfree", "date", "command"):
+        assert environment[name]
+        assert environment[name] in out
+    assert environment["implementation"] == "native"
+    assert environment["command"].startswith("python -m lockfree.bench --quick --cells")
+    assert record["settings"] == {"rounds": 3, "seconds": 0.02, "threads": [1, 2]}
+    assert not record["interrupted"]
+
+    (cell,) = record["cells"]
+    assert cell["name"] == "counter.cas"
+    measured = {(series["contender"], series["threads"]) for series in cell["series"]}
+    ours = {"lockfree", "lockfree.locked", "threading.Lock", "rust threads"}
+    assert measured >= {(name, threads) for name in ours for threads in (1, 2)}
+    for series in cell["series"]:
+        times = series["ns_per_operation"]
+        assert len(times) == 3
+        assert series["best"] == min(times) <= series["low"] <= series["median"]
+        assert series["median"] == sorted(times)[1]
+        assert series["contender"] in out
+        assert series["iterations"] > 1
+    assert "1 thread" in out
+    assert "2 threads" in out
+    assert "ratio to threading.Lock" in out
+
+
+def test_a_latency_cell_shows_percentiles_by_name(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "result.json"
+    wanted = ["--contenders", "lockfree", "--contenders", "threading.Lock"]
+    assert (
+        command.main(["--quick", "--cells", "counter.latency", *wanted, "--json", str(file)]) == 0
+    )
+    lines = capsys.readouterr().out.partition("counter.latency:")[2].splitlines()
+    head = next(line for line in lines if "p99.9" in line)
+    assert head.split() == f"ns, {max(8, 2 * CORES)} threads p50 p99 p99.9 max operations".split()
+    (cell,) = json.loads(file.read_text())["cells"]
+    assert [s["contender"] for s in cell["series"]] == ["timer alone", "lockfree", "threading.Lock"]
+    for series in cell["series"]:
+        histogram = dict(map(tuple, series["histogram"]))
+        assert series["p50"] <= series["p99"] <= series["p99.9"] <= series["max"]
+        assert series["max"] == max(histogram) == max(each["max"] for each in series["rounds"])
+        row = next(line for line in lines if line.startswith(f"{series['contender']}  "))
+        assert row.split()[-1] == f"{sum(histogram.values()):,}"
+
+
+def test_an_unknown_name_is_an_error_that_lists_the_known(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for option, known in [
+        ("--cells", "counter.cas"),
+        ("--contenders", "itertools.count"),
+        ("--baseline", "threading.Lock"),
+    ]:
+        with pytest.raises(SystemExit) as ended:
+            command.main([option, "nonsense"])
+        assert ended.value.code == 2
+        error = capsys.readouterr().err
+        assert "'nonsense'" in error
+        assert known in error
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--threads", "0"], ["--threads", "two"], ["--rounds", "-1"], ["--json", "no/such/folder/x"]],
+)
+def test_a_bad_argument_is_refused_before_anything_is_measured(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(arguments)
+    assert ended.value.code == 2
+    assert arguments[1] in capsys.readouterr().err
+
+
+def test_the_list_shows_the_code_that_is_timed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--list"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"{cell.name}: {cell.description}" in out for cell in CELLS)
+    assert "threading.Lock   with c.lock: c.value += 1" in out
+
+
+def test_a_contender_that_raises_has_failed_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    only(monkeypatch, cell_of(RAISING, COUNTING, baseline="counting"))
+    file = tmp_path / "result.json"
+    assert command.main(["--quick", "--rounds", "2", "--threads", "1,2", "--json", str(file)]) == 0
+    out = capsys.readouterr().out
+    assert "raising failed, threads: 1, 2 (RuntimeError: on purpose)" in out
+    assert next(line.split() for line in out.splitlines() if line.startswith("raising")) == [
+        "raising",
+        "failed",
+        "failed",
+    ]
+    series = json.loads(file.read_text())["cells"][0]["series"]
+    assert [len(s.get("ns_per_operation", [])) for s in series] == [0, 2, 0, 2]
+    assert [(s["contender"], s["error"] is None) for s in series] == [
+        ("raising", False),
+        ("counting", True),
+    ] * 2
+
+
+def test_a_missing_peer_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(peers.DISTRIBUTIONS, "no_such_module", "no-such-peer")
+    absent = Contender("absent", "import no_such_module", ("pass",), needs="no_such_module")
+    only(monkeypatch, cell_of(absent, COUNTING))
+    assert command.main(["--quick", "--threads", "1"]) == 0
+    captured = capsys.readouterr()
+    mentions = [line for line in captured.out.splitlines() if "absent" in line]
+    assert mentions == ["left out     absent: not installed (pip install no-such-peer)"]
+    assert "Traceback" not in captured.err
+
+
+def test_without_the_native_implementation_its_contenders_are_left_out() -> None:
+    code = """
+        from lockfree.bench import __main__ as command
+        assert command.main(["--quick", "--cells", "counter.load", "--threads", "1"]) == 0
+    """
+    child = in_child(code, env={"LOCKFREE_IMPLEMENTATION": "locked"})
+    assert child.returncode == 0, child.stderr
+    for name in ("lockfree", "rust threads"):
+        assert f"left out     {name}: the native implementation is not in use\n" in child.stdout
+    assert "\nlockfree.locked" in child.stdout
+
+
+def peer(folder: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Make a module of `source` that this process and its children can import."""
+    (folder / "fake_peer.py").write_text(source)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    return "fake_peer"
+
+
+def test_a_peer_that_does_not_import_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = peer(tmp_path, "raise ImportError('wrong build')", monkeypatch)
+    assert peers.why_not(module) == "does not import (ImportError: wrong build)"
+
+
+def test_a_peer_that_kills_the_interpreter_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = peer(tmp_path, "import os; os._exit(7)", monkeypatch)
+    assert peers.why_not(module) == "does not import (exit status 7)"
+
+
+def test_a_peer_that_turns_the_gil_on_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = peer(tmp_path, "import sys; sys._is_gil_enabled = lambda: True", monkeypatch)
+    reason = "importing it turns the GIL on"
+    assert peers.why_not(module) == (reason if FREE_THREADED else None)
+
+
+def test_ctrl_c_prints_what_was_measured_so_far(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    # The real thing but for the terminal: SIGINT's handler raises this in the
+    # middle of the second contender's second round.
+    turns = Counter[str]()
+    real = runner._take_turn
+
+    def interrupted(series: Series, *arguments: Any) -> None:
+        turns[series.contender] += 1
+        if turns["second"] == 3:
+            raise KeyboardInterrupt
+        real(series, *arguments)
+
+    monkeypatch.setattr(runner, "_take_turn", interrupted)
+    first = Contender("first", COUNTING.setup, COUNTING.statements)
+    second = Contender("second", COUNTING.setup, COUNTING.statements)
+    only(monkeypatch, cell_of(first, second, baseline="first"))
+    file = tmp_path / "result.json"
+    assert command.main(["--quick", "--threads", "1", "--json", str(file)]) == 130
+    out = capsys.readouterr().out
+    assert "\nsecond" in out
+    assert "Interrupted" in out
+    record = json.loads(file.read_text())
+    assert record["interrupted"]
+    assert [len(s["ns_per_operation"]) for s in record["cells"][0]["series"]] == [2, 1]
+
+
+def test_ctrl_c_before_the_first_round_prints_no_empty_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "_take_turn", interrupted)
+    assert command.main(["--quick", "--cells", "counter.cas"]) == 130
+    out = capsys.readouterr().out
+    assert "median" not in out.partition("Interrupted")[0]
+
+
+def test_the_package_does_not_load_the_benchmark_nor_that_what_it_can_do_without() -> None:
+    code = """
+        import sys
+        import lockfree
+        assert not any(name.startswith("lockfree.bench") for name in sys.modules)
+        import lockfree.bench.__main__
+        assert not {"rich", "matplotlib", "numpy"} & set(sys.modules)
+    """
+    child = in_child(code)
+    assert child.returncode == 0, child.stderr
+
+
+# Tables of made-up timings.
+
+
+def test_a_table_ranks_marks_and_compares() -> None:
+    result = Result(
+        cell_of(),
+        [
+            Series("lock", 1, runs=timed(100, 102, 104)),
+            Series("fast", 1, runs=timed(14, 15, 16)),
+            Series("alike", 1, runs=timed(90, 101, 150)),
+            Series("slow", 1, runs=timed(2000, 2040, 2080)),
+            Series("lock", 2, runs=timed(200, 204, 208)),
+            Series("fast", 2, runs=timed(300, 300, 300)),
+            Series("alike", 2, runs=timed(10.2)),
+            Series("slow", 2, error="Exception: too slow"),
+        ],
+    )
+    assert report.table(result, "lock").splitlines() == [
+        "test.cell: a cell of the tests; ratio to lock",
+        "",
+        "              ---- 1 thread ----  --- 2 threads ---",
+        "ns/operation  median best  ratio  median best ratio",
+        "alike            101 90.0  ~x1.0    10.2 10.2  ~x20",
+        "lock             102  100   x1.0     204  200  x1.0",
+        "fast            15.0 14.0   x6.8     300  300 x0.68",
+        "slow            2040 2000 x0.050  failed           ",
+        "Between the quartiles of the rounds: typically 2% of the median, at most 30% "
+        "(alike, 1 thread).",
+        "slow failed, threads: 2 (Exception: too slow)",
+    ]
+
+
+def test_a_table_without_its_baseline_has_no_ratios() -> None:
+    result = Result(cell_of(items=100), [Series("fast", 8, runs=timed(15))])
+    assert report.table(result, "lock").splitlines()[:5] == [
+        "test.cell: a cell of the tests",
+        "",
+        "         --- 8 threads ---",
+        "ns/item  median best ratio",
+        "fast       15.0 15.0      ",
+    ]
+
+
+def test_a_latency_table_is_ranked_by_the_tail() -> None:
+    calm = Counter({50: 1000})
+    rough = Counter({50: 997, 1_234_567: 2, 2_000_000: 1})
+    even = Counter({60: 1000})
+    result = Result(
+        cell_of(kind="latency"),
+        [
+            Series("tailed", 8, runs=[Run(1.0, 1000, each) for each in (calm, rough)]),
+            Series("even", 8, runs=[Run(1.0, 1000, even)]),
+            Series("failed", 8, error="Exception: no"),
+        ],
+    )
+    assert report.table(result, "lock").splitlines() == [
+        "test.cell: a cell of the tests",
+        "",
+        "ns, 8 threads  p50   p99       p99.9         max   operations",
+        "even            60    60          60          60        1,000",
+        "tailed          50    50   1,234,567   2,000,000        2,000",
+        "failed failed, threads: 8 (Exception: no)",
+    ]
+
+
+def test_tables_fit_on_a_terminal() -> None:
+    names = ["queue.LifoQueue", "lockfree"]
+    series = [
+        Series(name, threads, runs=timed(12345.6, 99999, 99999))
+        for threads in (1, 2, 4, 8)
+        for name in names
+    ]
+    table = report.table(Result(cell_of(), series), "lockfree")
+    assert max(map(len, table.splitlines())) <= 100
+    assert max(map(len, report.legend(Settings()).splitlines())) <= 100
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_for_terminals_only() -> None:
+    terminal, file = Terminal(), io.StringIO()
+    for stream in (terminal, file):
+        progress = Progress(stream, cells=2)
+        progress.begin("counter.cas")
+        progress.show("round 1 of 3")
+        progress.clear()
+    assert "\r[1/2] counter.cas, round 1 of 3" in terminal.getvalue()
+    assert "\n" not in terminal.getvalue()
+    assert terminal.getvalue().endswith(" \r")
+    assert file.getvalue() == ""

@@ -1,0 +1,90 @@
+"""The stub tells the truth: native classes, locked classes and ``_native.pyi`` agree."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import pydoc
+import subprocess
+import sys
+from operator import attrgetter
+from pathlib import Path
+from types import ModuleType
+from unittest import mock
+
+import lockfree
+import pytest
+
+STUB = Path(lockfree.__file__).with_name("_native.pyi")
+ALLOWED = Path(__file__).with_name("stubtest-allowlist.txt")
+
+
+def load_stub() -> ModuleType:
+    """Run the stub: it is Python, and `inspect` then reads it as it reads the others."""
+    module = ModuleType("stub")
+    # As in this file, annotations stay unevaluated: a stub may name what follows.
+    code = compile(STUB.read_text(encoding="utf-8"), STUB, "exec")
+    # Of an overloaded method the last variant counts, which takes what all take.
+    with mock.patch("typing.overload", lambda variant: variant):
+        exec(code, vars(module))
+    return module
+
+
+def public(cls: type) -> list[str]:
+    return sorted(name for name in vars(cls) if not name.startswith("_"))
+
+
+stub = load_stub()
+CLASSES = [name for name in lockfree.__all__ if isinstance(getattr(lockfree, name), type)]
+MEMBERS = [f"{cls}.{name}" for cls in CLASSES for name in public(getattr(stub, cls))]
+METHODS = [name for name in MEMBERS if callable(attrgetter(name)(stub))]
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_public_members_agree(impl: ModuleType, cls: str) -> None:
+    assert public(getattr(impl, cls)) == public(getattr(stub, cls))
+
+
+@pytest.mark.parametrize("name", CLASSES + METHODS)
+def test_signatures_agree(impl: ModuleType, name: str) -> None:
+    stated = inspect.signature(attrgetter(name)(stub)).parameters.values()
+    actual = inspect.signature(attrgetter(name)(impl)).parameters.values()
+    assert [(p.name, p.kind) for p in actual] == [(p.name, p.kind) for p in stated]
+    for theirs, ours in zip(stated, actual, strict=True):
+        if theirs.default is ...:  # how a stub says that there is a default
+            assert ours.default is not ours.empty
+        else:
+            assert ours.default == theirs.default
+
+
+def summary(thing: object) -> str:
+    """Return the first paragraph of the docstring, however it is broken into lines."""
+    return " ".join((inspect.getdoc(thing) or "").partition("\n\n")[0].split())
+
+
+@pytest.mark.parametrize("name", CLASSES + MEMBERS)
+def test_summaries_agree(impl: ModuleType, name: str) -> None:
+    stated = summary(attrgetter(name)(stub))
+    assert stated.endswith(".")
+    assert summary(attrgetter(name)(impl)) == stated
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_help_shows_every_member(impl: ModuleType, cls: str) -> None:
+    text = pydoc.plain(pydoc.render_doc(getattr(impl, cls)))
+    for name in public(getattr(stub, cls)):
+        assert f" {name}" in text
+        assert summary(getattr(getattr(stub, cls), name)) in " ".join(text.split())
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_classes_say_where_to_import_them_from(cls: str) -> None:
+    native = getattr(lockfree, cls)
+    assert (native.__module__, native.__qualname__) == ("lockfree", cls)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
+def test_stubtest_agrees(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mypy.stubtest", "lockfree._native", "--allowlist"]
+    run = subprocess.run([*command, ALLOWED], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
