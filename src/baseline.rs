@@ -31,7 +31,12 @@ pub fn run(cell: &str, threads: usize, iterations: u64) -> Option<f64> {
     }
 }
 
-fn timed(threads: usize, iterations: u64, operation: impl Fn() + Sync) -> f64 {
+/// Runs `operation` `iterations` times on each of `threads` threads; the seconds
+/// from their common start to the end of the slowest.
+///
+/// # Panics
+/// If `operation` does.
+pub fn timed(threads: usize, iterations: u64, operation: impl Fn() + Sync) -> f64 {
     let barrier = Barrier::new(threads);
     let work = || {
         barrier.wait();
@@ -43,7 +48,8 @@ fn timed(threads: usize, iterations: u64, operation: impl Fn() + Sync) -> f64 {
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let spans = workers.into_iter().map(|worker| worker.join().expect("the loop cannot panic"));
+        let spans =
+            workers.into_iter().map(|worker| worker.join().expect("the operation cannot panic"));
         let widest = spans.reduce(|(s, e), (start, end)| (s.min(start), e.max(end)));
         widest.map_or(0.0, |(start, end)| end.duration_since(start).as_secs_f64())
     })

@@ -79,7 +79,7 @@ mod imp {
     }
 
     /// Whether `LOCKFREE_MUTANT` names this fault.
-    pub fn mutant(name: &str) -> bool {
+    pub(crate) fn is_planted(name: &str) -> bool {
         static CHOSEN: std::sync::OnceLock<String> = std::sync::OnceLock::new();
         CHOSEN.get_or_init(|| std::env::var("LOCKFREE_MUTANT").unwrap_or_default()) == name
     }
@@ -92,7 +92,7 @@ pub use imp::*;
 macro_rules! mutant {
     ($name:literal) => {{
         #[cfg(loom)]
-        let chosen = $crate::shim::mutant($name);
+        let chosen = $crate::shim::is_planted($name);
         #[cfg(not(loom))]
         let chosen = false;
         chosen

@@ -7,12 +7,11 @@
 //! ```
 
 use std::mem;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use lockfree::baseline;
 use lockfree::engine::Int64;
 use parking_lot::Mutex;
 
@@ -68,51 +67,36 @@ impl Integer for AtomicI64 {
     }
 }
 
-fn fetch_add<I: Integer>(threads: u64, iterations: u64) -> Duration {
+fn fetch_add<I: Integer>(threads: usize, iterations: u64) -> Duration {
     let int = I::default();
     let time = timed(threads, iterations, || {
         int.fetch_add(1);
     });
-    assert_eq!(u64::try_from(int.load()), Ok(threads * iterations));
+    assert_eq!(u64::try_from(int.load()), Ok(threads as u64 * iterations));
     time
 }
 
-fn load<I: Integer>(threads: u64, iterations: u64) -> Duration {
+fn load<I: Integer>(threads: usize, iterations: u64) -> Duration {
     let int = I::default();
     timed(threads, iterations, || assert_eq!(int.load(), 0))
 }
 
-fn compare_exchange<I: Integer>(threads: u64, iterations: u64) -> Duration {
+fn compare_exchange<I: Integer>(threads: usize, iterations: u64) -> Duration {
     let int = I::default();
     timed(threads, iterations, || assert_eq!(int.compare_exchange(0, 0), Ok(0)))
 }
 
-/// Runs `operation` `iterations` times on each of `threads` threads; the time
-/// from the first one's start to the last one's end.
-fn timed(threads: u64, iterations: u64, operation: impl Fn() + Sync) -> Duration {
-    let barrier = Barrier::new(usize::try_from(threads).expect("a small number"));
-    let work = || {
-        barrier.wait();
-        let start = Instant::now();
-        (0..iterations).for_each(|_| operation());
-        (start, Instant::now())
-    };
-    let (starts, ends): (Vec<_>, Vec<_>) = thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().map(|worker| worker.join().expect("the results are right")).unzip()
-    });
-    let last = ends.into_iter().max();
-    let first = starts.into_iter().min();
-    last.zip(first).map_or(Duration::ZERO, |(last, first)| last - first)
+fn timed(threads: usize, iterations: u64, operation: impl Fn() + Sync) -> Duration {
+    Duration::from_secs_f64(baseline::timed(threads, iterations, operation))
 }
 
 /// Runs one contender with so many threads and iterations.
-type Run = fn(u64, u64) -> Duration;
+type Run = fn(usize, u64) -> Duration;
 
 fn compare(criterion: &mut Criterion, operation: &str, contenders: [(&str, Run); 3]) {
     let mut group = criterion.benchmark_group(operation);
     for threads in [1, 2] {
-        group.throughput(Throughput::Elements(threads));
+        group.throughput(Throughput::Elements(threads as u64));
         for (name, run) in contenders {
             group.bench_function(BenchmarkId::new(name, threads), |bencher| {
                 bencher.iter_custom(|iterations| run(threads, iterations));

@@ -185,6 +185,6 @@ impl Int64 {
             return true;
         }
         let success = ordering!(SeqCst, "int.checked");
-        self.cell.compare_exchange_weak(value, next, success, Ordering::Relaxed).is_ok()
+        self.cell.compare_exchange(value, next, success, Ordering::Relaxed).is_ok()
     }
 }

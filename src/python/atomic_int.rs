@@ -4,12 +4,14 @@
 //! `_native.pyi` holds the full documentation; the texts here are its first
 //! paragraphs, which a test compares.
 
+use std::ffi::c_int;
+
 use pyo3::basic::CompareOp;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::convert::{int_object, int64};
+use super::convert::{Given, int_object, int64};
 use super::deferral::Deferral;
 use super::error::{Error, Result, not_copyable};
 use super::fastcall::fast_methods;
@@ -48,7 +50,10 @@ impl AtomicInt64 {
             let result = unsafe { user::call1(change.as_ptr(), argument.as_ptr()) };
             // SAFETY: a new reference, or null with an exception set.
             let result = unsafe { Bound::from_owned_ptr_or_err(py, result) }?;
-            let next = int64(result.as_borrowed())?;
+            let next = int64(result.as_borrowed());
+            // SAFETY: the token proves the thread attached; the reference is ours.
+            unsafe { user::decref(result.into_ptr()) };
+            let next = next?;
             match self.cell.compare_exchange(value, next) {
                 Ok(_) => return Ok((value, next)),
                 Err(found) => value = found,
@@ -60,9 +65,9 @@ impl AtomicInt64 {
 #[pymethods]
 impl AtomicInt64 {
     #[new]
-    #[pyo3(signature = (value = None, /), text_signature = "(value=0, /)")]
-    fn new(value: Option<&Bound<'_, PyAny>>) -> Result<Self> {
-        let value = value.map_or(Ok(0), |value| int64(value.as_borrowed()))?;
+    #[pyo3(signature = (value = Given::default(), /), text_signature = "(value=0, /)")]
+    fn new(value: Given<'_>) -> Result<Self> {
+        let value = value.0.map_or(Ok(0), |value| int64(value.as_borrowed()))?;
         Ok(Self { cell: Isolated::new(Int64::new(value)), deferral: Deferral::default() })
     }
 
@@ -138,7 +143,11 @@ impl AtomicInt64 {
         if unsafe { ffi::PyNumber_Check(other.as_ptr()) } == 0 {
             return Ok(py.NotImplemented().into_bound(py));
         }
-        int_object(py, self.cell.load()).rich_compare(other, op)
+        let value = int_object(py, self.cell.load());
+        // SAFETY: both are alive, and the token proves the thread attached.
+        let result = unsafe { user::rich_compare(value.as_ptr(), other.as_ptr(), op as c_int) };
+        // SAFETY: a new reference, or null with an exception set.
+        unsafe { Bound::from_owned_ptr_or_err(py, result) }
     }
 
     #[allow(clippy::unused_self)] // a method, to Python

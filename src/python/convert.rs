@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
 use super::error::{Error, Result, shown};
+use super::user;
 
 /// A borrowed argument of a raw slot.
 pub(crate) type Arg<'a, 'py> = Borrowed<'a, 'py, PyAny>;
@@ -26,11 +27,11 @@ pub(crate) unsafe fn borrowed<'a>(py: Python<'_>, object: *mut ffi::PyObject) ->
 /// The value of an `int`, or of anything with `__index__`, in 64 bits.
 #[inline]
 pub(crate) fn int64(object: Arg<'_, '_>) -> Result<i64> {
-    let mut overflow: c_int = 0;
-    // SAFETY: the argument is a live object and the thread is attached (a
-    // `Borrowed` proves both).
-    let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(object.as_ptr(), &raw mut overflow) };
-    if value == -1 { int64_slow(object, overflow) } else { Ok(value) }
+    // SAFETY: a live object; the check calls nothing.
+    if unsafe { ffi::PyLong_Check(object.as_ptr()) } == 0 {
+        return index64(object);
+    }
+    int64_of(object, object)
 }
 
 /// The value of an argument `n`, a number of items.
@@ -40,33 +41,52 @@ pub(crate) fn count(object: Arg<'_, '_>) -> Result<usize> {
         .map_err(|_| Error::wrong_value(format!("n must not be negative, but is {n}")))
 }
 
-/// Minus one, or one of three errors.
+/// The value of what is not an `int` itself.
 #[cold]
-fn int64_slow(object: Arg<'_, '_>, overflow: c_int) -> Result<i64> {
-    if overflow != 0 {
-        return Err(Error::too_wide(&shown_int(object)));
-    }
-    // SAFETY: the thread is attached.
-    if unsafe { ffi::PyErr_Occurred() }.is_null() {
-        return Ok(-1);
-    }
-    // SAFETY: the argument is a live object.
+fn index64(object: Arg<'_, '_>) -> Result<i64> {
+    // SAFETY: a live object; the check calls nothing.
     if unsafe { ffi::PyIndex_Check(object.as_ptr()) } == 0 {
-        // SAFETY: the thread is attached.
-        unsafe { ffi::PyErr_Clear() };
         return Err(Error::wrong_type(format!("expected an int, not {}", shown(&object))));
     }
-    Err(Error::pending())
+    // SAFETY: a live object, and the thread is attached (a `Borrowed` proves it).
+    let int = unsafe { user::index(object.as_ptr()) };
+    // SAFETY: a new reference, or null with an exception set.
+    let Some(int) = (unsafe { Bound::from_owned_ptr_or_opt(object.py(), int) }) else {
+        return Err(Error::pending());
+    };
+    int64_of(int.as_borrowed(), object)
+}
+
+/// The value of `int`, which is what `given` stands for.
+#[inline]
+fn int64_of(int: Arg<'_, '_>, given: Arg<'_, '_>) -> Result<i64> {
+    let mut overflow: c_int = 0;
+    // SAFETY: a live int, and the thread is attached (a `Borrowed` proves it).
+    let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(int.as_ptr(), &raw mut overflow) };
+    if overflow == 0 { Ok(value) } else { Err(too_wide(int, given)) }
 }
 
 /// An int too wide for a message (or for `str`) is shown by its width.
-fn shown_int(object: Arg<'_, '_>) -> String {
+#[cold]
+fn too_wide(int: Arg<'_, '_>, given: Arg<'_, '_>) -> Error {
     const WIDEST: u64 = 256;
-    let int = object.call_method0("__index__");
-    let bits = int.and_then(|int| int.call_method0("bit_length")).and_then(|n| n.extract::<u64>());
-    match bits {
-        Ok(bits) if bits > WIDEST => format!("an int of {bits} bits"),
-        _ => shown(&object),
+    // `int`'s own method: a subclass may have another.
+    let bits = int.py().get_type::<PyInt>().call_method1("bit_length", (int,));
+    match bits.and_then(|bits| bits.extract::<u64>()) {
+        Ok(bits) if bits > WIDEST => Error::too_wide(&format!("an int of {bits} bits")),
+        _ => Error::too_wide(&shown(&given)),
+    }
+}
+
+/// An optional argument: unlike in an `Option`, `None` is an argument too.
+#[derive(Debug, Default)]
+pub(crate) struct Given<'py>(pub(crate) Option<Bound<'py, PyAny>>);
+
+impl<'py> FromPyObject<'_, 'py> for Given<'py> {
+    type Error = std::convert::Infallible;
+
+    fn extract(object: Arg<'_, 'py>) -> std::result::Result<Self, Self::Error> {
+        Ok(Self(Some(object.to_owned())))
     }
 }
 

@@ -9,6 +9,7 @@ use pyo3::ffi;
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 
+use super::user;
 use crate::engine::OutOfMemory;
 
 /// What went wrong, before it is a Python exception. One word, so that the hot
@@ -118,8 +119,11 @@ pub(crate) fn raise_panic(payload: &(dyn Any + Send)) -> *mut ffi::PyObject {
 #[cold]
 pub(crate) fn shown(value: &Bound<'_, PyAny>) -> String {
     const LONGEST: usize = 80;
-    let text = value.repr().and_then(|repr| repr.extract::<String>());
-    let Ok(text) = text else {
+    // SAFETY: a live object, and the thread is attached (a `Bound` proves both).
+    let text = unsafe { user::repr(value.as_ptr()) };
+    // SAFETY: a new reference, or null with an exception set.
+    let text = unsafe { Bound::from_owned_ptr_or_err(value.py(), text) };
+    let Ok(text) = text.and_then(|text| text.extract::<String>()) else {
         return format!("<{} object>", value.get_type());
     };
     match text.char_indices().nth(LONGEST) {

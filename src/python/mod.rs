@@ -32,6 +32,8 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _native {
     use super::fastcall::{self, PanicProbe};
+    use pyo3::exceptions::PyImportError;
+    use pyo3::ffi;
     use pyo3::prelude::*;
 
     #[pymodule_export]
@@ -41,9 +43,24 @@ mod _native {
     #[pymodule_export]
     use super::stack::Stack;
 
+    /// Classes are shared by all interpreters of a process, and objects of one
+    /// must not meet another. CPython itself refuses where it has the slot for
+    /// it and the interpreter is isolated: not below 3.12, not a legacy one.
+    fn only_in_the_main_interpreter() -> PyResult<()> {
+        // SAFETY: the thread is attached, so it has an interpreter.
+        let here = unsafe { ffi::PyInterpreterState_Get() };
+        // SAFETY: there is a main interpreter as long as there is any.
+        let main = unsafe { ffi::PyInterpreterState_Main() };
+        if here == main {
+            return Ok(());
+        }
+        Err(PyImportError::new_err("subinterpreters are not supported"))
+    }
+
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
+        only_in_the_main_interpreter()?;
         fastcall::install::<AtomicInt64>(py)?;
         fastcall::install::<Stack>(py)?;
         fastcall::install::<PanicProbe>(py)?;

@@ -6,49 +6,49 @@
 //! through here: there the unwinding meets a guard whose drop never returns, so
 //! the thread hangs instead, as CPython 3.14 itself does.
 
+use std::ffi::c_int;
+
 use pyo3::ffi;
 
+/// Hangs the thread that unwinds through it.
 #[cfg(not(Py_3_14))]
-mod guarded {
-    use super::ffi;
+struct HangOnUnwind;
 
-    /// Hangs the thread that unwinds through it.
-    struct HangOnUnwind;
-
-    impl Drop for HangOnUnwind {
-        fn drop(&mut self) {
-            loop {
-                std::thread::park();
-            }
+#[cfg(not(Py_3_14))]
+impl Drop for HangOnUnwind {
+    fn drop(&mut self) {
+        loop {
+            std::thread::park();
         }
     }
+}
 
-    fn guarded<R>(call: impl FnOnce() -> R) -> R {
-        let guard = HangOnUnwind;
-        let result = call();
-        std::mem::forget(guard);
-        result
-    }
+#[inline]
+fn guarded<R>(call: impl FnOnce() -> R) -> R {
+    #[cfg(not(Py_3_14))]
+    let guard = HangOnUnwind;
+    let result = call();
+    #[cfg(not(Py_3_14))]
+    std::mem::forget(guard);
+    result
+}
 
-    // pyo3-ffi declares these as "C", through which nothing may unwind.
+/// The functions that may run user code. pyo3-ffi declares them as "C", through
+/// which nothing may unwind.
+mod c {
+    use super::{c_int, ffi::PyObject};
+
     unsafe extern "C-unwind" {
-        #[link_name = "PyObject_CallOneArg"]
-        fn call_one_arg(f: *mut ffi::PyObject, arg: *mut ffi::PyObject) -> *mut ffi::PyObject;
-        #[link_name = "Py_DecRef"]
-        fn dec_ref(object: *mut ffi::PyObject);
-    }
-
-    pub(crate) unsafe fn decref(object: *mut ffi::PyObject) {
-        // SAFETY: the caller's promises are the ones of `Py_DecRef`.
-        guarded(|| unsafe { dec_ref(object) });
-    }
-
-    pub(crate) unsafe fn call1(
-        f: *mut ffi::PyObject,
-        arg: *mut ffi::PyObject,
-    ) -> *mut ffi::PyObject {
-        // SAFETY: the caller's promises are the ones of `PyObject_CallOneArg`.
-        guarded(|| unsafe { call_one_arg(f, arg) })
+        pub(super) fn PyObject_CallOneArg(f: *mut PyObject, arg: *mut PyObject) -> *mut PyObject;
+        pub(super) fn PyNumber_Index(object: *mut PyObject) -> *mut PyObject;
+        pub(super) fn PyObject_Repr(object: *mut PyObject) -> *mut PyObject;
+        pub(super) fn PyObject_RichCompare(
+            a: *mut PyObject,
+            b: *mut PyObject,
+            op: c_int,
+        ) -> *mut PyObject;
+        #[cfg(not(Py_3_14))]
+        pub(super) fn Py_DecRef(object: *mut PyObject);
     }
 }
 
@@ -57,12 +57,39 @@ mod guarded {
 /// # Safety
 /// The thread is attached; both are live objects.
 pub(crate) unsafe fn call1(f: *mut ffi::PyObject, arg: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    #[cfg(not(Py_3_14))]
     // SAFETY: the caller's promises, passed on.
-    return unsafe { guarded::call1(f, arg) };
-    #[cfg(Py_3_14)]
+    guarded(|| unsafe { c::PyObject_CallOneArg(f, arg) })
+}
+
+/// Calls `object.__index__()`; a new reference to an int, or null with an exception set.
+///
+/// # Safety
+/// The thread is attached; the object is alive.
+pub(crate) unsafe fn index(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: the caller's promises, passed on.
-    return unsafe { ffi::PyObject_CallOneArg(f, arg) };
+    guarded(|| unsafe { c::PyNumber_Index(object) })
+}
+
+/// Calls `repr(object)`; a new reference, or null with an exception set.
+///
+/// # Safety
+/// The thread is attached; the object is alive.
+pub(crate) unsafe fn repr(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: the caller's promises, passed on.
+    guarded(|| unsafe { c::PyObject_Repr(object) })
+}
+
+/// Compares `a` with `b`; a new reference, or null with an exception set.
+///
+/// # Safety
+/// The thread is attached; both are live objects.
+pub(crate) unsafe fn rich_compare(
+    a: *mut ffi::PyObject,
+    b: *mut ffi::PyObject,
+    op: c_int,
+) -> *mut ffi::PyObject {
+    // SAFETY: the caller's promises, passed on.
+    guarded(|| unsafe { c::PyObject_RichCompare(a, b, op) })
 }
 
 /// Gives up a reference, which may run a finalizer.
@@ -71,14 +98,12 @@ pub(crate) unsafe fn call1(f: *mut ffi::PyObject, arg: *mut ffi::PyObject) -> *m
 /// The thread is attached and owns the reference.
 #[inline]
 pub(crate) unsafe fn decref(object: *mut ffi::PyObject) {
-    #[cfg(not(Py_3_14))]
-    // SAFETY: the caller's promises, passed on.
-    unsafe {
-        guarded::decref(object);
-    }
     #[cfg(Py_3_14)]
     // SAFETY: the caller's promises, passed on.
     unsafe {
         ffi::Py_DECREF(object);
     }
+    #[cfg(not(Py_3_14))]
+    // SAFETY: the caller's promises, passed on.
+    guarded(|| unsafe { c::Py_DecRef(object) });
 }

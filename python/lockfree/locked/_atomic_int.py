@@ -27,6 +27,9 @@ class AtomicInt64:
         self._value = value
         return self
 
+    def __init_subclass__(cls) -> None:
+        raise TypeError("type 'lockfree.locked.AtomicInt64' is not an acceptable base type")
+
     @property
     def value(self) -> int:
         """The value, as `load()` reads it. Read-only: write with `store()`."""
