@@ -17,7 +17,7 @@ from lockfree._select import IMPLEMENTATION
 if TYPE_CHECKING or IMPLEMENTATION == "native":
     from lockfree._native import AtomicInt64, Stack
 else:
-    from lockfree.locked import AtomicInt64
+    from lockfree.locked import AtomicInt64, Stack
 
 __all__ = ["IMPLEMENTATION", "AtomicInt64", "Stack"]
 __version__ = _version("lockfree")

@@ -13,12 +13,13 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use super::convert::{Arg, count};
+use super::convert::{Arg, Given, count};
 use super::deferral::defer;
 use super::error::{Error, Result, not_copyable};
 use super::fastcall::fast_methods;
 use super::nesting::drop_contents;
 use super::owned::Owned;
+use super::user;
 use crate::engine;
 
 /// A last-in, first-out stack that threads can share without a lock.
@@ -108,7 +109,7 @@ fn collect(iterable: &Bound<'_, PyAny>) -> Result<Vec<Owned>> {
     // A tuple cannot change while it is copied; of a list CPython makes one
     // under the list's own lock.
     // SAFETY: a live object, and the token proves the thread attached.
-    let tuple = unsafe { ffi::PySequence_Tuple(iterable.as_ptr()) };
+    let tuple = unsafe { user::tuple(iterable.as_ptr()) };
     // SAFETY: a new reference, or null with an exception set.
     let tuple = unsafe { Bound::from_owned_ptr_or_opt(iterable.py(), tuple) };
     let tuple = tuple.ok_or_else(Error::pending)?;
@@ -125,14 +126,10 @@ impl Stack {
         Self { engine: ManuallyDrop::default() }
     }
 
-    #[pyo3(signature = (iterable = None, *, shared = false))]
-    fn __init__(
-        slf: &Bound<'_, Self>,
-        iterable: Option<&Bound<'_, PyAny>>,
-        shared: bool,
-    ) -> Result<()> {
-        if let Some(iterable) = iterable {
-            slf.get().push_many(iterable)?;
+    #[pyo3(signature = (iterable = Given::default(), *, shared = false))]
+    fn __init__(slf: &Bound<'_, Self>, iterable: Given<'_>, shared: bool) -> Result<()> {
+        if let Some(iterable) = iterable.0 {
+            slf.get().push_many(&iterable)?;
         }
         if shared {
             defer(slf.as_any().as_borrowed());

@@ -40,6 +40,7 @@ mod c {
 
     unsafe extern "C-unwind" {
         pub(super) fn PyObject_CallOneArg(f: *mut PyObject, arg: *mut PyObject) -> *mut PyObject;
+        pub(super) fn PySequence_Tuple(iterable: *mut PyObject) -> *mut PyObject;
         pub(super) fn PyNumber_Index(object: *mut PyObject) -> *mut PyObject;
         pub(super) fn PyObject_Repr(object: *mut PyObject) -> *mut PyObject;
         pub(super) fn PyObject_RichCompare(
@@ -59,6 +60,15 @@ mod c {
 pub(crate) unsafe fn call1(f: *mut ffi::PyObject, arg: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: the caller's promises, passed on.
     guarded(|| unsafe { c::PyObject_CallOneArg(f, arg) })
+}
+
+/// Calls `tuple(iterable)`; a new reference, or null with an exception set.
+///
+/// # Safety
+/// The thread is attached; the object is alive.
+pub(crate) unsafe fn tuple(iterable: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: the caller's promises, passed on.
+    guarded(|| unsafe { c::PySequence_Tuple(iterable) })
 }
 
 /// Calls `object.__index__()`; a new reference to an int, or null with an exception set.

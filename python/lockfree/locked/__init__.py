@@ -8,5 +8,6 @@ a signal handler that interrupts the same object's operation deadlocks.
 """
 
 from lockfree.locked._atomic_int import AtomicInt64
+from lockfree.locked._stack import Stack
 
-__all__ = ["AtomicInt64"]
+__all__ = ["AtomicInt64", "Stack"]

@@ -190,4 +190,4 @@ class AtomicInt64:
         return format(self.load(), spec)
 
     def __reduce__(self) -> NoReturn:
-        not_copyable(self, "it is shared state; copy its value, int(a)")
+        not_copyable("AtomicInt64", "it is shared state; copy its value, int(a)")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import operator
-from typing import NoReturn, SupportsIndex
+from typing import Any, NoReturn, SupportsIndex
 
 _MIN, _MAX = -(2**63), 2**63 - 1
 _LONGEST = 80  # characters of a value shown in a message
 _WIDEST = 256  # bits of an int shown in full
+
+MISSING: Any = ...  # the default of a `default`, as the native signatures show it
 
 
 def int64(value: SupportsIndex) -> int:
@@ -20,6 +22,14 @@ def int64(value: SupportsIndex) -> int:
     wide = number.bit_length() > _WIDEST
     text = f"an int of {number.bit_length()} bits" if wide else shown(value)
     raise OverflowError(f"{text} does not fit in 64 bits")
+
+
+def count(value: SupportsIndex) -> int:
+    """Return the value of an argument `n`, a number of items."""
+    n = int64(value)
+    if n < 0:
+        raise ValueError(f"n must not be negative, but is {n}")
+    return n
 
 
 def result64(result: int, value: int, sign: str, n: int) -> int:
@@ -46,6 +56,6 @@ def shown(value: object) -> str:
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
 
 
-def not_copyable(self: object, instead: str) -> NoReturn:
+def not_copyable(name: str, instead: str) -> NoReturn:
     """Refuse to copy or pickle: the copy would no longer be shared."""
-    raise TypeError(f"cannot copy or pickle '{type(self).__name__}' object: {instead}")
+    raise TypeError(f"cannot copy or pickle '{name}' object: {instead}")
