@@ -7,16 +7,17 @@ use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::Instant;
 
-use crate::engine::Int64;
+use crate::engine::{Int64, Stack};
 
 /// The loops that [`run`] knows, by the name of the benchmark's cell.
-pub const CELLS: &[&str] = &["increment", "load", "cas"];
+pub const CELLS: &[&str] = &["increment", "load", "cas", "stack.pushpop"];
 
 /// Runs the cell's loop `iterations` times on each of `threads` threads that
 /// share one object. Returns the seconds from the common start to the end of
 /// the slowest thread, or `None` if there is no such cell.
 pub fn run(cell: &str, threads: usize, iterations: u64) -> Option<f64> {
     let int = Int64::new(0);
+    let stack = Stack::new();
     match cell {
         "increment" => Some(timed(threads, iterations, || {
             let _ = black_box(int.fetch_add(1));
@@ -26,6 +27,10 @@ pub fn run(cell: &str, threads: usize, iterations: u64) -> Option<f64> {
         })),
         "cas" => Some(timed(threads, iterations, || {
             let _ = black_box(int.compare_exchange(0, 0));
+        })),
+        "stack.pushpop" => Some(timed(threads, iterations, || {
+            let _ = black_box(stack.push(1_u64));
+            black_box(stack.pop());
         })),
         _ => None,
     }

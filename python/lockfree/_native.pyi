@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from types import GenericAlias
 from typing import Any, ClassVar, Generic, NoReturn, Self, SupportsIndex, TypeVar, final, overload
 
+from typing_extensions import disjoint_base
+
 _T = TypeVar("_T")
 _D = TypeVar("_D")
 
@@ -221,6 +223,7 @@ class AtomicInt64:
     def __format__(self, spec: str, /) -> str: ...
     def __reduce__(self, /) -> NoReturn: ...
 
+@disjoint_base
 class Stack(Generic[_T]):
     """A last-in, first-out stack that threads can share without a lock.
 
@@ -293,9 +296,9 @@ class Stack(Generic[_T]):
         """
 
     @overload
-    def pop(self) -> _T: ...
+    def pop(self, /) -> _T: ...
     @overload
-    def pop(self, *, default: _D = ...) -> _T | _D:
+    def pop(self, /, *, default: _D = ...) -> _T | _D:
         """Remove the top item and return it.
 
         Args:
@@ -308,9 +311,9 @@ class Stack(Generic[_T]):
         """
 
     @overload
-    def peek(self) -> _T: ...
+    def peek(self, /) -> _T: ...
     @overload
-    def peek(self, *, default: _D = ...) -> _T | _D:
+    def peek(self, /, *, default: _D = ...) -> _T | _D:
         """Return the top item and leave it there.
 
         Args:
@@ -337,7 +340,7 @@ class Stack(Generic[_T]):
         Progress: lock-free; linear in the number of items.
         """
 
-    def pop_all(self) -> list[_T]:
+    def pop_all(self, /) -> list[_T]:
         """Remove all items in one step and return them, the uppermost first.
 
         Raises:
@@ -346,7 +349,7 @@ class Stack(Generic[_T]):
         Progress: lock-free; linear in the number of items.
         """
 
-    def clear(self) -> None:
+    def clear(self, /) -> None:
         """Remove all items in one step.
 
         Their finalizers run afterwards, one after the other, and may use this
@@ -360,7 +363,7 @@ class Stack(Generic[_T]):
     def __iter__(self, /) -> Iterator[_T]: ...
     def __reduce__(self, /) -> NoReturn: ...
     @classmethod
-    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
 
 @final
 class _PanicProbe:

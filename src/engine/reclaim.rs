@@ -36,13 +36,18 @@
 //!
 //! # Progress
 //! All lock-free; asking is wait-free. A reader that is suspended inside delays
-//! the release of memory, no thread.
+//! the release of memory, no thread; one that comes while a limbo waits is held
+//! back for a bounded moment, so that the count does reach zero.
 
 use super::arena::NIL;
-use crate::shim::{AtomicU64, Ordering::Relaxed, full_fence_after_rmw, mutant, ordering};
+use crate::shim::{AtomicU64, Ordering::Relaxed, full_fence_after_rmw, mutant, ordering, spin};
 
 /// One reader, in the word's upper half; the lower one is the limbo's head.
 const READER: u64 = 1 << 32;
+
+/// How many pauses a reader stays outside, at most, to let a limbo be emptied:
+/// some visits' length. In a loom run it changes nothing that can be observed.
+const COURTESY: u32 = if cfg!(loom) { 0 } else { 64 };
 
 /// The readers inside, and the limbo.
 #[derive(Debug)]
@@ -64,10 +69,25 @@ impl Readers {
 
     /// Enters: what is reachable after this stays readable until [`Self::leave`].
     pub fn enter(&self) {
+        if limbo(self.word.load(Relaxed)) != NIL {
+            self.let_limbo_drain();
+        }
         self.word.fetch_add(READER, Relaxed);
         // Full fence: R3.
         if !mutant!("stack.readers.enter_fence") {
             full_fence_after_rmw();
+        }
+    }
+
+    /// Readers who overlap without a gap would keep the limbo for ever: a late one
+    /// stays outside for a moment, in which those inside come to an end.
+    #[cold]
+    fn let_limbo_drain(&self) {
+        for _ in 0..COURTESY {
+            spin(1);
+            if limbo(self.word.load(Relaxed)) == NIL {
+                return;
+            }
         }
     }
 

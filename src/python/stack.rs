@@ -128,6 +128,7 @@ impl Stack {
 
     #[pyo3(signature = (iterable = Given::default(), *, shared = false))]
     fn __init__(slf: &Bound<'_, Self>, iterable: Given<'_>, shared: bool) -> Result<()> {
+        slf.get().engine.clear();
         if let Some(iterable) = iterable.0 {
             slf.get().push_many(&iterable)?;
         }

@@ -22,13 +22,9 @@ class Stack(Generic[T]):
     _lock: threading.Lock
     _items: list[T]
 
-    def __new__(cls, *_args: Any, **_kwargs: Any) -> Stack[T]:
-        self = super().__new__(cls)
+    def __init__(self, iterable: Iterable[T] = (), *, shared: bool = False) -> None:  # noqa: ARG002
         self._lock = threading.Lock()
         self._items = []
-        return self
-
-    def __init__(self, iterable: Iterable[T] = (), *, shared: bool = False) -> None:  # noqa: ARG002
         self.push_many(iterable)
 
     def push(self, item: T, /) -> None:
@@ -43,10 +39,10 @@ class Stack(Generic[T]):
             self._items.extend(items)
 
     @overload
-    def pop(self) -> T: ...
+    def pop(self, /) -> T: ...
     @overload
-    def pop(self, *, default: D) -> T | D: ...
-    def pop(self, *, default: Any = MISSING) -> Any:
+    def pop(self, /, *, default: D) -> T | D: ...
+    def pop(self, /, *, default: Any = MISSING) -> Any:
         """Remove the top item and return it."""
         with self._lock:
             if self._items:
@@ -56,10 +52,10 @@ class Stack(Generic[T]):
         return default
 
     @overload
-    def peek(self) -> T: ...
+    def peek(self, /) -> T: ...
     @overload
-    def peek(self, *, default: D) -> T | D: ...
-    def peek(self, *, default: Any = MISSING) -> Any:
+    def peek(self, /, *, default: D) -> T | D: ...
+    def peek(self, /, *, default: Any = MISSING) -> Any:
         """Return the top item and leave it there."""
         with self._lock:
             if self._items:
@@ -78,14 +74,14 @@ class Stack(Generic[T]):
         items.reverse()
         return items
 
-    def pop_all(self) -> list[T]:
+    def pop_all(self, /) -> list[T]:
         """Remove all items in one step and return them, the uppermost first."""
         with self._lock:
             items, self._items = self._items, []
         items.reverse()
         return items
 
-    def clear(self) -> None:
+    def clear(self, /) -> None:
         """Remove all items in one step."""
         self.pop_all()
 
