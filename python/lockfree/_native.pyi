@@ -379,5 +379,25 @@ class _PanicProbe:
     def two(self, a: object, b: object, /) -> None:
         """Panic."""
 
+@final
+class _InterruptibleStack:
+    """A stack of integers whose `pop` can be interrupted half-way; for the laboratory."""
+
+    def __new__(cls) -> Self: ...
+    def push(self, item: int, /) -> None:
+        """Put `item` on top."""
+
+    def pop(self, /) -> int:
+        """Remove the top item and return it."""
+
+    def interrupted_pop(self, between: Callable[[Self], object], /) -> int:
+        """Pop, and call `between(self)` after reading the head, before swinging it.
+
+        Of an empty stack no head is swung, so nothing is called. An exception of
+        the callback goes to ``sys.unraisablehook``: the pop must go on.
+        """
+
+    def __len__(self, /) -> int: ...
+
 def _baseline(cell: str, threads: int, iterations: int, /) -> float:
     """Run a cell's loop on Rust threads and return the seconds it took."""

@@ -9,6 +9,7 @@
 //! | `error` | every error, its text, and how it is raised |
 //! | `fastcall` | the raw method slots of the hot methods |
 //! | `isolated` | a value on cache lines of its own |
+//! | `lab` | class `_InterruptibleStack`, for the laboratory |
 //! | `nesting` | containers nested in one another, freed without recursion |
 //! | `owned` | the element of every container |
 //! | `stack` | class `Stack` |
@@ -21,6 +22,7 @@ mod deferral;
 mod error;
 mod fastcall;
 mod isolated;
+mod lab;
 mod nesting;
 mod owned;
 mod stack;
@@ -40,6 +42,8 @@ mod _native {
     use super::atomic_int::AtomicInt64;
     #[pymodule_export]
     use super::baseline::baseline;
+    #[pymodule_export]
+    use super::lab::InterruptibleStack;
     #[pymodule_export]
     use super::stack::Stack;
 
