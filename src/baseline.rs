@@ -7,10 +7,10 @@ use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::Instant;
 
-use crate::engine::{Int64, Stack};
+use crate::engine::{Int64, Pointer, Queue, Stack};
 
 /// The loops that [`run`] knows, by the name of the benchmark's cell.
-pub const CELLS: &[&str] = &["increment", "load", "cas", "stack.pushpop"];
+pub const CELLS: &[&str] = &["increment", "load", "cas", "stack.pushpop", "queue.putget"];
 
 /// Runs the cell's loop `iterations` times on each of `threads` threads that
 /// share one object. Returns the seconds from the common start to the end of
@@ -18,6 +18,7 @@ pub const CELLS: &[&str] = &["increment", "load", "cas", "stack.pushpop"];
 pub fn run(cell: &str, threads: usize, iterations: u64) -> Option<f64> {
     let int = Int64::new(0);
     let stack = Stack::new();
+    let queue = Queue::new();
     match cell {
         "increment" => Some(timed(threads, iterations, || {
             let _ = black_box(int.fetch_add(1));
@@ -32,7 +33,30 @@ pub fn run(cell: &str, threads: usize, iterations: u64) -> Option<f64> {
             let _ = black_box(stack.push(1_u64));
             black_box(stack.pop());
         })),
+        "queue.putget" => Some(timed(threads, iterations, || {
+            let _ = black_box(queue.try_put(Token));
+            let _ = black_box(queue.try_get());
+        })),
         _ => None,
+    }
+}
+
+/// An item for the queue.
+#[derive(Debug)]
+struct Token;
+
+// SAFETY: 1 is not 0, and a token is as good as any other.
+unsafe impl Pointer for Token {
+    fn into_raw(self) -> usize {
+        1
+    }
+
+    unsafe fn from_raw(_word: usize) -> Self {
+        Self
+    }
+
+    unsafe fn peek<R>(_word: usize, look: impl FnOnce(&Self) -> R) -> R {
+        look(&Self)
     }
 }
 

@@ -14,6 +14,8 @@ mod imp {
         AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
     };
 
+    pub use std::sync::{Mutex, MutexGuard};
+
     /// A cell with loom's closure interface over std's pointer one.
     #[derive(Debug, Default)]
     #[repr(transparent)]
@@ -51,6 +53,12 @@ mod imp {
         }
     }
 
+    /// Orders everything before it before everything after it.
+    #[allow(clippy::disallowed_methods)] // this is the replacement
+    pub fn full_fence() {
+        std::sync::atomic::fence(Ordering::SeqCst);
+    }
+
     /// Spins for `pauses` of the processor's pause instructions.
     #[inline]
     #[allow(clippy::disallowed_methods)] // this is the replacement
@@ -68,8 +76,15 @@ mod imp {
         AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
     };
 
+    pub use loom::sync::{Mutex, MutexGuard};
+
     /// See the std side; loom has no stronger read-modify-writes.
     pub fn full_fence_after_rmw() {
+        full_fence();
+    }
+
+    /// See the std side.
+    pub fn full_fence() {
         loom::sync::atomic::fence(Ordering::SeqCst);
     }
 

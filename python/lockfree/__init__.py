@@ -9,15 +9,23 @@ where the installation was built without the extension, the locked one with a
 ``ImportError``: it is never replaced in silence.
 """
 
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING
 
+from lockfree._errors import Empty, Full, ShutDown
 from lockfree._select import IMPLEMENTATION
 
 if TYPE_CHECKING or IMPLEMENTATION == "native":
-    from lockfree._native import AtomicInt64, Stack
+    from lockfree._native import AtomicInt64, Queue, Stack
 else:
-    from lockfree.locked import AtomicInt64, Stack
+    from lockfree.locked import AtomicInt64, Queue, Stack
 
-__all__ = ["IMPLEMENTATION", "AtomicInt64", "Stack"]
-__version__ = _version("lockfree")
+__all__ = ["IMPLEMENTATION", "AtomicInt64", "Empty", "Full", "Queue", "ShutDown", "Stack"]
+
+
+def __getattr__(name: str) -> str:
+    if name == "__version__":
+        # Only now: reading an installation's metadata takes longer than all else here.
+        from importlib.metadata import version
+
+        return version("lockfree")
+    raise AttributeError(f"module 'lockfree' has no attribute {name!r}")

@@ -224,6 +224,253 @@ class AtomicInt64:
     def __reduce__(self, /) -> NoReturn: ...
 
 @disjoint_base
+class Queue(Generic[_T]):
+    """A first-in, first-out queue for any number of producers and consumers.
+
+    It has the methods, exceptions and corner cases of ``queue.Queue`` (those of
+    CPython 3.14, on every version), takes no lock, and may be used from
+    finalizers, weakref callbacks and signal handlers that interrupt it. Beyond
+    that it has batches, ``drain``, ``force_put`` and iteration until shutdown.
+
+    What one thread puts comes out in that order. Each item is got exactly once.
+    What a thread did before it put an item is seen by the thread that gets it.
+    There are never more than `maxsize` items.
+
+    ``qsize()``, ``empty()``, ``full()`` and ``unfinished_tasks`` tell what was true
+    at one moment during the call.
+
+    Threads that wait are woken in the order in which they began to, but a thread
+    that finds an item takes it without queuing up behind them; one that was woken
+    in vain for some milliseconds comes first. A wait releases the GIL. On the main
+    thread it answers signals, such as Ctrl-C, within 100 ms.
+
+    A queue is always true and has no ``len()``: use ``qsize()``. There is no
+    ``mutex``, and a subclass cannot override ``_put`` or ``_get``.
+
+    Args:
+        maxsize: how many items there may be; any number if 0 or negative.
+        shared: on free-threaded CPython 3.14 and later, do not count references
+            to the queue object, which makes it cheap to share as a global or an
+            attribute; it is then freed by the garbage collector, and its items
+            with it, and no longer at once. Elsewhere without effect.
+
+    Raises:
+        TypeError: `maxsize` is not an integer.
+        OverflowError: `maxsize` does not fit in 64 bits.
+
+    Progress: no operation takes a lock unless a thread has to sleep or be woken.
+    A thread that is suspended between claiming a place and filling it, some
+    nanoseconds, delays those who need that place; all else is lock-free,
+    allocation aside. Source: positions as in D. Vyukov's bounded MPMC queue
+    (2010), on segments as in M. M. Michael and M. L. Scott's queue (PODC 1996).
+
+    Example:
+        >>> q = Queue(maxsize=2)
+        >>> q.put("a")
+        >>> q.put_many(["b", "c"], timeout=0)
+        1
+        >>> q.force_put("c")
+        'a'
+        >>> q.shutdown()
+        >>> list(q)
+        ['b', 'c']
+    """
+
+    def __init__(self, maxsize: SupportsIndex = 0, *, shared: bool = False) -> None: ...
+    def put(self, /, item: _T, block: object = True, timeout: float | None = None) -> None:
+        """Put an item, waiting for room.
+
+        Args:
+            item: any object.
+            block: whether to wait; if false, `timeout` is of no account.
+            timeout: for how many seconds to wait at most; None is for ever.
+
+        Raises:
+            queue.Full: there was no room in time.
+            queue.ShutDown: the queue was shut down (``lockfree.ShutDown`` where
+                ``queue`` does not have it).
+            ValueError: `timeout` is negative, and the queue is bounded.
+            MemoryError: there is no memory for a place. In each case nothing was put.
+
+        Progress: no lock is taken; where there is no room it parks.
+        """
+
+    def put_nowait(self, /, item: _T) -> None:
+        """Put an item without waiting.
+
+        Raises: as ``put(item, block=False)``.
+        """
+
+    def put_many(self, iterable: Iterable[_T], /, timeout: float | None = None) -> int:
+        """Put the items of `iterable` in their order; return how many went in.
+
+        The iterable is listed first: if it raises, nothing is put. The items keep
+        their order; other producers' may come between them.
+
+        Args:
+            iterable: the items.
+            timeout: for how many seconds to wait for room, in all; None is for
+                ever, 0 puts what there is room for.
+
+        Raises:
+            queue.Full: there was no room in time for any.
+            queue.ShutDown: the queue was shut down before any went in.
+            ValueError: `timeout` is negative.
+
+        Progress: as `put`; one step per run of free places.
+        """
+
+    def force_put(self, item: _T, /, *, default: Any = None) -> Any:
+        """Put an item, and if the queue is full take the first one out for it.
+
+        Both happen in one step. The displaced item is returned and counts as done;
+        where none was displaced, `default` is returned.
+
+        Args:
+            item: any object.
+            default: what to return if there was room.
+
+        Raises:
+            queue.ShutDown: the queue was shut down; nothing was put.
+
+        Progress: no lock is taken; one thread displaces at a time.
+        """
+
+    def get(self, /, block: object = True, timeout: float | None = None) -> _T:
+        """Remove and return the first item, waiting for one.
+
+        Args:
+            block: whether to wait; if false, `timeout` is of no account.
+            timeout: for how many seconds to wait at most; None is for ever.
+
+        Raises:
+            queue.Empty: there was no item in time.
+            queue.ShutDown: there is no item and the queue was shut down.
+            ValueError: `timeout` is negative.
+
+        Progress: no lock is taken; where there is no item it parks.
+        """
+
+    def get_nowait(self, /) -> _T:
+        """Remove and return the first item without waiting.
+
+        Raises: as ``get(block=False)``.
+        """
+
+    def get_many(self, n: SupportsIndex, /, timeout: float | None = None) -> list[_T]:
+        """Remove and return up to `n` items, waiting for the first.
+
+        At least one, unless `n` is 0; never more than there were when it was called
+        or, if there were none, when it was woken.
+
+        Args:
+            n: how many at most.
+            timeout: for how many seconds to wait at most; None is for ever.
+
+        Raises:
+            queue.Empty: there was no item in time.
+            queue.ShutDown: there is no item and the queue was shut down.
+            TypeError: `n` is not an integer.
+            ValueError: `n` or `timeout` is negative.
+
+        Progress: as `get`; one step per 64 items at most.
+        """
+
+    def drain(self, /) -> list[_T]:
+        """Remove and return all items.
+
+        As many as there were when it was called. They do not count as done: call
+        ``task_done(len(items))`` for that.
+
+        Progress: as `get`, without waiting.
+        """
+
+    def task_done(self, /, n: SupportsIndex = 1) -> None:
+        """Say that `n` items that were got are done.
+
+        Raises:
+            ValueError: fewer were put and are not done, or `n` is negative; nothing
+                has changed.
+
+        Progress: lock-free, apart from waking those in `join`.
+        """
+
+    def join(self, /) -> None:
+        """Wait until all items that were put are done.
+
+        Progress: parks.
+        """
+
+    def shutdown(self, /, immediate: bool = False) -> None:
+        """Refuse further items; with `immediate`, drop those that are in the queue.
+
+        Whoever waits in `put` gets ``queue.ShutDown``; whoever waits in `get` too,
+        once the queue is empty. Items dropped count as done.
+
+        Args:
+            immediate: whether what is in the queue is dropped, at once.
+
+        Progress: lock-free, apart from waking those who wait.
+        """
+
+    def qsize(self, /) -> int:
+        """Return how many items there are.
+
+        Progress: lock-free.
+        """
+
+    def empty(self, /) -> bool:
+        """Return whether there is no item.
+
+        Progress: lock-free.
+        """
+
+    def full(self, /) -> bool:
+        """Return whether there is no room.
+
+        Progress: lock-free.
+        """
+
+    @property
+    def maxsize(self) -> int:
+        """How many items there may be; 0 is any number."""
+
+    @property
+    def unfinished_tasks(self) -> int:
+        """How many items were put and are not done."""
+
+    @property
+    def is_shutdown(self) -> bool:
+        """Whether the queue was shut down."""
+
+    @property
+    def mutex(self) -> NoReturn:
+        """Absent: there is no lock; each method is atomic by itself."""
+
+    @property
+    def queue(self) -> NoReturn:
+        """Absent: use qsize() or drain()."""
+
+    @property
+    def not_empty(self) -> NoReturn:
+        """Absent: use get()."""
+
+    @property
+    def not_full(self) -> NoReturn:
+        """Absent: use put()."""
+
+    @property
+    def all_tasks_done(self) -> NoReturn:
+        """Absent: use join()."""
+
+    def __init_subclass__(cls) -> None: ...
+    def __iter__(self, /) -> Iterator[_T]: ...
+    def __contains__(self, item: object, /) -> NoReturn: ...
+    def __reduce__(self, /) -> NoReturn: ...
+    @classmethod
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
+
+@disjoint_base
 class Stack(Generic[_T]):
     """A last-in, first-out stack that threads can share without a lock.
 
@@ -378,6 +625,16 @@ class _PanicProbe:
 
     def two(self, a: object, b: object, /) -> None:
         """Panic."""
+
+    def keywords(self, /, *, a: object = None) -> None:
+        """Panic."""
+
+@final
+class _QueueIterator(Generic[_T]):
+    """Gets items until the queue is shut down."""
+
+    def __iter__(self, /) -> Self: ...
+    def __next__(self, /) -> _T: ...
 
 @final
 class _InterruptibleStack:

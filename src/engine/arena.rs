@@ -27,6 +27,7 @@
 //! that need the same new segment each allocate one, and all but one free theirs.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 use crate::shim::{AtomicPtr, AtomicU32, Ordering::Relaxed, ordering};
@@ -37,15 +38,20 @@ pub const NIL: u32 = 0;
 /// Bits of an index; an arena holds fewer than 2^30 nodes.
 pub const INDEX_BITS: u32 = 30;
 
-/// Binary logarithm of the first segment's size.
-const FIRST_BITS: u32 = if cfg!(loom) { 1 } else { 6 };
-const SEGMENTS: usize = (INDEX_BITS - FIRST_BITS) as usize;
+const SEGMENTS: usize = INDEX_BITS as usize;
+
+/// What any allocator aligns to; above that the arena aligns by itself, because
+/// the system hands out zeroed pages untouched only where nothing more is asked.
+const MIN_ALIGN: usize = 8;
 
 /// What an arena can hold: a type for which zero bytes are a value.
 ///
 /// # Safety
 /// Zeroed memory is a valid `Self`, and dropping one does nothing.
 pub unsafe trait Zeroed: Sized {
+    /// Binary logarithm of the number of nodes in the first segment.
+    const FIRST_BITS: u32;
+
     /// A value as zeroed memory would be: loom's types need constructing.
     fn zeroed() -> Self;
 }
@@ -56,18 +62,19 @@ pub struct OutOfMemory;
 
 /// The nodes.
 #[derive(Debug)]
-pub struct Arena<N> {
-    segments: [AtomicPtr<N>; SEGMENTS],
+pub struct Arena<N: Zeroed> {
+    segments: [AtomicPtr<u8>; SEGMENTS],
     /// The smallest index not given out.
     fresh: AtomicU32,
+    nodes: PhantomData<N>,
 }
 
 // SAFETY:
 // - moving an arena moves its nodes, hence `N: Send`;
 // - a shared arena hands out `&N` to any thread, hence `N: Sync`.
-unsafe impl<N: Send> Send for Arena<N> {}
+unsafe impl<N: Zeroed + Send> Send for Arena<N> {}
 // SAFETY: as above.
-unsafe impl<N: Send + Sync> Sync for Arena<N> {}
+unsafe impl<N: Zeroed + Send + Sync> Sync for Arena<N> {}
 
 impl<N: Zeroed> Default for Arena<N> {
     fn default() -> Self {
@@ -79,7 +86,7 @@ impl<N: Zeroed> Arena<N> {
     /// An arena without a node: it has allocated nothing.
     pub fn new() -> Self {
         let segments = std::array::from_fn(|_| AtomicPtr::new(std::ptr::null_mut()));
-        Self { segments, fresh: AtomicU32::new(NIL + 1) }
+        Self { segments, fresh: AtomicU32::new(NIL + 1), nodes: PhantomData }
     }
 
     /// The node with this index.
@@ -89,7 +96,7 @@ impl<N: Zeroed> Arena<N> {
     /// releases and acquires from there.
     #[inline]
     pub unsafe fn get(&self, index: u32) -> &N {
-        let (segment, offset) = place(index);
+        let (segment, offset) = place::<N>(index);
         // SAFETY: the caller's promise.
         let nodes = unsafe { self.nodes(segment) };
         // SAFETY: A2: the segment is there, and `place` stays inside it.
@@ -108,7 +115,7 @@ impl<N: Zeroed> Arena<N> {
         let segment = unsafe { self.segments.get_unchecked(segment) };
         // Relaxed: the index came, by a release and an acquire, from a thread for
         // which the segment was there.
-        segment.load(Relaxed)
+        aligned(segment.load(Relaxed))
     }
 
     /// For looking up several nodes one after the other.
@@ -126,12 +133,21 @@ impl<N: Zeroed> Arena<N> {
         const LIMIT: u32 = 1 << INDEX_BITS;
         let room = |fresh: u32| fresh.checked_add(count).filter(|end| *end < LIMIT);
         let first = self.fresh.fetch_update(Relaxed, Relaxed, room).map_err(|_| OutOfMemory)?;
-        let (lowest, _) = place(first);
-        let (highest, _) = place(first + count - 1);
+        let (lowest, _) = place::<N>(first);
+        let (highest, _) = place::<N>(first + count - 1);
         for number in lowest..=highest {
             self.segment(number)?;
         }
         Ok(first)
+    }
+
+    /// Sees to it that an index can be used that another arena has given out; one
+    /// of the two gives out indices for both.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn reach(&self, index: u32) -> Result<(), OutOfMemory> {
+        self.segment(place::<N>(index).0)
     }
 
     /// Sees to it that the segment is there (A1).
@@ -140,11 +156,13 @@ impl<N: Zeroed> Arena<N> {
         if !slot.load(ordering!(Acquire, "stack.arena.segment")).is_null() {
             return Ok(());
         }
-        let nodes = allocate::<N>(number)?.as_ptr();
+        let memory = allocate::<N>(number)?.as_ptr();
         let publish = ordering!(Release, "stack.arena.publish");
-        if slot.compare_exchange(std::ptr::null_mut(), nodes, publish, Relaxed).is_err() {
+        // Acquire: the nodes of whoever was first.
+        let lost = ordering!(Acquire, "stack.arena.lost");
+        if slot.compare_exchange(std::ptr::null_mut(), memory, publish, lost).is_err() {
             // SAFETY: allocated above, and no other thread has seen it.
-            unsafe { free(number, nodes) };
+            unsafe { free::<N>(number, memory) };
         }
         Ok(())
     }
@@ -153,7 +171,7 @@ impl<N: Zeroed> Arena<N> {
 /// Looks nodes up, quicker where they lie in the same segment: a chain of
 /// dependent lookups is then a load and an addition per node.
 #[derive(Debug)]
-pub struct Cursor<'a, N> {
+pub struct Cursor<'a, N: Zeroed> {
     arena: &'a Arena<N>,
     /// The segment looked up last: its first index, its length, its address.
     first: u32,
@@ -183,10 +201,10 @@ impl<'a, N: Zeroed> Cursor<'a, N> {
     /// As for `get`.
     #[cold]
     unsafe fn enter_segment(&mut self, index: u32) -> &'a N {
-        let (segment, offset) = place(index);
+        let (segment, offset) = place::<N>(index);
         // SAFETY: the caller's promise.
         self.nodes = unsafe { self.arena.nodes(segment) };
-        self.len = 1 << (FIRST_BITS as usize + segment);
+        self.len = 1 << (N::FIRST_BITS as usize + segment);
         self.first = index - u32::try_from(offset).expect("less than an index");
         // SAFETY: inside the segment.
         let node = unsafe { self.nodes.add(offset) };
@@ -195,13 +213,13 @@ impl<'a, N: Zeroed> Cursor<'a, N> {
     }
 }
 
-impl<N> Drop for Arena<N> {
+impl<N: Zeroed> Drop for Arena<N> {
     fn drop(&mut self) {
         for (number, segment) in self.segments.iter().enumerate() {
-            let nodes = segment.load(Relaxed);
-            if !nodes.is_null() {
+            let memory = segment.load(Relaxed);
+            if !memory.is_null() {
                 // SAFETY: A1: allocated for this number; nobody else is left.
-                unsafe { free(number, nodes) };
+                unsafe { free::<N>(number, memory) };
             }
         }
     }
@@ -209,37 +227,59 @@ impl<N> Drop for Arena<N> {
 
 /// The segment of an index, and the place in it.
 #[inline]
-fn place(index: u32) -> (usize, usize) {
-    let shifted = (index - 1) + (1 << FIRST_BITS);
+fn place<N: Zeroed>(index: u32) -> (usize, usize) {
+    let shifted = (index - 1) + (1 << N::FIRST_BITS);
     let log = shifted.ilog2();
-    ((log - FIRST_BITS) as usize, (shifted - (1 << log)) as usize)
+    ((log - N::FIRST_BITS) as usize, (shifted - (1 << log)) as usize)
 }
 
-fn layout<N>(number: usize) -> Result<Layout, OutOfMemory> {
-    Layout::array::<N>(1 << (FIRST_BITS as usize + number)).map_err(|_| OutOfMemory)
+/// How many nodes a segment has.
+fn len<N: Zeroed>(number: usize) -> usize {
+    1 << (N::FIRST_BITS as usize + number)
 }
 
-fn allocate<N: Zeroed>(number: usize) -> Result<NonNull<N>, OutOfMemory> {
+/// What to ask the allocator for.
+fn layout<N: Zeroed>(number: usize) -> Result<Layout, OutOfMemory> {
+    let slack = align_of::<N>().saturating_sub(MIN_ALIGN);
+    let size =
+        len::<N>(number).checked_mul(size_of::<N>()).and_then(|size| size.checked_add(slack));
+    size.and_then(|size| Layout::from_size_align(size, MIN_ALIGN).ok()).ok_or(OutOfMemory)
+}
+
+/// The first node in what the allocator returned.
+#[inline]
+fn aligned<N>(memory: *mut u8) -> *mut N {
+    if align_of::<N>() <= MIN_ALIGN {
+        return memory.cast();
+    }
+    memory.map_addr(|address| address.next_multiple_of(align_of::<N>())).cast()
+}
+
+fn allocate<N: Zeroed>(number: usize) -> Result<NonNull<u8>, OutOfMemory> {
     let layout = layout::<N>(number)?;
     // SAFETY: no segment and no node is empty.
-    let nodes = NonNull::new(unsafe { alloc_zeroed(layout) }.cast::<N>()).ok_or(OutOfMemory)?;
+    let memory = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(OutOfMemory)?;
     #[cfg(loom)]
-    for offset in 0..1 << (FIRST_BITS as usize + number) {
-        // SAFETY: inside the allocation, written once.
-        unsafe { nodes.add(offset).write(N::zeroed()) };
+    for offset in 0..len::<N>(number) {
+        // SAFETY: inside the allocation.
+        let node = unsafe { aligned::<N>(memory.as_ptr()).add(offset) };
+        // SAFETY: written once.
+        unsafe { node.write(N::zeroed()) };
     }
-    Ok(nodes)
+    Ok(memory)
 }
 
 /// # Safety
-/// `allocate` returned `nodes` for this number; they are not used again.
-unsafe fn free<N>(number: usize, nodes: *mut N) {
+/// `allocate` returned `memory` for this number; it is not used again.
+unsafe fn free<N: Zeroed>(number: usize, memory: *mut u8) {
     #[cfg(loom)]
-    for offset in 0..1 << (FIRST_BITS as usize + number) {
+    for offset in 0..len::<N>(number) {
+        // SAFETY: inside the allocation.
+        let node = unsafe { aligned::<N>(memory).add(offset) };
         // SAFETY: `allocate` wrote each of them.
-        unsafe { nodes.add(offset).drop_in_place() };
+        unsafe { node.drop_in_place() };
     }
     let Ok(layout) = layout::<N>(number) else { return };
     // SAFETY: allocated with the same layout.
-    unsafe { dealloc(nodes.cast(), layout) };
+    unsafe { dealloc(memory, layout) };
 }

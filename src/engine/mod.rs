@@ -4,19 +4,27 @@
 //! |---|---|
 //! | [`backoff`] | what a thread does after a lost race |
 //! | [`int`] | the checked 64-bit integer |
-//! | [`stack`] | the stack, of the three below |
+//! | [`stack`] | the stack |
+//! | [`queue`] | the queue, bounded or not |
+//! | [`event`] | sleeping until something may have changed |
 //! | [`arena`] | nodes addressed by number |
 //! | [`tagged`] | an index and a version tag in one word |
-//! | [`reclaim`] | readers, and what they keep from being freed |
+//! | [`reclaim`] | the stack's readers, and what they keep from being freed |
+//! | [`segments`] | the queue's slots |
 
 pub mod arena;
 pub mod backoff;
+pub mod event;
 pub mod int;
+pub mod queue;
 pub mod reclaim;
+pub mod segments;
 pub mod stack;
 pub mod tagged;
 
 pub use arena::OutOfMemory;
 pub use backoff::Backoff;
+pub use event::{Event, Waiter, Wake};
 pub use int::{Int64, Overflow};
+pub use queue::{Pointer, Queue, Refusal, TryGet};
 pub use stack::Stack;

@@ -83,11 +83,10 @@ impl Readers {
     /// stays outside for a moment, in which those inside come to an end.
     #[cold]
     fn let_limbo_drain(&self) {
-        for _ in 0..COURTESY {
+        let mut pauses = COURTESY;
+        while pauses > 0 && limbo(self.word.load(Relaxed)) != NIL {
             spin(1);
-            if limbo(self.word.load(Relaxed)) == NIL {
-                return;
-            }
+            pauses -= 1;
         }
     }
 

@@ -41,6 +41,7 @@
 //! | `Release` | free head, giving back | `Acquire` load of the free head | the value moved out, before the next is written |
 //! | `Release` | a node's depth | `Acquire` in `len` | that a depth of a later life of the node is seen with the removal that ended the earlier |
 //! | full fence | between the swing and asking for readers | the one after entering | R3 |
+//! | the same | | `Acquire` in `len` | that a link of the limbo, written over a depth, is seen with the removal before it |
 //! | `Release` | a link | `Acquire` in walks | the segment of the node it names: a walk may follow a stale link before I4 tells |
 //! | `Relaxed` | links followed in one's own chain; the swing of a removal | | I4 makes a stale one fail; the head's read-modify-writes carry the pushes' releases on |
 //!
@@ -82,6 +83,8 @@ struct Node<T> {
 // SAFETY: a `MaybeUninit` may hold anything, an atomic any number; neither has
 // drop glue.
 unsafe impl<T> Zeroed for Node<T> {
+    const FIRST_BITS: u32 = if cfg!(loom) { 1 } else { 6 };
+
     fn zeroed() -> Self {
         Self {
             value: UnsafeCell::new(MaybeUninit::uninit()),
@@ -484,11 +487,12 @@ impl<T: Clone, H: Hook> Stack<T, H> {
     /// Leaves a chain in limbo, linked there through the depths. The links stay
     /// as they are: readers follow them (I5).
     fn defer(&self, chain: &Chain<'_, T>) -> bool {
-        let order = ordering!(Release, "stack.depth.limbo");
+        // Relaxed: to `len`, the full fence after the removal is as good as a
+        // release here; whoever takes the limbo acquires it as a whole.
         self.each(chain.first, chain.count, |node| {
-            node.depth.store(node.next.load(Relaxed), order);
+            node.depth.store(node.next.load(Relaxed), Relaxed);
         });
-        self.readers.defer(chain.first, |next| chain.last.depth.store(next, order))
+        self.readers.defer(chain.first, |next| chain.last.depth.store(next, Relaxed))
     }
 
     /// Runs `look` on the index of the top node, as a reader.

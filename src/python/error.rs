@@ -22,6 +22,7 @@ enum Kind {
     Type(String),
     Value(String),
     Index(&'static str),
+    Queue(&'static str),
     Memory,
     Overflow(String),
     /// A call into Python left an exception set.
@@ -68,6 +69,24 @@ impl Error {
         Self(Box::new(Kind::Pending))
     }
 
+    /// An exception that a call through PyO3 has taken off.
+    #[cold]
+    pub(crate) fn raised(error: PyErr) -> Self {
+        Python::attach(|py| error.restore(py));
+        Self::pending()
+    }
+
+    /// An exception of the standard library's `queue`, or our own stand-in for it.
+    #[cold]
+    pub(crate) fn queue(name: &'static str) -> Self {
+        Self(Box::new(Kind::Queue(name)))
+    }
+
+    /// Whether it tells that a queue was shut down.
+    pub(crate) fn is_shutdown(&self) -> bool {
+        matches!(*self.0, Kind::Queue("ShutDown"))
+    }
+
     /// Sets the exception and returns what a slot then returns.
     ///
     /// Slots do not go through PyO3's entry code, so PyO3 does not know here
@@ -95,6 +114,10 @@ impl From<Error> for PyErr {
             Kind::Type(text) => PyTypeError::new_err(text),
             Kind::Value(text) => PyValueError::new_err(text),
             Kind::Index(text) => PyIndexError::new_err(text),
+            Kind::Queue(name) => Python::attach(|py| {
+                let class = py.import("lockfree._errors").and_then(|errors| errors.getattr(name));
+                class.and_then(|class| class.call0()).map_or_else(|error| error, PyErr::from_value)
+            }),
             Kind::Memory => PyMemoryError::new_err(()),
             Kind::Overflow(text) => PyOverflowError::new_err(text),
             Kind::Pending => Python::attach(PyErr::fetch),

@@ -22,6 +22,7 @@ use pyo3::PyClass;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
+use pyo3::types::PyTuple;
 
 use super::convert::{Arg, IntoObject, borrowed};
 use super::deferral::Deferral;
@@ -44,8 +45,8 @@ pub(crate) enum Call {
     One(ffi::PyCFunction),
     /// `METH_FASTCALL` with two arguments
     Two(ffi::PyCFunctionFast),
-    /// `METH_FASTCALL | METH_KEYWORDS` with the keyword `default` at most
-    Defaulted(ffi::PyCFunctionFastWithKeywords),
+    /// `METH_FASTCALL | METH_KEYWORDS`
+    Keywords(ffi::PyCFunctionFastWithKeywords),
 }
 
 /// A class with raw slots.
@@ -68,7 +69,7 @@ pub(crate) fn install<T: FastClass>(py: Python<'_>) -> PyResult<()> {
             Call::NoArgs(f) => (ffi::PyMethodDefPointer { PyCFunction: f }, ffi::METH_NOARGS),
             Call::One(f) => (ffi::PyMethodDefPointer { PyCFunction: f }, ffi::METH_O),
             Call::Two(f) => (ffi::PyMethodDefPointer { PyCFunctionFast: f }, ffi::METH_FASTCALL),
-            Call::Defaulted(f) => (
+            Call::Keywords(f) => (
                 ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: f },
                 ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
             ),
@@ -158,45 +159,121 @@ pub(crate) unsafe fn pair<'a, 'py>(
     Ok([a, b].map(|arg| unsafe { borrowed(py, arg) }))
 }
 
-/// Borrows the value of the keyword `default`, if given.
-///
-/// # Safety
-/// `args` points to `given` live objects and then the values of `names`, which
-/// is null or a tuple of strings.
-#[inline(always)]
-pub(crate) unsafe fn default<'a, 'py>(
+/// What a `METH_FASTCALL | METH_KEYWORDS` function is given.
+#[derive(Clone, Copy)]
+pub(crate) struct Arguments<'a, 'py> {
     py: Python<'py>,
-    method: &CStr,
+    method: &'static CStr,
     args: *const *mut ffi::PyObject,
-    given: ffi::Py_ssize_t,
-    names: *mut ffi::PyObject,
-) -> Result<Option<Arg<'a, 'py>>> {
-    if given == 0 && names.is_null() {
-        return Ok(None);
-    }
-    // SAFETY: a tuple of strings, where it is not null.
-    let names = unsafe { Borrowed::from_ptr_or_opt(py, names) };
-    let names = names.map_or_else(Vec::new, |names| names.extract().unwrap_or_default());
-    only_default(method, given, &names)?;
-    // SAFETY: one name, hence one value.
-    let value = unsafe { *args };
-    // SAFETY: the caller of the method keeps its arguments alive.
-    Ok(Some(unsafe { borrowed(py, value) }))
+    positional: usize,
+    names: Option<Borrowed<'a, 'py, PyTuple>>,
 }
 
-/// Refuses anything but the one keyword.
-fn only_default(method: &CStr, given: ffi::Py_ssize_t, names: &[String]) -> Result<()> {
-    let method = method.to_string_lossy();
-    if given != 0 {
-        let was = if given == 1 { "was" } else { "were" };
-        let text = format!("{method}() takes 0 positional arguments but {given} {was} given");
-        return Err(Error::wrong_type(text));
+impl<'a, 'py> Arguments<'a, 'py> {
+    /// Of a call of `method`.
+    ///
+    /// # Safety
+    /// `args` points to `given` objects and then to the values of `names`, which
+    /// is null or a tuple of strings; all live as long as `'a`.
+    #[inline(always)]
+    pub(crate) unsafe fn new(
+        py: Python<'py>,
+        method: &'static CStr,
+        args: *const *mut ffi::PyObject,
+        given: ffi::Py_ssize_t,
+        names: *mut ffi::PyObject,
+    ) -> Self {
+        // SAFETY: null or a tuple, as the caller promises.
+        let names = unsafe { Borrowed::from_ptr_or_opt(py, names) };
+        // SAFETY: as above.
+        let names = names.map(|names| unsafe { names.cast_unchecked() });
+        Self { py, method, args, positional: given.cast_unsigned(), names }
     }
-    match names.iter().find(|name| *name != "default") {
-        Some(name) => Err(Error::wrong_type(format!(
-            "{method}() got an unexpected keyword argument '{name}'"
-        ))),
-        None => Ok(()),
+
+    /// Whether there are none.
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.positional == 0 && self.names.is_none()
+    }
+
+    /// The only argument of a call like `method(argument)`.
+    #[inline(always)]
+    pub(crate) fn lone(&self) -> Option<Arg<'a, 'py>> {
+        (self.positional == 1 && self.names.is_none()).then(|| self.value(0))
+    }
+
+    /// The values of these parameters, of which the first `positional` need no
+    /// keyword.
+    #[inline(always)]
+    pub(crate) fn bind<const N: usize>(
+        &self,
+        positional: usize,
+        parameters: [&str; N],
+    ) -> Result<[Option<Arg<'a, 'py>>; N]> {
+        if self.is_empty() {
+            return Ok([None; N]);
+        }
+        self.bind_given(positional, &parameters)
+    }
+
+    #[cold]
+    fn bind_given<const N: usize>(
+        &self,
+        positional: usize,
+        parameters: &[&str; N],
+    ) -> Result<[Option<Arg<'a, 'py>>; N]> {
+        if self.positional > positional {
+            return Err(self.too_many(positional));
+        }
+        let mut values = [None; N];
+        for (i, value) in values.iter_mut().enumerate().take(self.positional) {
+            *value = Some(self.value(i));
+        }
+        for (i, name) in self.names.iter().flat_map(|names| names.iter_borrowed()).enumerate() {
+            let name: String = name.extract().map_err(Error::raised)?;
+            match parameters.iter().position(|parameter| *parameter == name) {
+                Some(place) if values[place].is_none() => {
+                    values[place] = Some(self.value(self.positional + i));
+                }
+                Some(_) => {
+                    return Err(self.refuse(&format!("got multiple values for argument '{name}'")));
+                }
+                None => {
+                    return Err(
+                        self.refuse(&format!("got an unexpected keyword argument '{name}'"))
+                    );
+                }
+            }
+        }
+        Ok(values)
+    }
+
+    /// An argument that has no default.
+    #[cold]
+    pub(crate) fn required(&self, value: Option<Arg<'a, 'py>>, name: &str) -> Result<Arg<'a, 'py>> {
+        let missing = || self.refuse(&format!("missing 1 required positional argument: '{name}'"));
+        value.ok_or_else(missing)
+    }
+
+    #[inline(always)]
+    fn value(&self, place: usize) -> Arg<'a, 'py> {
+        // SAFETY: `new` was promised so many.
+        let value = unsafe { self.args.add(place) };
+        // SAFETY: as above.
+        let value = unsafe { *value };
+        // SAFETY: alive, as `new` was promised.
+        unsafe { borrowed(self.py, value) }
+    }
+
+    fn too_many(&self, most: usize) -> Error {
+        let (given, s) = (self.positional, if most == 1 { "" } else { "s" });
+        let was = if given == 1 { "was" } else { "were" };
+        self.refuse(&format!("takes {most} positional argument{s} but {given} {was} given"))
+    }
+
+    #[cold]
+    fn refuse(&self, text: &str) -> Error {
+        Error::wrong_type(format!("{}() {text}", self.method.to_string_lossy()))
     }
 }
 
@@ -311,7 +388,7 @@ macro_rules! slot {
         }
         $crate::python::fastcall::Call::Two(slot)
     }};
-    (defaulted $class:ty, $name:literal, $body:expr) => {{
+    (keywords $class:ty, $name:literal, $body:expr) => {{
         unsafe extern "C" fn slot(
             slf: *mut pyo3::ffi::PyObject,
             args: *const *mut pyo3::ffi::PyObject,
@@ -321,19 +398,18 @@ macro_rules! slot {
             type Body<R> = fn(
                 &$class,
                 pyo3::Python<'_>,
-                Option<$crate::python::convert::Arg<'_, '_>>,
+                $crate::python::fastcall::Arguments<'_, '_>,
             ) -> $crate::python::error::Result<R>;
             let body: Body<_> = $body;
             let body = |this: &$class, py: pyo3::Python<'_>| {
-                use $crate::python::fastcall::default;
+                use $crate::python::fastcall::Arguments;
                 // SAFETY: METH_FASTCALL | METH_KEYWORDS passes just that.
-                let default = unsafe { default(py, $name, args, given, names) };
-                body(this, py, default?)
+                body(this, py, unsafe { Arguments::new(py, $name, args, given, names) })
             };
             // SAFETY: called by a method descriptor of this class.
             unsafe { $crate::python::fastcall::enter::<$class, _>(slf, body) }
         }
-        $crate::python::fastcall::Call::Defaulted(slot)
+        $crate::python::fastcall::Call::Keywords(slot)
     }};
 }
 
@@ -363,5 +439,9 @@ fast_methods! {
     };
     two c"two" c"two($self, a, b, /)\n--\n\nPanic." |_, _, [a, b]| -> Result<()> {
         panic!("deliberate: {} {}", &*a, &*b)
+    };
+    keywords c"keywords" c"keywords($self, /, *, a=None)\n--\n\nPanic." |_, _, args| -> Result<()> {
+        let [a] = args.bind(0, ["a"])?;
+        panic!("deliberate: {}", a.is_some())
     };
 }

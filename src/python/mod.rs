@@ -8,12 +8,16 @@
 //! | `deferral` | when an atomic stops being reference counted |
 //! | `error` | every error, its text, and how it is raised |
 //! | `fastcall` | the raw method slots of the hot methods |
+//! | `fork` | what a forked child must know |
 //! | `isolated` | a value on cache lines of its own |
 //! | `lab` | class `_InterruptibleStack`, for the laboratory |
+//! | `list` | lists of items, on their way in and out |
 //! | `nesting` | containers nested in one another, freed without recursion |
 //! | `owned` | the element of every container |
+//! | `queue` | class `Queue` |
 //! | `stack` | class `Stack` |
 //! | `user` | calls into user code |
+//! | `waiting` | the one loop in which a thread waits |
 
 mod atomic_int;
 mod baseline;
@@ -21,12 +25,16 @@ mod convert;
 mod deferral;
 mod error;
 mod fastcall;
+mod fork;
 mod isolated;
 mod lab;
+mod list;
 mod nesting;
 mod owned;
+mod queue;
 mod stack;
 mod user;
+mod waiting;
 
 use pyo3::prelude::*;
 
@@ -34,6 +42,7 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _native {
     use super::fastcall::{self, PanicProbe};
+    use super::fork;
     use pyo3::exceptions::PyImportError;
     use pyo3::ffi;
     use pyo3::prelude::*;
@@ -44,6 +53,8 @@ mod _native {
     use super::baseline::baseline;
     #[pymodule_export]
     use super::lab::InterruptibleStack;
+    #[pymodule_export]
+    use super::queue::{Queue, QueueIterator};
     #[pymodule_export]
     use super::stack::Stack;
 
@@ -66,6 +77,8 @@ mod _native {
         let py = module.py();
         only_in_the_main_interpreter()?;
         fastcall::install::<AtomicInt64>(py)?;
+        fork::watch();
+        fastcall::install::<Queue>(py)?;
         fastcall::install::<Stack>(py)?;
         fastcall::install::<PanicProbe>(py)?;
         module.add("_PanicProbe", py.get_type::<PanicProbe>())

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 use super::convert::{Arg, IntoObject};
 use super::user;
+use crate::engine::Pointer;
 
 /// A reference whose clone is an increment and whose drop is a decrement.
 ///
@@ -54,6 +55,12 @@ impl Owned {
         std::mem::ManuallyDrop::new(self).0.as_ptr()
     }
 
+    /// The same reference, as PyO3 has it.
+    pub(crate) fn into_py(self) -> Py<PyAny> {
+        // SAFETY: `Py` is a transparent `NonNull<PyObject>` too.
+        unsafe { std::mem::transmute::<Self, Py<PyAny>>(self) }
+    }
+
     /// As the collector's visitor wants it.
     pub(crate) fn as_py(&self) -> &Py<PyAny> {
         // SAFETY: `Py` is a transparent `NonNull<PyObject>` too.
@@ -81,5 +88,25 @@ impl IntoObject for Owned {
     #[inline]
     fn into_object(self, _py: Python<'_>) -> *mut ffi::PyObject {
         self.into_raw()
+    }
+}
+
+// SAFETY: the address of an object is not 0, and `from_raw` only takes it back.
+unsafe impl Pointer for Owned {
+    #[inline]
+    fn into_raw(self) -> usize {
+        Self::into_raw(self).expose_provenance()
+    }
+
+    #[inline]
+    unsafe fn from_raw(word: usize) -> Self {
+        // SAFETY: the address of an object, as the caller promises.
+        Self(unsafe { NonNull::new_unchecked(std::ptr::with_exposed_provenance_mut(word)) })
+    }
+
+    unsafe fn peek<R>(word: usize, look: impl FnOnce(&Self) -> R) -> R {
+        // SAFETY: the caller's promise.
+        let value = unsafe { <Self as Pointer>::from_raw(word) };
+        look(&std::mem::ManuallyDrop::new(value))
     }
 }

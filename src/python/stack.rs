@@ -17,9 +17,9 @@ use super::convert::{Arg, Given, count};
 use super::deferral::defer;
 use super::error::{Error, Result, not_copyable};
 use super::fastcall::fast_methods;
+use super::list::{Slots, collect};
 use super::nesting::drop_contents;
 use super::owned::Owned;
-use super::user;
 use crate::engine;
 
 /// A last-in, first-out stack that threads can share without a lock.
@@ -61,61 +61,6 @@ impl Stack {
         items.into_iter().enumerate().for_each(|(i, item)| list.fill(i, item));
         list.finish(count)
     }
-}
-
-/// A new list whose items are still missing.
-struct Slots<'py> {
-    list: Bound<'py, PyAny>,
-    len: ffi::Py_ssize_t,
-}
-
-impl<'py> Slots<'py> {
-    fn new(py: Python<'py>, len: usize) -> Result<Self> {
-        let len = ffi::Py_ssize_t::try_from(len).map_err(|_| engine::OutOfMemory)?;
-        // SAFETY: the token proves the thread attached.
-        let list = unsafe { ffi::PyList_New(len) };
-        // SAFETY: a new reference, or null with an exception set.
-        let list = unsafe { Bound::from_owned_ptr_or_opt(py, list) };
-        Ok(Self { list: list.ok_or_else(Error::pending)?, len })
-    }
-
-    /// Puts an item into an empty place.
-    #[inline]
-    fn fill(&self, i: usize, item: Owned) {
-        debug_assert!(i < self.len.cast_unsigned());
-        // SAFETY: a list of `len` places that nobody else has seen.
-        unsafe { ffi::PyList_SET_ITEM(self.list.as_ptr(), i.cast_signed(), item.into_raw()) };
-    }
-
-    /// The list of the first `count` items, which are all that were filled.
-    fn finish(self, count: usize) -> Result<Bound<'py, PyList>> {
-        let Self { list, len } = self;
-        let count = count.cast_signed();
-        if count < len {
-            // SAFETY: a list, and a range of it, all empty.
-            let failed =
-                unsafe { ffi::PyList_SetSlice(list.as_ptr(), count, len, std::ptr::null_mut()) };
-            if failed != 0 {
-                return Err(Error::pending());
-            }
-        }
-        // SAFETY: made as a list.
-        Ok(unsafe { list.cast_into_unchecked() })
-    }
-}
-
-/// The items of an iterable. Runs user code.
-fn collect(iterable: &Bound<'_, PyAny>) -> Result<Vec<Owned>> {
-    // A tuple cannot change while it is copied; of a list CPython makes one
-    // under the list's own lock.
-    // SAFETY: a live object, and the token proves the thread attached.
-    let tuple = unsafe { user::tuple(iterable.as_ptr()) };
-    // SAFETY: a new reference, or null with an exception set.
-    let tuple = unsafe { Bound::from_owned_ptr_or_opt(iterable.py(), tuple) };
-    let tuple = tuple.ok_or_else(Error::pending)?;
-    // SAFETY: made as a tuple.
-    let tuple = unsafe { tuple.cast_into_unchecked::<PyTuple>() };
-    Ok(tuple.iter_borrowed().map(Owned::new).collect())
 }
 
 #[pymethods]
@@ -226,18 +171,18 @@ fast_methods! {
                 error.into()
             })
         };
-    defaulted c"pop"
+    keywords c"pop"
         c"pop($self, /, *, default=...)\n--\n\nRemove the top item and return it."
-        |this, _, default| match (this.engine.pop(), default) {
-            (Some(item), _) => Ok(item),
-            (None, Some(default)) => Ok(Owned::new(default)),
-            (None, None) => Err(Error::empty("pop from an empty Stack")),
+        |this, _, args| match (args.bind(0, ["default"])?, this.engine.pop()) {
+            (_, Some(item)) => Ok(item),
+            ([Some(default)], None) => Ok(Owned::new(default)),
+            ([None], None) => Err(Error::empty("pop from an empty Stack")),
         };
-    defaulted c"peek"
+    keywords c"peek"
         c"peek($self, /, *, default=...)\n--\n\nReturn the top item and leave it there."
-        |this, _, default| match (this.engine.peek(), default) {
-            (Some(item), _) => Ok(item),
-            (None, Some(default)) => Ok(Owned::new(default)),
-            (None, None) => Err(Error::empty("peek at an empty Stack")),
+        |this, _, args| match (args.bind(0, ["default"])?, this.engine.peek()) {
+            (_, Some(item)) => Ok(item),
+            ([Some(default)], None) => Ok(Owned::new(default)),
+            ([None], None) => Err(Error::empty("peek at an empty Stack")),
         };
 }

@@ -6,9 +6,13 @@
 //! through here: there the unwinding meets a guard whose drop never returns, so
 //! the thread hangs instead, as CPython 3.14 itself does.
 
-use std::ffi::c_int;
+use std::ffi::{CStr, c_char, c_int};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use pyo3::ffi;
+use pyo3::prelude::*;
+
+use super::error::{Error, Result};
 
 /// Hangs the thread that unwinds through it.
 #[cfg(not(Py_3_14))]
@@ -21,6 +25,42 @@ impl Drop for HangOnUnwind {
             std::thread::park();
         }
     }
+}
+
+/// Runs `f` detached from the interpreter: the GIL is free meanwhile, and nothing
+/// that stops the world waits for this thread.
+pub(crate) fn detached<R>(_py: Python<'_>, f: impl FnOnce() -> R) -> R {
+    // SAFETY: the token proves the thread attached.
+    let state = unsafe { ffi::PyEval_SaveThread() };
+    let result = catch_unwind(AssertUnwindSafe(f));
+    // SAFETY: detached just above.
+    guarded(|| unsafe { c::PyEval_RestoreThread(state) });
+    result.unwrap_or_else(|payload| resume_unwind(payload))
+}
+
+/// Whether this thread is the one that runs signal handlers.
+pub(crate) fn is_main_thread(py: Python<'_>) -> Result<bool> {
+    // Asked each time: in a forked child it is another thread. New references
+    // or nulls with an exception set, each from a live object before it.
+    let owned = |object| {
+        // SAFETY: as said above.
+        unsafe { Bound::from_owned_ptr_or_opt(py, object) }.ok_or_else(Error::pending)
+    };
+    // SAFETY: the token proves the thread attached.
+    let threading = owned(guarded(|| unsafe { c::PyImport_ImportModule(c"threading".as_ptr()) }))?;
+    let main = owned(attribute(&threading, c"main_thread"))?;
+    // SAFETY: as above.
+    let main = owned(guarded(|| unsafe { c::PyObject_CallNoArgs(main.as_ptr()) }))?;
+    let ident: u64 = owned(attribute(&main, c"ident"))?.extract().map_err(Error::raised)?;
+    // SAFETY: has no conditions.
+    let here = unsafe { ffi::PyThread_get_thread_ident() };
+    #[allow(clippy::useless_conversion)] // on some systems it has 32 bits
+    Ok(u64::from(here) == ident)
+}
+
+fn attribute(object: &Bound<'_, PyAny>, name: &CStr) -> *mut ffi::PyObject {
+    // SAFETY: a live object, and the thread is attached (a `Bound` proves both).
+    guarded(|| unsafe { c::PyObject_GetAttrString(object.as_ptr(), name.as_ptr()) })
 }
 
 #[inline]
@@ -36,7 +76,8 @@ fn guarded<R>(call: impl FnOnce() -> R) -> R {
 /// The functions that may run user code. pyo3-ffi declares them as "C", through
 /// which nothing may unwind.
 mod c {
-    use super::{c_int, ffi::PyObject};
+    use super::{c_char, c_int};
+    use pyo3::ffi::{PyObject, PyThreadState};
 
     unsafe extern "C-unwind" {
         pub(super) fn PyObject_CallOneArg(f: *mut PyObject, arg: *mut PyObject) -> *mut PyObject;
@@ -48,6 +89,13 @@ mod c {
             b: *mut PyObject,
             op: c_int,
         ) -> *mut PyObject;
+        pub(super) fn PyImport_ImportModule(name: *const c_char) -> *mut PyObject;
+        pub(super) fn PyObject_CallNoArgs(f: *mut PyObject) -> *mut PyObject;
+        pub(super) fn PyObject_GetAttrString(
+            object: *mut PyObject,
+            name: *const c_char,
+        ) -> *mut PyObject;
+        pub(super) fn PyEval_RestoreThread(state: *mut PyThreadState);
         #[cfg(not(Py_3_14))]
         pub(super) fn Py_DecRef(object: *mut PyObject);
     }

@@ -23,8 +23,9 @@ ARGUMENTS = {"load": "", "store": "value, /", "compare_exchange": "expected, des
         (lambda probe: probe.noargs(), "deliberate"),
         (lambda probe: probe.one(1), "deliberate: 1"),
         (lambda probe: probe.two(1, "b"), "deliberate: 1 b"),
+        (lambda probe: probe.keywords(a=1), "deliberate: true"),
     ],
-    ids=["noargs", "one", "two"],
+    ids=["noargs", "one", "two", "keywords"],
 )
 def test_a_panic_is_an_exception(call: Callable[[Any], object], text: str) -> None:
     probe = _native._PanicProbe()

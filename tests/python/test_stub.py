@@ -35,7 +35,7 @@ def public(cls: type) -> list[str]:
 
 
 stub = load_stub()
-CLASSES = [name for name in lockfree.__all__ if isinstance(getattr(lockfree, name), type)]
+CLASSES = [name for name in lockfree.__all__ if name in vars(stub)]
 MEMBERS = [f"{cls}.{name}" for cls in CLASSES for name in public(getattr(stub, cls))]
 METHODS = [name for name in MEMBERS if callable(attrgetter(name)(stub))]
 

@@ -12,49 +12,16 @@
 //! shows that the operations on several integers have one order.
 #![cfg(loom)]
 
+mod outcomes;
+
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
 
 use lockfree::engine::Int64;
 use lockfree::shim::{AtomicI64, Ordering};
-use loom::thread;
+use outcomes::outcomes;
 
 const MIN: i64 = i64::MIN;
 const MAX: i64 = i64::MAX;
-
-/// All that threads sharing one object may return, each with what `end` then
-/// reads, over all executions.
-///
-/// All operations under test run in spawned threads, which first touch one
-/// common atomic: that makes loom start them in every order. It would miss some
-/// otherwise, because a load hides an earlier load of the same atomic from its
-/// search for conflicts with a later write (tokio-rs/loom#392).
-fn outcomes<S, R, E, const THREADS: usize>(
-    object: impl Fn() -> S + Send + Sync + 'static,
-    threads: [fn(&S) -> R; THREADS],
-    end: fn(&S) -> E,
-) -> BTreeSet<([R; THREADS], E)>
-where
-    S: Send + Sync + 'static,
-    R: Ord + Send + 'static,
-    E: Ord + Send + 'static,
-{
-    let outcomes = Arc::new(Mutex::new(BTreeSet::new()));
-    let seen = Arc::clone(&outcomes);
-    loom::model(move || {
-        let shared = Arc::new((AtomicI64::new(0), object()));
-        let running = threads.map(|run| {
-            let shared = Arc::clone(&shared);
-            thread::spawn(move || {
-                shared.0.fetch_add(1, Ordering::Relaxed);
-                run(&shared.1)
-            })
-        });
-        let returned = running.map(|thread| thread.join().unwrap());
-        seen.lock().unwrap().insert((returned, end(&shared.1)));
-    });
-    std::mem::take(&mut outcomes.lock().unwrap())
-}
 
 /// The outcomes of two operations, each on a thread of its own.
 fn race<R>(start: i64, operations: [fn(&Int64) -> R; 2]) -> BTreeSet<([R; 2], i64)>

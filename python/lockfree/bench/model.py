@@ -17,7 +17,10 @@ class Contender:
     setup: str
     """Binds a fresh shared object to the name ``c``."""
     statements: tuple[str, ...]
-    """Together one operation on ``c``; a latency cell times each of them by itself."""
+    """Together one operation on ``c``; a latency cell times each of them by itself.
+
+    Where threads have roles: what the one half of the threads does, and the other.
+    """
     needs: str | None = None
     """The module without which this contender is left out."""
 
@@ -45,10 +48,29 @@ class Cell:
     """In the order in which they run."""
     baseline: str = "threading.Lock"
     """The contender that the others are compared with."""
-    kind: Literal["throughput", "latency"] = "throughput"
-    """The time per operation of all threads together, or how long single ones take."""
+    kind: Literal["throughput", "transfer", "latency", "handoff"] = "throughput"
+    """What is measured.
+
+    - throughput: the time per operation of all threads together;
+    - transfer: the same, of producers and consumers, per item;
+    - latency: how long single operations take;
+    - handoff: how long after a producer begins to put an item a sleeping consumer has
+      it. Here ``clock()`` is the time, and the consumer binds the item to ``sent``.
+    """
+    threads: tuple[int, ...] | None = None
+    """With how many threads, where the cell itself says so."""
     scope: Literal["local", "global"] = "local"
     """Where threads find ``c``. A global is what people write; without the GIL, each
     use of a shared one costs the threads a fight over its reference count."""
     items: int = 1
     """How many items one operation handles; times are per item."""
+
+    @property
+    def has_roles(self) -> bool:
+        """Whether half of the threads produce and the others consume."""
+        return self.kind in ("transfer", "handoff")
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether it yields the times of single operations."""
+        return self.kind in ("latency", "handoff")

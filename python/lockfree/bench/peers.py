@@ -12,7 +12,12 @@ import lockfree
 from lockfree.bench.environment import gil_enabled
 from lockfree.bench.model import NATIVE
 
-DISTRIBUTIONS = {"cereggii": "cereggii", "ft_utils.concurrency": "ft-utils"}
+DISTRIBUTIONS = {
+    "aiologic": "aiologic",
+    "cereggii": "cereggii",
+    "culsans": "culsans",
+    "ft_utils.concurrency": "ft-utils",
+}
 """The peers' modules, and what pip calls them (``benches/peers.txt``)."""
 
 _PROBE = """\

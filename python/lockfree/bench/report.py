@@ -37,7 +37,7 @@ def table(result: Result, baseline: str) -> str:
     """Return the cell's table, with the notes that belong under it."""
     cell = result.cell
     title = f"{cell.name}: {cell.description}"
-    if cell.kind == "throughput":
+    if not cell.is_timed:
         if any(series.contender == baseline for series in result.series):
             title += f"; ratio to {baseline}"
         parts = [_throughput(result, baseline), *_spread(result)]
@@ -59,7 +59,8 @@ def legend(settings: Settings) -> str:
         f"The {RustLoop.name} run the same engine without an interpreter: the ceiling.",
         "A latency is that of a single operation between two readings of the clock; percentiles "
         "are by nearest rank, of all rounds and threads together. The timer alone has nothing "
-        "between the readings: what it shows is in all the others.",
+        "between the readings: what it shows is in all the others. A hand-off is the time from "
+        "before the put to after the get, in a thread that was asleep.",
         f"Each number comes from {_count(settings.rounds, 'round')} of about "
         f"{settings.seconds:g} s, after a warm-up, the contenders in turn within a round.",
     )

@@ -28,9 +28,11 @@ class Settings:
 
     def thread_counts(self, cell: Cell) -> tuple[int, ...]:
         """Return with how many threads the cell's contenders run."""
+        if cell.threads is not None:
+            return cell.threads
         if self.threads is not None:
             return self.threads
-        if cell.kind == "throughput":
+        if not cell.is_timed:
             return (1, 2, 4, 8)
         # More than cores, for then the tail shows what it costs the others that
         # a thread is preempted in the middle of an operation.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import chain
 from textwrap import indent
-from time import perf_counter_ns
+from time import perf_counter_ns, sleep
 from typing import Any
 
 from lockfree.bench.model import Cell, Contender, RustLoop
@@ -33,6 +33,10 @@ _TIMED = """\
 before = clock()
 {statement}
 samples[{count} * i + {index}] = clock() - before"""
+
+
+# Long enough for the consumer to fall asleep again.
+_HANDOFF = ("sleep(0.0002)\n{statement}", "{statement}\nsamples[i] = clock() - sent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +67,20 @@ def workload(cell: Cell, contender: Contender | RustLoop) -> Workload:
     return _python_loop(cell, contender)
 
 
-def source(cell: Cell, contender: Contender) -> str:
-    """Return the source of the function that each thread runs."""
+def source(cell: Cell, contender: Contender, role: int = 0) -> str:
+    """Return the source of the function that each thread of a role runs."""
+    statements = contender.statements
     if cell.kind == "throughput":
-        body = "\n".join(contender.statements * REPEATS)
+        body = "\n".join(statements * REPEATS)
+    elif cell.kind == "transfer":
+        body = "\n".join([statements[role]] * REPEATS)
+    elif cell.kind == "handoff":
+        body = _HANDOFF[role].format(statement=statements[role])
     else:
-        count = len(contender.statements)
+        count = len(statements)
         body = "\n".join(
             _TIMED.format(statement=statement, count=count, index=index)
-            for index, statement in enumerate(contender.statements)
+            for index, statement in enumerate(statements)
         )
     parameter = "c" if cell.scope == "local" else "_"
     return _WORKER.format(parameter=parameter, body=indent(body, " " * 8))
@@ -80,22 +89,25 @@ def source(cell: Cell, contender: Contender) -> str:
 def _python_loop(cell: Cell, contender: Contender) -> Workload:
     where = f"<{cell.name}: {contender.name}>"
     setup = compile(contender.setup, where, "exec")
-    namespace: dict[str, Any] = {"perf_counter_ns": perf_counter_ns}
-    exec(compile(source(cell, contender), where, "exec"), namespace)
-    worker = namespace["worker"]
-    if cell.kind == "throughput":
-        operations, timed = REPEATS * cell.items, 0
-    else:
-        operations = timed = len(contender.statements)
+    namespace: dict[str, Any] = {"perf_counter_ns": perf_counter_ns, "sleep": sleep}
+    workers = []
+    for role in range(2 if cell.has_roles else 1):
+        exec(compile(source(cell, contender, role), where, "exec"), namespace)
+        workers.append(namespace["worker"])
+    timed = len(contender.statements) // len(workers) if cell.is_timed else 0
+    operations = timed or REPEATS * cell.items
 
     def run(threads: int, iterations: int) -> Run:
         exec(setup, namespace)  # a fresh object: no run inherits another's state
+        # Of a hand-off only the consumer, who comes last, takes samples.
         samples = [array("q", bytes(8 * timed * iterations)) for _ in range(threads)]
         gc.collect()
         seconds = in_threads(
-            threads, lambda index: worker(namespace["c"], iterations, samples[index])
+            threads,
+            lambda index: workers[index % len(workers)](namespace["c"], iterations, samples[index]),
         )
-        return Run(seconds, threads * iterations * operations, Counter(chain(*samples)))
+        taken = Counter(chain(*samples[len(workers) - 1 :: len(workers)]))
+        return Run(seconds, threads * iterations * operations // len(workers), taken)
 
     return run
 

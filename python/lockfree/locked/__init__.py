@@ -8,6 +8,7 @@ a signal handler that interrupts the same object's operation deadlocks.
 """
 
 from lockfree.locked._atomic_int import AtomicInt64
+from lockfree.locked._queue import Queue
 from lockfree.locked._stack import Stack
 
-__all__ = ["AtomicInt64", "Stack"]
+__all__ = ["AtomicInt64", "Queue", "Stack"]

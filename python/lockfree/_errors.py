@@ -1,0 +1,16 @@
+"""The exceptions of queues: the standard library's own, where it has them."""
+
+from __future__ import annotations
+
+import queue
+from queue import Empty, Full
+from typing import TYPE_CHECKING
+
+__all__ = ["Empty", "Full", "ShutDown"]
+
+if TYPE_CHECKING or hasattr(queue, "ShutDown"):
+    from queue import ShutDown
+else:
+
+    class ShutDown(Exception):  # noqa: N818 - the name it has from CPython 3.13 on
+        """Raised when put/get with shut-down queue."""

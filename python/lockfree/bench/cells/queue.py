@@ -1,0 +1,100 @@
+"""The shared queue: ``Queue``."""
+
+from lockfree.bench.model import NATIVE, Cell, Contender, RustLoop
+
+_LOCKFREE = "from lockfree import Queue\nc = Queue()"
+_LOCKED = "from lockfree.locked import Queue\nc = Queue()"
+_SIMPLE_QUEUE = "from queue import SimpleQueue\nc = SimpleQueue()"
+_QUEUE = "from queue import Queue\nc = Queue()"
+_DEQUE = "from collections import deque\nc = deque()"
+_FT_UTILS = "from ft_utils.concurrency import ConcurrentQueue\nc = ConcurrentQueue()"
+_CULSANS = "from culsans import Queue\nc = Queue()"
+_AIOLOGIC = "from aiologic import SimpleQueue\nc = SimpleQueue()"
+_PUT_GET = ("c.put(1)", "c.get()")
+
+_UNBOUNDED = (
+    Contender("lockfree", _LOCKFREE, _PUT_GET, needs=NATIVE),
+    Contender("lockfree.locked", _LOCKED, _PUT_GET),
+    Contender("queue.SimpleQueue", _SIMPLE_QUEUE, _PUT_GET),
+    Contender("queue.Queue", _QUEUE, _PUT_GET),
+    Contender("ft-utils", _FT_UTILS, ("c.push(1)", "c.pop()"), needs="ft_utils.concurrency"),
+    Contender("culsans", _CULSANS, ("c.sync_put(1)", "c.sync_get()"), needs="culsans"),
+    Contender("aiologic", _AIOLOGIC, ("c.put(1)", "c.green_get()"), needs="aiologic"),
+)
+
+_BOUNDED = (
+    Contender("lockfree", "from lockfree import Queue\nc = Queue(1000)", _PUT_GET, needs=NATIVE),
+    Contender("lockfree.locked", "from lockfree.locked import Queue\nc = Queue(1000)", _PUT_GET),
+    Contender("queue.Queue", "from queue import Queue\nc = Queue(1000)", _PUT_GET),
+    Contender(
+        "culsans",
+        "from culsans import Queue\nc = Queue(1000)",
+        ("c.sync_put(1)", "c.sync_get()"),
+        needs="culsans",
+    ),
+)
+
+_BATCH = "\nbatch = tuple(range(100))"
+_ONE_BY_ONE = ("for item in batch:\n    c.put(item)", "for _ in batch:\n    c.get()")
+_BATCHES = (
+    Contender(
+        "lockfree", _LOCKFREE + _BATCH, ("c.put_many(batch)", "c.get_many(100)"), needs=NATIVE
+    ),
+    Contender("lockfree.locked", _LOCKED + _BATCH, ("c.put_many(batch)", "c.get_many(100)")),
+    Contender("queue.SimpleQueue", _SIMPLE_QUEUE + _BATCH, _ONE_BY_ONE),
+    Contender("queue.Queue", _QUEUE + _BATCH, _ONE_BY_ONE),
+    Contender("deque", _DEQUE + _BATCH, ("c.extend(batch)", "for _ in batch:\n    c.popleft()")),
+)
+
+_HANDOFF = ("c.put(clock())", "sent = c.get()")
+_HANDOFFS = (
+    Contender("lockfree", _LOCKFREE, _HANDOFF, needs=NATIVE),
+    Contender("lockfree.locked", _LOCKED, _HANDOFF),
+    Contender("queue.SimpleQueue", _SIMPLE_QUEUE, _HANDOFF),
+    Contender("queue.Queue", _QUEUE, _HANDOFF),
+)
+
+
+def _transfer(producers: int) -> Cell:
+    return Cell(
+        f"queue.{producers}p{producers}c",
+        f"through a queue, producers: {producers}, consumers: {producers}",
+        _UNBOUNDED,
+        baseline="queue.SimpleQueue",
+        kind="transfer",
+        threads=(2 * producers,),
+    )
+
+
+CELLS = (
+    Cell(
+        "queue.putget",
+        "put an item and get one",
+        (*_UNBOUNDED, RustLoop("queue.putget")),
+        baseline="queue.SimpleQueue",
+    ),
+    *map(_transfer, (1, 2, 4)),
+    Cell(
+        "queue.bounded",
+        "through a queue of at most 1000 items, one producer, one consumer",
+        _BOUNDED,
+        baseline="queue.Queue",
+        kind="transfer",
+        threads=(2,),
+    ),
+    Cell(
+        "queue.batch",
+        "put 100 items and get 100, per item",
+        _BATCHES,
+        baseline="queue.SimpleQueue",
+        items=100,
+    ),
+    Cell(
+        "queue.wakeup",
+        "from one thread to another that sleeps",
+        _HANDOFFS,
+        baseline="queue.SimpleQueue",
+        kind="handoff",
+        threads=(2,),
+    ),
+)

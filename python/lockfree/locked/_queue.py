@@ -1,0 +1,250 @@
+"""``Queue`` over one ``threading.Lock`` and a ``deque``."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from types import GenericAlias
+from typing import Any, ClassVar, Final, Generic, NoReturn, SupportsIndex, TypeVar
+
+from lockfree._errors import Empty, Full, ShutDown
+from lockfree.locked._values import count, int64, not_copyable, shown
+
+T = TypeVar("T")
+_HOOKS: Final = ("_init", "_put", "_get", "_qsize")
+
+
+def _absent(name: str, instead: str) -> property:
+    def fget(_self: object) -> NoReturn:
+        raise AttributeError(f"Queue has no attribute '{name}': {instead}")
+
+    return property(fget, doc=f"Absent: {instead}.")
+
+
+class Queue(Generic[T]):
+    """A first-in, first-out queue for any number of producers and consumers."""
+
+    __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)
+
+    def __init__(self, maxsize: SupportsIndex = 0, *, shared: bool = False) -> None:  # noqa: ARG002
+        self._maxsize = max(0, int64(maxsize))
+        self._items: deque[T] = deque()
+        self._unfinished = 0
+        self._closed = False
+        self._lock = threading.Lock()
+        self._not_empty = threading.Condition(self._lock)
+        self._not_full = threading.Condition(self._lock)
+        self._all_done = threading.Condition(self._lock)
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for hook in _HOOKS:
+            if hook in vars(cls):
+                raise TypeError(
+                    f"'{cls.__name__}' overrides {hook}(), which Queue does not call: "
+                    "it has no lock to call it under"
+                )
+
+    def put(self, /, item: T, block: object = True, timeout: float | None = None) -> None:
+        """Put an item, waiting for room."""
+        with self._lock:
+            self._refuse_if_closed()
+            if self._maxsize:
+                self._await_room(_patience(block, timeout))
+            self._append(item)
+
+    def put_nowait(self, /, item: T) -> None:
+        """Put an item without waiting."""
+        self.put(item, block=False)
+
+    def put_many(self, iterable: Iterable[T], /, timeout: float | None = None) -> int:
+        """Put the items of `iterable` in their order; return how many went in."""
+        remaining = _within(timeout)
+        items = tuple(iterable)
+        for done, item in enumerate(items):
+            try:
+                with self._lock:
+                    self._refuse_if_closed()
+                    self._await_room(remaining)
+                    self._append(item)
+            except (Full, ShutDown):
+                if done == 0:
+                    raise
+                return done
+        return len(items)
+
+    def force_put(self, item: T, /, *, default: Any = None) -> Any:
+        """Put an item, and if the queue is full take the first one out for it."""
+        with self._lock:
+            self._refuse_if_closed()
+            if not self._is_full():
+                self._append(item)
+                return default
+            displaced = self._items.popleft()
+            self._append(item)
+            self._finish(1)
+            return displaced
+
+    def get(self, /, block: object = True, timeout: float | None = None) -> T:
+        """Remove and return the first item, waiting for one."""
+        with self._lock:
+            if not self._items:
+                self._refuse_if_closed()
+            self._await_item(_patience(block, timeout))
+            return self._popleft()
+
+    def get_nowait(self, /) -> T:
+        """Remove and return the first item without waiting."""
+        return self.get(block=False)
+
+    def get_many(self, n: SupportsIndex, /, timeout: float | None = None) -> list[T]:
+        """Remove and return up to `n` items, waiting for the first."""
+        remaining, wanted = _within(timeout), count(n)
+        if wanted == 0:
+            return []
+        with self._lock:
+            self._await_item(remaining)
+            return [self._popleft() for _ in range(min(wanted, len(self._items)))]
+
+    def drain(self, /) -> list[T]:
+        """Remove and return all items."""
+        with self._lock:
+            return [self._popleft() for _ in range(len(self._items))]
+
+    def task_done(self, /, n: SupportsIndex = 1) -> None:
+        """Say that `n` items that were got are done."""
+        done = count(n)
+        with self._lock:
+            if done > self._unfinished:
+                raise ValueError("task_done() called too many times")
+            self._finish(done)
+
+    def join(self, /) -> None:
+        """Wait until all items that were put are done."""
+        with self._lock:
+            while self._unfinished:
+                self._all_done.wait()
+
+    def shutdown(self, /, immediate: bool = False) -> None:
+        """Refuse further items; with `immediate`, drop those that are in the queue."""
+        with self._lock:
+            self._closed = True
+            dropped = list(self._items) if immediate else []
+            if immediate:
+                self._items.clear()
+                self._finish(min(len(dropped), self._unfinished))
+                self._all_done.notify_all()
+            self._not_empty.notify_all()
+            self._not_full.notify_all()
+
+    def qsize(self, /) -> int:
+        """Return how many items there are."""
+        with self._lock:
+            return len(self._items)
+
+    def empty(self, /) -> bool:
+        """Return whether there is no item."""
+        with self._lock:
+            return not self._items
+
+    def full(self, /) -> bool:
+        """Return whether there is no room."""
+        with self._lock:
+            return self._is_full()
+
+    @property
+    def maxsize(self) -> int:
+        """How many items there may be; 0 is any number."""
+        return self._maxsize
+
+    @property
+    def unfinished_tasks(self) -> int:
+        """How many items were put and are not done."""
+        with self._lock:
+            return self._unfinished
+
+    @property
+    def is_shutdown(self) -> bool:
+        """Whether the queue was shut down."""
+        with self._lock:
+            return self._closed
+
+    mutex = _absent("mutex", "there is no lock; each method is atomic by itself")
+    queue = _absent("queue", "use qsize() or drain()")
+    not_empty = _absent("not_empty", "use get()")
+    not_full = _absent("not_full", "use put()")
+    all_tasks_done = _absent("all_tasks_done", "use join()")
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise ShutDown
+
+    def _is_full(self) -> bool:
+        return 0 < self._maxsize <= len(self._items)
+
+    def _append(self, item: T) -> None:
+        self._items.append(item)
+        self._unfinished += 1
+        self._not_empty.notify()
+
+    def _popleft(self) -> T:
+        item = self._items.popleft()
+        self._not_full.notify()
+        return item
+
+    def _finish(self, done: int) -> None:
+        self._unfinished -= done
+        if not self._unfinished:
+            self._all_done.notify_all()
+
+    def _await_room(self, remaining: Callable[[], float | None]) -> None:
+        while self._is_full():
+            _wait(self._not_full, remaining(), Full)
+            self._refuse_if_closed()
+
+    def _await_item(self, remaining: Callable[[], float | None]) -> None:
+        while not self._items:
+            self._refuse_if_closed()
+            _wait(self._not_empty, remaining(), Empty)
+
+    def __iter__(self) -> Iterator[T]:
+        try:
+            while True:
+                yield self.get()
+        except ShutDown:
+            return
+
+    def __contains__(self, _item: object) -> NoReturn:
+        raise TypeError("argument of type 'Queue' is not a container")
+
+    def __repr__(self) -> str:
+        with self._lock:
+            state = ", shut down" if self._closed else ""
+            name, size = type(self).__name__, len(self._items)
+            return f"<{name} maxsize={self._maxsize} qsize={size}{state}>"
+
+    def __reduce__(self) -> NoReturn:
+        not_copyable("Queue", "it is shared state; move its items, q.drain()")
+
+
+def _patience(block: object, timeout: float | None) -> Callable[[], float | None]:
+    """Return a function that tells how many seconds are left to wait; None is for ever."""
+    return _within(timeout) if block else lambda: 0.0
+
+
+def _within(timeout: float | None) -> Callable[[], float | None]:
+    if timeout is None:
+        return lambda: None
+    if math.isnan(timeout) or timeout < 0:
+        raise ValueError(f"'timeout' must be a non-negative number, not {shown(timeout)}")
+    end = time.monotonic() + timeout
+    return lambda: end - time.monotonic()
+
+
+def _wait(condition: threading.Condition, seconds: float | None, error: type[Exception]) -> None:
+    if seconds is not None and seconds <= 0:
+        raise error
+    condition.wait(seconds if seconds is None else min(seconds, threading.TIMEOUT_MAX))

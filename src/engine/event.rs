@@ -1,0 +1,210 @@
+//! Sleeping until something may have changed: an event count.
+//!
+//! # Idea and source
+//! After D. Vyukov's eventcount (1024cores.net, 2008). A structure that takes no
+//! lock has no lock to attach a condition variable to. So a waiter *enrols*,
+//! looks at the structure once more, and only then sleeps; a notifier changes
+//! the structure first and then looks whether anybody is enrolled. Where nobody
+//! waits a notification is one load of a word that nobody writes.
+//!
+//! How a waiter sleeps is its own affair ([`Wake`]): it may be a thread or a
+//! task. A notification goes to the one who has waited longest, and is *used
+//! up* then: a waiter who leaves for another reason finds out whether one was
+//! on its way to it, and passes it on.
+//!
+//! # Fairness
+//! A thread that finds something to take does not queue up behind those who
+//! sleep; that is where the speed comes from. So a waiter may wake up too late
+//! every time. One who has been through that for long declares itself *urgent*:
+//! while anybody is, newcomers that may wait enrol without looking first.
+//!
+//! # Invariants
+//! - **E1** Enrolled is who is in the list; `enrolled` is the list's length,
+//!   written under its lock.
+//! - **E2** A waiter enrols, then looks; a notifier changes, then looks. By the
+//!   full fences in between, one of the two sees the other.
+//! - **E3** The lock is held for a few instructions that call nothing, by
+//!   attached threads: so no one holds it when the interpreter forks.
+//! - **E4** A list of an earlier generation, before a fork, belongs to threads
+//!   that this process does not have: it is forgotten before it is used.
+//!
+//! # Orderings
+//! | ordering | site | pairs with | protects |
+//! |---|---|---|---|
+//! | full fence | after enrolling | full fence before asking who is enrolled | E2 |
+//! | `Release` | marking a waiter notified | `Acquire` in its look | what the notifier did |
+//! | `Relaxed` | `enrolled`, `urgent` | | E2 orders the one; the other is a hint |
+//!
+//! # Progress
+//! `notify` is wait-free where nobody waits; all else may block on the lock.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError};
+
+use crate::shim::{
+    AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering::Relaxed, full_fence,
+    full_fence_after_rmw, mutant, ordering,
+};
+
+/// How a waiter is woken.
+pub trait Wake {
+    /// Wakes it; called once for each time it is notified.
+    fn wake(&self);
+
+    /// Changes when the process is forked.
+    fn generation() -> u32 {
+        0
+    }
+}
+
+/// One who waits.
+#[derive(Debug)]
+pub struct Waiter<W> {
+    notified: AtomicBool,
+    wake: W,
+}
+
+impl<W: Wake> Waiter<W> {
+    /// One who is not enrolled.
+    pub fn new(wake: W) -> Arc<Self> {
+        Arc::new(Self { notified: AtomicBool::new(false), wake })
+    }
+
+    /// Whether it was notified since it enrolled.
+    pub fn is_notified(&self) -> bool {
+        self.notified.load(ordering!(Acquire, "event.notified.load"))
+    }
+}
+
+#[derive(Debug)]
+struct List<W> {
+    generation: u32,
+    waiters: VecDeque<Arc<Waiter<W>>>,
+}
+
+/// Those who wait for one kind of change.
+#[derive(Debug)]
+pub struct Event<W> {
+    enrolled: AtomicUsize,
+    urgent: AtomicUsize,
+    list: Mutex<List<W>>,
+}
+
+impl<W: Wake> Default for Event<W> {
+    fn default() -> Self {
+        Self {
+            enrolled: AtomicUsize::new(0),
+            urgent: AtomicUsize::new(0),
+            list: Mutex::new(List { generation: W::generation(), waiters: VecDeque::new() }),
+        }
+    }
+}
+
+impl<W: Wake> Event<W> {
+    /// Enrols a waiter, who then looks once more before it sleeps: behind all
+    /// others, or before them if it had been notified for nothing.
+    pub fn enrol(&self, waiter: &Arc<Waiter<W>>) {
+        let again = waiter.notified.swap(false, Relaxed);
+        let mut list = self.lock();
+        if again {
+            list.waiters.push_front(Arc::clone(waiter));
+        } else {
+            list.waiters.push_back(Arc::clone(waiter));
+        }
+        self.enrolled.store(list.waiters.len(), Relaxed);
+        drop(list);
+        // Full fence: E2.
+        if !mutant!("event.enrol.fence") {
+            full_fence();
+        }
+    }
+
+    /// Takes a waiter off the list. Says whether it was notified instead: then
+    /// the notification is its to use or to pass on.
+    #[must_use = "a notification would be lost"]
+    pub fn leave(&self, waiter: &Arc<Waiter<W>>) -> bool {
+        let mut list = self.lock();
+        let place = list.waiters.iter().position(|other| Arc::ptr_eq(other, waiter));
+        let removed = place.and_then(|place| list.waiters.remove(place));
+        self.enrolled.store(list.waiters.len(), Relaxed);
+        drop(list);
+        removed.is_none() && waiter.is_notified()
+    }
+
+    /// Wakes up to `count` waiters. The caller has just made, by a
+    /// read-modify-write, the change that they wait for.
+    #[inline]
+    pub fn notify(&self, count: usize) {
+        // Full fence: E2.
+        if !mutant!("event.notify.fence") {
+            full_fence_after_rmw();
+        }
+        if self.enrolled.load(Relaxed) != 0 {
+            self.wake(count);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake(&self, count: usize) {
+        let mut list = self.lock();
+        let count = count.min(list.waiters.len());
+        let woken: Vec<_> = list.waiters.drain(..count).collect();
+        self.enrolled.store(list.waiters.len(), Relaxed);
+        for waiter in &woken {
+            // Release: what the notifier did.
+            waiter.notified.store(true, ordering!(Release, "event.notified.store"));
+        }
+        drop(list);
+        for waiter in woken {
+            waiter.wake.wake();
+        }
+    }
+
+    /// Begins an urgency, to be ended by [`Self::calm`].
+    pub fn hurry(&self) {
+        self.urgent.fetch_add(1, Relaxed);
+    }
+
+    /// Ends an urgency, and wakes those who held back because of it.
+    pub fn calm(&self) {
+        let ended = self.urgent.fetch_update(Relaxed, Relaxed, |urgent| urgent.checked_sub(1));
+        if ended == Ok(1) {
+            self.notify(usize::MAX);
+        }
+    }
+
+    /// Whether newcomers should enrol without looking first.
+    #[inline]
+    pub fn is_urgent(&self) -> bool {
+        self.urgent.load(Relaxed) != 0
+    }
+
+    /// How many are enrolled.
+    pub fn len(&self) -> usize {
+        self.enrolled.load(Relaxed)
+    }
+
+    /// Whether nobody is enrolled.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, List<W>> {
+        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        if list.generation != W::generation() {
+            self.forget(&mut list);
+        }
+        list
+    }
+
+    /// Forgets a list of another process (E4).
+    #[cold]
+    fn forget(&self, list: &mut List<W>) {
+        list.generation = W::generation();
+        // Not dropped: what the waiters hold may be in any state.
+        std::mem::forget(std::mem::take(&mut list.waiters));
+        self.enrolled.store(0, Relaxed);
+        self.urgent.store(0, Relaxed);
+    }
+}

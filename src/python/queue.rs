@@ -1,0 +1,534 @@
+//! Class `Queue`.
+//!
+//! A call tries the engine first; what cannot be done at once goes to the
+//! waiting loop. The engine is entered attached and left with no item in hand, so
+//! that the collector finds each item in the queue or with a thread.
+#![allow(clippy::unused_self)] // what refuses something is a method to Python
+
+use std::mem::ManuallyDrop;
+
+use pyo3::exceptions::{PyAttributeError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::pyclass::{PyTraverseError, PyVisit};
+use pyo3::types::{PyDict, PyList, PyTuple, PyType};
+
+use super::convert::{Given, count, int64};
+use super::deferral::defer;
+use super::error::{Error, Result, not_copyable};
+use super::fastcall::{Arguments, fast_methods};
+use super::list::{Slots, collect};
+use super::nesting::drop_contents;
+use super::owned::Owned;
+use super::waiting::{Attempt, Patience, Sleeper, wait};
+use crate::engine::{self, Event, Refusal, TryGet};
+
+/// A first-in, first-out queue for any number of producers and consumers.
+#[pyclass(frozen, weakref, subclass, generic, module = "lockfree")]
+#[derive(Debug)]
+pub(crate) struct Queue {
+    inner: ManuallyDrop<Box<Inner>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    engine: engine::Queue<Owned>,
+    not_empty: Event<Sleeper>,
+    not_full: Event<Sleeper>,
+    all_done: Event<Sleeper>,
+}
+
+impl Queue {
+    /// Puts an item that could not be put at once, or must not be.
+    #[cold]
+    #[inline(never)]
+    fn put_patiently(&self, py: Python<'_>, item: Owned, patience: Patience) -> Result<()> {
+        let mut item = Some(item);
+        let attempt = || match self.inner.engine.try_put(item.take().expect("not put yet")) {
+            Ok(()) => Attempt::Done(Ok(())),
+            Err((back, refusal)) => {
+                item = Some(back);
+                refused(refusal)
+            }
+        };
+        self.wait_for_room(py, patience, attempt)?.unwrap_or_else(|| Err(Error::queue("Full")))?;
+        self.inner.not_empty.notify(1);
+        Ok(())
+    }
+
+    fn wait_for_room<R>(
+        &self,
+        py: Python<'_>,
+        patience: Patience,
+        attempt: impl FnMut() -> Attempt<R>,
+    ) -> Result<Option<R>> {
+        let Inner { engine, not_full, .. } = &**self.inner;
+        wait(py, not_full, patience, || !engine.is_full(), attempt)
+    }
+
+    /// Gets an item that could not be got at once, or must not be.
+    #[cold]
+    #[inline(never)]
+    fn get_patiently(&self, py: Python<'_>, patience: Patience) -> Result<Owned> {
+        let attempt = || match self.inner.engine.try_get() {
+            TryGet::Got(item) => Attempt::Done(Ok(item)),
+            nothing => nothing_got(&nothing),
+        };
+        let item = self.wait_for_item(py, patience, attempt)?;
+        let item = item.unwrap_or_else(|| Err(Error::queue("Empty")))?;
+        self.made_room(1);
+        Ok(item)
+    }
+
+    fn wait_for_item<R>(
+        &self,
+        py: Python<'_>,
+        patience: Patience,
+        attempt: impl FnMut() -> Attempt<R>,
+    ) -> Result<Option<R>> {
+        let Inner { engine, not_empty, .. } = &**self.inner;
+        wait(py, not_empty, patience, || !engine.is_empty(), attempt)
+    }
+
+    /// After items were taken.
+    #[inline]
+    fn made_room(&self, count: usize) {
+        if self.inner.engine.is_bounded() {
+            self.inner.not_full.notify(count);
+        }
+    }
+
+    /// Gets up to `n` items into a list, waiting for the first.
+    fn get_list<'py>(
+        &self,
+        py: Python<'py>,
+        n: usize,
+        patience: Patience,
+    ) -> Result<Bound<'py, PyList>> {
+        let engine = &self.inner.engine;
+        // Made first: allocating may run user code, or fail.
+        let list = Slots::new(py, n.min(engine.len().max(1)))?;
+        let mut filled = 0;
+        let mut more = || match engine.try_get_some(list.len() - filled, |item| {
+            list.fill(filled, item);
+            filled += 1;
+        }) {
+            TryGet::Got(count) => Attempt::Done(Ok(count)),
+            nothing => nothing_got(&nothing),
+        };
+        let first = self.wait_for_item(py, patience, &mut more)?;
+        let mut count = first.unwrap_or_else(|| Err(Error::queue("Empty")))?;
+        while count < list.len()
+            && let Attempt::Done(Ok(some)) = more()
+        {
+            count += some;
+        }
+        self.made_room(count);
+        list.finish(count)
+    }
+
+    /// Takes up to `limit` items that are there, also after the end.
+    fn take_up_to(
+        &self,
+        py: Python<'_>,
+        limit: usize,
+        mut sink: impl FnMut(Owned),
+    ) -> Result<usize> {
+        let Inner { engine, not_empty, .. } = &**self.inner;
+        let mut taken = 0;
+        while taken < limit {
+            let attempt = || match engine.get_some(limit - taken, &mut sink) {
+                TryGet::Got(count) => Attempt::Done(count),
+                TryGet::Unfilled => Attempt::Moment,
+                TryGet::Empty | TryGet::Closed => Attempt::Wait,
+            };
+            let Some(count) = wait(py, not_empty, Patience::None, || false, attempt)? else {
+                break;
+            };
+            taken += count;
+        }
+        Ok(taken)
+    }
+
+    /// [`Self::put_patiently`] with the arguments of a call.
+    #[cold]
+    fn put_with(&self, py: Python<'_>, args: Arguments<'_, '_>) -> Result<()> {
+        let [item, block, timeout] = args.bind(3, ["item", "block", "timeout"])?;
+        let item = args.required(item, "item")?;
+        if self.inner.engine.is_closed() {
+            return Err(Error::queue("ShutDown"));
+        }
+        // Without a bound nobody waits, and `queue.Queue` looks at no timeout.
+        let bounded = self.inner.engine.is_bounded();
+        let patience = if bounded { Patience::new(block, timeout)? } else { Patience::Forever };
+        self.put_patiently(py, Owned::new(item), patience)
+    }
+
+    /// [`Self::get_patiently`] with the arguments of a call.
+    #[cold]
+    fn get_with(&self, py: Python<'_>, args: Arguments<'_, '_>) -> Result<Owned> {
+        let [block, timeout] = args.bind(2, ["block", "timeout"])?;
+        if self.inner.engine.is_closed() && self.inner.engine.is_empty() {
+            return Err(Error::queue("ShutDown"));
+        }
+        self.get_patiently(py, Patience::new(block, timeout)?)
+    }
+
+    /// After items were put or taken for done.
+    fn notice_done(&self) {
+        if self.inner.engine.unfinished() == 0 {
+            self.inner.all_done.notify(usize::MAX);
+        }
+    }
+}
+
+/// What `queue.Queue` has a lock for.
+fn absent(name: &str, instead: &str) -> PyResult<()> {
+    Err(PyAttributeError::new_err(format!("Queue has no attribute '{name}': {instead}")))
+}
+
+/// What to do about a refusal.
+fn refused<R>(refusal: Refusal) -> Attempt<Result<R>> {
+    match refusal {
+        Refusal::Full => Attempt::Wait,
+        Refusal::Unfilled => Attempt::Moment,
+        Refusal::Closed => Attempt::Done(Err(Error::queue("ShutDown"))),
+        Refusal::OutOfMemory => Attempt::Done(Err(engine::OutOfMemory.into())),
+    }
+}
+
+/// What to do about getting nothing.
+fn nothing_got<T, R>(nothing: &TryGet<T>) -> Attempt<Result<R>> {
+    match nothing {
+        TryGet::Unfilled => Attempt::Moment,
+        TryGet::Closed => Attempt::Done(Err(Error::queue("ShutDown"))),
+        TryGet::Got(_) | TryGet::Empty => Attempt::Wait,
+    }
+}
+
+#[pymethods]
+impl Queue {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=0, *, shared=False)")]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { inner: ManuallyDrop::default() }
+    }
+
+    #[pyo3(signature = (maxsize = Given::default(), *, shared = false))]
+    fn __init__(slf: &Bound<'_, Self>, maxsize: Given<'_>, shared: bool) -> Result<()> {
+        let maxsize = maxsize.0.map_or(Ok(0), |maxsize| int64(maxsize.as_borrowed()))?;
+        slf.get().inner.engine.set_limit(u64::try_from(maxsize).unwrap_or(0));
+        if shared {
+            defer(slf.as_any().as_borrowed());
+        }
+        Ok(())
+    }
+
+    /// Put an item without waiting.
+    fn put_nowait(&self, item: &Bound<'_, PyAny>) -> Result<()> {
+        self.put_patiently(item.py(), Owned::new(item.as_borrowed()), Patience::None)
+    }
+
+    /// Remove and return the first item without waiting.
+    fn get_nowait(&self, py: Python<'_>) -> Result<Py<PyAny>> {
+        self.get_patiently(py, Patience::None).map(Owned::into_py)
+    }
+
+    /// Put the items of `iterable` in their order; return how many went in.
+    #[pyo3(signature = (iterable, /, timeout = None))]
+    fn put_many(
+        &self,
+        iterable: &Bound<'_, PyAny>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> Result<usize> {
+        let py = iterable.py();
+        let patience = Patience::within(timeout.map(Bound::as_borrowed))?;
+        let mut items = collect(iterable)?.into_iter();
+        let all = items.len();
+        while items.len() > 0 {
+            let attempt = || match self.inner.engine.try_put_some(&mut items) {
+                Ok(count) => Attempt::Done(Ok(count)),
+                Err(refusal) => refused(refusal),
+            };
+            let put = self.wait_for_room(py, patience, attempt)?;
+            match put.unwrap_or_else(|| Err(Error::queue("Full"))) {
+                Ok(count) => self.inner.not_empty.notify(count),
+                Err(error) if items.len() == all => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(all - items.len())
+    }
+
+    /// Remove and return up to `n` items, waiting for the first.
+    #[pyo3(signature = (n, /, timeout = None))]
+    fn get_many<'py>(
+        &self,
+        n: &Bound<'py, PyAny>,
+        timeout: Option<&Bound<'py, PyAny>>,
+    ) -> Result<Bound<'py, PyList>> {
+        let patience = Patience::within(timeout.map(Bound::as_borrowed))?;
+        match count(n.as_borrowed())? {
+            0 => Slots::new(n.py(), 0)?.finish(0),
+            n_items => self.get_list(n.py(), n_items, patience),
+        }
+    }
+
+    /// Remove and return all items.
+    fn drain<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
+        let list = Slots::new(py, self.inner.engine.len())?;
+        let mut filled = 0;
+        let sink = |item| {
+            list.fill(filled, item);
+            filled += 1;
+        };
+        let count = self.take_up_to(py, list.len(), sink)?;
+        self.made_room(count);
+        list.finish(count)
+    }
+
+    /// Put an item, and if the queue is full take the first one out for it.
+    #[pyo3(signature = (item, /, *, default = None))]
+    fn force_put(
+        &self,
+        item: &Bound<'_, PyAny>,
+        default: Option<Py<PyAny>>,
+    ) -> Result<Option<Py<PyAny>>> {
+        let py = item.py();
+        let mut item = Some(Owned::new(item.as_borrowed()));
+        let attempt = || match self.inner.engine.force_put(item.take().expect("not put yet")) {
+            Ok(displaced) => Attempt::Done(Ok(displaced)),
+            Err((back, refusal)) => {
+                item = Some(back);
+                refused(refusal)
+            }
+        };
+        let put = wait(py, &self.inner.not_full, Patience::None, || false, attempt)?;
+        let displaced = put.expect("a full queue is no reason to wait")?;
+        self.inner.not_empty.notify(1);
+        let Some(displaced) = displaced else { return Ok(default) };
+        self.notice_done();
+        Ok(Some(displaced.into_py()))
+    }
+
+    /// Say that `n` items that were got are done.
+    #[pyo3(signature = (n = Given::default()), text_signature = "($self, n=1)")]
+    fn task_done(&self, n: Given<'_>) -> Result<()> {
+        let n = n.0.map_or(Ok(1), |n| count(n.as_borrowed()))?;
+        match self.inner.engine.finish(n as u64) {
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                self.inner.all_done.notify(usize::MAX);
+                Ok(())
+            }
+            Err(_) => Err(Error::wrong_value("task_done() called too many times".to_owned())),
+        }
+    }
+
+    /// Wait until all items that were put are done.
+    fn join(&self, py: Python<'_>) -> Result<()> {
+        let Inner { engine, all_done, .. } = &**self.inner;
+        let all_are_done = || engine.unfinished() == 0;
+        let attempt = || if all_are_done() { Attempt::Done(()) } else { Attempt::Wait };
+        wait(py, all_done, Patience::Forever, all_are_done, attempt).map(drop)
+    }
+
+    /// Refuse further items; with `immediate`, drop those that are in the queue.
+    #[pyo3(signature = (immediate = false))]
+    fn shutdown(&self, py: Python<'_>, immediate: bool) -> Result<()> {
+        let Inner { engine, not_empty, not_full, all_done } = &**self.inner;
+        if immediate {
+            engine.shut();
+            let count = self.take_up_to(py, usize::MAX, drop)?;
+            engine.finish_up_to(count as u64);
+            all_done.notify(usize::MAX);
+        } else {
+            engine.close();
+        }
+        not_empty.notify(usize::MAX);
+        not_full.notify(usize::MAX);
+        Ok(())
+    }
+
+    /// Return how many items there are.
+    fn qsize(&self) -> usize {
+        self.inner.engine.len()
+    }
+
+    /// Return whether there is no item.
+    fn empty(&self) -> bool {
+        self.inner.engine.is_empty()
+    }
+
+    /// Return whether there is no room.
+    fn full(&self) -> bool {
+        self.inner.engine.is_full()
+    }
+
+    /// How many items there may be; 0 is any number.
+    #[getter]
+    fn maxsize(&self) -> u64 {
+        self.inner.engine.bound()
+    }
+
+    /// How many items were put and are not done.
+    #[getter]
+    fn unfinished_tasks(&self) -> u64 {
+        self.inner.engine.unfinished()
+    }
+
+    /// Whether the queue was shut down.
+    #[getter]
+    fn is_shutdown(&self) -> bool {
+        self.inner.engine.is_closed()
+    }
+
+    /// Absent: there is no lock; each method is atomic by itself.
+    #[getter]
+    fn mutex(&self) -> PyResult<()> {
+        absent("mutex", "there is no lock; each method is atomic by itself")
+    }
+
+    /// Absent: use qsize() or drain().
+    #[getter]
+    fn queue(&self) -> PyResult<()> {
+        absent("queue", "use qsize() or drain()")
+    }
+
+    /// Absent: use get().
+    #[getter]
+    fn not_empty(&self) -> PyResult<()> {
+        absent("not_empty", "use get()")
+    }
+
+    /// Absent: use put().
+    #[getter]
+    fn not_full(&self) -> PyResult<()> {
+        absent("not_full", "use put()")
+    }
+
+    /// Absent: use join().
+    #[getter]
+    fn all_tasks_done(&self) -> PyResult<()> {
+        absent("all_tasks_done", "use join()")
+    }
+
+    fn __iter__(slf: Py<Self>) -> QueueIterator {
+        QueueIterator { queue: slf }
+    }
+
+    fn __contains__(&self, _item: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Err(PyTypeError::new_err("argument of type 'Queue' is not a container"))
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let engine = &slf.get().inner.engine;
+        let name = slf.get_type().name()?;
+        let state = if engine.is_closed() { ", shut down" } else { "" };
+        Ok(format!("<{name} maxsize={} qsize={}{state}>", engine.bound(), engine.len()))
+    }
+
+    fn __reduce__(&self) -> PyResult<Bound<'_, PyTuple>> {
+        Err(not_copyable("Queue", "it is shared state; move its items, q.drain()"))
+    }
+
+    /// A subclass that overrides a hook of `queue.Queue` would wait in vain for
+    /// its being called.
+    #[classmethod]
+    #[pyo3(signature = (**kwargs))]
+    fn __init_subclass__(
+        cls: &Bound<'_, PyType>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        if kwargs.is_some_and(|kwargs| !kwargs.is_empty()) {
+            return Err(PyTypeError::new_err(
+                "Queue.__init_subclass__() takes no keyword arguments",
+            ));
+        }
+        let namespace = cls.getattr("__dict__")?;
+        for hook in ["_init", "_put", "_get", "_qsize"] {
+            if namespace.contains(hook)? {
+                let name = cls.name()?;
+                return Err(PyTypeError::new_err(format!(
+                    "'{name}' overrides {hook}(), which Queue does not call: it has no lock to call it under"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        // SAFETY: the collector runs with all other threads stopped, and no
+        // thread can be stopped inside the engine: it calls nothing.
+        unsafe { self.inner.engine.traverse(|item| visit.call(item.as_py())) }
+    }
+
+    fn __clear__(&self) {
+        self.inner.engine.clear();
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: this is the drop; the field is not used again.
+        drop_contents(unsafe { ManuallyDrop::take(&mut self.inner) });
+    }
+}
+
+/// Gets items until the queue is shut down.
+#[pyclass(frozen, module = "lockfree._native", name = "_QueueIterator")]
+#[derive(Debug)]
+pub(crate) struct QueueIterator {
+    queue: Py<Queue>,
+}
+
+#[pymethods]
+impl QueueIterator {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> Result<Option<Py<PyAny>>> {
+        match self.queue.get().get_patiently(py, Patience::Forever) {
+            Ok(item) => Ok(Some(item.into_py())),
+            Err(error) if error.is_shutdown() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        visit.call(&self.queue)
+    }
+}
+
+fast_methods! {
+    Queue;
+    keywords c"put"
+        c"put($self, item, block=True, timeout=None)\n--\n\nPut an item, waiting for room."
+        |this, py, args| {
+            let Some(item) = args.lone() else { return this.put_with(py, args) };
+            if !this.inner.not_full.is_urgent() {
+                return match this.inner.engine.try_put(Owned::new(item)) {
+                    Ok(()) => {
+                        this.inner.not_empty.notify(1);
+                        Ok(())
+                    }
+                    Err((item, _)) => this.put_patiently(py, item, Patience::Forever),
+                };
+            }
+            this.put_patiently(py, Owned::new(item), Patience::Forever)
+        };
+    keywords c"get"
+        c"get($self, block=True, timeout=None)\n--\n\nRemove and return the first item, waiting for one."
+        |this, py, args| {
+            if !args.is_empty() {
+                return this.get_with(py, args);
+            }
+            if !this.inner.not_empty.is_urgent()
+                && let TryGet::Got(item) = this.inner.engine.try_get()
+            {
+                this.made_room(1);
+                return Ok(item);
+            }
+            this.get_patiently(py, Patience::Forever)
+        };
+}

@@ -1,0 +1,231 @@
+//! The one loop in which a thread waits for a container.
+//!
+//! It waits detached from the interpreter, so that neither the GIL nor a
+//! collection that stops the world waits for it, and with no item in hand: it is
+//! woken to look again, not handed anything.
+
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use super::convert::Arg;
+use super::error::{Error, Result, shown};
+use super::{fork, user};
+use crate::engine::{Event, Waiter, Wake};
+use crate::shim;
+
+/// How often a thread that waits looks whether its wish has come true before it
+/// goes to sleep: some microseconds, less than falling asleep and waking takes.
+const LOOKS: u32 = 200;
+
+/// How often the main thread answers signals while it waits.
+const SIGNALS: Duration = Duration::from_millis(50);
+
+/// How long a thread may be woken in vain before it is urgent.
+const PATIENT: Duration = Duration::from_millis(5);
+
+/// A sleeping thread.
+#[derive(Debug)]
+pub(crate) struct Sleeper(Thread);
+
+impl Wake for Sleeper {
+    fn wake(&self) {
+        self.0.unpark();
+    }
+
+    fn generation() -> u32 {
+        fork::generation()
+    }
+}
+
+/// How long a call may wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    /// Not at all.
+    None,
+    Until(Instant),
+    Forever,
+}
+
+impl Patience {
+    /// As `queue.Queue` has it: `timeout` is of no account if `block` is false.
+    pub(crate) fn new(block: Option<Arg<'_, '_>>, timeout: Option<Arg<'_, '_>>) -> Result<Self> {
+        match block.map(|block| block.is_truthy()).transpose() {
+            Ok(Some(false)) => Ok(Self::None),
+            Ok(_) => Self::within(timeout),
+            Err(error) => Err(Error::raised(error)),
+        }
+    }
+
+    /// `timeout` seconds from now; for ever, if it is `None`.
+    pub(crate) fn within(timeout: Option<Arg<'_, '_>>) -> Result<Self> {
+        let Some(timeout) = timeout.filter(|timeout| !timeout.is_none()) else {
+            return Ok(Self::Forever);
+        };
+        let seconds: f64 = timeout.extract().map_err(Error::raised)?;
+        if seconds.is_nan() || seconds < 0.0 {
+            let text = "'timeout' must be a non-negative number, not";
+            return Err(Error::wrong_value(format!("{text} {}", shown(&timeout))));
+        }
+        let end =
+            Duration::try_from_secs_f64(seconds).ok().and_then(|t| Instant::now().checked_add(t));
+        // What no clock can show never comes.
+        Ok(end.map_or(Self::Forever, Self::Until))
+    }
+}
+
+/// How an attempt to put or get ended.
+pub(crate) enum Attempt<R> {
+    Done(R),
+    /// Not before somebody does something.
+    Wait,
+    /// In a moment, when another thread has finished what it is in the middle of.
+    Moment,
+}
+
+/// Makes attempts until one is done, waiting for `event` in between; `None` when
+/// patience ends before. `hopeful` says, detached, whether an attempt is worth while.
+///
+/// # Errors
+/// What a signal handler raised.
+pub(crate) fn wait<R>(
+    py: Python<'_>,
+    event: &Event<Sleeper>,
+    patience: Patience,
+    hopeful: impl Fn() -> bool + Sync,
+    mut attempt: impl FnMut() -> Attempt<R>,
+) -> Result<Option<R>> {
+    let mut attempt = || persist(py, &mut attempt);
+    let end = match patience {
+        Patience::None => return Ok(attempt()),
+        Patience::Until(end) => Some(end),
+        Patience::Forever => None,
+    };
+    if !event.is_urgent() {
+        if let Some(done) = attempt() {
+            return Ok(Some(done));
+        }
+        look_often(py, &hopeful);
+    }
+    let nap = user::is_main_thread(py)?.then_some(SIGNALS);
+    let waiter = Waiter::new(Sleeper(thread::current()));
+    Wait { py, event, waiter, end, nap, urgent: false }.until(attempt)
+}
+
+/// Makes an attempt, and again as long as it is a matter of a moment.
+fn persist<R>(py: Python<'_>, attempt: &mut impl FnMut() -> Attempt<R>) -> Option<R> {
+    loop {
+        match attempt() {
+            Attempt::Done(done) => return Some(done),
+            Attempt::Wait => return None,
+            Attempt::Moment => user::detached(py, thread::yield_now),
+        }
+    }
+}
+
+/// Looks whether there is hope for some microseconds, where another thread can run
+/// meanwhile that might fulfil it.
+fn look_often(py: Python<'_>, hopeful: &(impl Fn() -> bool + Sync)) {
+    if cfg!(Py_GIL_DISABLED) && several_processors() {
+        user::detached(py, || {
+            let mut looks = 0..LOOKS;
+            while looks.next().is_some() && !hopeful() {
+                shim::spin(1);
+            }
+        });
+    }
+}
+
+fn several_processors() -> bool {
+    static SEVERAL: OnceLock<bool> = OnceLock::new();
+    *SEVERAL.get_or_init(|| thread::available_parallelism().is_ok_and(|count| count.get() > 1))
+}
+
+/// One thread's wait.
+struct Wait<'a, 'py> {
+    py: Python<'py>,
+    event: &'a Event<Sleeper>,
+    waiter: Arc<Waiter<Sleeper>>,
+    end: Option<Instant>,
+    /// How long to sleep at a time, for the thread that answers signals.
+    nap: Option<Duration>,
+    urgent: bool,
+}
+
+impl Wait<'_, '_> {
+    fn until<R>(&mut self, mut attempt: impl FnMut() -> Option<R>) -> Result<Option<R>> {
+        let begin = Instant::now();
+        loop {
+            self.event.enrol(&self.waiter);
+            if (self.urgent || !self.event.is_urgent())
+                && let Some(done) = attempt()
+            {
+                self.leave();
+                return Ok(Some(done));
+            }
+            if !self.sleep()? {
+                // A notification may have come at the last moment.
+                return Ok(if self.event.leave(&self.waiter) { attempt() } else { None });
+            }
+            if let Some(done) = attempt() {
+                return Ok(Some(done));
+            }
+            if !self.urgent && begin.elapsed() > PATIENT {
+                self.urgent = true;
+                self.event.hurry();
+            }
+        }
+    }
+
+    /// Leaves the list, and passes on a notification that is not used.
+    fn leave(&self) {
+        if self.event.leave(&self.waiter) {
+            self.event.notify(1);
+        }
+    }
+
+    /// Sleeps until notified; false if the end came first.
+    fn sleep(&self) -> Result<bool> {
+        let generation = fork::generation();
+        while !self.waiter.is_notified() {
+            let left = self.end.map(|end| end.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Ok(false);
+            }
+            let time = [left, self.nap].into_iter().flatten().min();
+            user::detached(self.py, || match time {
+                Some(time) => thread::park_timeout(time),
+                None => thread::park(),
+            });
+            if self.nap.is_some() {
+                self.answer_signals()?;
+            }
+            if fork::generation() != generation {
+                // A signal handler forked, and this is the child: nobody there
+                // knows of this waiter.
+                return Ok(true);
+            }
+        }
+        Ok(true)
+    }
+
+    fn answer_signals(&self) -> Result<()> {
+        // SAFETY: the token proves the thread attached.
+        if unsafe { ffi::PyErr_CheckSignals() } == 0 {
+            return Ok(());
+        }
+        self.leave();
+        Err(Error::pending())
+    }
+}
+
+impl Drop for Wait<'_, '_> {
+    fn drop(&mut self) {
+        if self.urgent {
+            self.event.calm();
+        }
+    }
+}

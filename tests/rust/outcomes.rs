@@ -1,0 +1,48 @@
+//! What loom finds: the helper that the `loom_*` tests share.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use lockfree::shim::{AtomicI64, Ordering};
+use loom::model::Builder;
+use loom::thread;
+
+/// How often a run of more than two threads may suspend one that could go on.
+/// Two are run in every interleaving; of three there are too many.
+const PREEMPTIONS: usize = 2;
+
+/// All that threads sharing one object may return, each with what `end` then
+/// reads, over all executions.
+///
+/// All operations under test run in spawned threads, which first touch one
+/// common atomic: that makes loom start them in every order. It would miss some
+/// otherwise, because a load hides an earlier load of the same atomic from its
+/// search for conflicts with a later write (tokio-rs/loom#392).
+pub(crate) fn outcomes<S, R, E, const THREADS: usize>(
+    object: impl Fn() -> S + Send + Sync + 'static,
+    threads: [impl Fn(&S) -> R + Copy + Send + Sync + 'static; THREADS],
+    end: fn(&S) -> E,
+) -> BTreeSet<([R; THREADS], E)>
+where
+    S: Send + Sync + 'static,
+    R: Ord + Send + 'static,
+    E: Ord + Send + 'static,
+{
+    let outcomes = Arc::new(Mutex::new(BTreeSet::new()));
+    let seen = Arc::clone(&outcomes);
+    let mut model = Builder::new();
+    model.preemption_bound = (THREADS > 2).then_some(PREEMPTIONS);
+    model.check(move || {
+        let shared = Arc::new((AtomicI64::new(0), object()));
+        let running = threads.map(|run| {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || {
+                shared.0.fetch_add(1, Ordering::Relaxed);
+                run(&shared.1)
+            })
+        });
+        let returned = running.map(|thread| thread.join().unwrap());
+        seen.lock().unwrap().insert((returned, end(&shared.1)));
+    });
+    std::mem::take(&mut outcomes.lock().unwrap())
+}
