@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from lockfree._native import _InterruptibleStack
 from lockfree.lab import __main__ as command
-from lockfree.lab import aba, report, stall
+from lockfree.lab import aba, races, report, stall
 from lockfree.lab.steps import Steps, play, step, whole
 from support import in_child
 
@@ -101,6 +101,33 @@ def test_a_schedule_says_who_goes_next() -> None:
     assert [moment.thread for moment in moments] == [1, 2, 1, 2, 1, 1]
     assert [moment.step for moment in moments][-3:] == ["did c2", "did a2", "did b0"]
     assert [moment.state["steps"] for moment in moments] == ["1", "2", "3", "5", "6", "7"]
+
+
+# The buffer of atomic parts.
+
+
+def test_a_consumer_sleeps_beside_an_item() -> None:
+    *_, before, last = races.lose_a_wake_up()
+    assert before.step == last.step == "get: sleeps"
+    assert last.state == {"buffer": "9", "event": "-"}
+
+
+def test_a_lone_consumer_is_woken() -> None:
+    buffer = races.LockFreeBuffer()
+    programs: dict[int, list[Steps[object]]] = {1: [buffer.get()], 2: [buffer.put(7)]}
+    schedule = [step(1), step(1), whole(2), whole(1)]
+    *_, last = play(schedule, programs, buffer.state)
+    assert last.step == "get: popleft() -> 7"
+
+
+def test_a_full_buffer_forgets() -> None:
+    assert races.lose_items(maxsize=2, items=2) == 0
+    assert races.lose_items(maxsize=2, items=5) == 3
+
+
+def test_a_get_woken_in_vain_starts_to_wait_again() -> None:
+    assert races.wait_too_long(thefts=0) == pytest.approx(races.TIMEOUT)
+    assert races.wait_too_long(thefts=4) == pytest.approx(4.6 * races.TIMEOUT)
 
 
 # The ABA problem.

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
-from lockfree.lab import aba, stall
+from lockfree.lab import aba, races, stall
 
 
 class Experiment(Protocol):
@@ -19,7 +19,7 @@ class Experiment(Protocol):
         """Make it happen and print it; return whether it shows what it claims."""
 
 
-EXPERIMENTS: Final[Mapping[str, Experiment]] = {"aba": aba, "stall": stall}
+EXPERIMENTS: Final[Mapping[str, Experiment]] = {"aba": aba, "races": races, "stall": stall}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
