@@ -46,7 +46,7 @@ mod imp {
     #[inline(always)]
     #[allow(clippy::disallowed_methods)] // this is the replacement
     pub fn full_fence_after_rmw() {
-        if cfg!(target_arch = "x86_64") {
+        if cfg!(all(target_arch = "x86_64", not(miri))) {
             std::sync::atomic::compiler_fence(Ordering::SeqCst);
         } else {
             std::sync::atomic::fence(Ordering::SeqCst);

@@ -115,7 +115,9 @@ impl<N: Zeroed> Arena<N> {
         let segment = unsafe { self.segments.get_unchecked(segment) };
         // Relaxed: the index came, by a release and an acquire, from a thread for
         // which the segment was there.
-        aligned(segment.load(Relaxed))
+        let memory = segment.load(Relaxed);
+        debug_assert!(!memory.is_null(), "A2: the segment of an index is there");
+        aligned(memory)
     }
 
     /// For looking up several nodes one after the other.

@@ -37,7 +37,7 @@
 //! # Progress
 //! All lock-free; asking is wait-free. A reader that is suspended inside delays
 //! the release of memory, no thread; one that comes while a limbo waits is held
-//! back for a bounded moment, so that the count does reach zero.
+//! back for a bounded moment, so that the count can reach zero.
 
 use super::arena::NIL;
 use crate::shim::{AtomicU64, Ordering::Relaxed, full_fence_after_rmw, mutant, ordering, spin};

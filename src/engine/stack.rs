@@ -43,7 +43,7 @@
 //! | full fence | between the swing and asking for readers | the one after entering | R3 |
 //! | the same | | `Acquire` in `len` | that a link of the limbo, written over a depth, is seen with the removal before it |
 //! | `Release` | a link | `Acquire` in walks | the segment of the node it names: a walk may follow a stale link before I4 tells |
-//! | `Relaxed` | links followed in one's own chain; the swing of a removal | | I4 makes a stale one fail; the head's read-modify-writes carry the pushes' releases on |
+//! | `Relaxed` | links followed in one's own chain, or by a reader (I5); the swing of a removal | | I4 makes a stale one fail; the head's read-modify-writes carry the pushes' releases on |
 //!
 //! # Progress
 //! `push`, `pop` and the batches are lock-free (allocation aside): a retry means

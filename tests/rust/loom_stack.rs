@@ -61,7 +61,7 @@ type Outcome<const THREADS: usize> = ([Vec<Vec<u32>>; THREADS], Vec<u32>);
 /// Runs a thread for each list of operations, on a stack prepared by `start`:
 /// the outcomes are those of the operations one at a time, in every order.
 fn assert_atomic<const THREADS: usize>(start: &'static [Op], threads: [&'static [Op]; THREADS]) {
-    let stack = || {
+    let stack = move || {
         let stack = Stack::<Value>::new();
         for op in start {
             op.run(&stack);
