@@ -449,19 +449,19 @@ class Queue(Generic[_T]):
 
     @property
     def queue(self) -> NoReturn:
-        """Absent: use qsize() or drain()."""
+        """Absent: use `qsize()` or `drain()`."""
 
     @property
     def not_empty(self) -> NoReturn:
-        """Absent: use get()."""
+        """Absent: use `get()`."""
 
     @property
     def not_full(self) -> NoReturn:
-        """Absent: use put()."""
+        """Absent: use `put()`."""
 
     @property
     def all_tasks_done(self) -> NoReturn:
-        """Absent: use join()."""
+        """Absent: use `join()`."""
 
     def __init_subclass__(cls) -> None: ...
     def __iter__(self, /) -> Iterator[_T]: ...

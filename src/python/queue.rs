@@ -6,6 +6,7 @@
 #![allow(clippy::unused_self)] // what refuses something is a method to Python
 
 use std::mem::ManuallyDrop;
+use std::thread;
 
 use pyo3::exceptions::{PyAttributeError, PyTypeError};
 use pyo3::prelude::*;
@@ -19,6 +20,7 @@ use super::fastcall::{Arguments, fast_methods};
 use super::list::{Slots, collect};
 use super::nesting::drop_contents;
 use super::owned::Owned;
+use super::user;
 use super::waiting::{Attempt, Patience, Sleeper, wait};
 use crate::engine::{self, Event, Refusal, TryGet};
 
@@ -97,6 +99,29 @@ impl Queue {
         }
     }
 
+    /// A list of up to `n` items that are there, and why there are no more.
+    ///
+    /// The list is made first: allocating may run user code, or fail. Nothing else
+    /// runs until it is finished, for others can find it, and it has empty places.
+    fn take_list<'py>(
+        &self,
+        py: Python<'py>,
+        n: usize,
+    ) -> Result<(Bound<'py, PyList>, TryGet<usize>)> {
+        let engine = &self.inner.engine;
+        let list = Slots::new(py, n.min(engine.len().max(1)))?;
+        let mut filled = 0;
+        let mut outcome = TryGet::Got(0);
+        while filled < list.len() && matches!(outcome, TryGet::Got(_)) {
+            outcome = engine.try_get_some(list.len() - filled, |item| {
+                list.fill(filled, item);
+                filled += 1;
+            });
+        }
+        self.made_room(filled);
+        Ok((list.finish(filled)?, outcome))
+    }
+
     /// Gets up to `n` items into a list, waiting for the first.
     fn get_list<'py>(
         &self,
@@ -105,25 +130,20 @@ impl Queue {
         patience: Patience,
     ) -> Result<Bound<'py, PyList>> {
         let engine = &self.inner.engine;
-        // Made first: allocating may run user code, or fail.
-        let list = Slots::new(py, n.min(engine.len().max(1)))?;
-        let mut filled = 0;
-        let mut more = || match engine.try_get_some(list.len() - filled, |item| {
-            list.fill(filled, item);
-            filled += 1;
-        }) {
-            TryGet::Got(count) => Attempt::Done(Ok(count)),
-            nothing => nothing_got(&nothing),
-        };
-        let first = self.wait_for_item(py, patience, &mut more)?;
-        let mut count = first.unwrap_or_else(|| Err(Error::queue("Empty")))?;
-        while count < list.len()
-            && let Attempt::Done(Ok(some)) = more()
-        {
-            count += some;
+        loop {
+            let (list, outcome) = self.take_list(py, n)?;
+            if !list.is_empty() {
+                return Ok(list);
+            }
+            if let Attempt::Done(Err(error)) = nothing_got::<_, ()>(&outcome) {
+                return Err(error);
+            }
+            let look = || match (engine.is_empty(), engine.is_closed()) {
+                (true, false) => Attempt::Wait,
+                _ => Attempt::Done(()),
+            };
+            self.wait_for_item(py, patience, look)?.ok_or_else(|| Error::queue("Empty"))?;
         }
-        self.made_room(count);
-        list.finish(count)
     }
 
     /// Takes up to `limit` items that are there, also after the end.
@@ -275,15 +295,17 @@ impl Queue {
 
     /// Remove and return all items.
     fn drain<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
-        let list = Slots::new(py, self.inner.engine.len())?;
-        let mut filled = 0;
-        let sink = |item| {
-            list.fill(filled, item);
-            filled += 1;
-        };
-        let count = self.take_up_to(py, list.len(), sink)?;
-        self.made_room(count);
-        list.finish(count)
+        // No more than there are now: busy producers shall not keep it here.
+        let limit = self.inner.engine.len();
+        let (list, mut outcome) = self.take_list(py, limit)?;
+        while outcome == TryGet::Unfilled && list.len() < limit {
+            user::detached(py, thread::yield_now);
+            let more;
+            (more, outcome) = self.take_list(py, limit - list.len())?;
+            let end = list.len();
+            list.set_slice(end, end, more.as_any()).map_err(Error::raised)?;
+        }
+        Ok(list)
     }
 
     /// Put an item, and if the queue is full take the first one out for it.
@@ -388,28 +410,28 @@ impl Queue {
         absent("mutex", "there is no lock; each method is atomic by itself")
     }
 
-    /// Absent: use qsize() or drain().
+    /// Absent: use `qsize()` or `drain()`.
     #[getter]
     fn queue(&self) -> PyResult<()> {
-        absent("queue", "use qsize() or drain()")
+        absent("queue", "use `qsize()` or `drain()`")
     }
 
-    /// Absent: use get().
+    /// Absent: use `get()`.
     #[getter]
     fn not_empty(&self) -> PyResult<()> {
-        absent("not_empty", "use get()")
+        absent("not_empty", "use `get()`")
     }
 
-    /// Absent: use put().
+    /// Absent: use `put()`.
     #[getter]
     fn not_full(&self) -> PyResult<()> {
-        absent("not_full", "use put()")
+        absent("not_full", "use `put()`")
     }
 
-    /// Absent: use join().
+    /// Absent: use `join()`.
     #[getter]
     fn all_tasks_done(&self) -> PyResult<()> {
-        absent("all_tasks_done", "use join()")
+        absent("all_tasks_done", "use `join()`")
     }
 
     fn __iter__(slf: Py<Self>) -> QueueIterator {
