@@ -83,7 +83,7 @@ struct Node<T> {
 // SAFETY: a `MaybeUninit` may hold anything, an atomic any number; neither has
 // drop glue.
 unsafe impl<T> Zeroed for Node<T> {
-    const FIRST_BITS: u32 = if cfg!(loom) { 1 } else { 6 };
+    const FIRST_BITS: u32 = if cfg!(loom) { 1 } else { 4 };
 
     fn zeroed() -> Self {
         Self {

@@ -90,6 +90,18 @@ impl<'py> FromPyObject<'_, 'py> for Given<'py> {
     }
 }
 
+/// A flag: anything, as in an `if`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Truth(pub(crate) bool);
+
+impl FromPyObject<'_, '_> for Truth {
+    type Error = PyErr;
+
+    fn extract(object: Arg<'_, '_>) -> PyResult<Self> {
+        object.is_truthy().map(Self)
+    }
+}
+
 /// What a raw slot can return.
 pub(crate) trait IntoObject {
     /// A new reference, or null with an exception set.

@@ -49,6 +49,11 @@ impl Owned {
         Self(unsafe { NonNull::new_unchecked(object) })
     }
 
+    /// The address of the object.
+    pub(crate) fn as_ptr(&self) -> *mut ffi::PyObject {
+        self.0.as_ptr()
+    }
+
     /// Hands the reference over to the caller.
     #[inline]
     pub(crate) fn into_raw(self) -> *mut ffi::PyObject {
@@ -65,6 +70,13 @@ impl Owned {
     pub(crate) fn as_py(&self) -> &Py<PyAny> {
         // SAFETY: `Py` is a transparent `NonNull<PyObject>` too.
         unsafe { &*std::ptr::from_ref(self).cast::<Py<PyAny>>() }
+    }
+}
+
+impl From<Bound<'_, PyAny>> for Owned {
+    fn from(object: Bound<'_, PyAny>) -> Self {
+        // SAFETY: the address of an object, with the reference that `Bound` had.
+        Self(unsafe { NonNull::new_unchecked(object.into_ptr()) })
     }
 }
 

@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
-use super::convert::{Given, count, int64};
+use super::convert::{Given, Truth, count, int64};
 use super::deferral::defer;
 use super::error::{Error, Result, not_copyable};
 use super::fastcall::{Arguments, fast_methods};
@@ -233,11 +233,11 @@ impl Queue {
         Self { inner: ManuallyDrop::default() }
     }
 
-    #[pyo3(signature = (maxsize = Given::default(), *, shared = false))]
-    fn __init__(slf: &Bound<'_, Self>, maxsize: Given<'_>, shared: bool) -> Result<()> {
+    #[pyo3(signature = (maxsize = Given::default(), *, shared = Truth(false)))]
+    fn __init__(slf: &Bound<'_, Self>, maxsize: Given<'_>, shared: Truth) -> Result<()> {
         let maxsize = maxsize.0.map_or(Ok(0), |maxsize| int64(maxsize.as_borrowed()))?;
         slf.get().inner.engine.set_limit(u64::try_from(maxsize).unwrap_or(0));
-        if shared {
+        if shared.0 {
             defer(slf.as_any().as_borrowed());
         }
         Ok(())
@@ -355,10 +355,10 @@ impl Queue {
     }
 
     /// Refuse further items; with `immediate`, drop those that are in the queue.
-    #[pyo3(signature = (immediate = false))]
-    fn shutdown(&self, py: Python<'_>, immediate: bool) -> Result<()> {
+    #[pyo3(signature = (immediate = Truth(false)), text_signature = "($self, immediate=False)")]
+    fn shutdown(&self, py: Python<'_>, immediate: Truth) -> Result<()> {
         let Inner { engine, not_empty, not_full, all_done } = &**self.inner;
-        if immediate {
+        if immediate.0 {
             engine.shut();
             let count = self.take_up_to(py, usize::MAX, drop)?;
             engine.finish_up_to(count as u64);

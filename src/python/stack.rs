@@ -13,13 +13,14 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use super::convert::{Arg, Given, count};
+use super::convert::{Arg, Given, Truth, count};
 use super::deferral::defer;
 use super::error::{Error, Result, not_copyable};
 use super::fastcall::fast_methods;
 use super::list::{Slots, collect};
 use super::nesting::drop_contents;
 use super::owned::Owned;
+use super::user;
 use crate::engine;
 
 /// A last-in, first-out stack that threads can share without a lock.
@@ -63,6 +64,18 @@ impl Stack {
     }
 }
 
+/// The `repr` of a list turned around. Runs user code.
+fn repr_reversed(items: Bound<'_, PyList>) -> PyResult<Bound<'_, PyAny>> {
+    let py = items.py();
+    items.reverse()?;
+    // Items may have been popped meanwhile: dropping the list may free them.
+    let items = Owned::from(items.into_any());
+    // SAFETY: a live object, and the token proves the thread attached.
+    let text = unsafe { user::repr(items.as_ptr()) };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(py, text) }
+}
+
 #[pymethods]
 impl Stack {
     #[new]
@@ -71,13 +84,13 @@ impl Stack {
         Self { engine: ManuallyDrop::default() }
     }
 
-    #[pyo3(signature = (iterable = Given::default(), *, shared = false))]
-    fn __init__(slf: &Bound<'_, Self>, iterable: Given<'_>, shared: bool) -> Result<()> {
+    #[pyo3(signature = (iterable = Given::default(), *, shared = Truth(false)))]
+    fn __init__(slf: &Bound<'_, Self>, iterable: Given<'_>, shared: Truth) -> Result<()> {
         slf.get().engine.clear();
         if let Some(iterable) = iterable.0 {
             slf.get().push_many(&iterable)?;
         }
-        if shared {
+        if shared.0 {
             defer(slf.as_any().as_borrowed());
         }
         Ok(())
@@ -130,10 +143,7 @@ impl Stack {
             _ => return Err(Error::pending().into()),
         }
         let items = slf.get().snapshot_list(slf.py()).map_err(PyErr::from);
-        let text = items.and_then(|items| {
-            items.reverse()?;
-            Ok(format!("{name}({})", items.repr()?))
-        });
+        let text = items.and_then(|items| Ok(format!("{name}({})", repr_reversed(items)?)));
         // SAFETY: entered above.
         unsafe { ffi::Py_ReprLeave(slf.as_ptr()) };
         text

@@ -9,7 +9,15 @@ _MIN, _MAX = -(2**63), 2**63 - 1
 _LONGEST = 80  # characters of a value shown in a message
 _WIDEST = 256  # bits of an int shown in full
 
-MISSING: Any = ...  # the default of a `default`, as the native signatures show it
+
+class _Missing:
+    """The default of a `default`, shown as the native signatures show it."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+MISSING: Any = _Missing()
 
 
 def int64(value: SupportsIndex) -> int:
