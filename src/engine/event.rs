@@ -42,8 +42,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
 use crate::shim::{
-    AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering::Relaxed, full_fence,
-    full_fence_after_rmw, mutant, ordering,
+    AtomicBool, AtomicUsize, Mutex, MutexGuard,
+    Ordering::{Relaxed, Release},
+    full_fence, full_fence_after_rmw, mutant, ordering,
 };
 
 /// How a waiter is woken.
@@ -128,7 +129,7 @@ impl<W: Wake> Event<W> {
         let removed = place.and_then(|place| list.waiters.remove(place));
         self.enrolled.store(list.waiters.len(), Relaxed);
         drop(list);
-        removed.is_none() && waiter.is_notified()
+        removed.is_none() && waiter.is_notified() && !mutant!("event.leave.silent")
     }
 
     /// Wakes up to `count` waiters. The caller has just made, by a
@@ -152,8 +153,9 @@ impl<W: Wake> Event<W> {
         let woken: Vec<_> = list.waiters.drain(..count).collect();
         self.enrolled.store(list.waiters.len(), Relaxed);
         for waiter in &woken {
-            // Release: what the notifier did.
-            waiter.notified.store(true, ordering!(Release, "event.notified.store"));
+            // Release: what the notifier did. Under loom the fence in `notify` does
+            // the same, so that no model can miss it.
+            waiter.notified.store(true, Release);
         }
         drop(list);
         for waiter in woken {

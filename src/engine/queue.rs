@@ -9,8 +9,8 @@
 //!
 //! - *A consumer claims nothing that is not there.* It reads the word in the slot
 //!   first and moves the head only if there is one. So nobody ever waits with a
-//!   claim in hand, and whoever waits for a producer that is between claiming
-//!   and filling may go to sleep.
+//!   claim in hand. Who finds a slot claimed and not filled looks again instead
+//!   of going to sleep: filling is not a change that is notified.
 //! - *The bound is arithmetic.* The positions only grow; if the tail is read
 //!   before the head, their difference is never less than the length at the
 //!   moment the head is read, and the compare-and-swap of the tail
@@ -38,7 +38,7 @@
 //! | `SeqCst` | every access to the two positions | each other | that "empty" and "full" are true at one moment, together with all other operations; S3 |
 //! | `SeqCst` | the count of the done | the tail | "all done" likewise |
 //! | `Relaxed` | a head that was seen | | any head there ever was will do |
-//! | `Release` | the state, set | `Acquire` of the state | the state's order with the tail's closing |
+//! | `Release` | the state, set | `Acquire` of the state | what came before the shut |
 //!
 //! # Progress
 //! Consumers hinder nobody. A producer that is suspended between claiming and
@@ -317,7 +317,7 @@ impl<T: Pointer> Queue<T> {
             return Err(Miss::Refused(Refusal::Closed));
         }
         let (tail, len, head) = self.ends()?;
-        if len > self.limit() {
+        if len > self.limit() && !mutant!("queue.force.crowd") {
             // Another value is being displaced: one at a time (Q4).
             return Err(Miss::Refused(Refusal::Unfilled));
         }
@@ -354,10 +354,10 @@ impl<T: Pointer> Queue<T> {
     /// Takes the first value.
     #[inline]
     pub fn try_get(&self) -> TryGet<T> {
+        let head = self.head.position.load(SeqCst);
         if self.was_shut() {
             return TryGet::Closed;
         }
-        let head = self.head.position.load(SeqCst);
         if let Some(slot) = self.segments.slot(&self.head.end, head) {
             let word = read(slot);
             if word != 0 && self.pass(head, 1) {
@@ -372,7 +372,7 @@ impl<T: Pointer> Queue<T> {
     #[inline(never)]
     fn get_slowly(&self) -> TryGet<T> {
         let mut got = None;
-        match self.get_some(1, |value| got = Some(value)) {
+        match self.try_get_some(1, |value| got = Some(value)) {
             TryGet::Got(_) => TryGet::Got(got.expect("one was got")),
             TryGet::Empty => TryGet::Empty,
             TryGet::Closed => TryGet::Closed,
@@ -383,15 +383,30 @@ impl<T: Pointer> Queue<T> {
     /// Takes the first values, up to `count` and as many as lie together, in one
     /// step, and calls `sink` with each. Says how many, at least one.
     pub fn try_get_some(&self, count: usize, sink: impl FnMut(T)) -> TryGet<usize> {
-        if self.was_shut() { TryGet::Closed } else { self.get_some(count, sink) }
+        self.get_unless(|| self.was_shut() && !mutant!("queue.shut.unasked"), count, sink)
     }
 
     /// [`Self::try_get_some`] on a queue that may be shut: what is left in it.
-    pub fn get_some(&self, count: usize, mut sink: impl FnMut(T)) -> TryGet<usize> {
+    pub fn get_some(&self, count: usize, sink: impl FnMut(T)) -> TryGet<usize> {
+        self.get_unless(|| false, count, sink)
+    }
+
+    /// Takes the first values unless it is `over`, which is asked after the head
+    /// was read: so nobody takes a value after another that was left in a shut
+    /// queue.
+    fn get_unless(
+        &self,
+        over: impl Fn() -> bool,
+        count: usize,
+        mut sink: impl FnMut(T),
+    ) -> TryGet<usize> {
         let mut words = [0; BATCH];
         let mut backoff = Backoff::new();
         loop {
             let head = self.head.position.load(SeqCst);
+            if over() {
+                return TryGet::Closed;
+            }
             let Some(slots) = self.segments.slots(&self.head.end, head) else {
                 if let Some(nothing) = self.nothing(head) {
                     return nothing;
@@ -451,16 +466,8 @@ impl<T: Pointer> Queue<T> {
 
     /// How many values there are.
     pub fn len(&self) -> usize {
-        let mut head = self.head.position.load(SeqCst);
-        loop {
-            let tail = self.tail.position.load(SeqCst) & !CLOSED;
-            let again = self.head.position.load(SeqCst);
-            if again == head || mutant!("queue.len.unvalidated") {
-                let len = tail.wrapping_sub(head).min(self.limit());
-                return usize::try_from(len).unwrap_or(usize::MAX);
-            }
-            head = again;
-        }
+        let len = self.tail_beyond(&self.head.position).min(self.limit());
+        usize::try_from(len).unwrap_or(usize::MAX)
     }
 
     /// Whether there is no value.
@@ -475,12 +482,25 @@ impl<T: Pointer> Queue<T> {
 
     /// How many values were put and are not done.
     pub fn unfinished(&self) -> u64 {
-        let done = self.done.load(SeqCst);
-        // The tail is read later: it is never less.
-        (self.tail.position.load(SeqCst) & !CLOSED) - done
+        self.tail_beyond(&self.done)
     }
 
-    /// Says that `count` values are done. Says whether all are, now.
+    /// How far the tail is beyond a count that never overtakes it, at one moment:
+    /// the count was the same before and after the tail was read.
+    fn tail_beyond(&self, count: &AtomicU64) -> u64 {
+        let mut behind = count.load(SeqCst);
+        loop {
+            let tail = self.tail.position.load(SeqCst) & !CLOSED;
+            let again = count.load(SeqCst);
+            if again == behind || mutant!("queue.beyond.unvalidated") {
+                return tail - behind;
+            }
+            behind = again;
+        }
+    }
+
+    /// Says that `count` values are done. Says whether they were the last;
+    /// something may have been put meanwhile.
     ///
     /// # Errors
     /// How many are unfinished, if fewer; nothing is done.
@@ -568,7 +588,11 @@ impl<T: Pointer> Queue<T> {
         if tail & CLOSED != 0 {
             return Err(Miss::Refused(Refusal::Closed));
         }
-        let head = self.head.position.load(SeqCst);
+        let head = if mutant!("queue.ends.hint") {
+            self.tail.head_seen.load(Relaxed)
+        } else {
+            self.head.position.load(SeqCst)
+        };
         let len = tail.checked_sub(head).ok_or(Miss::Lost)?;
         Ok((tail, len, head))
     }

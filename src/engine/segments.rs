@@ -18,12 +18,15 @@
 //! # Invariants
 //! - **S1** An ordinal and the index of the memory it lives in travel in one
 //!   word ([`Place`]), which is true from the append of that ordinal until it is
-//!   retired. The word never recurs: ordinals only grow.
+//!   retired. The word does not recur: ordinals only grow. They have 40 bits, so
+//!   that a thread had to be suspended for a multiple of 2^49 values, two months
+//!   of one each 10 ns, to take another segment for the one it knew.
 //! - **S2** Before a place is published all its slots are empty (0).
 //! - **S3** An ordinal is retired once, by whoever moved the head's word past
 //!   it, when each of its slots has been filled and emptied. Nobody writes to a
 //!   slot after that: fillers had claimed theirs.
-//! - **S4** A link belongs to an ordinal too: a stale append fails.
+//! - **S4** A link belongs to an ordinal too, and is empty once for each: a stale
+//!   append fails.
 //!
 //! # Orderings
 //! | ordering | site | pairs with | protects |
@@ -210,7 +213,7 @@ impl Segments {
         let mut next = self.follow(place);
         if next == Some(NIL) {
             let page = self.take_page()?;
-            next = self.publish(place, page);
+            next = self.publish(end, place, page);
         }
         if let Some(next) = next {
             end.advance(place, place.next(next));
@@ -224,7 +227,7 @@ impl Segments {
     #[cold]
     pub fn retire(&self, end: &End, position: u64) {
         let place = end.load();
-        if !place.next(NIL).covers(position) {
+        if !place.next(NIL).covers(position) && !mutant!("queue.retire.early") {
             return;
         }
         let Some(next) = self.follow(place).filter(|next| *next != NIL) else { return };
@@ -288,7 +291,13 @@ impl Segments {
 
     /// Appends an emptied page behind a place; returns the page that is there in
     /// the end, which is another one if another thread was quicker.
-    fn publish(&self, place: Place, page: u32) -> Option<u32> {
+    fn publish(&self, end: &End, place: Place, page: u32) -> Option<u32> {
+        // Were another page behind this place by now, this very page may have been
+        // it, and would get the link of that life anew (S4).
+        if end.load() != place {
+            self.give_page(page);
+            return None;
+        }
         let link = self.next_of(place);
         let (none, some) = (Place::new(place.ordinal(), NIL), Place::new(place.ordinal(), page));
         self.link(page).next.store(place.next(NIL).0, Relaxed);

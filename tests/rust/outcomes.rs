@@ -11,6 +11,9 @@ use loom::thread;
 /// Two are run in every interleaving; of three there are too many.
 const PREEMPTIONS: usize = 2;
 
+/// How many steps one execution may take; more mean that it hangs.
+const STEPS: usize = 3000;
+
 /// All that threads sharing one object may return, each with what `end` then
 /// reads, over all executions.
 ///
@@ -31,6 +34,7 @@ where
     let outcomes = Arc::new(Mutex::new(BTreeSet::new()));
     let seen = Arc::clone(&outcomes);
     let mut model = Builder::new();
+    model.max_branches = STEPS;
     model.preemption_bound = (THREADS > 2).then_some(PREEMPTIONS);
     model.check(move || {
         let shared = Arc::new((AtomicI64::new(0), object()));

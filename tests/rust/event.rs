@@ -1,0 +1,129 @@
+//! The event count: who is notified, and when. That no wake-up is lost is for
+//! loom to show.
+#![cfg(not(loom))]
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use lockfree::engine::{Event, Waiter, Wake};
+
+thread_local! {
+    /// Who was woken by this thread, in order.
+    static WOKEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static GENERATION: Cell<u32> = const { Cell::new(0) };
+}
+
+/// A waiter's name.
+struct Name(u8);
+
+impl Wake for Name {
+    fn wake(&self) {
+        WOKEN.with_borrow_mut(|woken| woken.push(self.0));
+    }
+
+    fn generation() -> u32 {
+        GENERATION.get()
+    }
+}
+
+/// Waiters enrolled in this order.
+fn enrolled<const N: usize>(event: &Event<Name>) -> [Arc<Waiter<Name>>; N] {
+    std::array::from_fn(|i| {
+        let waiter = Waiter::new(Name(u8::try_from(i).expect("few")));
+        event.enrol(&waiter);
+        waiter
+    })
+}
+
+/// Who was woken since the last call.
+fn woken() -> Vec<u8> {
+    WOKEN.take()
+}
+
+#[test]
+fn nobody_is_enrolled_at_first() {
+    let event = Event::<Name>::default();
+    assert_eq!((event.len(), event.is_empty(), event.is_urgent()), (0, true, false));
+    event.notify(1);
+    let waiter = Waiter::new(Name(0));
+    assert!(!event.leave(&waiter));
+    assert!(!waiter.is_notified());
+}
+
+#[test]
+fn those_who_waited_longest_are_woken() {
+    let event = Event::default();
+    let waiters: [_; 4] = enrolled(&event);
+    event.notify(1);
+    assert_eq!((woken(), event.len()), (vec![0], 3));
+    event.notify(2);
+    assert_eq!((woken(), event.len()), (vec![1, 2], 1));
+    assert_eq!(waiters.each_ref().map(|waiter| waiter.is_notified()), [true, true, true, false]);
+    event.notify(usize::MAX);
+    event.notify(1);
+    assert_eq!((woken(), event.is_empty()), (vec![3], true));
+}
+
+#[test]
+fn a_notification_is_for_one_who_is_enrolled() {
+    let event = Event::default();
+    event.notify(5);
+    let _waiters: [_; 1] = enrolled(&event);
+    assert_eq!((woken(), event.len()), (vec![], 1));
+}
+
+#[test]
+fn one_who_leaves_learns_of_its_notification() {
+    let event = Event::default();
+    let [first, second, third] = enrolled(&event);
+    assert!(!event.leave(&second));
+    event.notify(1);
+    assert!(event.leave(&first));
+    assert_eq!(woken(), [0]);
+    // Passed on:
+    event.notify(1);
+    assert_eq!((woken(), event.leave(&third)), (vec![2], true));
+}
+
+#[test]
+fn one_who_was_notified_for_nothing_waits_before_all_others() {
+    let event = Event::default();
+    let [first, second, _third] = enrolled(&event);
+    event.notify(1);
+    event.enrol(&first);
+    assert!(!first.is_notified());
+    // This one was not notified.
+    assert!(!event.leave(&second));
+    event.enrol(&second);
+    event.notify(usize::MAX);
+    assert_eq!(woken(), [0, 0, 2, 1]);
+}
+
+#[test]
+fn the_last_urgency_to_end_wakes_all() {
+    let event = Event::default();
+    event.hurry();
+    event.hurry();
+    let _waiters: [_; 2] = enrolled(&event);
+    event.calm();
+    assert_eq!((woken(), event.is_urgent()), (vec![], true));
+    event.calm();
+    assert_eq!((woken(), event.is_urgent()), (vec![0, 1], false));
+}
+
+#[test]
+fn another_process_s_waiters_are_forgotten() {
+    let event = Event::default();
+    event.hurry();
+    let [mine, _others] = enrolled(&event);
+    GENERATION.set(1);
+    event.notify(usize::MAX);
+    assert_eq!((woken(), event.len(), event.is_urgent()), (vec![], 0, false));
+    // The thread that forked goes on in the child, and ends what it began.
+    assert!(!event.leave(&mine));
+    event.calm();
+    assert!(!event.is_urgent());
+    event.enrol(&mine);
+    event.notify(1);
+    assert_eq!(woken(), [0]);
+}
