@@ -7,8 +7,8 @@
 //! the structure first and then looks whether anybody is enrolled. Where nobody
 //! waits a notification is one load of a word that nobody writes.
 //!
-//! How a waiter sleeps is its own affair ([`Wake`]): it may be a thread or a
-//! task. A notification goes to the one who has waited longest, and is *used
+//! How a waiter sleeps is its own affair ([`Waiter`]): it may be a thread or a
+//! coroutine. A notification goes to the one who has waited longest, and is *used
 //! up* then: a waiter who leaves for another reason finds out whether one was
 //! on its way to it, and passes it on.
 //!
@@ -39,17 +39,42 @@
 //! `notify` is wait-free where nobody waits; all else may block on the lock.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use crate::shim::{
     AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering::Relaxed, full_fence,
     full_fence_after_rmw, mutant, ordering,
 };
 
-/// How a waiter is woken.
-pub trait Wake {
-    /// Wakes it; called once for each time it is notified.
-    fn wake(&self);
+/// Tells a waiter that it was notified.
+#[derive(Debug, Default)]
+pub struct Notice(AtomicBool);
+
+impl Notice {
+    /// Whether its waiter was notified since it enrolled.
+    pub fn is_given(&self) -> bool {
+        self.0.load(ordering!(Acquire, "event.notice.load"))
+    }
+
+    fn give(&self) {
+        // Release: what the notifier did.
+        self.0.store(true, ordering!(Release, "event.notice.store"));
+    }
+
+    /// Whether it was given; now it is not.
+    fn take_back(&self) -> bool {
+        self.0.swap(false, Relaxed)
+    }
+}
+
+/// A handle of one who waits. Cloning and dropping one calls nothing that waits.
+pub trait Waiter: Clone {
+    /// Its notice, the same for all handles.
+    fn notice(&self) -> &Notice;
+
+    /// Wakes it; called once for each time it is notified. False if it may not get
+    /// up: then the next one is woken as well.
+    fn wake(&self) -> bool;
 
     /// Changes when the process is forked.
     fn generation() -> u32 {
@@ -57,29 +82,10 @@ pub trait Wake {
     }
 }
 
-/// One who waits.
-#[derive(Debug)]
-pub struct Waiter<W> {
-    notified: AtomicBool,
-    wake: W,
-}
-
-impl<W: Wake> Waiter<W> {
-    /// One who is not enrolled.
-    pub fn new(wake: W) -> Arc<Self> {
-        Arc::new(Self { notified: AtomicBool::new(false), wake })
-    }
-
-    /// Whether it was notified since it enrolled.
-    pub fn is_notified(&self) -> bool {
-        self.notified.load(ordering!(Acquire, "event.notified.load"))
-    }
-}
-
 #[derive(Debug)]
 struct List<W> {
     generation: u32,
-    waiters: VecDeque<Arc<Waiter<W>>>,
+    waiters: VecDeque<W>,
 }
 
 /// Those who wait for one kind of change.
@@ -90,7 +96,7 @@ pub struct Event<W> {
     list: Mutex<List<W>>,
 }
 
-impl<W: Wake> Default for Event<W> {
+impl<W: Waiter> Default for Event<W> {
     fn default() -> Self {
         Self {
             enrolled: AtomicUsize::new(0),
@@ -100,16 +106,16 @@ impl<W: Wake> Default for Event<W> {
     }
 }
 
-impl<W: Wake> Event<W> {
+impl<W: Waiter> Event<W> {
     /// Enrols a waiter, who then looks once more before it sleeps: behind all
     /// others, or before them if it had been notified for nothing.
-    pub fn enrol(&self, waiter: &Arc<Waiter<W>>) {
-        let again = waiter.notified.swap(false, Relaxed);
+    pub fn enrol(&self, waiter: &W) {
+        let again = waiter.notice().take_back();
         let mut list = self.lock();
         if again {
-            list.waiters.push_front(Arc::clone(waiter));
+            list.waiters.push_front(waiter.clone());
         } else {
-            list.waiters.push_back(Arc::clone(waiter));
+            list.waiters.push_back(waiter.clone());
         }
         self.enrolled.store(list.waiters.len(), Relaxed);
         drop(list);
@@ -122,13 +128,14 @@ impl<W: Wake> Event<W> {
     /// Takes a waiter off the list. Says whether it was notified instead: then
     /// the notification is its to use or to pass on.
     #[must_use = "a notification would be lost"]
-    pub fn leave(&self, waiter: &Arc<Waiter<W>>) -> bool {
+    pub fn leave(&self, waiter: &W) -> bool {
         let mut list = self.lock();
-        let place = list.waiters.iter().position(|other| Arc::ptr_eq(other, waiter));
+        let same = |other: &W| std::ptr::eq(other.notice(), waiter.notice());
+        let place = list.waiters.iter().position(same);
         let removed = place.and_then(|place| list.waiters.remove(place));
         self.enrolled.store(list.waiters.len(), Relaxed);
         drop(list);
-        removed.is_none() && waiter.is_notified()
+        removed.is_none() && waiter.notice().is_given()
     }
 
     /// Wakes up to `count` waiters. The caller has just made, by a
@@ -146,19 +153,26 @@ impl<W: Wake> Event<W> {
 
     #[cold]
     #[inline(never)]
-    fn wake(&self, count: usize) {
+    fn wake(&self, mut count: usize) {
+        while count > 0 {
+            let woken = self.take_notified(count);
+            if woken.is_empty() {
+                return;
+            }
+            count = woken.into_iter().filter(|waiter| !waiter.wake()).count();
+        }
+    }
+
+    /// Takes the first waiters off the list, with their notices given.
+    fn take_notified(&self, count: usize) -> Vec<W> {
         let mut list = self.lock();
         let count = count.min(list.waiters.len());
-        let woken: Vec<_> = list.waiters.drain(..count).collect();
+        let woken: Vec<W> = list.waiters.drain(..count).collect();
         self.enrolled.store(list.waiters.len(), Relaxed);
         for waiter in &woken {
-            // Release: what the notifier did.
-            waiter.notified.store(true, ordering!(Release, "event.notified.store"));
+            waiter.notice().give();
         }
-        drop(list);
-        for waiter in woken {
-            waiter.wake.wake();
-        }
+        woken
     }
 
     /// Begins an urgency, to be ended by [`Self::calm`].
@@ -188,6 +202,25 @@ impl<W: Wake> Event<W> {
     /// Whether nobody is enrolled.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Calls `visit` with each waiter until it fails; for a garbage collector.
+    ///
+    /// # Errors
+    /// The first error of `visit`.
+    pub fn traverse<E>(&self, visit: impl FnMut(&W) -> Result<(), E>) -> Result<(), E> {
+        // E3: the collector finds the lock free.
+        self.list.try_lock().map_or(Ok(()), |list| list.waiters.iter().try_for_each(visit))
+    }
+
+    /// Forgets all who are enrolled.
+    pub fn clear(&self) {
+        let mut list = self.lock();
+        let waiters = std::mem::take(&mut list.waiters);
+        self.enrolled.store(0, Relaxed);
+        drop(list);
+        // Only now: dropping may run anything.
+        drop(waiters);
     }
 
     fn lock(&self) -> MutexGuard<'_, List<W>> {
