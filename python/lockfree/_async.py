@@ -14,6 +14,7 @@ import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import suppress
+from functools import cache, partial
 from types import coroutine
 from typing import TYPE_CHECKING, Any, Final, Generic, SupportsIndex, TypeVar
 
@@ -38,7 +39,6 @@ class AsyncMethods(Generic[T]):
 
     if TYPE_CHECKING:
         _is_tired: Callable[[], bool]
-        _is_urgent: Callable[[int], bool]
         _grab: Callable[[Any], Any]
         _press: Callable[[T], bool]
         _waiter: Callable[[Callable[[], bool]], Any]
@@ -53,7 +53,7 @@ class AsyncMethods(Generic[T]):
         """Remove and return the first item, waiting for one."""
         if self._is_tired():
             await _pause()
-        item: T = _NOTHING if self._is_urgent(GETTERS) else self._grab(_NOTHING)
+        item: T = self._grab(_NOTHING)
         if item is _NOTHING:
             item = await _wait(self, GETTERS, lambda: self._grab(_NOTHING))
         return item
@@ -62,7 +62,7 @@ class AsyncMethods(Generic[T]):
         """Remove and return up to `n` items, waiting for the first."""
         if self._is_tired():
             await _pause()
-        items = _NOTHING if self._is_urgent(GETTERS) else self._some(n)
+        items = self._some(n)
         if items is _NOTHING:
             items = await _wait(self, GETTERS, lambda: self._some(n))
         return items
@@ -71,7 +71,7 @@ class AsyncMethods(Generic[T]):
         """Put an item, waiting for room."""
         if self._is_tired():
             await _pause()
-        if self._is_urgent(PUTTERS) or not self._press(item):
+        if not self._press(item):
             await _wait(self, PUTTERS, lambda: self._press(item) or _NOTHING)
 
     async def async_join(self) -> None:
@@ -104,14 +104,20 @@ class AsyncMethods(Generic[T]):
 
 async def _wait(queue: AsyncMethods[Any], event: int, attempt: Callable[[], Any]) -> Any:
     """Make attempts until one yields something, sleeping in between."""
+    # Most often what is missing comes from a task whose turn is next.
+    await _pause()
+    done = attempt()
+    if done is not _NOTHING:
+        return done
+    loop = _asyncio().get_running_loop()
+    port = _port_of(loop)
     sleeper = _Sleeper()
-    waiter = queue._waiter(sleeper.wake)
+    waiter = queue._waiter(partial(port.wake, sleeper))
     while True:
-        sleeper.lie_down()
+        sleeper.future = loop.create_future()
         queue._enrol(event, waiter)
         try:
-            # Whoever has waited for too long goes first.
-            done = _NOTHING if queue._is_urgent(event) else attempt()
+            done = attempt()
             if done is not _NOTHING:
                 queue._leave(event, waiter)
                 return done
@@ -131,21 +137,19 @@ def _pause() -> Generator[None, None, None]:
     yield
 
 
+@cache
+def _asyncio() -> Any:
+    import asyncio
+
+    return asyncio
+
+
 class _Sleeper:
-    """A coroutine that sleeps."""
+    """A coroutine that sleeps until its future is done."""
 
-    __slots__ = ("_port", "future")
+    __slots__ = ("future",)
 
-    def __init__(self) -> None:
-        self._port = _here()
-
-    def lie_down(self) -> None:
-        """Make a new future to be awaited."""
-        self.future: Future[None] = self._port.new_future()
-
-    def wake(self) -> bool:
-        """Wake it, from any thread; return whether it surely gets up."""
-        return self._port.wake(self)
+    future: Future[None]
 
     def get_up(self) -> None:
         """Wake it, on its loop's own thread."""
@@ -157,32 +161,26 @@ class _Port:
     """The way into an event loop from other threads."""
 
     def __init__(self, loop: AbstractEventLoop) -> None:
-        import asyncio
-
         from lockfree import AtomicInt64
 
         self._loop = weakref.ref(loop)
-        self._running_here = asyncio._get_running_loop
+        self._running_here = _asyncio()._get_running_loop
         self._woken: deque[_Sleeper] = deque()
         self._scheduled = AtomicInt64()
 
-    def new_future(self) -> Future[None]:
-        """Return a future of the loop, which is running on this thread."""
-        loop = self._loop()
-        assert loop is not None, "a running loop is alive"
-        return loop.create_future()
-
     def wake(self, sleeper: _Sleeper) -> bool:
-        """Wake a sleeper in the loop; return whether it surely gets up.
+        """Wake a sleeper in the loop, from any thread; return whether it surely gets up.
 
         From another thread a burst of them costs the loop one callback.
         """
         loop = self._loop()
-        if loop is None or loop.is_closed():
+        if loop is None:
             return False
         if self._running_here() is loop:
             sleeper.get_up()
             return True
+        if loop.is_closed():
+            return False
         self._woken.append(sleeper)
         if not self._scheduled.exchange(1):
             try:
@@ -199,11 +197,8 @@ class _Port:
             self._woken.popleft().get_up()
 
 
-def _here() -> _Port:
-    """Return the port of the running loop, which keeps it."""
-    import asyncio
-
-    loop: Any = asyncio.get_running_loop()
+def _port_of(loop: Any) -> _Port:
+    """Return the port of a loop, which keeps it."""
     try:
         port: _Port = loop._lockfree_port
     except AttributeError:

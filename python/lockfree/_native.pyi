@@ -526,9 +526,6 @@ class Queue(Generic[_T]):
     def _is_tired(self, /) -> bool:
         """Whether it is time for a pause."""
 
-    def _is_urgent(self, event: int, /) -> bool:
-        """Whether those who come now must let others go first."""
-
     def _grab(self, nothing: Any, /) -> Any:
         """Get an item, or `nothing`."""
 

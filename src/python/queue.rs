@@ -421,12 +421,6 @@ impl Queue {
         self.inner.engine.is_closed()
     }
 
-    /// Whether those who come now must let others go first.
-    #[pyo3(signature = (event, /))]
-    fn _is_urgent(&self, event: usize) -> PyResult<bool> {
-        Ok(self.event(event)?.is_urgent())
-    }
-
     /// Enrol a coroutine.
     #[pyo3(signature = (event, waiter, /))]
     fn _enrol(&self, event: usize, waiter: &Bound<'_, TaskWaiter>) -> PyResult<()> {
@@ -600,7 +594,10 @@ fast_methods! {
             this.get_patiently(py, Patience::Forever)
         };
     noargs c"_is_tired" c"_is_tired($self, /)\n--\n\nWhether it is time for a pause."
-        |_, _| Ok(is_tired());
+        |this, _| {
+            let Inner { not_empty, not_full, .. } = &**this.inner;
+            Ok(is_tired() || not_empty.is_urgent() || not_full.is_urgent())
+        };
     one c"_grab" c"_grab($self, nothing, /)\n--\n\nGet an item, or `nothing`."
         |this, py, nothing| Ok(this.grab(py)?.unwrap_or_else(|| Owned::new(nothing)));
     one c"_press" c"_press($self, item, /)\n--\n\nPut an item; False if there is no room."

@@ -280,9 +280,6 @@ class Queue(AsyncMethods[T]):
         self._run += 1
         return self._run % 64 == 0
 
-    def _is_urgent(self, _event: int, /) -> bool:
-        return False
-
     def _grab(self, nothing: Any, /) -> Any:
         try:
             return self.get_nowait()
