@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import suppress
 from functools import cache, partial
 from types import coroutine
-from typing import TYPE_CHECKING, Any, Final, Generic, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, SupportsIndex, TypeVar
 
 from lockfree._errors import Empty, ShutDown
 
@@ -44,6 +44,7 @@ class AsyncMethods(Generic[T]):
         _waiter: Callable[[Callable[[], bool]], Any]
         _enrol: Callable[[int, Any], None]
         _leave: Callable[[int, Any], None]
+        _notify: Callable[[int], None]
         get_many: Callable[..., list[T]]
 
         @property
@@ -79,13 +80,9 @@ class AsyncMethods(Generic[T]):
         if self.unfinished_tasks:
             await _wait(self, JOINERS, lambda: _NOTHING if self.unfinished_tasks else None)
 
-    async def __aiter__(self) -> AsyncIterator[T]:
+    def __aiter__(self) -> AsyncIterator[T]:
         """Get items until the queue is shut down."""
-        try:
-            while True:
-                yield await self.async_get()
-        except ShutDown:
-            return
+        return _Items(self)
 
     @property
     def async_q(self) -> AsyncQueue[T]:
@@ -102,6 +99,25 @@ class AsyncMethods(Generic[T]):
             return nothing
 
 
+class _Items(Generic[T]):
+    """Gets items until the queue is shut down.
+
+    Not an asynchronous generator: that would be at its end after a cancellation.
+    """
+
+    def __init__(self, queue: AsyncMethods[T]) -> None:
+        self._queue = queue
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        try:
+            return await self._queue.async_get()
+        except ShutDown:
+            raise StopAsyncIteration from None
+
+
 async def _wait(queue: AsyncMethods[Any], event: int, attempt: Callable[[], Any]) -> Any:
     """Make attempts until one yields something, sleeping in between."""
     # Most often what is missing comes from a task whose turn is next.
@@ -110,9 +126,8 @@ async def _wait(queue: AsyncMethods[Any], event: int, attempt: Callable[[], Any]
     if done is not _NOTHING:
         return done
     loop = _asyncio().get_running_loop()
-    port = _port_of(loop)
-    sleeper = _Sleeper()
-    waiter = queue._waiter(partial(port.wake, sleeper))
+    sleeper = _Sleeper(queue, event)
+    waiter = queue._waiter(partial(_port_of(loop).wake, sleeper))
     while True:
         sleeper.future = loop.create_future()
         queue._enrol(event, waiter)
@@ -122,18 +137,19 @@ async def _wait(queue: AsyncMethods[Any], event: int, attempt: Callable[[], Any]
                 queue._leave(event, waiter)
                 return done
             await sleeper.future
+            done = attempt()
         except BaseException:
             # Also when it is cancelled: then the news, if any, is for the next one.
             queue._leave(event, waiter)
             raise
-        done = attempt()
         if done is not _NOTHING:
             return done
 
 
 @coroutine
 def _pause() -> Generator[None, None, None]:
-    """Let the event loop run the others once."""
+    """Let the event loop run the others once; there must be one."""
+    _asyncio().get_running_loop()
     yield
 
 
@@ -147,54 +163,85 @@ def _asyncio() -> Any:
 class _Sleeper:
     """A coroutine that sleeps until its future is done."""
 
-    __slots__ = ("future",)
+    __slots__ = ("_event", "_queue", "future")
 
     future: Future[None]
+
+    def __init__(self, queue: AsyncMethods[Any], event: int) -> None:
+        self._queue = queue
+        self._event = event
 
     def get_up(self) -> None:
         """Wake it, on its loop's own thread."""
         if not self.future.done():
             self.future.set_result(None)
 
+    def pass_on(self) -> None:
+        """Give the news that it was to be woken for to the next one."""
+        self._queue._notify(self._event)
+
 
 class _Port:
-    """The way into an event loop from other threads."""
+    """The way into an event loop from outside."""
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         from lockfree import AtomicInt64
 
         self._loop = weakref.ref(loop)
         self._running_here = _asyncio()._get_running_loop
+        self._current_task = _asyncio().current_task
+        self._called = AtomicInt64()
         self._woken: deque[_Sleeper] = deque()
-        self._scheduled = AtomicInt64()
 
     def wake(self, sleeper: _Sleeper) -> bool:
         """Wake a sleeper in the loop, from any thread; return whether it surely gets up.
 
-        From another thread a burst of them costs the loop one callback.
+        From outside, a burst of them costs the loop one callback.
         """
         loop = self._loop()
         if loop is None:
             return False
-        if self._running_here() is loop:
+        # Outside is also a signal handler or finalizer that interrupts the loop itself
+        # as it falls asleep: where no task runs.
+        if self._running_here() is loop and self._current_task(loop) is not None:
             sleeper.get_up()
             return True
         if loop.is_closed():
             return False
         self._woken.append(sleeper)
-        if not self._scheduled.exchange(1):
-            try:
-                loop.call_soon_threadsafe(self._get_all_up)
-            except RuntimeError:  # closed just now
-                return False
+        if not self._called.exchange(1):
+            with suppress(RuntimeError):  # closed just now, and the call is dropped
+                loop.call_soon_threadsafe(_Call(self))
         # A loop that was stopped may never run again.
         return loop.is_running()
 
-    def _get_all_up(self) -> None:
-        # Cleared before the scan: who comes after that schedules another one.
-        self._scheduled.store(0)
+    def answer(self) -> Iterator[_Sleeper]:
+        """Yield those who are to be woken by the call that was made."""
+        # Before the scan: who comes after that makes another call.
+        self._called.store(0)
         while self._woken:
-            self._woken.popleft().get_up()
+            yield self._woken.popleft()
+
+
+class _Call:
+    """A call into a loop. If the loop is closed before, it drops it: the news goes on."""
+
+    __slots__ = ("_port",)
+
+    def __init__(self, port: _Port) -> None:
+        self._port: _Port | None = port
+
+    def __call__(self) -> None:
+        for sleeper in self._answered():
+            sleeper.get_up()
+
+    def __del__(self) -> None:
+        for sleeper in self._answered():
+            sleeper.pass_on()
+
+    def _answered(self) -> Iterator[_Sleeper]:
+        port, self._port = self._port, None
+        return port.answer() if port else iter(())
 
 
 def _port_of(loop: Any) -> _Port:

@@ -144,10 +144,10 @@ class AsyncQueue(Generic[T]):
         """The same queue for threads: a `Queue`."""
         return self._queue
 
-    async def __aiter__(self) -> AsyncIterator[T]:
+    def __aiter__(self) -> AsyncIterator[T]:
         """Get items until the queue is shut down."""
-        async for item in self._queue:
-            yield item
+        items: AsyncIterator[T] = aiter(self._queue)
+        return items
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self._queue!r}>"

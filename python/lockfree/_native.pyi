@@ -538,6 +538,9 @@ class Queue(Generic[_T]):
     def _leave(self, event: int, waiter: _Waiter, /) -> None:
         """Take a coroutine off the list; pass on a notification that it does not use."""
 
+    def _notify(self, event: int, /) -> None:
+        """Wake the next one."""
+
 @final
 class _Waiter:
     """A coroutine that waits; `wake` returns whether it surely gets up."""

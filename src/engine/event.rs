@@ -33,7 +33,7 @@
 //! |---|---|---|---|
 //! | full fence | after enrolling | full fence before asking who is enrolled | E2 |
 //! | `Release` | marking a waiter notified | `Acquire` in its look | what the notifier did |
-//! | `Relaxed` | `enrolled`, `urgent` | | E2 orders the one; the other is a hint |
+//! | `Relaxed` | `enrolled`, `urgent`, `arrival` | | E2 orders the first; the second is a hint; the lock orders the last |
 //!
 //! # Progress
 //! `notify` is wait-free where nobody waits; all else may block on the lock.
@@ -42,28 +42,32 @@ use std::collections::VecDeque;
 use std::sync::PoisonError;
 
 use crate::shim::{
-    AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering::Relaxed, full_fence,
+    AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering::Relaxed, full_fence,
     full_fence_after_rmw, mutant, ordering,
 };
 
 /// Tells a waiter that it was notified.
 #[derive(Debug, Default)]
-pub struct Notice(AtomicBool);
+pub struct Notice {
+    given: AtomicBool,
+    /// When its waiter came, in the list's own time; used under the list's lock.
+    arrival: AtomicU64,
+}
 
 impl Notice {
     /// Whether its waiter was notified since it enrolled.
     pub fn is_given(&self) -> bool {
-        self.0.load(ordering!(Acquire, "event.notice.load"))
+        self.given.load(ordering!(Acquire, "event.notice.load"))
     }
 
     fn give(&self) {
         // Release: what the notifier did.
-        self.0.store(true, ordering!(Release, "event.notice.store"));
+        self.given.store(true, ordering!(Release, "event.notice.store"));
     }
 
     /// Whether it was given; now it is not.
     fn take_back(&self) -> bool {
-        self.0.swap(false, Relaxed)
+        self.given.swap(false, Relaxed)
     }
 }
 
@@ -85,6 +89,9 @@ pub trait Waiter: Clone {
 #[derive(Debug)]
 struct List<W> {
     generation: u32,
+    /// How many ever came.
+    arrivals: u64,
+    /// In the order in which they came.
     waiters: VecDeque<W>,
 }
 
@@ -101,22 +108,29 @@ impl<W: Waiter> Default for Event<W> {
         Self {
             enrolled: AtomicUsize::new(0),
             urgent: AtomicUsize::new(0),
-            list: Mutex::new(List { generation: W::generation(), waiters: VecDeque::new() }),
+            list: Mutex::new(List {
+                generation: W::generation(),
+                arrivals: 0,
+                waiters: VecDeque::new(),
+            }),
         }
     }
 }
 
 impl<W: Waiter> Event<W> {
     /// Enrols a waiter, who then looks once more before it sleeps: behind all
-    /// others, or before them if it had been notified for nothing.
+    /// others, or in its old place if it had been notified for nothing.
     pub fn enrol(&self, waiter: &W) {
+        let arrival = |waiter: &W| waiter.notice().arrival.load(Relaxed);
         let again = waiter.notice().take_back();
         let mut list = self.lock();
-        if again {
-            list.waiters.push_front(waiter.clone());
-        } else {
-            list.waiters.push_back(waiter.clone());
+        if !again {
+            list.arrivals += 1;
+            waiter.notice().arrival.store(list.arrivals, Relaxed);
         }
+        let mine = arrival(waiter);
+        let place = list.waiters.partition_point(|other| arrival(other) < mine);
+        list.waiters.insert(place, waiter.clone());
         self.enrolled.store(list.waiters.len(), Relaxed);
         drop(list);
         // Full fence: E2.

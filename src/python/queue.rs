@@ -438,6 +438,13 @@ impl Queue {
         Ok(())
     }
 
+    /// Wake the next one.
+    #[pyo3(signature = (event, /))]
+    fn _notify(&self, event: usize) -> PyResult<()> {
+        self.event(event)?.notify(1);
+        Ok(())
+    }
+
     /// Absent: there is no lock; each method is atomic by itself.
     #[getter]
     fn mutex(&self) -> PyResult<()> {

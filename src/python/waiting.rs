@@ -161,6 +161,9 @@ impl Patience {
             let text = "'timeout' must be a non-negative number, not";
             return Err(Error::wrong_value(format!("{text} {}", shown(&timeout))));
         }
+        if seconds == 0.0 {
+            return Ok(Self::None);
+        }
         let end =
             Duration::try_from_secs_f64(seconds).ok().and_then(|t| Instant::now().checked_add(t));
         // What no clock can show never comes.

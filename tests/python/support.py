@@ -12,6 +12,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Final, NamedTuple, TypeVar
 
@@ -141,3 +142,29 @@ def _abort(child: subprocess.Popen[str]) -> None:
         child.kill()
     else:
         os.killpg(child.pid, signal.SIGABRT)  # on which faulthandler reports
+
+
+def start(call: Callable[[], T]) -> Future[T]:
+    """Make the call on a thread of its own; the future tells what comes of it."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+
+    # A daemon, so that one that hangs does not keep the test run from ending.
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
+def waiting(*calls: Callable[[], T]) -> list[Future[T]]:
+    """Start the calls one after the other, each once the one before waits for something."""
+    futures = []
+    for call in calls:
+        futures.append(start(call))
+        time.sleep(0.05)
+    early = [future.result() for future in futures if future.done()]
+    assert not early, "does not wait"
+    return futures

@@ -1,18 +1,24 @@
-"""``Queue`` over one ``threading.Lock`` and a ``deque``."""
+"""``Queue`` over one ``threading.RLock`` and a ``deque``."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 import time
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
 from types import GenericAlias
-from typing import Any, ClassVar, Final, NoReturn, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, SupportsIndex, TypeVar
 
 from lockfree._async import AsyncMethods
 from lockfree._errors import Empty, Full, ShutDown
 from lockfree.locked._values import count, int64, not_copyable, shown
+
+if TYPE_CHECKING:
+    from lockfree.locked._async_queue import AsyncQueue
 
 T = TypeVar("T")
 _HOOKS: Final = ("_init", "_put", "_get", "_qsize")
@@ -31,6 +37,7 @@ class _Waiter:
     def __init__(self, wake: Callable[[], bool | None]) -> None:
         self.wake = wake
         self.notified = False
+        self.arrival = 0
 
 
 class _Event:
@@ -41,11 +48,14 @@ class _Event:
 
     def __init__(self) -> None:
         self._waiters: deque[_Waiter] = deque()
+        self._arrivals = itertools.count()
 
     def enrol(self, waiter: _Waiter) -> None:
-        """Add one to the end, or to the front if it was notified for nothing."""
-        again, waiter.notified = waiter.notified, False
-        (self._waiters.appendleft if again else self._waiters.append)(waiter)
+        """Add one to the end, or in its old place if it was notified for nothing."""
+        if not waiter.notified:
+            waiter.arrival = next(self._arrivals)
+        waiter.notified = False
+        insort(self._waiters, waiter, key=attrgetter("arrival"))
 
     def leave(self, waiter: _Waiter) -> None:
         """Take one off the list, or pass on its notification."""
@@ -63,7 +73,7 @@ class _Event:
             if waiter.wake() is not False:
                 left -= 1
 
-    def wait(self, lock: threading.Lock, seconds: float | None) -> None:
+    def wait(self, lock: threading.RLock, seconds: float | None) -> None:
         """Sleep until notified, or for so long; without the lock meanwhile."""
         asleep = threading.Lock()
         asleep.acquire()
@@ -91,7 +101,9 @@ class Queue(AsyncMethods[T]):
         self._items: deque[T] = deque()
         self._unfinished = 0
         self._closed = False
-        self._lock = threading.Lock()
+        # Reentrant: waking a coroutine runs code of its loop, and what the collector
+        # frees meanwhile may be a coroutine that waits here.
+        self._lock = threading.RLock()
         self._not_empty, self._not_full, self._all_done = _Event(), _Event(), _Event()
         self._events = (self._not_empty, self._not_full, self._all_done)
         self._run = 0
@@ -272,6 +284,13 @@ class Queue(AsyncMethods[T]):
             raise error
         event.wait(self._lock, seconds)
 
+    @property
+    def async_q(self) -> AsyncQueue[T]:
+        """The same queue under the names of `asyncio.Queue`."""
+        from lockfree.locked._async_queue import AsyncQueue
+
+        return AsyncQueue._over(self)
+
     # What the asynchronous methods are made of.
 
     _waiter = _Waiter
@@ -300,6 +319,10 @@ class Queue(AsyncMethods[T]):
     def _leave(self, event: int, waiter: _Waiter, /) -> None:
         with self._lock:
             self._events[event].leave(waiter)
+
+    def _notify(self, event: int, /) -> None:
+        with self._lock:
+            self._events[event].notify()
 
     def __iter__(self) -> Iterator[T]:
         try:
