@@ -19,7 +19,18 @@ if TYPE_CHECKING or IMPLEMENTATION == "native":
 else:
     from lockfree.locked import AtomicInt64, Queue, Stack
 
-__all__ = ["IMPLEMENTATION", "AtomicInt64", "Empty", "Full", "Queue", "ShutDown", "Stack"]
+from lockfree._async_queue import AsyncQueue
+
+__all__ = [
+    "IMPLEMENTATION",
+    "AsyncQueue",
+    "AtomicInt64",
+    "Empty",
+    "Full",
+    "Queue",
+    "ShutDown",
+    "Stack",
+]
 
 
 def __getattr__(name: str) -> str:

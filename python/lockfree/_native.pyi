@@ -4,11 +4,13 @@ Every class here is safe to use from any number of threads at once, and from
 finalizers, weakref callbacks and signal handlers that interrupt it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from types import GenericAlias
 from typing import Any, ClassVar, Generic, NoReturn, Self, SupportsIndex, TypeVar, final, overload
 
 from typing_extensions import disjoint_base
+
+from lockfree._async_queue import AsyncQueue
 
 _T = TypeVar("_T")
 _D = TypeVar("_D")
@@ -431,6 +433,54 @@ class Queue(Generic[_T]):
         Progress: lock-free.
         """
 
+    async def async_get(self) -> _T:
+        """Remove and return the first item, waiting for one.
+
+        For coroutines, of any event loop in any thread. It completes without
+        suspending where it can, but lets the loop run others now and then. If it is
+        cancelled, no item was removed.
+
+        Raises:
+            queue.ShutDown: there is no item and the queue was shut down.
+            RuntimeError: it has to wait, and no event loop of asyncio is running.
+
+        Progress: as `get`; it suspends the coroutine, never the thread.
+        """
+
+    async def async_get_many(self, n: SupportsIndex) -> list[_T]:
+        """Remove and return up to `n` items, waiting for the first.
+
+        For coroutines, as `async_get`.
+
+        Raises:
+            queue.ShutDown: there is no item and the queue was shut down.
+            TypeError: `n` is not an integer.
+            ValueError: `n` is negative.
+
+        Progress: as `get_many`; it suspends the coroutine, never the thread.
+        """
+
+    async def async_put(self, item: _T) -> None:
+        """Put an item, waiting for room.
+
+        For coroutines, as `async_get`. If it is cancelled, the item was not put.
+
+        Raises:
+            queue.ShutDown: the queue was shut down; the item was not put.
+
+        Progress: as `put`; it suspends the coroutine, never the thread.
+        """
+
+    async def async_join(self) -> None:
+        """Wait until all items that were put are done.
+
+        Progress: it suspends the coroutine, never the thread.
+        """
+
+    @property
+    def async_q(self) -> AsyncQueue[_T]:
+        """The same queue under the names of `asyncio.Queue`."""
+
     @property
     def maxsize(self) -> int:
         """How many items there may be; 0 is any number."""
@@ -465,10 +515,37 @@ class Queue(Generic[_T]):
 
     def __init_subclass__(cls) -> None: ...
     def __iter__(self, /) -> Iterator[_T]: ...
+    def __aiter__(self) -> AsyncIterator[_T]: ...
     def __contains__(self, item: object, /) -> NoReturn: ...
     def __reduce__(self, /) -> NoReturn: ...
     @classmethod
     def __class_getitem__(cls, key: Any) -> GenericAlias: ...
+
+    # What the asynchronous methods are made of; `event` is one of lockfree._async.
+    _waiter: type[_Waiter]
+    def _is_tired(self, /) -> bool:
+        """Whether it is time for a pause."""
+
+    def _grab(self, nothing: Any, /) -> Any:
+        """Get an item, or `nothing`."""
+
+    def _press(self, item: Any, /) -> bool:
+        """Put an item; False if there is no room."""
+
+    def _enrol(self, event: int, waiter: _Waiter, /) -> None:
+        """Enrol a coroutine."""
+
+    def _leave(self, event: int, waiter: _Waiter, /) -> None:
+        """Take a coroutine off the list; pass on a notification that it does not use."""
+
+    def _notify(self, event: int, /) -> None:
+        """Wake the next one."""
+
+@final
+class _Waiter:
+    """A coroutine that waits; `wake` returns whether it surely gets up."""
+
+    def __new__(cls, wake: Callable[[], bool], /) -> Self: ...
 
 @disjoint_base
 class Stack(Generic[_T]):

@@ -6,6 +6,8 @@ import os
 import warnings
 from typing import Final, Literal
 
+from lockfree._async import install
+
 _VARIABLE = "LOCKFREE_IMPLEMENTATION"
 
 
@@ -34,13 +36,14 @@ def _select() -> Literal["native", "locked"]:
 
 def _import_native() -> None:
     try:
-        importlib.import_module("lockfree._native")
+        native = importlib.import_module("lockfree._native")
     except ImportError as error:
         raise ImportError(
             f"lockfree's extension module is installed but does not import: {error}. "
             "It works in the main interpreter only, not in subinterpreters, and on the "
             "version of CPython it was built for"
         ) from error
+    install(native.Queue, native._Waiter)
 
 
 IMPLEMENTATION: Final = _select()

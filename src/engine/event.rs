@@ -7,8 +7,8 @@
 //! the structure first and then looks whether anybody is enrolled. Where nobody
 //! waits a notification is one load of a word that nobody writes.
 //!
-//! How a waiter sleeps is its own affair ([`Wake`]): it may be a thread or a
-//! task. A notification goes to the one who has waited longest, and is *used
+//! How a waiter sleeps is its own affair ([`Waiter`]): it may be a thread or a
+//! coroutine. A notification goes to the one who has waited longest, and is *used
 //! up* then: a waiter who leaves for another reason finds out whether one was
 //! on its way to it, and passes it on.
 //!
@@ -33,24 +33,54 @@
 //! |---|---|---|---|
 //! | full fence | after enrolling | full fence before asking who is enrolled | E2 |
 //! | `Release` | marking a waiter notified | `Acquire` in its look | what the notifier did |
-//! | `Relaxed` | `enrolled`, `urgent` | | E2 orders the one; the other is a hint |
+//! | `Relaxed` | `enrolled`, `urgent`, `arrival` | | E2 orders the first; the second is a hint; the lock orders the last |
 //!
 //! # Progress
 //! `notify` is wait-free where nobody waits; all else may block on the lock.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use crate::shim::{
-    AtomicBool, AtomicUsize, Mutex, MutexGuard,
+    AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard,
     Ordering::{Relaxed, Release},
     full_fence, full_fence_after_rmw, mutant, ordering,
 };
 
-/// How a waiter is woken.
-pub trait Wake {
-    /// Wakes it; called once for each time it is notified.
-    fn wake(&self);
+/// Tells a waiter that it was notified.
+#[derive(Debug, Default)]
+pub struct Notice {
+    given: AtomicBool,
+    /// When its waiter came, in the list's own time; used under the list's lock.
+    arrival: AtomicU64,
+}
+
+impl Notice {
+    /// Whether its waiter was notified since it enrolled.
+    pub fn is_given(&self) -> bool {
+        self.given.load(ordering!(Acquire, "event.notice.load"))
+    }
+
+    fn give(&self) {
+        // Release: what the notifier did. Under loom the fence in `notify` does the
+        // same, so that no model can miss it.
+        self.given.store(true, Release);
+    }
+
+    /// Whether it was given; now it is not.
+    fn take_back(&self) -> bool {
+        self.given.swap(false, Relaxed)
+    }
+}
+
+/// A handle of one who waits. Cloning and dropping one calls nothing that waits.
+pub trait Waiter: Clone {
+    /// Its notice, the same for all handles.
+    fn notice(&self) -> &Notice;
+
+    /// Wakes it; called once for each time it is notified. False if it may not get
+    /// up: then the next one is woken as well.
+    fn wake(&self) -> bool;
 
     /// Changes when the process is forked.
     fn generation() -> u32 {
@@ -58,29 +88,13 @@ pub trait Wake {
     }
 }
 
-/// One who waits.
-#[derive(Debug)]
-pub struct Waiter<W> {
-    notified: AtomicBool,
-    wake: W,
-}
-
-impl<W: Wake> Waiter<W> {
-    /// One who is not enrolled.
-    pub fn new(wake: W) -> Arc<Self> {
-        Arc::new(Self { notified: AtomicBool::new(false), wake })
-    }
-
-    /// Whether it was notified since it enrolled.
-    pub fn is_notified(&self) -> bool {
-        self.notified.load(ordering!(Acquire, "event.notified.load"))
-    }
-}
-
 #[derive(Debug)]
 struct List<W> {
     generation: u32,
-    waiters: VecDeque<Arc<Waiter<W>>>,
+    /// How many ever came.
+    arrivals: u64,
+    /// In the order in which they came.
+    waiters: VecDeque<W>,
 }
 
 /// Those who wait for one kind of change.
@@ -91,27 +105,34 @@ pub struct Event<W> {
     list: Mutex<List<W>>,
 }
 
-impl<W: Wake> Default for Event<W> {
+impl<W: Waiter> Default for Event<W> {
     fn default() -> Self {
         Self {
             enrolled: AtomicUsize::new(0),
             urgent: AtomicUsize::new(0),
-            list: Mutex::new(List { generation: W::generation(), waiters: VecDeque::new() }),
+            list: Mutex::new(List {
+                generation: W::generation(),
+                arrivals: 0,
+                waiters: VecDeque::new(),
+            }),
         }
     }
 }
 
-impl<W: Wake> Event<W> {
+impl<W: Waiter> Event<W> {
     /// Enrols a waiter, who then looks once more before it sleeps: behind all
-    /// others, or before them if it had been notified for nothing.
-    pub fn enrol(&self, waiter: &Arc<Waiter<W>>) {
-        let again = waiter.notified.swap(false, Relaxed);
+    /// others, or in its old place if it had been notified for nothing.
+    pub fn enrol(&self, waiter: &W) {
+        let arrival = |waiter: &W| waiter.notice().arrival.load(Relaxed);
+        let again = waiter.notice().take_back();
         let mut list = self.lock();
-        if again {
-            list.waiters.push_front(Arc::clone(waiter));
-        } else {
-            list.waiters.push_back(Arc::clone(waiter));
+        if !again {
+            list.arrivals += 1;
+            waiter.notice().arrival.store(list.arrivals, Relaxed);
         }
+        let mine = arrival(waiter);
+        let place = list.waiters.partition_point(|other| arrival(other) < mine);
+        list.waiters.insert(place, waiter.clone());
         self.enrolled.store(list.waiters.len(), Relaxed);
         drop(list);
         // Full fence: E2.
@@ -123,13 +144,14 @@ impl<W: Wake> Event<W> {
     /// Takes a waiter off the list. Says whether it was notified instead: then
     /// the notification is its to use or to pass on.
     #[must_use = "a notification would be lost"]
-    pub fn leave(&self, waiter: &Arc<Waiter<W>>) -> bool {
+    pub fn leave(&self, waiter: &W) -> bool {
         let mut list = self.lock();
-        let place = list.waiters.iter().position(|other| Arc::ptr_eq(other, waiter));
+        let same = |other: &W| std::ptr::eq(other.notice(), waiter.notice());
+        let place = list.waiters.iter().position(same);
         let removed = place.and_then(|place| list.waiters.remove(place));
         self.enrolled.store(list.waiters.len(), Relaxed);
         drop(list);
-        removed.is_none() && waiter.is_notified() && !mutant!("event.leave.silent")
+        removed.is_none() && waiter.notice().is_given() && !mutant!("event.leave.silent")
     }
 
     /// Wakes up to `count` waiters. The caller has just made, by a
@@ -147,20 +169,26 @@ impl<W: Wake> Event<W> {
 
     #[cold]
     #[inline(never)]
-    fn wake(&self, count: usize) {
+    fn wake(&self, mut count: usize) {
+        while count > 0 {
+            let woken = self.take_notified(count);
+            if woken.is_empty() {
+                return;
+            }
+            count = woken.into_iter().filter(|waiter| !waiter.wake()).count();
+        }
+    }
+
+    /// Takes the first waiters off the list, with their notices given.
+    fn take_notified(&self, count: usize) -> Vec<W> {
         let mut list = self.lock();
         let count = count.min(list.waiters.len());
-        let woken: Vec<_> = list.waiters.drain(..count).collect();
+        let woken: Vec<W> = list.waiters.drain(..count).collect();
         self.enrolled.store(list.waiters.len(), Relaxed);
         for waiter in &woken {
-            // Release: what the notifier did. Under loom the fence in `notify` does
-            // the same, so that no model can miss it.
-            waiter.notified.store(true, Release);
+            waiter.notice().give();
         }
-        drop(list);
-        for waiter in woken {
-            waiter.wake.wake();
-        }
+        woken
     }
 
     /// Begins an urgency, to be ended by [`Self::calm`].
@@ -190,6 +218,25 @@ impl<W: Wake> Event<W> {
     /// Whether nobody is enrolled.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Calls `visit` with each waiter until it fails; for a garbage collector.
+    ///
+    /// # Errors
+    /// The first error of `visit`.
+    pub fn traverse<E>(&self, visit: impl FnMut(&W) -> Result<(), E>) -> Result<(), E> {
+        // E3: the collector finds the lock free.
+        self.list.try_lock().map_or(Ok(()), |list| list.waiters.iter().try_for_each(visit))
+    }
+
+    /// Forgets all who are enrolled.
+    pub fn clear(&self) {
+        let mut list = self.lock();
+        let waiters = std::mem::take(&mut list.waiters);
+        self.enrolled.store(0, Relaxed);
+        drop(list);
+        // Only now: dropping may run anything.
+        drop(waiters);
     }
 
     fn lock(&self) -> MutexGuard<'_, List<W>> {

@@ -24,7 +24,7 @@ pub mod tagged;
 
 pub use arena::OutOfMemory;
 pub use backoff::Backoff;
-pub use event::{Event, Waiter, Wake};
+pub use event::{Event, Notice, Waiter};
 pub use int::{Int64, Overflow};
 pub use queue::{Pointer, Queue, Refusal, TryGet};
 pub use stack::Stack;

@@ -57,6 +57,8 @@ mod _native {
     use super::queue::{Queue, QueueIterator};
     #[pymodule_export]
     use super::stack::Stack;
+    #[pymodule_export]
+    use super::waiting::TaskWaiter;
 
     /// Classes are shared by all interpreters of a process, and objects of one
     /// must not meet another. CPython itself refuses where it has the slot for

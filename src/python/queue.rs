@@ -8,12 +8,12 @@
 use std::mem::ManuallyDrop;
 use std::thread;
 
-use pyo3::exceptions::{PyAttributeError, PyTypeError};
+use pyo3::exceptions::{PyAttributeError, PyIndexError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
-use super::convert::{Given, Truth, count, int64};
+use super::convert::{Arg, Given, Truth, count, int64};
 use super::deferral::defer;
 use super::error::{Error, Result, not_copyable};
 use super::fastcall::{Arguments, fast_methods};
@@ -21,7 +21,7 @@ use super::list::{Slots, collect};
 use super::nesting::drop_contents;
 use super::owned::Owned;
 use super::user;
-use super::waiting::{Attempt, Patience, Sleeper, wait};
+use super::waiting::{Attempt, Patience, Sleeper, TaskWaiter, is_tired, persist, wait};
 use crate::engine::{self, Event, Refusal, TryGet};
 
 /// A first-in, first-out queue for any number of producers and consumers.
@@ -191,6 +191,45 @@ impl Queue {
             return Err(Error::queue("ShutDown"));
         }
         self.get_patiently(py, Patience::new(block, timeout)?)
+    }
+
+    /// One attempt to get, for a coroutine.
+    #[inline]
+    fn grab(&self, py: Python<'_>) -> Result<Option<Owned>> {
+        let attempt = || match self.inner.engine.try_get() {
+            TryGet::Got(item) => Attempt::Done(Ok(item)),
+            nothing => nothing_got(&nothing),
+        };
+        let item = persist(py, attempt).transpose()?;
+        if item.is_some() {
+            self.made_room(1);
+        }
+        Ok(item)
+    }
+
+    /// One attempt to put, for a coroutine.
+    #[inline]
+    fn press(&self, py: Python<'_>, item: Arg<'_, '_>) -> Result<bool> {
+        let mut item = Some(Owned::new(item));
+        let attempt = || match self.inner.engine.try_put(item.take().expect("not put yet")) {
+            Ok(()) => Attempt::Done(Ok(())),
+            Err((back, refusal)) => {
+                item = Some(back);
+                refused(refusal)
+            }
+        };
+        let put = persist(py, attempt).transpose()?.is_some();
+        if put {
+            self.inner.not_empty.notify(1);
+        }
+        Ok(put)
+    }
+
+    /// Getters are 0, putters 1, joiners 2.
+    fn event(&self, number: usize) -> PyResult<&Event<Sleeper>> {
+        let Inner { not_empty, not_full, all_done, .. } = &**self.inner;
+        let event = [not_empty, not_full, all_done].get(number).copied();
+        event.ok_or_else(|| PyIndexError::new_err("no such event"))
     }
 
     /// After items were put or taken for done.
@@ -404,6 +443,30 @@ impl Queue {
         self.inner.engine.is_closed()
     }
 
+    /// Enrol a coroutine.
+    #[pyo3(signature = (event, waiter, /))]
+    fn _enrol(&self, event: usize, waiter: &Bound<'_, TaskWaiter>) -> PyResult<()> {
+        self.event(event)?.enrol(&Sleeper::task(waiter));
+        Ok(())
+    }
+
+    /// Take a coroutine off the list; pass on a notification that it does not use.
+    #[pyo3(signature = (event, waiter, /))]
+    fn _leave(&self, event: usize, waiter: &Bound<'_, TaskWaiter>) -> PyResult<()> {
+        let event = self.event(event)?;
+        if event.leave(&Sleeper::task(waiter)) {
+            event.notify(1);
+        }
+        Ok(())
+    }
+
+    /// Wake the next one.
+    #[pyo3(signature = (event, /))]
+    fn _notify(&self, event: usize) -> PyResult<()> {
+        self.event(event)?.notify(1);
+        Ok(())
+    }
+
     /// Absent: there is no lock; each method is atomic by itself.
     #[getter]
     fn mutex(&self) -> PyResult<()> {
@@ -481,11 +544,17 @@ impl Queue {
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
         // SAFETY: the collector runs with all other threads stopped, and no
         // thread can be stopped inside the engine: it calls nothing.
-        unsafe { self.inner.engine.traverse(|item| visit.call(item.as_py())) }
+        unsafe { self.inner.engine.traverse(|item| visit.call(item.as_py())) }?;
+        let Inner { not_empty, not_full, all_done, .. } = &**self.inner;
+        [not_empty, not_full, all_done]
+            .into_iter()
+            .try_for_each(|event| event.traverse(|sleeper| sleeper.traverse(&visit)))
     }
 
     fn __clear__(&self) {
-        self.inner.engine.clear();
+        let Inner { engine, not_empty, not_full, all_done } = &**self.inner;
+        engine.clear();
+        [not_empty, not_full, all_done].into_iter().for_each(Event::clear);
     }
 }
 
@@ -553,4 +622,13 @@ fast_methods! {
             }
             this.get_patiently(py, Patience::Forever)
         };
+    noargs c"_is_tired" c"_is_tired($self, /)\n--\n\nWhether it is time for a pause."
+        |this, _| {
+            let Inner { not_empty, not_full, .. } = &**this.inner;
+            Ok(is_tired() || not_empty.is_urgent() || not_full.is_urgent())
+        };
+    one c"_grab" c"_grab($self, nothing, /)\n--\n\nGet an item, or `nothing`."
+        |this, py, nothing| Ok(this.grab(py)?.unwrap_or_else(|| Owned::new(nothing)));
+    one c"_press" c"_press($self, item, /)\n--\n\nPut an item; False if there is no room."
+        |this, py, item| this.press(py, item);
 }

@@ -90,6 +90,7 @@ mod c {
             op: c_int,
         ) -> *mut PyObject;
         pub(super) fn PyImport_ImportModule(name: *const c_char) -> *mut PyObject;
+        pub(super) fn PyErr_WriteUnraisable(object: *mut PyObject);
         pub(super) fn PyObject_CallNoArgs(f: *mut PyObject) -> *mut PyObject;
         pub(super) fn PyObject_GetAttrString(
             object: *mut PyObject,
@@ -108,6 +109,26 @@ mod c {
 pub(crate) unsafe fn call1(f: *mut ffi::PyObject, arg: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: the caller's promises, passed on.
     guarded(|| unsafe { c::PyObject_CallOneArg(f, arg) })
+}
+
+/// Calls `f()` and tells whether it returned `True`; what it raises is written to
+/// `sys.unraisablehook`.
+///
+/// # Safety
+/// The thread is attached, with no exception set; `f` is a live object.
+pub(crate) unsafe fn ask(f: *mut ffi::PyObject) -> bool {
+    // SAFETY: the caller's promises, passed on.
+    let answer = guarded(|| unsafe { c::PyObject_CallNoArgs(f) });
+    if answer.is_null() {
+        // SAFETY: attached, with an exception set.
+        guarded(|| unsafe { c::PyErr_WriteUnraisable(f) });
+        return false;
+    }
+    // SAFETY: has no conditions.
+    let yes = std::ptr::eq(answer, unsafe { ffi::Py_True() });
+    // SAFETY: a new reference, given up.
+    unsafe { decref(answer) };
+    yes
 }
 
 /// Calls `tuple(iterable)`; a new reference, or null with an exception set.

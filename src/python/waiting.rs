@@ -4,17 +4,20 @@
 //! collection that stops the world waits for it, and with no item in hand: it is
 //! woken to look again, not handed anything.
 
+use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::pyclass::{PyTraverseError, PyVisit};
 
 use super::convert::Arg;
 use super::error::{Error, Result, shown};
+use super::owned::Owned;
 use super::{fork, user};
-use crate::engine::{Event, Waiter, Wake};
+use crate::engine::{Event, Notice, Waiter};
 use crate::shim;
 
 /// How often a thread that waits looks whether its wish has come true before it
@@ -27,18 +30,106 @@ const SIGNALS: Duration = Duration::from_millis(50);
 /// How long a thread may be woken in vain before it is urgent.
 const PATIENT: Duration = Duration::from_millis(5);
 
-/// A sleeping thread.
-#[derive(Debug)]
-pub(crate) struct Sleeper(Thread);
+/// How many operations a coroutine completes without suspending, before the event
+/// loop is given a turn.
+const RUN: u32 = 64;
 
-impl Wake for Sleeper {
-    fn wake(&self) {
-        self.0.unpark();
+/// Who waits.
+#[derive(Clone, Debug)]
+pub(crate) enum Sleeper {
+    Thread(Arc<SleepingThread>),
+    /// A [`TaskWaiter`].
+    Task(Owned),
+}
+
+/// A thread that waits.
+#[derive(Debug)]
+pub(crate) struct SleepingThread {
+    notice: Notice,
+    thread: Thread,
+}
+
+/// A coroutine that waits.
+#[pyclass(frozen, module = "lockfree._native", name = "_Waiter")]
+#[derive(Debug)]
+pub(crate) struct TaskWaiter {
+    notice: Notice,
+    wake: Py<PyAny>,
+}
+
+#[pymethods]
+impl TaskWaiter {
+    #[new]
+    #[pyo3(signature = (wake, /))]
+    fn new(wake: Py<PyAny>) -> Self {
+        Self { notice: Notice::default(), wake }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        visit.call(&self.wake)
+    }
+}
+
+impl Sleeper {
+    fn this_thread() -> Self {
+        let thread = thread::current();
+        Self::Thread(Arc::new(SleepingThread { notice: Notice::default(), thread }))
+    }
+
+    /// A coroutine, by its waiter.
+    pub(crate) fn task(waiter: &Bound<'_, TaskWaiter>) -> Self {
+        Self::Task(Owned::new(waiter.as_any().as_borrowed()))
+    }
+
+    /// For the garbage collector.
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        match self {
+            Self::Thread(_) => Ok(()),
+            Self::Task(waiter) => visit.call(waiter.as_py()),
+        }
+    }
+}
+
+impl Waiter for Sleeper {
+    fn notice(&self) -> &Notice {
+        match self {
+            Self::Thread(thread) => &thread.notice,
+            Self::Task(waiter) => &task_waiter(waiter).notice,
+        }
+    }
+
+    fn wake(&self) -> bool {
+        match self {
+            Self::Thread(thread) => {
+                thread.thread.unpark();
+                true
+            }
+            // SAFETY: a live object; containers are used attached.
+            Self::Task(waiter) => unsafe { user::ask(task_waiter(waiter).wake.as_ptr()) },
+        }
     }
 
     fn generation() -> u32 {
         fork::generation()
     }
+}
+
+fn task_waiter(waiter: &Owned) -> &TaskWaiter {
+    // SAFETY: `Sleeper::task` made it from one.
+    let waiter: &Py<TaskWaiter> = unsafe { &*std::ptr::from_ref(waiter.as_py()).cast() };
+    waiter.get()
+}
+
+/// Whether a coroutine on this thread has gone on for long enough without a pause.
+pub(crate) fn is_tired() -> bool {
+    thread_local! {
+        static LEFT: Cell<u32> = const { Cell::new(RUN) };
+    }
+    LEFT.with(|left| {
+        let tired = left.get() == 0;
+        left.set(if tired { RUN } else { left.get() - 1 });
+        tired
+    })
 }
 
 /// How long a call may wait.
@@ -69,6 +160,9 @@ impl Patience {
         if seconds.is_nan() || seconds < 0.0 {
             let text = "'timeout' must be a non-negative number, not";
             return Err(Error::wrong_value(format!("{text} {}", shown(&timeout))));
+        }
+        if seconds == 0.0 {
+            return Ok(Self::None);
         }
         let end =
             Duration::try_from_secs_f64(seconds).ok().and_then(|t| Instant::now().checked_add(t));
@@ -111,12 +205,11 @@ pub(crate) fn wait<R>(
         look_often(py, &hopeful);
     }
     let nap = user::is_main_thread(py)?.then_some(SIGNALS);
-    let waiter = Waiter::new(Sleeper(thread::current()));
-    Wait { py, event, waiter, end, nap, urgent: false }.until(attempt)
+    Wait { py, event, waiter: Sleeper::this_thread(), end, nap, urgent: false }.until(attempt)
 }
 
 /// Makes an attempt, and again as long as it is a matter of a moment.
-fn persist<R>(py: Python<'_>, attempt: &mut impl FnMut() -> Attempt<R>) -> Option<R> {
+pub(crate) fn persist<R>(py: Python<'_>, mut attempt: impl FnMut() -> Attempt<R>) -> Option<R> {
     loop {
         match attempt() {
             Attempt::Done(done) => return Some(done),
@@ -148,7 +241,7 @@ fn several_processors() -> bool {
 struct Wait<'a, 'py> {
     py: Python<'py>,
     event: &'a Event<Sleeper>,
-    waiter: Arc<Waiter<Sleeper>>,
+    waiter: Sleeper,
     end: Option<Instant>,
     /// How long to sleep at a time, for the thread that answers signals.
     nap: Option<Duration>,
@@ -190,7 +283,7 @@ impl Wait<'_, '_> {
     /// Sleeps until notified; false if the end came first.
     fn sleep(&self) -> Result<bool> {
         let generation = fork::generation();
-        while !self.waiter.is_notified() {
+        while !self.waiter.notice().is_given() {
             let left = self.end.map(|end| end.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
                 return Ok(false);

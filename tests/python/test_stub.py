@@ -31,11 +31,16 @@ def load_stub() -> ModuleType:
 
 
 def public(cls: type) -> list[str]:
-    return sorted(name for name in vars(cls) if not name.startswith("_"))
+    names = {name for base in cls.__mro__ for name in vars(base)}
+    return sorted(name for name in names if not name.startswith("_"))
 
 
 stub = load_stub()
-CLASSES = [name for name in lockfree.__all__ if name in vars(stub)]
+CLASSES = [
+    name
+    for name in lockfree.__all__
+    if getattr(vars(stub).get(name), "__module__", None) == stub.__name__
+]
 MEMBERS = [f"{cls}.{name}" for cls in CLASSES for name in public(getattr(stub, cls))]
 METHODS = [name for name in MEMBERS if callable(attrgetter(name)(stub))]
 

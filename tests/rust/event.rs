@@ -5,7 +5,10 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
-use lockfree::engine::{Event, Waiter, Wake};
+use lockfree::engine::{Event, Notice, Waiter};
+
+/// Waiters with this name or a later one may not get up.
+const FROM_HERE_ON_ASLEEP: u8 = 100;
 
 thread_local! {
     /// Who was woken by this thread, in order.
@@ -13,12 +16,28 @@ thread_local! {
     static GENERATION: Cell<u32> = const { Cell::new(0) };
 }
 
-/// A waiter's name.
-struct Name(u8);
+/// A waiter with a name, that may or may not get up.
+#[derive(Clone)]
+struct Named(Arc<(u8, Notice)>);
 
-impl Wake for Name {
-    fn wake(&self) {
-        WOKEN.with_borrow_mut(|woken| woken.push(self.0));
+impl Named {
+    fn new(name: u8) -> Self {
+        Self(Arc::new((name, Notice::default())))
+    }
+
+    fn is_notified(&self) -> bool {
+        self.notice().is_given()
+    }
+}
+
+impl Waiter for Named {
+    fn notice(&self) -> &Notice {
+        &self.0.1
+    }
+
+    fn wake(&self) -> bool {
+        WOKEN.with_borrow_mut(|woken| woken.push(self.0.0));
+        self.0.0 < FROM_HERE_ON_ASLEEP
     }
 
     fn generation() -> u32 {
@@ -27,9 +46,9 @@ impl Wake for Name {
 }
 
 /// Waiters enrolled in this order.
-fn enrolled<const N: usize>(event: &Event<Name>) -> [Arc<Waiter<Name>>; N] {
+fn enrolled<const N: usize>(event: &Event<Named>) -> [Named; N] {
     std::array::from_fn(|i| {
-        let waiter = Waiter::new(Name(u8::try_from(i).expect("few")));
+        let waiter = Named::new(u8::try_from(i).expect("few"));
         event.enrol(&waiter);
         waiter
     })
@@ -42,10 +61,10 @@ fn woken() -> Vec<u8> {
 
 #[test]
 fn nobody_is_enrolled_at_first() {
-    let event = Event::<Name>::default();
+    let event = Event::<Named>::default();
     assert_eq!((event.len(), event.is_empty(), event.is_urgent()), (0, true, false));
     event.notify(1);
-    let waiter = Waiter::new(Name(0));
+    let waiter = Named::new(0);
     assert!(!event.leave(&waiter));
     assert!(!waiter.is_notified());
 }
@@ -58,7 +77,7 @@ fn those_who_waited_longest_are_woken() {
     assert_eq!((woken(), event.len()), (vec![0], 3));
     event.notify(2);
     assert_eq!((woken(), event.len()), (vec![1, 2], 1));
-    assert_eq!(waiters.each_ref().map(|waiter| waiter.is_notified()), [true, true, true, false]);
+    assert_eq!(waiters.each_ref().map(Named::is_notified), [true, true, true, false]);
     event.notify(usize::MAX);
     event.notify(1);
     assert_eq!((woken(), event.is_empty()), (vec![3], true));
@@ -126,4 +145,14 @@ fn another_process_s_waiters_are_forgotten() {
     event.enrol(&mine);
     event.notify(1);
     assert_eq!(woken(), [0]);
+}
+
+#[test]
+fn where_one_may_not_get_up_the_next_is_woken_as_well() {
+    let event = Event::default();
+    for name in [100, 101, 1, 2] {
+        event.enrol(&Named::new(name));
+    }
+    event.notify(1);
+    assert_eq!((woken(), event.len()), (vec![100, 101, 1], 1));
 }

@@ -14,30 +14,47 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 
-use lockfree::engine::{Event, Waiter, Wake};
+use lockfree::engine::{Event, Notice, Waiter};
 use lockfree::shim::{AtomicI64, Ordering::Relaxed};
 use loom::sync::{Condvar, Mutex};
 use outcomes::outcomes;
 
-/// What a thread sleeps on.
-#[derive(Clone, Default)]
-struct Bed(Arc<(Mutex<bool>, Condvar)>);
+/// A thread, and what it sleeps on.
+#[derive(Default)]
+struct Bed {
+    notice: Notice,
+    woken: Mutex<bool>,
+    changed: Condvar,
+}
 
-impl Bed {
+/// A handle of one.
+#[derive(Clone, Default)]
+struct Sleeper(Arc<Bed>);
+
+impl Sleeper {
+    fn is_notified(&self) -> bool {
+        self.0.notice.is_given()
+    }
+
     fn sleep(&self) {
-        let (woken, changed) = &*self.0;
-        let mut woken = woken.lock().unwrap();
-        while !mem::take(&mut *woken) {
-            woken = changed.wait(woken).unwrap();
+        while !self.is_notified() {
+            let mut woken = self.0.woken.lock().unwrap();
+            while !mem::take(&mut *woken) {
+                woken = self.0.changed.wait(woken).unwrap();
+            }
         }
     }
 }
 
-impl Wake for Bed {
-    fn wake(&self) {
-        let (woken, changed) = &*self.0;
-        *woken.lock().unwrap() = true;
-        changed.notify_one();
+impl Waiter for Sleeper {
+    fn notice(&self) -> &Notice {
+        &self.0.notice
+    }
+
+    fn wake(&self) -> bool {
+        *self.0.woken.lock().unwrap() = true;
+        self.0.changed.notify_one();
+        true
     }
 }
 
@@ -46,7 +63,7 @@ impl Wake for Bed {
 #[derive(Default)]
 struct Tokens {
     count: AtomicI64,
-    event: Event<Bed>,
+    event: Event<Sleeper>,
 }
 
 impl Tokens {
@@ -62,21 +79,20 @@ impl Tokens {
 
     /// Takes a token, waiting for one; says how often it slept.
     fn take(&self) -> u32 {
-        let bed = Bed::default();
-        let waiter = Waiter::new(bed.clone());
+        let waiter = Sleeper::default();
         for naps in 0.. {
             self.event.enrol(&waiter);
             if self.try_take() {
                 self.leave(&waiter);
                 return naps;
             }
-            sleep(&bed, &waiter);
+            waiter.sleep();
         }
         unreachable!("it takes a token sometime")
     }
 
     /// Leaves, and passes a notification on.
-    fn leave(&self, waiter: &Arc<Waiter<Bed>>) {
+    fn leave(&self, waiter: &Sleeper) {
         if self.event.leave(waiter) {
             self.event.notify(1);
         }
@@ -85,12 +101,6 @@ impl Tokens {
     /// How many tokens and waiters there are.
     fn left(&self) -> (i64, usize) {
         (self.count.load(Relaxed), self.event.len())
-    }
-}
-
-fn sleep(bed: &Bed, waiter: &Waiter<Bed>) {
-    while !waiter.is_notified() {
-        bed.sleep();
     }
 }
 
@@ -126,10 +136,10 @@ fn two_notifications_wake_two() {
 }
 
 /// Tokens, and one who waits before all others.
-type Awaited = (Tokens, Arc<Waiter<Bed>>);
+type Awaited = (Tokens, Sleeper);
 
 fn awaited() -> Awaited {
-    let (tokens, waiter) = (Tokens::default(), Waiter::new(Bed::default()));
+    let (tokens, waiter) = (Tokens::default(), Sleeper::default());
     tokens.event.enrol(&waiter);
     (tokens, waiter)
 }
@@ -170,12 +180,11 @@ fn the_end_of_an_urgency_is_seen_or_wakes() {
         tokens
     };
     let hold_back: Run = |tokens| {
-        let bed = Bed::default();
-        let waiter = Waiter::new(bed.clone());
+        let waiter = Sleeper::default();
         tokens.event.enrol(&waiter);
         let urgent = tokens.event.is_urgent();
         if urgent {
-            sleep(&bed, &waiter);
+            waiter.sleep();
         }
         u32::from(urgent)
     };

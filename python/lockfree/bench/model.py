@@ -48,11 +48,13 @@ class Cell:
     """In the order in which they run."""
     baseline: str = "threading.Lock"
     """The contender that the others are compared with."""
-    kind: Literal["throughput", "transfer", "latency", "handoff"] = "throughput"
+    kind: Literal["throughput", "transfer", "tasks", "latency", "handoff"] = "throughput"
     """What is measured.
 
     - throughput: the time per operation of all threads together;
-    - transfer: the same, of producers and consumers, per item;
+    - transfer: the same, of producers and consumers, per item; one whose statement
+      awaits something runs in an event loop of its own;
+    - tasks: the same, of a producer and a consumer in one event loop;
     - latency: how long single operations take;
     - handoff: how long after a producer begins to put an item a sleeping consumer has
       it. Here ``clock()`` is the time, and the consumer binds the item to ``sent``.

@@ -17,6 +17,7 @@ DISTRIBUTIONS = {
     "cereggii": "cereggii",
     "culsans": "culsans",
     "ft_utils.concurrency": "ft-utils",
+    "janus": "janus",
 }
 """The peers' modules, and what pip calls them (``benches/peers.txt``)."""
 

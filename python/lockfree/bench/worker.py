@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import threading
 from array import array
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from textwrap import indent
@@ -27,6 +28,24 @@ def worker({parameter}, iterations, samples):
     for i in range(iterations):
 {body}
     return began, clock()
+"""
+
+# Starting the event loop is no part of what is measured.
+_COROUTINE = """\
+def worker({parameter}, iterations, samples):
+    clock = perf_counter_ns
+    async def main():
+        began = clock()
+        await asyncio.gather({calls})
+        return began, clock()
+{roles}
+    return asyncio.run(main())
+"""
+
+_ROLE = """\
+    async def role{number}():
+        for i in range(iterations):
+{body}
 """
 
 _TIMED = """\
@@ -70,6 +89,10 @@ def workload(cell: Cell, contender: Contender | RustLoop) -> Workload:
 def source(cell: Cell, contender: Contender, role: int = 0) -> str:
     """Return the source of the function that each thread of a role runs."""
     statements = contender.statements
+    if cell.kind == "tasks":
+        return _coroutines(cell, statements)
+    if cell.kind == "transfer" and "await " in statements[role]:
+        return _coroutines(cell, statements[role : role + 1])
     if cell.kind == "throughput":
         body = "\n".join(statements * REPEATS)
     elif cell.kind == "transfer":
@@ -82,14 +105,31 @@ def source(cell: Cell, contender: Contender, role: int = 0) -> str:
             _TIMED.format(statement=statement, count=count, index=index)
             for index, statement in enumerate(statements)
         )
-    parameter = "c" if cell.scope == "local" else "_"
-    return _WORKER.format(parameter=parameter, body=indent(body, " " * 8))
+    return _WORKER.format(parameter=_parameter(cell), body=indent(body, " " * 8))
+
+
+def _coroutines(cell: Cell, statements: Sequence[str]) -> str:
+    """Return the source of a function that runs each statement in a task of one loop."""
+    roles = [
+        _ROLE.format(number=number, body=indent("\n".join([statement] * REPEATS), " " * 12))
+        for number, statement in enumerate(statements)
+    ]
+    calls = ", ".join(f"role{number}()" for number in range(len(roles)))
+    return _COROUTINE.format(parameter=_parameter(cell), calls=calls, roles="".join(roles))
+
+
+def _parameter(cell: Cell) -> str:
+    return "c" if cell.scope == "local" else "_"
 
 
 def _python_loop(cell: Cell, contender: Contender) -> Workload:
     where = f"<{cell.name}: {contender.name}>"
     setup = compile(contender.setup, where, "exec")
-    namespace: dict[str, Any] = {"perf_counter_ns": perf_counter_ns, "sleep": sleep}
+    namespace: dict[str, Any] = {
+        "asyncio": asyncio,
+        "perf_counter_ns": perf_counter_ns,
+        "sleep": sleep,
+    }
     workers = []
     for role in range(2 if cell.has_roles else 1):
         exec(compile(source(cell, contender, role), where, "exec"), namespace)

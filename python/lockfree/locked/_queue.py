@@ -1,17 +1,24 @@
-"""``Queue`` over one ``threading.Lock`` and a ``deque``."""
+"""``Queue`` over one ``threading.RLock`` and a ``deque``."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 import time
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
 from types import GenericAlias
-from typing import Any, ClassVar, Final, Generic, NoReturn, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, SupportsIndex, TypeVar
 
+from lockfree._async import AsyncMethods
 from lockfree._errors import Empty, Full, ShutDown
 from lockfree.locked._values import count, int64, not_copyable, shown
+
+if TYPE_CHECKING:
+    from lockfree.locked._async_queue import AsyncQueue
 
 T = TypeVar("T")
 _HOOKS: Final = ("_init", "_put", "_get", "_qsize")
@@ -24,7 +31,67 @@ def _absent(name: str, instead: str) -> property:
     return property(fget, doc=f"Absent: {instead}.")
 
 
-class Queue(Generic[T]):
+class _Waiter:
+    """One who waits: `wake` is called when there is a reason to look again."""
+
+    def __init__(self, wake: Callable[[], bool | None]) -> None:
+        self.wake = wake
+        self.notified = False
+        self.arrival = 0
+
+
+class _Event:
+    """Those who wait for one kind of change; under the queue's lock.
+
+    Not a ``threading.Condition``, because coroutines wait here, too.
+    """
+
+    def __init__(self) -> None:
+        self._waiters: deque[_Waiter] = deque()
+        self._arrivals = itertools.count()
+
+    def enrol(self, waiter: _Waiter) -> None:
+        """Add one to the end, or in its old place if it was notified for nothing."""
+        if not waiter.notified:
+            waiter.arrival = next(self._arrivals)
+        waiter.notified = False
+        insort(self._waiters, waiter, key=attrgetter("arrival"))
+
+    def leave(self, waiter: _Waiter) -> None:
+        """Take one off the list, or pass on its notification."""
+        if waiter.notified:
+            self.notify(1)
+        elif waiter in self._waiters:
+            self._waiters.remove(waiter)
+
+    def notify(self, count: int | None = 1) -> None:
+        """Wake so many, or all."""
+        left = len(self._waiters) if count is None else count
+        while self._waiters and left > 0:
+            waiter = self._waiters.popleft()
+            waiter.notified = True
+            if waiter.wake() is not False:
+                left -= 1
+
+    def wait(self, lock: threading.RLock, seconds: float | None) -> None:
+        """Sleep until notified, or for so long; without the lock meanwhile."""
+        asleep = threading.Lock()
+        asleep.acquire()
+        waiter = _Waiter(asleep.release)
+        self.enrol(waiter)
+        lock.release()
+        try:
+            asleep.acquire(timeout=-1 if seconds is None else min(seconds, threading.TIMEOUT_MAX))
+        except BaseException:
+            lock.acquire()
+            self.leave(waiter)
+            raise
+        lock.acquire()
+        if not waiter.notified:
+            self._waiters.remove(waiter)
+
+
+class Queue(AsyncMethods[T]):
     """A first-in, first-out queue for any number of producers and consumers."""
 
     __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)
@@ -34,10 +101,12 @@ class Queue(Generic[T]):
         self._items: deque[T] = deque()
         self._unfinished = 0
         self._closed = False
-        self._lock = threading.Lock()
-        self._not_empty = threading.Condition(self._lock)
-        self._not_full = threading.Condition(self._lock)
-        self._all_done = threading.Condition(self._lock)
+        # Reentrant: waking a coroutine runs code of its loop, and what the collector
+        # frees meanwhile may be a coroutine that waits here.
+        self._lock = threading.RLock()
+        self._not_empty, self._not_full, self._all_done = _Event(), _Event(), _Event()
+        self._events = (self._not_empty, self._not_full, self._all_done)
+        self._run = 0
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -126,7 +195,7 @@ class Queue(Generic[T]):
         """Wait until all items that were put are done."""
         with self._lock:
             while self._unfinished:
-                self._all_done.wait()
+                self._all_done.wait(self._lock, None)
 
     def shutdown(self, /, immediate: bool = False) -> None:
         """Refuse further items; with `immediate`, drop those that are in the queue."""
@@ -136,9 +205,9 @@ class Queue(Generic[T]):
             if immediate:
                 self._items.clear()
                 self._finish(min(len(dropped), self._unfinished))
-                self._all_done.notify_all()
-            self._not_empty.notify_all()
-            self._not_full.notify_all()
+                self._all_done.notify(None)
+            self._not_empty.notify(None)
+            self._not_full.notify(None)
 
     def qsize(self, /) -> int:
         """Return how many items there are."""
@@ -198,17 +267,62 @@ class Queue(Generic[T]):
     def _finish(self, done: int) -> None:
         self._unfinished -= done
         if not self._unfinished:
-            self._all_done.notify_all()
+            self._all_done.notify(None)
 
     def _await_room(self, remaining: Callable[[], float | None]) -> None:
         while self._is_full():
-            _wait(self._not_full, remaining(), Full)
+            self._sleep(self._not_full, remaining(), Full)
             self._refuse_if_closed()
 
     def _await_item(self, remaining: Callable[[], float | None]) -> None:
         while not self._items:
             self._refuse_if_closed()
-            _wait(self._not_empty, remaining(), Empty)
+            self._sleep(self._not_empty, remaining(), Empty)
+
+    def _sleep(self, event: _Event, seconds: float | None, error: type[Exception]) -> None:
+        if seconds is not None and seconds <= 0:
+            raise error
+        event.wait(self._lock, seconds)
+
+    @property
+    def async_q(self) -> AsyncQueue[T]:
+        """The same queue under the names of `asyncio.Queue`."""
+        from lockfree.locked._async_queue import AsyncQueue
+
+        return AsyncQueue._over(self)
+
+    # What the asynchronous methods are made of.
+
+    _waiter = _Waiter
+
+    def _is_tired(self) -> bool:
+        self._run += 1
+        return self._run % 64 == 0
+
+    def _grab(self, nothing: Any, /) -> Any:
+        try:
+            return self.get_nowait()
+        except Empty:
+            return nothing
+
+    def _press(self, item: T, /) -> bool:
+        try:
+            self.put_nowait(item)
+        except Full:
+            return False
+        return True
+
+    def _enrol(self, event: int, waiter: _Waiter, /) -> None:
+        with self._lock:
+            self._events[event].enrol(waiter)
+
+    def _leave(self, event: int, waiter: _Waiter, /) -> None:
+        with self._lock:
+            self._events[event].leave(waiter)
+
+    def _notify(self, event: int, /) -> None:
+        with self._lock:
+            self._events[event].notify()
 
     def __iter__(self) -> Iterator[T]:
         try:
@@ -242,9 +356,3 @@ def _within(timeout: float | None) -> Callable[[], float | None]:
         raise ValueError(f"'timeout' must be a non-negative number, not {shown(timeout)}")
     end = time.monotonic() + timeout
     return lambda: end - time.monotonic()
-
-
-def _wait(condition: threading.Condition, seconds: float | None, error: type[Exception]) -> None:
-    if seconds is not None and seconds <= 0:
-        raise error
-    condition.wait(seconds if seconds is None else min(seconds, threading.TIMEOUT_MAX))

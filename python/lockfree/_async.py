@@ -1,0 +1,263 @@
+"""How coroutines use a queue: the asynchronous methods of ``Queue``.
+
+A coroutine waits in the same list as threads do. What wakes it is a callback; it
+may be called in any thread and brings no item, only the news that it is worth
+looking again. So there is nothing to give back when a coroutine is cancelled:
+it passes the news on.
+
+``asyncio`` is imported when a coroutine first has to wait.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import suppress
+from functools import cache, partial
+from types import coroutine
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, SupportsIndex, TypeVar
+
+from lockfree._errors import Empty, ShutDown
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Future
+
+    from lockfree._async_queue import AsyncQueue
+
+T = TypeVar("T")
+
+GETTERS: Final = 0
+PUTTERS: Final = 1
+JOINERS: Final = 2
+
+_NOTHING: Final[Any] = object()
+
+
+class AsyncMethods(Generic[T]):
+    """The methods, over a few primitives that native and locked queues have."""
+
+    if TYPE_CHECKING:
+        _is_tired: Callable[[], bool]
+        _grab: Callable[[Any], Any]
+        _press: Callable[[T], bool]
+        _waiter: Callable[[Callable[[], bool]], Any]
+        _enrol: Callable[[int, Any], None]
+        _leave: Callable[[int, Any], None]
+        _notify: Callable[[int], None]
+        get_many: Callable[..., list[T]]
+
+        @property
+        def unfinished_tasks(self) -> int: ...
+
+    async def async_get(self) -> T:
+        """Remove and return the first item, waiting for one."""
+        if self._is_tired():
+            await _pause()
+        item: T = self._grab(_NOTHING)
+        if item is _NOTHING:
+            item = await _wait(self, GETTERS, lambda: self._grab(_NOTHING))
+        return item
+
+    async def async_get_many(self, n: SupportsIndex) -> list[T]:
+        """Remove and return up to `n` items, waiting for the first."""
+        if self._is_tired():
+            await _pause()
+        items = self._some(n)
+        if items is _NOTHING:
+            items = await _wait(self, GETTERS, lambda: self._some(n))
+        return items
+
+    async def async_put(self, item: T) -> None:
+        """Put an item, waiting for room."""
+        if self._is_tired():
+            await _pause()
+        if not self._press(item):
+            await _wait(self, PUTTERS, lambda: self._press(item) or _NOTHING)
+
+    async def async_join(self) -> None:
+        """Wait until all items that were put are done."""
+        if self.unfinished_tasks:
+            await _wait(self, JOINERS, lambda: _NOTHING if self.unfinished_tasks else None)
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        """Get items until the queue is shut down."""
+        return _Items(self)
+
+    @property
+    def async_q(self) -> AsyncQueue[T]:
+        """The same queue under the names of `asyncio.Queue`."""
+        from lockfree._async_queue import AsyncQueue
+
+        return AsyncQueue._over(self)
+
+    def _some(self, n: SupportsIndex) -> list[T]:
+        try:
+            return self.get_many(n, timeout=0)
+        except Empty:
+            nothing: list[T] = _NOTHING
+            return nothing
+
+
+class _Items(Generic[T]):
+    """Gets items until the queue is shut down.
+
+    Not an asynchronous generator: that would be at its end after a cancellation.
+    """
+
+    def __init__(self, queue: AsyncMethods[T]) -> None:
+        self._queue = queue
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        try:
+            return await self._queue.async_get()
+        except ShutDown:
+            raise StopAsyncIteration from None
+
+
+async def _wait(queue: AsyncMethods[Any], event: int, attempt: Callable[[], Any]) -> Any:
+    """Make attempts until one yields something, sleeping in between."""
+    # Most often what is missing comes from a task whose turn is next.
+    await _pause()
+    done = attempt()
+    if done is not _NOTHING:
+        return done
+    loop = _asyncio().get_running_loop()
+    sleeper = _Sleeper(queue, event)
+    waiter = queue._waiter(partial(_port_of(loop).wake, sleeper))
+    while True:
+        sleeper.future = loop.create_future()
+        queue._enrol(event, waiter)
+        try:
+            done = attempt()
+            if done is not _NOTHING:
+                queue._leave(event, waiter)
+                return done
+            await sleeper.future
+            done = attempt()
+        except BaseException:
+            # Also when it is cancelled: then the news, if any, is for the next one.
+            queue._leave(event, waiter)
+            raise
+        if done is not _NOTHING:
+            return done
+
+
+@coroutine
+def _pause() -> Generator[None, None, None]:
+    """Let the event loop run the others once; there must be one."""
+    _asyncio().get_running_loop()
+    yield
+
+
+@cache
+def _asyncio() -> Any:
+    import asyncio
+
+    return asyncio
+
+
+class _Sleeper:
+    """A coroutine that sleeps until its future is done."""
+
+    __slots__ = ("_event", "_queue", "future")
+
+    future: Future[None]
+
+    def __init__(self, queue: AsyncMethods[Any], event: int) -> None:
+        self._queue = queue
+        self._event = event
+
+    def get_up(self) -> None:
+        """Wake it, on its loop's own thread."""
+        if not self.future.done():
+            self.future.set_result(None)
+
+    def pass_on(self) -> None:
+        """Give the news that it was to be woken for to the next one."""
+        self._queue._notify(self._event)
+
+
+class _Port:
+    """The way into an event loop from outside."""
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        from lockfree import AtomicInt64
+
+        self._loop = weakref.ref(loop)
+        self._running_here = _asyncio()._get_running_loop
+        self._current_task = _asyncio().current_task
+        self._called = AtomicInt64()
+        self._woken: deque[_Sleeper] = deque()
+
+    def wake(self, sleeper: _Sleeper) -> bool:
+        """Wake a sleeper in the loop, from any thread; return whether it surely gets up.
+
+        From outside, a burst of them costs the loop one callback.
+        """
+        loop = self._loop()
+        if loop is None:
+            return False
+        # Outside is also a signal handler or finalizer that interrupts the loop itself
+        # as it falls asleep: where no task runs.
+        if self._running_here() is loop and self._current_task(loop) is not None:
+            sleeper.get_up()
+            return True
+        if loop.is_closed():
+            return False
+        self._woken.append(sleeper)
+        if not self._called.exchange(1):
+            with suppress(RuntimeError):  # closed just now, and the call is dropped
+                loop.call_soon_threadsafe(_Call(self))
+        # A loop that was stopped may never run again.
+        return loop.is_running()
+
+    def answer(self) -> Iterator[_Sleeper]:
+        """Yield those who are to be woken by the call that was made."""
+        # Before the scan: who comes after that makes another call.
+        self._called.store(0)
+        while self._woken:
+            yield self._woken.popleft()
+
+
+class _Call:
+    """A call into a loop. If the loop is closed before, it drops it: the news goes on."""
+
+    __slots__ = ("_port",)
+
+    def __init__(self, port: _Port) -> None:
+        self._port: _Port | None = port
+
+    def __call__(self) -> None:
+        for sleeper in self._answered():
+            sleeper.get_up()
+
+    def __del__(self) -> None:
+        for sleeper in self._answered():
+            sleeper.pass_on()
+
+    def _answered(self) -> Iterator[_Sleeper]:
+        port, self._port = self._port, None
+        return port.answer() if port else iter(())
+
+
+def _port_of(loop: Any) -> _Port:
+    """Return the port of a loop, which keeps it."""
+    try:
+        port: _Port = loop._lockfree_port
+    except AttributeError:
+        port = _Port(loop)
+        with suppress(AttributeError):  # else it keeps none, and each wait makes one
+            loop._lockfree_port = port
+    return port
+
+
+def install(cls: type, waiter: type) -> None:
+    """Give a native class the asynchronous methods: they are coroutines, hence Python."""
+    cls._waiter = waiter  # type: ignore[attr-defined]
+    for name, member in vars(AsyncMethods).items():
+        if name.startswith(("async_", "_some", "__aiter__")):
+            setattr(cls, name, member)
