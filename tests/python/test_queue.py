@@ -815,10 +815,10 @@ def test_a_large_bound_costs_nothing(impl: ModuleType, maxsize: int) -> None:
     ("name", "text"),
     [
         ("mutex", "there is no lock; each method is atomic by itself"),
-        ("queue", "use qsize() or drain()"),
-        ("not_empty", "use get()"),
-        ("not_full", "use put()"),
-        ("all_tasks_done", "use join()"),
+        ("queue", "use `qsize()` or `drain()`"),
+        ("not_empty", "use `get()`"),
+        ("not_full", "use `put()`"),
+        ("all_tasks_done", "use `join()`"),
     ],
 )
 def test_tells_what_to_use_for_what_it_has_not(impl: ModuleType, name: str, text: str) -> None:

@@ -49,7 +49,7 @@ fn push_many_puts_the_last_uppermost() {
 #[test]
 fn pop_many_takes_the_uppermost() {
     let stack = stack_of(0..6);
-    assert_eq!(pop_many(&stack, 0), []);
+    assert!(pop_many(&stack, 0).is_empty());
     assert_eq!(pop_many(&stack, 2), [5, 4]);
     assert_eq!(stack.snapshot(), [3, 2, 1, 0]);
     assert_eq!(pop_many(&stack, 4), [3, 2, 1, 0]);
