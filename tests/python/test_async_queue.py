@@ -508,7 +508,7 @@ def test_a_batch_goes_to_a_task_while_a_thread_is_urgent() -> None:
                     q.put_many("abc")
                     q.drain()
                 time.sleep(0.005)
-                if q._is_tired() and q._is_tired():  # then somebody is urgent
+                if q._is_tired(0) and q._is_tired(0):  # then somebody is urgent
                     urgent += 1
                     q.put("item")
                     taken = time.monotonic() + NEVER
@@ -523,6 +523,35 @@ def test_a_batch_goes_to_a_task_while_a_thread_is_urgent() -> None:
             if urgent >= 3:
                 return
     pytest.skip("no thread became urgent")
+
+
+def test_urgent_putters_do_not_hold_up_those_who_get() -> None:
+    # A getter that gave way at each attempt would never be done in no time.
+    async def poll(q: Any) -> bool:
+        for _ in range(20):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0):
+                    await q.async_get()
+                    return True
+        return False
+
+    for _ in range(20):
+        q = lockfree.Queue[Any](1)
+        q.put("item")
+        putters = [start(lambda q=q: [q.put("item") for _ in range(200)]) for _ in range(3)]  # type: ignore[misc]
+        end = time.monotonic() + 0.1
+        urgent = False
+        while time.monotonic() < end and not urgent:
+            for _ in range(5):
+                with suppress(Empty):
+                    q.get_nowait()
+                with suppress(Full):
+                    q.put_nowait("mine")
+            urgent = q._is_tired(1) and q._is_tired(1)
+        assert run(poll(q))
+        while not all(putter.done() for putter in putters):
+            q.drain()
+            time.sleep(0)
 
 
 # --- cancellation --------------------------------------------------------------
@@ -708,7 +737,7 @@ async def hastily(random: Random, make: Callable[[], Coroutine[Any, Any, T]]) ->
 @pytest.mark.parametrize("maxsize", [0, 1, 5])
 @from_thread_or_loop
 def test_hasty_tasks_lose_no_item(impl: ModuleType, maxsize: int, thread: bool) -> None:
-    q, n = impl.Queue(maxsize), 600
+    q, n = impl.Queue(maxsize), 300
     got: list[int] = []
 
     async def consume(random: Random) -> None:
@@ -780,7 +809,7 @@ def test_cancelled_at_the_moment_of_a_put_from_a_thread(impl: ModuleType) -> Non
         for _ in range(400):
             hasty, patient = await waiting(q.async_get(), q.async_get())
             orders.put(random.random() * 2e-4)
-            asyncio.get_running_loop().call_later(random.random() * 2e-4, hasty.cancel)
+            asyncio.get_running_loop().call_later(random.random() ** 2 * 2e-3, hasty.cancel)
             with suppress(asyncio.CancelledError):
                 assert await hasty == "item"
                 q.put("item")  # for the other one
