@@ -38,7 +38,7 @@ class AsyncMethods(Generic[T]):
     """The methods, over a few primitives that native and locked queues have."""
 
     if TYPE_CHECKING:
-        _is_tired: Callable[[], bool]
+        _is_tired: Callable[[int], bool]
         _grab: Callable[[Any], Any]
         _press: Callable[[T], bool]
         _waiter: Callable[[Callable[[], bool]], Any]
@@ -52,7 +52,7 @@ class AsyncMethods(Generic[T]):
 
     async def async_get(self) -> T:
         """Remove and return the first item, waiting for one."""
-        if self._is_tired():
+        if self._is_tired(GETTERS):
             await _pause()
         item: T = self._grab(_NOTHING)
         if item is _NOTHING:
@@ -61,7 +61,7 @@ class AsyncMethods(Generic[T]):
 
     async def async_get_many(self, n: SupportsIndex) -> list[T]:
         """Remove and return up to `n` items, waiting for the first."""
-        if self._is_tired():
+        if self._is_tired(GETTERS):
             await _pause()
         items = self._some(n)
         if items is _NOTHING:
@@ -70,7 +70,7 @@ class AsyncMethods(Generic[T]):
 
     async def async_put(self, item: T) -> None:
         """Put an item, waiting for room."""
-        if self._is_tired():
+        if self._is_tired(PUTTERS):
             await _pause()
         if not self._press(item):
             await _wait(self, PUTTERS, lambda: self._press(item) or _NOTHING)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any, Generic, NoReturn, Self, SupportsIndex, TypeVar
+from types import GenericAlias
+from typing import Any, ClassVar, Generic, NoReturn, Self, SupportsIndex, TypeVar
 
 from lockfree._errors import Empty, Full, ShutDown
 
@@ -34,6 +35,8 @@ class AsyncQueue(Generic[T]):
         >>> asyncio.run(main())
         'a'
     """
+
+    __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)
 
     def __init__(self, maxsize: SupportsIndex = 0) -> None:
         self._queue = self._make(maxsize)

@@ -523,7 +523,7 @@ class Queue(Generic[_T]):
 
     # What the asynchronous methods are made of; `event` is one of lockfree._async.
     _waiter: type[_Waiter]
-    def _is_tired(self, /) -> bool:
+    def _is_tired(self, event: int, /) -> bool:
         """Whether it is time for a pause."""
 
     def _grab(self, nothing: Any, /) -> Any:

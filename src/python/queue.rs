@@ -622,10 +622,10 @@ fast_methods! {
             }
             this.get_patiently(py, Patience::Forever)
         };
-    noargs c"_is_tired" c"_is_tired($self, /)\n--\n\nWhether it is time for a pause."
-        |this, _| {
-            let Inner { not_empty, not_full, .. } = &**this.inner;
-            Ok(is_tired() || not_empty.is_urgent() || not_full.is_urgent())
+    one c"_is_tired" c"_is_tired($self, event, /)\n--\n\nWhether it is time for a pause."
+        |this, _, event| {
+            let event = event.extract().and_then(|event| this.event(event)).map_err(Error::raised)?;
+            Ok(is_tired() || event.is_urgent())
         };
     one c"_grab" c"_grab($self, nothing, /)\n--\n\nGet an item, or `nothing`."
         |this, py, nothing| Ok(this.grab(py)?.unwrap_or_else(|| Owned::new(nothing)));

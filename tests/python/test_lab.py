@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 import weakref
@@ -128,6 +129,19 @@ def test_a_full_buffer_forgets() -> None:
 def test_a_get_woken_in_vain_starts_to_wait_again() -> None:
     assert races.wait_too_long(thefts=0) == pytest.approx(races.TIMEOUT)
     assert races.wait_too_long(thefts=4) == pytest.approx(4.6 * races.TIMEOUT)
+
+
+# The queue of atomic parts, for coroutines.
+
+
+def test_a_coroutine_is_robbed() -> None:
+    assert asyncio.run(races.steal_an_item(races.AsyncLockFreeQueue())) == "IndexError"
+    assert asyncio.run(races.steal_an_item(asyncio.Queue())) == "waits on"
+
+
+def test_a_cancelled_coroutine_swallows_a_wake_up() -> None:
+    assert asyncio.run(races.cancel_a_consumer(races.AsyncLockFreeQueue())) == 1
+    assert asyncio.run(races.cancel_a_consumer(asyncio.Queue())) == 0
 
 
 # The ABA problem.

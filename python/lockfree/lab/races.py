@@ -1,20 +1,22 @@
-"""The tutorials' queue without a lock, and the races in it.
+"""The tutorials' queues without a lock, and the races in them.
 
 ``LockFreeBuffer`` is a ``deque`` whose append and popleft are atomic, and an event
 for those who find it empty. Each call in it is atomic; what lies between two of
-them is not.
+them is not. ``AsyncLockFreeQueue`` is the same for coroutines: what lies between
+two of its steps is an ``await``.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from lockfree import Empty, Queue
+from lockfree import AsyncQueue, Empty, Queue
 from lockfree.lab.report import listed, paragraphs, table, verdict
 from lockfree.lab.steps import Moment, Steps, play, step, whole
 
@@ -123,6 +125,65 @@ def wait_too_long(thefts: int) -> float:
         return buffer.clock
 
 
+class AsyncLockFreeQueue:
+    """The queue of the tutorials for coroutines, word by word."""
+
+    def __init__(self) -> None:
+        self._queue: deque[int] = deque()
+        self._waiters: deque[asyncio.Future[None]] = deque()
+
+    async def put(self, item: int) -> None:
+        """Append an item and wake a consumer."""
+        self._queue.append(item)
+        if self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.cancelled():
+                waiter.set_result(None)
+
+    async def get(self) -> int:
+        """Take the first item, and wait where there is none."""
+        if self._queue:
+            return self._queue.popleft()
+        waiter: asyncio.Future[None] = asyncio.Future()
+        self._waiters.append(waiter)
+        await waiter
+        return self._queue.popleft()
+
+    def qsize(self) -> int:
+        """Return how many items there are."""
+        return len(self._queue)
+
+
+async def steal_an_item(queue: Any) -> str:
+    """Get an item that a consumer was just woken for; return how that one fares."""
+    [consumer] = await _asleep(queue, 1)
+    await queue.put(7)
+    await queue.get()
+    await asyncio.wait([consumer], timeout=SECONDS)
+    if not consumer.done():
+        consumer.cancel()
+        return "waits on"
+    return type(consumer.exception()).__name__
+
+
+async def cancel_a_consumer(queue: Any) -> int:
+    """Put an item when the first of two consumers was cancelled; return how many lie there."""
+    first, second = await _asleep(queue, 2)
+    first.cancel()
+    await queue.put(7)
+    await asyncio.wait([second], timeout=SECONDS)
+    second.cancel()
+    left: int = queue.qsize()
+    return left
+
+
+async def _asleep(queue: Any, consumers: int) -> list[asyncio.Task[int]]:
+    tasks = [asyncio.create_task(queue.get()) for _ in range(consumers)]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return tasks
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What ``lockfree.Queue`` did in the same three situations."""
@@ -192,19 +253,28 @@ def run() -> bool:
     moments = lose_a_wake_up()
     print(f"{paragraphs(_WAKE_UP)}\n\n{_timeline(moments)}\n")
     lost, late = lose_items(2, 3), wait_too_long(thefts=4)
-    print(f"{paragraphs(_ITEMS)}\n\n{paragraphs(_TIME)}\n\n{paragraphs(_QUEUE)}")
+    print(f"{paragraphs(_ITEMS)}\n\n{paragraphs(_TIME)}\n")
+    print(f"{paragraphs(_COROUTINES)}\n\n{paragraphs(_QUEUE)}")
+    robbed = asyncio.run(steal_an_item(AsyncLockFreeQueue()))
+    beside = asyncio.run(cancel_a_consumer(AsyncLockFreeQueue()))
     queue = observe_queue()
+    waits = asyncio.run(steal_an_item(AsyncQueue()))
+    left = asyncio.run(cancel_a_consumer(AsyncQueue()))
     asleep = moments[-1].step == "get: sleeps" and moments[-1].state["buffer"] == "9"
     return verdict(
         {
             "a consumer of the buffer sleeps while an item lies in it": asleep,
             f"of three items put into a buffer for two, {lost} is gone without a word": lost == 1,
             f"get(timeout={TIMEOUT:g}) gives up after {late:.1f} s": late > 4 * TIMEOUT,
+            f"a coroutine whose item was stolen ends with {robbed}": robbed == "IndexError",
+            "a cancelled coroutine swallows a wake-up, and another sleeps on": beside == 1,
             "all that is put into a Queue reaches one of two consumers": (queue.got == 3 * ROUNDS),
             "put_many tells how many items a full Queue did not take": queue.refused == 1,
             f"Queue.get(timeout={SECONDS:g}) gives up after {queue.waited:.2f} s": (
                 queue.waited < 2 * SECONDS
             ),
+            f"a coroutine whose item was stolen from an AsyncQueue {waits}": waits == "waits on",
+            "a coroutine that was cancelled there swallows nothing": left == 0,
         }
     )
 
@@ -240,10 +310,20 @@ _TIME = f"""
     {0.9 * TIMEOUT:g} s, it comes back after more than four times what was asked for.
 """
 
+_COROUTINES = """
+    4. Wake-ups and items are lost among coroutines
+
+    The tutorials' AsyncLockFreeQueue is a deque and a future for each coroutine that found it
+    empty. One that was woken pops without looking again; but between put and its turn another one
+    may get. And a put takes the first future off the list even if it was cancelled, and then wakes
+    nobody else.
+"""
+
 _QUEUE = """
-    4. lockfree.Queue
+    5. lockfree.Queue
 
     Whoever finds nothing enrols, and then looks once more before it sleeps; whoever puts something
     looks after that whether anybody is enrolled, and wakes one of them per item. The end of a
-    timeout is fixed when the call begins, and a bounded queue is full when it is full.
+    timeout is fixed when the call begins, and a bounded queue is full when it is full. A coroutine
+    waits in the same list. Who is woken looks again, and who is cancelled passes the wake-up on.
 """

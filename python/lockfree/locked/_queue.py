@@ -295,7 +295,7 @@ class Queue(AsyncMethods[T]):
 
     _waiter = _Waiter
 
-    def _is_tired(self) -> bool:
+    def _is_tired(self, _event: int, /) -> bool:
         self._run += 1
         return self._run % 64 == 0
 
