@@ -23,8 +23,8 @@
 //!   written under its lock.
 //! - **E2** A waiter enrols, then looks; a notifier changes, then looks. By the
 //!   full fences in between, one of the two sees the other.
-//! - **E3** The lock is held for a few instructions that call nothing, by
-//!   attached threads: so no one holds it when the interpreter forks.
+//! - **E3** The lock is held for a few instructions that call nothing but the
+//!   allocator, by attached threads: so no one holds it when the interpreter forks.
 //! - **E4** A list of an earlier generation, before a fork, belongs to threads
 //!   that this process does not have: it is forgotten before it is used.
 //!
@@ -67,9 +67,8 @@ impl Notice {
         self.given.store(true, Release);
     }
 
-    /// Whether it was given; now it is not.
-    fn take_back(&self) -> bool {
-        self.given.swap(false, Relaxed)
+    fn take_back(&self) {
+        self.given.store(false, Relaxed);
     }
 }
 
@@ -121,12 +120,12 @@ impl<W: Waiter> Default for Event<W> {
 
 impl<W: Waiter> Event<W> {
     /// Enrols a waiter, who then looks once more before it sleeps: behind all
-    /// others, or in its old place if it had been notified for nothing.
+    /// others, or in its old place if it was enrolled before.
     pub fn enrol(&self, waiter: &W) {
         let arrival = |waiter: &W| waiter.notice().arrival.load(Relaxed);
-        let again = waiter.notice().take_back();
+        waiter.notice().take_back();
         let mut list = self.lock();
-        if !again {
+        if arrival(waiter) == 0 {
             list.arrivals += 1;
             waiter.notice().arrival.store(list.arrivals, Relaxed);
         }

@@ -198,10 +198,14 @@ impl<T: Pointer> Queue<T> {
         Self::default()
     }
 
-    /// Limits the number of values; 0 is no limit. For a queue that nobody uses
-    /// yet.
-    pub fn set_limit(&self, limit: u64) {
-        self.limit.store(if limit == 0 { UNLIMITED } else { limit }, Relaxed);
+    /// Limits the number of values; 0 is no limit. For a queue that nobody has used
+    /// yet: of another the limit stays. Says whether it is now what was asked for.
+    pub fn set_limit(&self, limit: u64) -> bool {
+        let limit = if limit == 0 { UNLIMITED } else { limit.min(UNLIMITED) };
+        if self.tail.position.load(SeqCst) == 0 {
+            self.limit.store(limit, Relaxed);
+        }
+        self.limit() == limit
     }
 
     #[inline]

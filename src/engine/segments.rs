@@ -99,7 +99,8 @@ impl Place {
 
 /// The slots of a segment. Aligned so that each can be given back to the system.
 #[derive(Debug)]
-#[repr(C, align(4096))]
+#[cfg_attr(not(all(target_vendor = "apple", target_arch = "aarch64")), repr(C, align(4096)))]
+#[cfg_attr(all(target_vendor = "apple", target_arch = "aarch64"), repr(C, align(16384)))]
 struct Page {
     slots: [AtomicUsize; 1 << SLOT_BITS],
 }

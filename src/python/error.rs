@@ -8,6 +8,8 @@ use pyo3::exceptions::{PyIndexError, PyMemoryError, PyOverflowError, PyTypeError
 use pyo3::ffi;
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
 
 use super::user;
 use crate::engine::OutOfMemory;
@@ -72,7 +74,7 @@ impl Error {
     /// An exception that a call through PyO3 has taken off.
     #[cold]
     pub(crate) fn raised(error: PyErr) -> Self {
-        Python::attach(|py| error.restore(py));
+        told_attached(|py| error.restore(py));
         Self::pending()
     }
 
@@ -89,16 +91,46 @@ impl Error {
 
     /// Sets the exception and returns what a slot then returns.
     ///
-    /// Slots do not go through PyO3's entry code, so PyO3 does not know here
-    /// that the thread is attached, and would queue decrements; `attach` tells
-    /// it, for the cost of a counter.
     #[cold]
     pub(crate) fn raise(self) -> *mut ffi::PyObject {
         if !matches!(*self.0, Kind::Pending) {
-            Python::attach(|py| PyErr::from(self).restore(py));
+            told_attached(|py| PyErr::from(self).restore(py));
         }
         std::ptr::null_mut()
     }
+}
+
+/// Runs `f` where PyO3 knows that the thread is attached.
+///
+/// Slots do not go through PyO3's entry code, so that it would queue decrements;
+/// `attach` tells it, for the cost of a counter. Late in the interpreter's end
+/// `attach` panics, although finalizers still run: there decrements may be queued.
+fn told_attached<R>(f: impl FnOnce(Python<'_>) -> R) -> R {
+    // SAFETY: has no conditions.
+    if unsafe { ffi::Py_IsInitialized() } != 0 {
+        return Python::attach(f);
+    }
+    // SAFETY: errors are raised by attached threads.
+    f(unsafe { Python::assume_attached() })
+}
+
+/// The classes of `lockfree._errors`. They are kept, because late in the interpreter's
+/// end nothing can be imported.
+fn queue_class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    static CLASSES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+    let classes = CLASSES.get_or_try_init(py, || {
+        let classes = PyDict::new(py);
+        for name in ["Empty", "Full", "ShutDown"] {
+            classes.set_item(name, py.import("lockfree._errors")?.getattr(name)?)?;
+        }
+        PyResult::Ok(classes.unbind())
+    });
+    classes?.bind(py).as_any().get_item(name)
+}
+
+/// Gets ready to raise what may have to be raised at the interpreter's end.
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    queue_class(py, "Empty").map(drop)
 }
 
 impl From<OutOfMemory> for Error {
@@ -114,13 +146,13 @@ impl From<Error> for PyErr {
             Kind::Type(text) => PyTypeError::new_err(text),
             Kind::Value(text) => PyValueError::new_err(text),
             Kind::Index(text) => PyIndexError::new_err(text),
-            Kind::Queue(name) => Python::attach(|py| {
-                let class = py.import("lockfree._errors").and_then(|errors| errors.getattr(name));
-                class.and_then(|class| class.call0()).map_or_else(|error| error, PyErr::from_value)
+            Kind::Queue(name) => told_attached(|py| match queue_class(py, name) {
+                Ok(class) => class.call0().map_or_else(|error| error, PyErr::from_value),
+                Err(error) => error,
             }),
             Kind::Memory => PyMemoryError::new_err(()),
             Kind::Overflow(text) => PyOverflowError::new_err(text),
-            Kind::Pending => Python::attach(PyErr::fetch),
+            Kind::Pending => told_attached(PyErr::fetch),
         }
     }
 }
@@ -134,7 +166,7 @@ pub(crate) fn raise_panic(payload: &(dyn Any + Send)) -> *mut ffi::PyObject {
         .or_else(|| payload.downcast_ref::<&str>().copied())
         .unwrap_or("panic in native code")
         .to_owned();
-    Python::attach(|py| PanicException::new_err(text).restore(py));
+    told_attached(|py| PanicException::new_err(text).restore(py));
     std::ptr::null_mut()
 }
 

@@ -41,6 +41,7 @@ use pyo3::prelude::*;
 /// Native atomics and lock-free containers.
 #[pymodule(gil_used = false)]
 mod _native {
+    use super::error;
     use super::fastcall::{self, PanicProbe};
     use super::fork;
     use pyo3::exceptions::PyImportError;
@@ -79,6 +80,7 @@ mod _native {
         let py = module.py();
         only_in_the_main_interpreter()?;
         fastcall::install::<AtomicInt64>(py)?;
+        error::prepare(py)?;
         fork::watch();
         fastcall::install::<Queue>(py)?;
         fastcall::install::<Stack>(py)?;

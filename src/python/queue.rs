@@ -275,7 +275,10 @@ impl Queue {
     #[pyo3(signature = (maxsize = Given::default(), *, shared = Truth(false)))]
     fn __init__(slf: &Bound<'_, Self>, maxsize: Given<'_>, shared: Truth) -> Result<()> {
         let maxsize = maxsize.0.map_or(Ok(0), |maxsize| int64(maxsize.as_borrowed()))?;
-        slf.get().inner.engine.set_limit(u64::try_from(maxsize).unwrap_or(0));
+        if !slf.get().inner.engine.set_limit(u64::try_from(maxsize).unwrap_or(0)) {
+            let text = format!("the queue is in use: maxsize cannot be changed to {maxsize}");
+            return Err(Error::wrong_value(text));
+        }
         if shared.0 {
             defer(slf.as_any().as_borrowed());
         }

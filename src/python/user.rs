@@ -12,8 +12,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::error::{Error, Result};
-
 /// Hangs the thread that unwinds through it.
 #[cfg(not(Py_3_14))]
 struct HangOnUnwind;
@@ -38,24 +36,45 @@ pub(crate) fn detached<R>(_py: Python<'_>, f: impl FnOnce() -> R) -> R {
     result.unwrap_or_else(|payload| resume_unwind(payload))
 }
 
-/// Whether this thread is the one that runs signal handlers.
-pub(crate) fn is_main_thread(py: Python<'_>) -> Result<bool> {
-    // Asked each time: in a forked child it is another thread. New references
-    // or nulls with an exception set, each from a live object before it.
+/// Whether this thread is the one that runs signal handlers, or may be: while the
+/// interpreter finalizes nobody can tell.
+pub(crate) fn is_main_thread(py: Python<'_>) -> bool {
+    main_thread(py).is_none_or(|main| {
+        // SAFETY: has no conditions.
+        let here = unsafe { ffi::PyThread_get_thread_ident() };
+        #[allow(clippy::useless_conversion)] // on some systems it has 32 bits
+        let here = u64::from(here);
+        here == main
+    })
+}
+
+/// The main thread's identity. It is asked for each time: in a forked child it is
+/// another one.
+fn main_thread(py: Python<'_>) -> Option<u64> {
     let owned = |object| {
-        // SAFETY: as said above.
-        unsafe { Bound::from_owned_ptr_or_opt(py, object) }.ok_or_else(Error::pending)
+        // SAFETY: a new reference, or null with an exception set.
+        let object = unsafe { Bound::from_owned_ptr_or_opt(py, object) };
+        if object.is_none() {
+            // SAFETY: the token proves the thread attached.
+            unsafe { ffi::PyErr_Clear() };
+        }
+        object
     };
     // SAFETY: the token proves the thread attached.
     let threading = owned(guarded(|| unsafe { c::PyImport_ImportModule(c"threading".as_ptr()) }))?;
     let main = owned(attribute(&threading, c"main_thread"))?;
-    // SAFETY: as above.
+    // SAFETY: as above, with a live object.
     let main = owned(guarded(|| unsafe { c::PyObject_CallNoArgs(main.as_ptr()) }))?;
-    let ident: u64 = owned(attribute(&main, c"ident"))?.extract().map_err(Error::raised)?;
-    // SAFETY: has no conditions.
-    let here = unsafe { ffi::PyThread_get_thread_ident() };
-    #[allow(clippy::useless_conversion)] // on some systems it has 32 bits
-    Ok(u64::from(here) == ident)
+    owned(attribute(&main, c"ident"))?.extract().ok()
+}
+
+/// Runs the handlers of pending signals, on the main thread; not 0 if one raised.
+///
+/// # Safety
+/// The thread is attached.
+pub(crate) unsafe fn check_signals() -> c_int {
+    // SAFETY: the caller's promise, passed on.
+    guarded(|| unsafe { c::PyErr_CheckSignals() })
 }
 
 fn attribute(object: &Bound<'_, PyAny>, name: &CStr) -> *mut ffi::PyObject {
@@ -90,6 +109,7 @@ mod c {
             op: c_int,
         ) -> *mut PyObject;
         pub(super) fn PyImport_ImportModule(name: *const c_char) -> *mut PyObject;
+        pub(super) fn PyErr_CheckSignals() -> c_int;
         pub(super) fn PyErr_WriteUnraisable(object: *mut PyObject);
         pub(super) fn PyObject_CallNoArgs(f: *mut PyObject) -> *mut PyObject;
         pub(super) fn PyObject_GetAttrString(

@@ -9,7 +9,6 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 
@@ -204,7 +203,7 @@ pub(crate) fn wait<R>(
         }
         look_often(py, &hopeful);
     }
-    let nap = user::is_main_thread(py)?.then_some(SIGNALS);
+    let nap = user::is_main_thread(py).then_some(SIGNALS);
     Wait { py, event, waiter: Sleeper::this_thread(), end, nap, urgent: false }.until(attempt)
 }
 
@@ -248,6 +247,15 @@ struct Wait<'a, 'py> {
     urgent: bool,
 }
 
+/// Why a sleep ended.
+enum Awake {
+    Notified,
+    /// Signals had to be answered; meanwhile anything may have happened.
+    Disturbed,
+    /// It is the end of patience.
+    Late,
+}
+
 impl Wait<'_, '_> {
     fn until<R>(&mut self, mut attempt: impl FnMut() -> Option<R>) -> Result<Option<R>> {
         let begin = Instant::now();
@@ -259,34 +267,28 @@ impl Wait<'_, '_> {
                 self.leave();
                 return Ok(Some(done));
             }
-            if !self.sleep()? {
+            let awake = self.sleep()?;
+            if let Awake::Late = awake {
                 // A notification may have come at the last moment.
                 return Ok(if self.event.leave(&self.waiter) { attempt() } else { None });
             }
             if let Some(done) = attempt() {
                 return Ok(Some(done));
             }
-            if !self.urgent && begin.elapsed() > PATIENT {
-                self.urgent = true;
-                self.event.hurry();
+            if let Awake::Notified = awake
+                && begin.elapsed() > PATIENT
+            {
+                self.hurry();
             }
         }
     }
 
-    /// Leaves the list, and passes on a notification that is not used.
-    fn leave(&self) {
-        if self.event.leave(&self.waiter) {
-            self.event.notify(1);
-        }
-    }
-
-    /// Sleeps until notified; false if the end came first.
-    fn sleep(&self) -> Result<bool> {
-        let generation = fork::generation();
+    /// Sleeps, with the thread's waiter on the list.
+    fn sleep(&mut self) -> Result<Awake> {
         while !self.waiter.notice().is_given() {
             let left = self.end.map(|end| end.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
-                return Ok(false);
+                return Ok(Awake::Late);
             }
             let time = [left, self.nap].into_iter().flatten().min();
             user::detached(self.py, || match time {
@@ -294,31 +296,51 @@ impl Wait<'_, '_> {
                 None => thread::park(),
             });
             if self.nap.is_some() {
-                self.answer_signals()?;
-            }
-            if fork::generation() != generation {
-                // A signal handler forked, and this is the child: nobody there
-                // knows of this waiter.
-                return Ok(true);
+                return self.answer_signals();
             }
         }
-        Ok(true)
+        Ok(Awake::Notified)
     }
 
-    fn answer_signals(&self) -> Result<()> {
+    /// Runs signal handlers. They may raise, wait for the same event, take as long as
+    /// they like, and fork: so this thread is off the list meanwhile, and the next
+    /// one may look first.
+    fn answer_signals(&mut self) -> Result<Awake> {
+        let awake = if self.leave() { Awake::Notified } else { Awake::Disturbed };
+        self.calm();
         // SAFETY: the token proves the thread attached.
-        if unsafe { ffi::PyErr_CheckSignals() } == 0 {
-            return Ok(());
+        match unsafe { user::check_signals() } {
+            0 => Ok(awake),
+            _ => Err(Error::pending()),
         }
-        self.leave();
-        Err(Error::pending())
+    }
+
+    /// Leaves the list, and passes on a notification; says whether there was one.
+    fn leave(&self) -> bool {
+        let notified = self.event.leave(&self.waiter);
+        if notified {
+            self.event.notify(1);
+        }
+        notified
+    }
+
+    fn hurry(&mut self) {
+        if !self.urgent {
+            self.urgent = true;
+            self.event.hurry();
+        }
+    }
+
+    fn calm(&mut self) {
+        if self.urgent {
+            self.urgent = false;
+            self.event.calm();
+        }
     }
 }
 
 impl Drop for Wait<'_, '_> {
     fn drop(&mut self) {
-        if self.urgent {
-            self.event.calm();
-        }
+        self.calm();
     }
 }

@@ -222,9 +222,30 @@ why_not = cache(peers.why_not)
 def test_every_contender_runs(cell: Cell, contender: Contender | RustLoop) -> None:
     if contender.needs and (reason := why_not(contender.needs)):
         pytest.skip(reason)
-    run = workload(cell, contender)(2, 3)
+    threads = 2 if cell.threads is None else cell.threads[0]
+    run = workload(cell, contender)(threads, 3)
     assert run.seconds > 0
     assert run.operations > 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "statements", "threads"),
+    [
+        ("transfer", ("c.put(1)", "c.get()"), 4),
+        ("transfer", ("c.put(1)", "await c.async_get()"), 2),
+        ("tasks", ("await c.async_put(1)", "await c.async_get()"), 1),
+        ("handoff", ("c.put(clock())", "sent = c.get()"), 2),
+    ],
+)
+def test_what_one_half_puts_the_other_gets(
+    kind: Any, statements: tuple[str, str], threads: int
+) -> None:
+    contender = Contender("queue", "from lockfree import Queue\nc = Queue(5)", statements)
+    cell = Cell("x", "", (contender,), kind=kind, threads=(threads,))
+    run = workload(cell, contender)(threads, 3)
+    items = 3 if kind == "handoff" else 3 * REPEATS * max(1, threads // 2)
+    assert run.operations == items
+    assert run.latencies.total() == (items if kind == "handoff" else 0)
 
 
 def test_cells_are_told_apart_and_have_their_baseline() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from linearizability import Call, Specification, linearize, overlaps, record
 from lockfree import AtomicInt64, Empty, Full, Queue, ShutDown
-from support import FREE_THREADED, hammer, in_child, run_threads, start, waiting
+from support import FREE_THREADED, hammer, in_child, run_threads, start
 
 BATCH = 100  # operations in a step of a thread
 NEVER = 10  # seconds, after which something that should have happened did not
@@ -158,17 +158,13 @@ def test_bound_is_exact(impl: ModuleType, maxsize: int) -> None:
     most = AtomicInt64()
 
     def put() -> None:
-        try:
+        with suppress(Full):
             q.put_nowait(None)
             most.fetch_max(inside.increment())
-        except Full:
-            pass
 
     def put_many() -> None:
-        try:
+        with suppress(Full):
             most.fetch_max(inside.add(q.put_many([None] * 3, timeout=0)))
-        except Full:
-            pass
 
     def get() -> None:
         inside.decrement()
@@ -469,7 +465,6 @@ def test_nobody_starves(what: str) -> None:
                 q.get()
 
     run_threads(7, work, timeout=120)
-    print(f"{longest.load() / 1e6} ms")
     assert longest.load() < 1e9
 
 
