@@ -380,6 +380,20 @@ def test_who_is_woken_in_vain_keeps_its_place(impl: ModuleType) -> None:
     assert got == [("A", 1), ("B", 2), ("C", 3), ("D", 4)]
 
 
+def test_who_was_robbed_keeps_its_place(impl: ModuleType) -> None:
+    async def main() -> None:
+        q = impl.Queue()
+        gets = await waiting(q.async_get(), q.async_get(), q.async_get())
+        q.put("stolen")
+        q.get_nowait()
+        await turns(5)  # the first looks, and finds nothing
+        for number, get in enumerate(gets):
+            q.put(number)
+            assert await soon(get) == number
+
+    run(main())
+
+
 def test_tasks_that_nobody_holds_stay_alive(impl: ModuleType) -> None:
     async def main() -> None:
         q, full, done = impl.Queue(), impl.Queue(1), []
@@ -456,6 +470,46 @@ def test_within_a_loop_tasks_wake_each_other_without_a_call(impl: ModuleType) ->
 
     with asyncio.Runner(loop_factory=CountingLoop) as runner:
         runner.run(main())
+
+
+def test_ping_pong_with_a_thread_never_stops(impl: ModuleType) -> None:
+    # The answer comes while the task is about to wait.
+    n = 3000
+    there, back = impl.Queue(1), impl.Queue(1)
+
+    async def main() -> None:
+        player = start(lambda: [back.put(there.get()) for _ in range(n)])
+        for number in range(n):
+            await there.async_put(number)
+            assert await soon(back.async_get()) == number
+        await asyncio.to_thread(player.result, NEVER)
+
+    asyncio.run(main())
+
+
+def test_a_wake_up_amid_another_arrives(impl: ModuleType) -> None:
+    # The second one comes while the loop answers the call for the first one.
+    random = Random(1)
+    q, orders = impl.Queue(), impl.Queue()
+
+    def put() -> None:
+        for delay in orders:
+            q.put("first")
+            end = time.perf_counter() + delay
+            while time.perf_counter() < end:
+                pass
+            q.put("second")
+
+    async def main() -> None:
+        putter = start(put)
+        for _ in range(500):
+            gets = await waiting(q.async_get(), q.async_get())
+            orders.put(random.random() * 3e-4)
+            assert await soon(asyncio.gather(*gets)) == ["first", "second"]
+        orders.shutdown()
+        await asyncio.to_thread(putter.result, NEVER)
+
+    asyncio.run(main())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
@@ -856,6 +910,23 @@ def test_a_loop_that_ended_keeps_no_wake_up(impl: ModuleType, end: str, where: s
     assert (q.qsize(), get.done()) == (0, False)
     abandon(get)
     loop.close()
+
+
+def test_many_waiters_of_a_closed_loop_are_passed_over(impl: ModuleType) -> None:
+    async def begin() -> list[asyncio.Task[Any]]:
+        tasks = [asyncio.create_task(q.async_get()) for _ in range(5000)]
+        await turns(5)
+        return tasks
+
+    q = impl.Queue()
+    loop = asyncio.new_event_loop()
+    tasks = loop.run_until_complete(begin())
+    loop.close()
+    outside = thread_waits(q.get)
+    q.put("item")
+    assert outside.result(NEVER) == "item"
+    for task in tasks:
+        abandon(task)
 
 
 def test_a_loop_that_goes_on_hears_of_what_happened(impl: ModuleType) -> None:
