@@ -38,6 +38,10 @@ class AsyncQueue(Generic[T]):
 
     __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        refuse_hooks(cls, "AsyncQueue")
+
     def __init__(self, maxsize: SupportsIndex = 0) -> None:
         self._queue = self._make(maxsize)
 
@@ -157,6 +161,16 @@ class AsyncQueue(Generic[T]):
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"cannot copy or pickle '{type(self).__name__}' object: it is shared state")
+
+
+def refuse_hooks(cls: type, base: str) -> None:
+    """Refuse a class that overrides a hook: it would wait in vain for its being called."""
+    for hook in ("_init", "_put", "_get", "_qsize"):
+        if hook in vars(cls):
+            raise TypeError(
+                f"'{cls.__name__}' overrides {hook}(), which {base} does not call: "
+                "it has no lock to call it under"
+            )
 
 
 def _translated(error: Empty | Full | ShutDown) -> Exception:

@@ -1285,3 +1285,13 @@ def test_runs_under_anyio(impl: ModuleType) -> None:
 
     anyio.run(main, backend="asyncio")
     assert got == list(range(100))
+
+
+@pytest.mark.parametrize("hook", ["_init", "_put", "_get"])
+def test_the_hooks_of_asyncio_queue_are_refused(impl: ModuleType, hook: str) -> None:
+    text = (
+        f"'Q' overrides {hook}(), which AsyncQueue does not call: it has no lock to call it under"
+    )
+    with pytest.raises(TypeError) as caught:
+        type("Q", (impl.AsyncQueue,), {hook: None})
+    assert str(caught.value) == text

@@ -11,9 +11,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, SupportsIndex, TypeVar
 
 from lockfree._async import AsyncMethods
+from lockfree._async_queue import refuse_hooks
 from lockfree._errors import Empty, Full, ShutDown
 from lockfree.locked._values import count, int64, not_copyable, shown
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from lockfree.locked._async_queue import AsyncQueue
 
 T = TypeVar("T")
-_HOOKS: Final = ("_init", "_put", "_get", "_qsize")
 
 
 def _absent(name: str, instead: str) -> property:
@@ -110,12 +110,7 @@ class Queue(AsyncMethods[T]):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        for hook in _HOOKS:
-            if hook in vars(cls):
-                raise TypeError(
-                    f"'{cls.__name__}' overrides {hook}(), which Queue does not call: "
-                    "it has no lock to call it under"
-                )
+        refuse_hooks(cls, "Queue")
 
     def put(self, /, item: T, block: object = True, timeout: float | None = None) -> None:
         """Put an item, waiting for room."""
