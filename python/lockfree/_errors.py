@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import queue
+import sys
 from queue import Empty, Full
-from typing import TYPE_CHECKING
 
 __all__ = ["Empty", "Full", "ShutDown"]
 
-if TYPE_CHECKING or hasattr(queue, "ShutDown"):
+if sys.version_info >= (3, 13):
     from queue import ShutDown
 else:
 

@@ -93,7 +93,9 @@ def steps(coroutine: Coroutine[Any, Any, Any]) -> int:
 
 def abandon(task: asyncio.Task[Any]) -> None:
     """Do what happens to a pending task when it is freed, without the complaint."""
-    task.get_coro().close()  # type: ignore[union-attr]
+    coroutine = task.get_coro()
+    assert coroutine is not None
+    coroutine.close()
     task._log_destroy_pending = False  # type: ignore[attr-defined]
 
 

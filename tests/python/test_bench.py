@@ -597,3 +597,17 @@ def test_progress_is_for_terminals_only() -> None:
     assert "\n" not in terminal.getvalue()
     assert terminal.getvalue().endswith(" \r")
     assert file.getvalue() == ""
+
+
+def test_every_kind_of_cell_is_written_down(tmp_path: Path) -> None:
+    file = tmp_path / "numbers.json"
+    cells = "queue.1p1c,queue.wakeup,async.oneloop"
+    arguments = ["--quick", "--rounds=1", "--contenders=lockfree", f"--json={file}"]
+    assert command.main([*arguments, f"--cells={cells}"]) == 0
+    written = {cell["name"]: cell["series"][0] for cell in json.loads(file.read_text())["cells"]}
+    assert {name: "median" in series for name, series in written.items()} == {
+        "queue.1p1c": True,
+        "queue.wakeup": False,
+        "async.oneloop": True,
+    }
+    assert written["queue.wakeup"]["p50"] > 0

@@ -31,7 +31,7 @@ def document(
 
 def _cell(result: Result) -> dict[str, Any]:
     cell = result.cell
-    numbers = _times if cell.kind == "throughput" else _latencies
+    numbers = _latencies if cell.is_timed else _times
     return {
         "name": cell.name,
         "description": cell.description,
