@@ -269,8 +269,10 @@ impl Wait<'_, '_> {
             }
             let awake = self.sleep()?;
             if let Awake::Late = awake {
-                // A notification may have come at the last moment.
-                return Ok(if self.event.leave(&self.waiter) { attempt() } else { None });
+                // With a notification of the last moment, if there is one; and who held
+                // back for the urgent has not looked yet.
+                let _ = self.event.leave(&self.waiter);
+                return Ok(attempt());
             }
             if let Some(done) = attempt() {
                 return Ok(Some(done));

@@ -337,7 +337,7 @@ def test_a_second_init_does_no_harm(impl: ModuleType) -> None:
         q.put_many(range(5))
         try:
             q.__init__(2)
-        except RuntimeError:
+        except ValueError:
             pass
         q.force_put("item")
         q.drain()

@@ -402,8 +402,9 @@ def test_shutdown_in_traffic_ends_everybody(
 # --- patience ------------------------------------------------------------------
 
 
-def test_a_full_queue_is_never_found_empty(impl: ModuleType) -> None:
-    # Nor by those that have no time to wait, while others have been waiting for long.
+@pytest.mark.parametrize("timeout", [0, 1e-9, 1e-4])
+def test_a_full_queue_is_never_found_empty(impl: ModuleType, timeout: float) -> None:
+    # Nor by those that have little time to wait, while others have been waiting for long.
     q = impl.Queue()
 
     def wait() -> None:
@@ -419,7 +420,7 @@ def test_a_full_queue_is_never_found_empty(impl: ModuleType) -> None:
         time.sleep(0.0005)
         q.put_many(range(2000))
         try:
-            q.get(timeout=0)
+            q.get(timeout=timeout)
         except Empty:
             assert q.qsize() < 500
         q.drain()
@@ -432,11 +433,10 @@ def test_who_waited_in_vain_comes_first() -> None:
     while True:
         q = Queue[str]()
         [early] = waiting(q.get)
-        for _ in range(20):
-            q.put("bait")
-            with suppress(Empty):
-                q.get_nowait()
-            time.sleep(0.001)
+        q.put("bait")
+        with suppress(Empty):
+            q.get_nowait()
+        time.sleep(0.01)
         if not early.done():
             break
 
@@ -456,11 +456,10 @@ def test_who_found_no_room_in_vain_comes_first() -> None:
         q = Queue[str](1)
         q.put("old")
         [early] = waiting(lambda q=q: q.put("first"))  # type: ignore[misc]
-        for _ in range(20):
-            q.get()
-            with suppress(Full):
-                q.put_nowait("old")
-            time.sleep(0.001)
+        q.get()
+        with suppress(Full):
+            q.put_nowait("old")
+        time.sleep(0.01)
         if not early.done():
             break
         q.drain()
