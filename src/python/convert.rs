@@ -90,6 +90,26 @@ impl<'py> FromPyObject<'_, 'py> for Given<'py> {
     }
 }
 
+/// Whether an argument is true. Runs user code.
+pub(crate) fn truth(object: Arg<'_, '_>) -> Result<bool> {
+    // SAFETY: a live object, and the thread is attached (a `Borrowed` proves it).
+    match unsafe { user::truth(object.as_ptr()) } {
+        -1 => Err(Error::pending()),
+        truth => Ok(truth != 0),
+    }
+}
+
+/// The value of an argument as a float. Runs user code.
+pub(crate) fn double(object: Arg<'_, '_>) -> Result<f64> {
+    // SAFETY: a live object, and the thread is attached (a `Borrowed` proves it).
+    let value = unsafe { user::double(object.as_ptr()) };
+    // SAFETY: the thread is attached.
+    if value < 0.0 && !unsafe { ffi::PyErr_Occurred() }.is_null() {
+        return Err(Error::pending());
+    }
+    Ok(value)
+}
+
 /// A flag: anything, as in an `if`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Truth(pub(crate) bool);
@@ -98,7 +118,7 @@ impl FromPyObject<'_, '_> for Truth {
     type Error = PyErr;
 
     fn extract(object: Arg<'_, '_>) -> PyResult<Self> {
-        object.is_truthy().map(Self)
+        Ok(Self(truth(object)?))
     }
 }
 

@@ -110,6 +110,8 @@ mod c {
         ) -> *mut PyObject;
         pub(super) fn PyImport_ImportModule(name: *const c_char) -> *mut PyObject;
         pub(super) fn PyErr_CheckSignals() -> c_int;
+        pub(super) fn PyFloat_AsDouble(object: *mut PyObject) -> f64;
+        pub(super) fn PyObject_IsTrue(object: *mut PyObject) -> c_int;
         pub(super) fn PyErr_WriteUnraisable(object: *mut PyObject);
         pub(super) fn PyObject_CallNoArgs(f: *mut PyObject) -> *mut PyObject;
         pub(super) fn PyObject_GetAttrString(
@@ -149,6 +151,24 @@ pub(crate) unsafe fn ask(f: *mut ffi::PyObject) -> bool {
     // SAFETY: a new reference, given up.
     unsafe { decref(answer) };
     yes
+}
+
+/// The value of `float(object)`; -1 with an exception set, if it raised.
+///
+/// # Safety
+/// The thread is attached; the object is alive.
+pub(crate) unsafe fn double(object: *mut ffi::PyObject) -> f64 {
+    // SAFETY: the caller's promises, passed on.
+    guarded(|| unsafe { c::PyFloat_AsDouble(object) })
+}
+
+/// Whether `bool(object)`: 0 or 1, or -1 with an exception set.
+///
+/// # Safety
+/// The thread is attached; the object is alive.
+pub(crate) unsafe fn truth(object: *mut ffi::PyObject) -> c_int {
+    // SAFETY: the caller's promises, passed on.
+    guarded(|| unsafe { c::PyObject_IsTrue(object) })
 }
 
 /// Calls `tuple(iterable)`; a new reference, or null with an exception set.

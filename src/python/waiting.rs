@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 
-use super::convert::Arg;
+use super::convert::{Arg, double, truth};
 use super::error::{Error, Result, shown};
 use super::owned::Owned;
 use super::{fork, user};
@@ -143,10 +143,9 @@ pub(crate) enum Patience {
 impl Patience {
     /// As `queue.Queue` has it: `timeout` is of no account if `block` is false.
     pub(crate) fn new(block: Option<Arg<'_, '_>>, timeout: Option<Arg<'_, '_>>) -> Result<Self> {
-        match block.map(|block| block.is_truthy()).transpose() {
-            Ok(Some(false)) => Ok(Self::None),
-            Ok(_) => Self::within(timeout),
-            Err(error) => Err(Error::raised(error)),
+        match block.map(truth).transpose()? {
+            Some(false) => Ok(Self::None),
+            _ => Self::within(timeout),
         }
     }
 
@@ -155,7 +154,7 @@ impl Patience {
         let Some(timeout) = timeout.filter(|timeout| !timeout.is_none()) else {
             return Ok(Self::Forever);
         };
-        let seconds: f64 = timeout.extract().map_err(Error::raised)?;
+        let seconds = double(timeout)?;
         if seconds.is_nan() || seconds < 0.0 {
             let text = "'timeout' must be a non-negative number, not";
             return Err(Error::wrong_value(format!("{text} {}", shown(&timeout))));

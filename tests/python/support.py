@@ -164,7 +164,7 @@ def waiting(*calls: Callable[[], T]) -> list[Future[T]]:
     futures = []
     for call in calls:
         futures.append(start(call))
-        time.sleep(0.05)
+        time.sleep(0.03)
     early = [future.result() for future in futures if future.done()]
     assert not early, "does not wait"
     return futures
