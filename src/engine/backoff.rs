@@ -9,9 +9,9 @@
 use crate::shim;
 
 /// Pauses after the first failure.
-const FIRST: u32 = 64;
+const FIRST: u32 = 256;
 /// Pauses at most.
-const LONGEST: u32 = 256;
+const LONGEST: u32 = 1024;
 
 /// Truncated exponential backoff; one value per operation.
 #[derive(Debug)]
