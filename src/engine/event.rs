@@ -153,6 +153,16 @@ impl<W: Waiter> Event<W> {
         removed.is_none() && waiter.notice().is_given() && !mutant!("event.leave.silent")
     }
 
+    /// Takes a waiter off the list, and passes a notification on to the next one.
+    /// Says whether there was one.
+    pub fn withdraw(&self, waiter: &W) -> bool {
+        let notified = self.leave(waiter);
+        if notified {
+            self.notify(1);
+        }
+        notified
+    }
+
     /// Wakes up to `count` waiters. The caller has just made, by a
     /// read-modify-write, the change that they wait for.
     #[inline]

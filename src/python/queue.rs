@@ -44,14 +44,7 @@ impl Queue {
     #[cold]
     #[inline(never)]
     fn put_patiently(&self, py: Python<'_>, item: Owned, patience: Patience) -> Result<()> {
-        let mut item = Some(item);
-        let attempt = || match self.inner.engine.try_put(item.take().expect("not put yet")) {
-            Ok(()) => Attempt::Done(Ok(())),
-            Err((back, refusal)) => {
-                item = Some(back);
-                refused(refusal)
-            }
-        };
+        let attempt = putting(item, |item| self.inner.engine.try_put(item));
         self.wait_for_room(py, patience, attempt)?.unwrap_or_else(|| Err(Error::queue("Full")))?;
         self.inner.not_empty.notify(1);
         Ok(())
@@ -71,14 +64,19 @@ impl Queue {
     #[cold]
     #[inline(never)]
     fn get_patiently(&self, py: Python<'_>, patience: Patience) -> Result<Owned> {
-        let attempt = || match self.inner.engine.try_get() {
-            TryGet::Got(item) => Attempt::Done(Ok(item)),
-            nothing => nothing_got(&nothing),
-        };
-        let item = self.wait_for_item(py, patience, attempt)?;
+        let item = self.wait_for_item(py, patience, || self.getting())?;
         let item = item.unwrap_or_else(|| Err(Error::queue("Empty")))?;
         self.made_room(1);
         Ok(item)
+    }
+
+    /// An attempt to get an item.
+    #[inline]
+    fn getting(&self) -> Attempt<Result<Owned>> {
+        match self.inner.engine.try_get() {
+            TryGet::Got(item) => Attempt::Done(Ok(item)),
+            nothing => nothing_got(&nothing),
+        }
     }
 
     fn wait_for_item<R>(
@@ -146,27 +144,18 @@ impl Queue {
         }
     }
 
-    /// Takes up to `limit` items that are there, also after the end.
-    fn take_up_to(
-        &self,
-        py: Python<'_>,
-        limit: usize,
-        mut sink: impl FnMut(Owned),
-    ) -> Result<usize> {
-        let Inner { engine, not_empty, .. } = &**self.inner;
-        let mut taken = 0;
-        while taken < limit {
-            let attempt = || match engine.get_some(limit - taken, &mut sink) {
-                TryGet::Got(count) => Attempt::Done(count),
-                TryGet::Unfilled => Attempt::Moment,
-                TryGet::Empty | TryGet::Closed => Attempt::Wait,
-            };
-            let Some(count) = wait(py, not_empty, Patience::None, || false, attempt)? else {
-                break;
-            };
-            taken += count;
+    /// Drops what is left after the end; says how many there were.
+    fn drop_all(&self, py: Python<'_>) -> u64 {
+        let mut dropped = 0;
+        let attempt = || match self.inner.engine.get_some(usize::MAX, drop) {
+            TryGet::Got(count) => Attempt::Done(count),
+            TryGet::Unfilled => Attempt::Moment,
+            TryGet::Empty | TryGet::Closed => Attempt::Wait,
+        };
+        while let Some(count) = persist(py, attempt) {
+            dropped += count as u64;
         }
-        Ok(taken)
+        dropped
     }
 
     /// [`Self::put_patiently`] with the arguments of a call.
@@ -196,11 +185,7 @@ impl Queue {
     /// One attempt to get, for a coroutine.
     #[inline]
     fn grab(&self, py: Python<'_>) -> Result<Option<Owned>> {
-        let attempt = || match self.inner.engine.try_get() {
-            TryGet::Got(item) => Attempt::Done(Ok(item)),
-            nothing => nothing_got(&nothing),
-        };
-        let item = persist(py, attempt).transpose()?;
+        let item = persist(py, || self.getting()).transpose()?;
         if item.is_some() {
             self.made_room(1);
         }
@@ -210,14 +195,7 @@ impl Queue {
     /// One attempt to put, for a coroutine.
     #[inline]
     fn press(&self, py: Python<'_>, item: Arg<'_, '_>) -> Result<bool> {
-        let mut item = Some(Owned::new(item));
-        let attempt = || match self.inner.engine.try_put(item.take().expect("not put yet")) {
-            Ok(()) => Attempt::Done(Ok(())),
-            Err((back, refusal)) => {
-                item = Some(back);
-                refused(refusal)
-            }
-        };
+        let attempt = putting(Owned::new(item), |item| self.inner.engine.try_put(item));
         let put = persist(py, attempt).transpose()?.is_some();
         if put {
             self.inner.not_empty.notify(1);
@@ -243,6 +221,22 @@ impl Queue {
 /// What `queue.Queue` has a lock for.
 fn absent(name: &str, instead: &str) -> PyResult<()> {
     Err(PyAttributeError::new_err(format!("Queue has no attribute '{name}': {instead}")))
+}
+
+/// Attempts to put an item, which comes back where it is refused.
+#[inline]
+fn putting<R>(
+    item: Owned,
+    mut put: impl FnMut(Owned) -> std::result::Result<R, (Owned, Refusal)>,
+) -> impl FnMut() -> Attempt<Result<R>> {
+    let mut item = Some(item);
+    move || match put(item.take().expect("not put yet")) {
+        Ok(done) => Attempt::Done(Ok(done)),
+        Err((back, refusal)) => {
+            item = Some(back);
+            refused(refusal)
+        }
+    }
 }
 
 /// What to do about a refusal.
@@ -358,15 +352,8 @@ impl Queue {
         default: Option<Py<PyAny>>,
     ) -> Result<Option<Py<PyAny>>> {
         let py = item.py();
-        let mut item = Some(Owned::new(item.as_borrowed()));
-        let attempt = || match self.inner.engine.force_put(item.take().expect("not put yet")) {
-            Ok(displaced) => Attempt::Done(Ok(displaced)),
-            Err((back, refusal)) => {
-                item = Some(back);
-                refused(refusal)
-            }
-        };
-        let put = wait(py, &self.inner.not_full, Patience::None, || false, attempt)?;
+        let item = Owned::new(item.as_borrowed());
+        let put = persist(py, putting(item, |item| self.inner.engine.force_put(item)));
         let displaced = put.expect("a full queue is no reason to wait")?;
         self.inner.not_empty.notify(1);
         let Some(displaced) = displaced else { return Ok(default) };
@@ -398,19 +385,17 @@ impl Queue {
 
     /// Refuse further items; with `immediate`, drop those that are in the queue.
     #[pyo3(signature = (immediate = Truth(false)), text_signature = "($self, immediate=False)")]
-    fn shutdown(&self, py: Python<'_>, immediate: Truth) -> Result<()> {
+    fn shutdown(&self, py: Python<'_>, immediate: Truth) {
         let Inner { engine, not_empty, not_full, all_done } = &**self.inner;
         if immediate.0 {
             engine.shut();
-            let count = self.take_up_to(py, usize::MAX, drop)?;
-            engine.finish_up_to(count as u64);
+            engine.finish_up_to(self.drop_all(py));
             all_done.notify(usize::MAX);
         } else {
             engine.close();
         }
         not_empty.notify(usize::MAX);
         not_full.notify(usize::MAX);
-        Ok(())
     }
 
     /// Return how many items there are.
@@ -456,10 +441,7 @@ impl Queue {
     /// Take a coroutine off the list; pass on a notification that it does not use.
     #[pyo3(signature = (event, waiter, /))]
     fn _leave(&self, event: usize, waiter: &Bound<'_, TaskWaiter>) -> PyResult<()> {
-        let event = self.event(event)?;
-        if event.leave(&Sleeper::task(waiter)) {
-            event.notify(1);
-        }
+        self.event(event)?.withdraw(&Sleeper::task(waiter));
         Ok(())
     }
 

@@ -263,7 +263,7 @@ impl Wait<'_, '_> {
             if (self.urgent || !self.event.is_urgent())
                 && let Some(done) = attempt()
             {
-                self.leave();
+                self.event.withdraw(&self.waiter);
                 return Ok(Some(done));
             }
             let awake = self.sleep()?;
@@ -307,22 +307,13 @@ impl Wait<'_, '_> {
     /// they like, and fork: so this thread is off the list meanwhile, and the next
     /// one may look first.
     fn answer_signals(&mut self) -> Result<Awake> {
-        let awake = if self.leave() { Awake::Notified } else { Awake::Disturbed };
+        let notified = self.event.withdraw(&self.waiter);
         self.calm();
         // SAFETY: the token proves the thread attached.
         match unsafe { user::check_signals() } {
-            0 => Ok(awake),
+            0 => Ok(if notified { Awake::Notified } else { Awake::Disturbed }),
             _ => Err(Error::pending()),
         }
-    }
-
-    /// Leaves the list, and passes on a notification; says whether there was one.
-    fn leave(&self) -> bool {
-        let notified = self.event.leave(&self.waiter);
-        if notified {
-            self.event.notify(1);
-        }
-        notified
     }
 
     fn hurry(&mut self) {

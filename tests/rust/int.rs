@@ -1,12 +1,14 @@
 //! The integer: each operation, its edges, and threads.
 #![cfg(not(loom))]
 
-use std::sync::Barrier;
-use std::{iter, thread};
+mod threads;
+
+use std::iter;
 
 use lockfree::engine::{Int64, Overflow};
 use proptest::prelude::*;
 use proptest::sample::select;
+use threads::{on_threads, until_threads_meet};
 
 const MIN: i64 = i64::MIN;
 const MAX: i64 = i64::MAX;
@@ -93,9 +95,6 @@ fn minimum_and_maximum_compare_signed() {
 
 const THREADS: usize = if cfg!(miri) { 3 } else { 8 };
 const INCREMENTS: usize = if cfg!(miri) { 50 } else { 250_000 };
-/// How often one thread must have counted on from another one's number.
-const TURNS: usize = if cfg!(miri) { 1 } else { 20 };
-const ROUNDS: usize = 100;
 
 #[test]
 fn threads_count_exactly_with_fetch_add() {
@@ -118,30 +117,16 @@ fn threads_count_exactly_with_compare_exchange() {
     });
 }
 
-/// Threads that run one after the other would prove nothing, and on few cores
-/// they often do: the count is repeated until they took turns often enough.
 fn count_exactly(increment: fn(&Int64) -> i64) {
-    let mut turns = 0;
-    let enough = (0..ROUNDS).any(|_| {
-        turns += count_once(increment);
-        turns >= TURNS
-    });
-    assert!(enough, "only {turns} turns: the threads hardly overlapped");
+    until_threads_meet(|| count_once(increment));
 }
 
 /// Checks that each number was returned exactly once; returns how often a thread
 /// found that others had counted since its last number.
 fn count_once(increment: fn(&Int64) -> i64) -> usize {
     let int = Int64::new(0);
-    let barrier = Barrier::new(THREADS);
-    let count = || {
-        barrier.wait();
-        (0..INCREMENTS).map(|_| increment(&int)).collect::<Vec<_>>()
-    };
-    let counts: Vec<_> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(count)).collect();
-        threads.into_iter().map(|thread| thread.join().expect("counting cannot panic")).collect()
-    });
+    let count = |_| (0..INCREMENTS).map(|_| increment(&int)).collect::<Vec<_>>();
+    let counts = on_threads(THREADS, count);
 
     let mut all = counts.concat();
     all.sort_unstable();

@@ -83,19 +83,12 @@ impl Tokens {
         for naps in 0.. {
             self.event.enrol(&waiter);
             if self.try_take() {
-                self.leave(&waiter);
+                self.event.withdraw(&waiter);
                 return naps;
             }
             waiter.sleep();
         }
         unreachable!("it takes a token sometime")
-    }
-
-    /// Leaves, and passes a notification on.
-    fn leave(&self, waiter: &Sleeper) {
-        if self.event.leave(waiter) {
-            self.event.notify(1);
-        }
     }
 
     /// How many tokens and waiters there are.
@@ -149,7 +142,7 @@ fn awaited() -> Awaited {
 fn a_notification_that_is_not_used_is_passed_on() {
     let take: fn(&Awaited) -> u32 = |(tokens, _)| tokens.take();
     let give_up: fn(&Awaited) -> u32 = |(tokens, waiter)| {
-        tokens.leave(waiter);
+        tokens.event.withdraw(waiter);
         0
     };
     let put: fn(&Awaited) -> u32 = |(tokens, _)| PUT(tokens);

@@ -3,12 +3,12 @@
 #![allow(clippy::cast_possible_truncation)] // all numbers are small
 
 mod fifo;
+mod threads;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::ops::Range;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::{iter, ptr, thread};
 
@@ -21,6 +21,7 @@ use lockfree::engine::queue::Refusal;
 use lockfree::engine::segments::SLOTS;
 use lockfree::engine::{Pointer, Queue, TryGet};
 use proptest::prelude::*;
+use threads::{on_threads, until_threads_meet};
 
 /// A number that passes for an address.
 #[derive(Debug, PartialEq, Eq)]
@@ -411,35 +412,7 @@ const CONSUMERS: usize = PRODUCERS;
 /// Values that each producer puts.
 const VALUES: u32 = if cfg!(miri) { 60 } else { 50_000 };
 const BATCH: usize = 10;
-/// How often a thread must have met the work of another one.
-const MEETINGS: usize = if cfg!(miri) { 1 } else { 20 };
 const ROUNDS: usize = 100;
-
-/// Threads that run one after the other would prove nothing, and on few cores
-/// they often do: `round`, which counts their meetings, is repeated until there
-/// were enough.
-fn until_threads_meet(mut round: impl FnMut() -> usize) {
-    let mut meetings = 0;
-    let enough = (0..ROUNDS).any(|_| {
-        meetings += round();
-        meetings >= MEETINGS
-    });
-    assert!(enough, "only {meetings} meetings: the threads hardly overlapped");
-}
-
-/// Starts `work` on all threads at once, each with its number, and returns what
-/// they return.
-fn on_threads<R: Send>(threads: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
-    let barrier = Barrier::new(threads);
-    let work = |number| {
-        barrier.wait();
-        work(number)
-    };
-    thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|i| scope.spawn(move || work(i))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("no work panics")).collect()
-    })
-}
 
 /// The values that only this producer puts.
 fn values_of(producer: usize) -> Range<u32> {

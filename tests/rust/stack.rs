@@ -2,6 +2,7 @@
 #![cfg(not(loom))]
 
 mod lifo;
+mod threads;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -12,6 +13,7 @@ use std::{array, iter, thread};
 use lifo::{Op, pop_many, push, push_many};
 use lockfree::engine::{OutOfMemory, Stack};
 use proptest::prelude::*;
+use threads::{on_threads, until_threads_meet};
 
 /// A stack of these values, the last one uppermost.
 fn stack_of<T: Clone>(values: impl IntoIterator<Item = T>) -> Stack<T> {
@@ -321,35 +323,6 @@ const THREADS: usize = if cfg!(miri) { 3 } else { 8 };
 /// Values that each thread pushes.
 const VALUES: usize = if cfg!(miri) { 60 } else { 200_000 };
 const BATCH: usize = 10;
-/// How often a thread must have met the work of another one.
-const MEETINGS: usize = if cfg!(miri) { 1 } else { 20 };
-const ROUNDS: usize = 100;
-
-/// Threads that run one after the other would prove nothing, and on few cores
-/// they often do: `round`, which counts their meetings, is repeated until there
-/// were enough.
-fn until_threads_meet(mut round: impl FnMut() -> usize) {
-    let mut meetings = 0;
-    let enough = (0..ROUNDS).any(|_| {
-        meetings += round();
-        meetings >= MEETINGS
-    });
-    assert!(enough, "only {meetings} meetings: the threads hardly overlapped");
-}
-
-/// Starts `work` on all threads at once, each with its number, and returns what
-/// they return.
-fn on_threads<R: Send>(threads: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
-    let barrier = Barrier::new(threads);
-    let work = |number| {
-        barrier.wait();
-        work(number)
-    };
-    thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|i| scope.spawn(move || work(i))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("no work panics")).collect()
-    })
-}
 
 /// The values that only this thread pushes.
 fn values_of(thread: usize) -> impl Iterator<Item = usize> {
