@@ -12,6 +12,7 @@ where the installation was built without the extension, the locked one with a
 from typing import TYPE_CHECKING
 
 from lockfree._errors import Empty, Full, ShutDown
+from lockfree._ordering import Ordering
 from lockfree._select import IMPLEMENTATION
 
 if TYPE_CHECKING or IMPLEMENTATION == "native":
@@ -27,6 +28,7 @@ __all__ = [
     "AtomicInt64",
     "Empty",
     "Full",
+    "Ordering",
     "Queue",
     "ShutDown",
     "Stack",
