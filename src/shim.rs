@@ -4,8 +4,8 @@
 //! tests run every interleaving of a small model. Both sides have loom's
 //! spelling, so an algorithm is written once.
 //!
-//! A loom test that cannot fail proves nothing. [`mutant!`] and [`ordering!`]
-//! plant faults that exist in loom builds only and are chosen at run time by
+//! A loom test that cannot fail proves nothing. [`mutant!`], [`ordering!`]
+//! and [`weakened!`] plant faults that exist in loom builds only and are chosen at run time by
 //! `LOCKFREE_MUTANT`; `tests/mutants` demands that the models fail on each.
 
 #[cfg(not(loom))]
@@ -126,4 +126,12 @@ macro_rules! ordering {
     };
 }
 
-pub(crate) use {mutant, ordering};
+/// `weakened!(order, "name")`: the ordering that a caller chose, or `Relaxed` in
+/// a loom run that asks for this fault.
+macro_rules! weakened {
+    ($order:ident, $name:literal) => {
+        if $crate::shim::mutant!($name) { $crate::shim::Ordering::Relaxed } else { $order }
+    };
+}
+
+pub(crate) use {mutant, ordering, weakened};
