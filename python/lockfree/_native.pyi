@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Generic, NoReturn, Self, SupportsIndex, TypeVa
 from typing_extensions import disjoint_base
 
 from lockfree._async_queue import AsyncQueue
+from lockfree._ordering import Ordering
 
 _T = TypeVar("_T")
 _D = TypeVar("_D")
@@ -208,6 +209,66 @@ class AtomicInt64:
         Progress: lock-free, as far as `fn` returns.
         """
 
+    def at(self, ordering: Ordering, /, failure: Ordering | None = None) -> _AtomicInt64View:
+        """Return a view whose methods work at another memory ordering.
+
+        The view is of this very atomic and has its methods, not its operators. A
+        load of it takes RELAXED, ACQUIRE or SEQ_CST, a store RELAXED, RELEASE or
+        SEQ_CST, all else any ordering. Keep a view for repeated use.
+
+        Args:
+            ordering: of each operation.
+            failure: of a ``compare_exchange`` that fails, and so has only read:
+                RELAXED, ACQUIRE or SEQ_CST; by default, what `ordering` says
+                about reading.
+
+        Raises:
+            TypeError: an argument is no ``Ordering``.
+            ValueError: `failure` is none that a load can have. Methods of the view
+                raise it where `ordering` is none that they can have, and say which
+                ones are.
+        """
+
+    def wait(self, old: SupportsIndex, /, timeout: float | None = None) -> bool:
+        """Wait until the value is not `old`; return whether it came to that in time.
+
+        As in C++20: it looks, and looks again when it is notified; a change that
+        nobody notifies of may go unseen, and so may one that was undone before it
+        looked. False only if `timeout` seconds (None: for ever) passed first. A wait
+        releases the GIL. On the main thread it answers signals, such as Ctrl-C,
+        within 100 ms.
+
+        Raises:
+            TypeError: `old` is not an integer.
+            OverflowError: `old` does not fit in 64 bits.
+            ValueError: `timeout` is negative.
+
+        Progress: parks.
+        """
+
+    async def async_wait(self, old: SupportsIndex, /) -> None:
+        """Wait until the value is not `old`, without blocking the event loop.
+
+        As `wait`, for a coroutine of any event loop. Threads and coroutines wait in
+        one list. Cancelled, it passes on a notification that it does not use.
+        """
+
+    def notify_one(self, /) -> None:
+        """Let the one who has waited longest look again.
+
+        Call it after the change. Where nobody waits it costs a fence.
+
+        Progress: wait-free where nobody waits; else it takes the lock of the list.
+        """
+
+    def notify_all(self, /) -> None:
+        """Let all who wait look again.
+
+        Call it after the change. Where nobody waits it costs a fence.
+
+        Progress: wait-free where nobody waits; else it takes the lock of the list.
+        """
+
     def __iadd__(self, n: SupportsIndex, /) -> Self: ...
     def __isub__(self, n: SupportsIndex, /) -> Self: ...
     def __iand__(self, n: SupportsIndex, /) -> Self: ...
@@ -223,6 +284,33 @@ class AtomicInt64:
     def __index__(self, /) -> int: ...
     def __bool__(self, /) -> bool: ...
     def __format__(self, spec: str, /) -> str: ...
+    def __reduce__(self, /) -> NoReturn: ...
+
+@final
+class _AtomicInt64View:
+    """An atomic's methods at another memory ordering; made by `at()`."""
+
+    def load(self, /) -> int: ...
+    def store(self, value: SupportsIndex, /) -> None: ...
+    def exchange(self, value: SupportsIndex, /) -> int: ...
+    def compare_exchange(self, expected: SupportsIndex, desired: SupportsIndex, /) -> bool: ...
+    def fetch_add(self, n: SupportsIndex, /) -> int: ...
+    def fetch_sub(self, n: SupportsIndex, /) -> int: ...
+    def fetch_and(self, n: SupportsIndex, /) -> int: ...
+    def fetch_or(self, n: SupportsIndex, /) -> int: ...
+    def fetch_xor(self, n: SupportsIndex, /) -> int: ...
+    def fetch_max(self, n: SupportsIndex, /) -> int: ...
+    def fetch_min(self, n: SupportsIndex, /) -> int: ...
+    def add(self, n: SupportsIndex, /) -> int: ...
+    def sub(self, n: SupportsIndex, /) -> int: ...
+    def increment(self, /) -> int: ...
+    def decrement(self, /) -> int: ...
+    def fetch_update(self, fn: Callable[[int], SupportsIndex], /) -> int: ...
+    def update(self, fn: Callable[[int], SupportsIndex], /) -> int: ...
+    def wait(self, old: SupportsIndex, /, timeout: float | None = None) -> bool: ...
+    async def async_wait(self, old: SupportsIndex, /) -> None: ...
+    def notify_one(self, /) -> None: ...
+    def notify_all(self, /) -> None: ...
     def __reduce__(self, /) -> NoReturn: ...
 
 @disjoint_base
@@ -735,3 +823,20 @@ class _InterruptibleStack:
 
 def _baseline(cell: str, threads: int, iterations: int, /) -> float:
     """Run a cell's loop on Rust threads and return the seconds it took."""
+
+def fence(ordering: Ordering, /) -> None:
+    """Order what comes before against what comes after.
+
+    A fence is an operation of this thread alone; to have an effect it needs an
+    atomic operation on either side, and a partner in another thread (C++20,
+    [atomics.fences]).
+
+    Args:
+        ordering: ACQUIRE, RELEASE, ACQ_REL or SEQ_CST.
+
+    Raises:
+        TypeError: `ordering` is no ``Ordering``.
+        ValueError: `ordering` is RELAXED.
+
+    Progress: wait-free.
+    """

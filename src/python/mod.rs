@@ -2,6 +2,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
+//! | `atomic` | what the atomics have in common |
 //! | `atomic_int` | class `AtomicInt64` |
 //! | `baseline` | the benchmark's loops without an interpreter |
 //! | `convert` | arguments: Python objects to Rust values |
@@ -13,12 +14,15 @@
 //! | `lab` | class `_InterruptibleStack`, for the laboratory |
 //! | `list` | lists of items, on their way in and out |
 //! | `nesting` | containers nested in one another, freed without recursion |
+//! | `ordering` | memory orderings, and function `fence` |
 //! | `owned` | the element of every container |
 //! | `queue` | class `Queue` |
 //! | `stack` | class `Stack` |
 //! | `user` | calls into user code |
 //! | `waiting` | the one loop in which a thread waits |
+//! | `watchers` | those who wait for an atomic to change |
 
+mod atomic;
 mod atomic_int;
 mod baseline;
 mod convert;
@@ -30,11 +34,13 @@ mod isolated;
 mod lab;
 mod list;
 mod nesting;
+mod ordering;
 mod owned;
 mod queue;
 mod stack;
 mod user;
 mod waiting;
+mod watchers;
 
 use pyo3::prelude::*;
 
@@ -49,11 +55,13 @@ mod _native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::atomic_int::AtomicInt64;
+    use super::atomic_int::{AtomicInt64, AtomicInt64View};
     #[pymodule_export]
     use super::baseline::baseline;
     #[pymodule_export]
     use super::lab::InterruptibleStack;
+    #[pymodule_export]
+    use super::ordering::fence;
     #[pymodule_export]
     use super::queue::{Queue, QueueIterator};
     #[pymodule_export]
@@ -80,6 +88,7 @@ mod _native {
         let py = module.py();
         only_in_the_main_interpreter()?;
         fastcall::install::<AtomicInt64>(py)?;
+        fastcall::install::<AtomicInt64View>(py)?;
         error::prepare(py)?;
         fork::watch();
         fastcall::install::<Queue>(py)?;
