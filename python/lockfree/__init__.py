@@ -16,9 +16,23 @@ from lockfree._ordering import Ordering
 from lockfree._select import IMPLEMENTATION
 
 if TYPE_CHECKING or IMPLEMENTATION == "native":
-    from lockfree._native import AtomicInt64, Queue, Stack, fence
+    from lockfree._native import (
+        AtomicInt64,
+        AtomicRef,
+        AtomicStampedRef,
+        Queue,
+        Stack,
+        fence,
+    )
 else:
-    from lockfree.locked import AtomicInt64, Queue, Stack, fence
+    from lockfree.locked import (
+        AtomicInt64,
+        AtomicRef,
+        AtomicStampedRef,
+        Queue,
+        Stack,
+        fence,
+    )
 
 from lockfree._async_queue import AsyncQueue
 
@@ -26,6 +40,8 @@ __all__ = [
     "IMPLEMENTATION",
     "AsyncQueue",
     "AtomicInt64",
+    "AtomicRef",
+    "AtomicStampedRef",
     "Empty",
     "Full",
     "Ordering",

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `atomic` | what the atomics have in common |
 //! | `atomic_int` | class `AtomicInt64` |
+//! | `atomic_ref` | class `AtomicRef` |
+//! | `atomic_stamped_ref` | class `AtomicStampedRef` |
 //! | `baseline` | the benchmark's loops without an interpreter |
 //! | `convert` | arguments: Python objects to Rust values |
 //! | `deferral` | when an atomic stops being reference counted |
@@ -24,6 +26,8 @@
 
 mod atomic;
 mod atomic_int;
+mod atomic_ref;
+mod atomic_stamped_ref;
 mod baseline;
 mod convert;
 mod deferral;
@@ -57,6 +61,10 @@ mod _native {
     #[pymodule_export]
     use super::atomic_int::{AtomicInt64, AtomicInt64View};
     #[pymodule_export]
+    use super::atomic_ref::{AtomicRef, AtomicRefView};
+    #[pymodule_export]
+    use super::atomic_stamped_ref::{AtomicStampedRef, AtomicStampedRefView};
+    #[pymodule_export]
     use super::baseline::baseline;
     #[pymodule_export]
     use super::lab::InterruptibleStack;
@@ -89,6 +97,10 @@ mod _native {
         only_in_the_main_interpreter()?;
         fastcall::install::<AtomicInt64>(py)?;
         fastcall::install::<AtomicInt64View>(py)?;
+        fastcall::install::<AtomicRef>(py)?;
+        fastcall::install::<AtomicRefView>(py)?;
+        fastcall::install::<AtomicStampedRef>(py)?;
+        fastcall::install::<AtomicStampedRefView>(py)?;
         error::prepare(py)?;
         fork::watch();
         fastcall::install::<Queue>(py)?;
