@@ -1,11 +1,12 @@
 """The cells that ``python -m lockfree.bench`` runs, a module per structure."""
 
-from lockfree.bench.cells import counter, queue, reference, stack, tasks
+from lockfree.bench.cells import counter, ordering, queue, reference, stack, tasks
 from lockfree.bench.model import Cell
 
 CELLS: tuple[Cell, ...] = (
     *counter.CELLS,
     *reference.CELLS,
+    *ordering.CELLS,
     *stack.CELLS,
     *queue.CELLS,
     *tasks.CELLS,
