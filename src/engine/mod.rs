@@ -11,6 +11,8 @@
 //! | [`tagged`] | an index and a version tag in one word |
 //! | [`reclaim`] | the stack's readers, and what they keep from being freed |
 //! | [`segments`] | the queue's slots |
+//! | [`slots`] | a number for each running thread |
+//! | [`striped`] | counters that threads add to apart from one another |
 
 pub mod arena;
 pub mod backoff;
@@ -19,7 +21,9 @@ pub mod int;
 pub mod queue;
 pub mod reclaim;
 pub mod segments;
+pub mod slots;
 pub mod stack;
+pub mod striped;
 pub mod tagged;
 
 pub use arena::OutOfMemory;
@@ -27,4 +31,6 @@ pub use backoff::Backoff;
 pub use event::{Event, Notice, Waiter};
 pub use int::{Int64, Overflow};
 pub use queue::{Pointer, Queue, Refusal, TryGet};
+pub use slots::{Slot, Slots};
 pub use stack::Stack;
+pub use striped::Striped;
