@@ -16,6 +16,7 @@
 //! | `owned` | the element of every container |
 //! | `queue` | class `Queue` |
 //! | `stack` | class `Stack` |
+//! | `striped_counter` | class `StripedCounter` |
 //! | `user` | calls into user code |
 //! | `waiting` | the one loop in which a thread waits |
 
@@ -33,6 +34,7 @@ mod nesting;
 mod owned;
 mod queue;
 mod stack;
+mod striped_counter;
 mod user;
 mod waiting;
 
@@ -59,6 +61,8 @@ mod _native {
     #[pymodule_export]
     use super::stack::Stack;
     #[pymodule_export]
+    use super::striped_counter::StripedCounter;
+    #[pymodule_export]
     use super::waiting::TaskWaiter;
 
     /// Classes are shared by all interpreters of a process, and objects of one
@@ -84,6 +88,7 @@ mod _native {
         fork::watch();
         fastcall::install::<Queue>(py)?;
         fastcall::install::<Stack>(py)?;
+        fastcall::install::<StripedCounter>(py)?;
         fastcall::install::<PanicProbe>(py)?;
         module.add("_PanicProbe", py.get_type::<PanicProbe>())
     }
