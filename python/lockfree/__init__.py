@@ -16,9 +16,9 @@ from lockfree._ordering import Ordering
 from lockfree._select import IMPLEMENTATION
 
 if TYPE_CHECKING or IMPLEMENTATION == "native":
-    from lockfree._native import AtomicInt64, Queue, Stack
+    from lockfree._native import AtomicInt64, Queue, Stack, StripedCounter
 else:
-    from lockfree.locked import AtomicInt64, Queue, Stack
+    from lockfree.locked import AtomicInt64, Queue, Stack, StripedCounter
 
 from lockfree._async_queue import AsyncQueue
 
@@ -32,6 +32,7 @@ __all__ = [
     "Queue",
     "ShutDown",
     "Stack",
+    "StripedCounter",
 ]
 
 
