@@ -358,32 +358,79 @@ def test_a_forked_child_goes_on_counting() -> None:
                 inherited.increment()
                 inherited.sum()
 
-        def count(c):
-            for _ in range(20_000):
+        def count(c, barrier):
+            barrier.wait()
+            for _ in range(50_000):
                 c.increment()
 
         def count_in_threads(c):
-            before = c.sum()
-            threads = [threading.Thread(target=count, args=(c,)) for _ in range(3)]
+            before, barrier = c.sum(), threading.Barrier(3)
+            threads = [threading.Thread(target=count, args=(c, barrier)) for _ in range(2)]
             for thread in threads:
                 thread.start()
-            count(c)
+            count(c, barrier)
             for thread in threads:
                 thread.join()
-            assert c.sum() == before + 80_000, "a cell has two owners, or the others still run"
+            assert c.sum() == before + 150_000, "a cell has two owners, or the others still run"
 
-        threads = [threading.Thread(target=traffic) for _ in range(2)]
+        inherited.increment()  # so the forking thread is the first to have a cell
+        threads = [threading.Thread(target=traffic, daemon=True) for _ in range(2)]
         for thread in threads:
             thread.start()
-        count(inherited)
         for _ in range(10):
             pid = os.fork()
             if pid == 0:
                 count_in_threads(inherited)
                 count_in_threads(StripedCounter())
-                assert inherited.reset() >= 100_000
+                assert inherited.reset() >= 150_001
                 sys.exit()
             assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        stop.set()
+        for thread in threads:
+            thread.join()
+        """
+    )
+    assert child == (0, "", "")
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux")
+def test_a_forked_child_makes_no_cells_for_threads_it_does_not_have() -> None:
+    child = in_child(
+        """
+        import os, threading, warnings
+        from lockfree import StripedCounter
+
+        warnings.simplefilter("ignore", DeprecationWarning)
+
+        def memory():
+            with open("/proc/self/statm") as file:
+                return int(file.read().split()[5]) * os.sysconf("SC_PAGE_SIZE")
+
+        def live(c, barrier, stop):
+            c.increment()
+            barrier.wait()
+            stop.wait()
+
+        def count_in_many():
+            before = memory()
+            for c in counters:
+                c.increment()
+            # With room for the parent's threads it would be 16 MB.
+            assert memory() - before < 4_000_000, memory() - before
+
+        c, barrier, stop = StripedCounter(), threading.Barrier(101), threading.Event()
+        threads = [threading.Thread(target=live, args=(c, barrier, stop)) for _ in range(100)]
+        for thread in threads:
+            thread.start()
+        barrier.wait()
+        counters = [StripedCounter() for _ in range(2000)]
+        pid = os.fork()
+        if pid == 0:
+            thread = threading.Thread(target=count_in_many)
+            thread.start()
+            thread.join()
+            os._exit(any(c.sum() != 1 for c in counters))
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         stop.set()
         for thread in threads:
             thread.join()
