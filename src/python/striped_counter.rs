@@ -12,7 +12,7 @@ use pyo3::types::PyTuple;
 use super::convert::{int64, plain_int64};
 use super::deferral::Deferral;
 use super::error::not_copyable;
-use super::fastcall::fast_methods;
+use super::fastcall::{FastClass, Method, methods};
 use crate::engine::{Striped, slots};
 
 /// A counter for many threads that add and few that look.
@@ -52,29 +52,36 @@ impl StripedCounter {
     }
 }
 
-fast_methods! {
-    StripedCounter, watched by deferral;
+impl FastClass for StripedCounter {
+    const METHODS: &'static [&'static [Method]] = &[methods! {
+        StripedCounter;
 
-    quick_optional c"add" c"add($self, n=1, /)\n--\n\nAdd `n`."
-        |this, n| this.try_add(n.map_or(Some(1), plain_int64)?),
-        |this, _, n| {
-            this.counter.add(0, n.map_or(Ok(1), int64)?);
-            Ok(())
-        };
-    quick c"increment" c"increment($self, /)\n--\n\nAdd 1."
-        |this| this.try_add(1),
-        |this, _| {
-            this.counter.add(0, 1);
-            Ok(())
-        };
-    quick c"decrement" c"decrement($self, /)\n--\n\nSubtract 1."
-        |this| this.try_add(-1),
-        |this, _| {
-            this.counter.add(0, -1);
-            Ok(())
-        };
-    noargs c"sum" c"sum($self, /)\n--\n\nReturn the sum of all that was added."
-        |this, _| Ok(this.counter.sum(0));
-    noargs c"reset" c"reset($self, /)\n--\n\nStart again at 0 and return the sum so far."
-        |this, _| Ok(this.counter.reset(0));
+        quick_optional c"add" c"add($self, n=1, /)\n--\n\nAdd `n`."
+            |this, n| this.try_add(n.map_or(Some(1), plain_int64)?),
+            |this, _, n| {
+                this.counter.add(0, n.map_or(Ok(1), int64)?);
+                Ok(())
+            };
+        quick c"increment" c"increment($self, /)\n--\n\nAdd 1."
+            |this| this.try_add(1),
+            |this, _| {
+                this.counter.add(0, 1);
+                Ok(())
+            };
+        quick c"decrement" c"decrement($self, /)\n--\n\nSubtract 1."
+            |this| this.try_add(-1),
+            |this, _| {
+                this.counter.add(0, -1);
+                Ok(())
+            };
+        noargs c"sum" c"sum($self, /)\n--\n\nReturn the sum of all that was added."
+            |this, _| Ok(this.counter.sum(0));
+        noargs c"reset" c"reset($self, /)\n--\n\nStart again at 0 and return the sum so far."
+            |this, _| Ok(this.counter.reset(0));
+    }];
+
+    #[inline(always)]
+    fn deferral(&self) -> Option<&Deferral> {
+        Some(&self.deferral)
+    }
 }

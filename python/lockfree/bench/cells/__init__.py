@@ -1,6 +1,13 @@
 """The cells that ``python -m lockfree.bench`` runs, a module per structure."""
 
-from lockfree.bench.cells import counter, queue, stack, striped, tasks
+from lockfree.bench.cells import counter, queue, reference, stack, striped, tasks
 from lockfree.bench.model import Cell
 
-CELLS: tuple[Cell, ...] = counter.CELLS + striped.CELLS + stack.CELLS + queue.CELLS + tasks.CELLS
+CELLS: tuple[Cell, ...] = (
+    *counter.CELLS,
+    *striped.CELLS,
+    *reference.CELLS,
+    *stack.CELLS,
+    *queue.CELLS,
+    *tasks.CELLS,
+)
