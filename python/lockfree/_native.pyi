@@ -1115,7 +1115,8 @@ class StripedCounter:
 
         It is not a value of one moment, unless no thread adds meanwhile.
 
-        Progress: takes a lock that only sums and resets need; linear in the number of cells.
+        Progress: takes a lock that only sums, resets and additions without a cell take;
+        linear in the number of cells.
         """
 
     def reset(self, /) -> int:
