@@ -22,6 +22,7 @@ if TYPE_CHECKING or IMPLEMENTATION == "native":
         AtomicStampedRef,
         Queue,
         Stack,
+        StripedCounter,
         fence,
     )
 else:
@@ -31,6 +32,7 @@ else:
         AtomicStampedRef,
         Queue,
         Stack,
+        StripedCounter,
         fence,
     )
 
@@ -48,6 +50,7 @@ __all__ = [
     "Queue",
     "ShutDown",
     "Stack",
+    "StripedCounter",
     "fence",
 ]
 

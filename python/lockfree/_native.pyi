@@ -1041,6 +1041,97 @@ class Stack(Generic[_T]):
     def __class_getitem__(cls, key: Any) -> GenericAlias: ...
 
 @final
+class StripedCounter:
+    """A counter for many threads that add and few that look.
+
+    Each running thread adds to a cell of its own, in a cache line that no other
+    thread writes, so that threads which count at the same time do not slow each
+    other down. The sum has to visit all cells. For a value that is read as often
+    as it is written, or compared and exchanged, take ``AtomicInt64``.
+
+    ``sum()`` contains every addition that happened before it, and none twice. The cells
+    are read one after the other: of two additions that other threads make
+    meanwhile it may contain the later and not the earlier one. While no thread adds it is exact.
+    What a thread did before an addition is seen by whoever finds that in a sum.
+
+    Each addition is counted by exactly one ``reset()``, or by the sums after it.
+
+    A thread that ends leaves its count behind, and its cell to a thread that
+    starts later: there are as many cells as threads ever ran at once, of one or two
+    cache lines each, made when a thread first adds. No more than 4096 threads at a time
+    have one; others share a place under a lock.
+
+    The sum is an ``int`` of any size: nothing overflows. It is a statistic, and not
+    a number: it converts by ``int(c)``, compares by identity, is hashable and always true.
+    Copying and pickling are refused, since a copy would not be shared.
+
+    On free-threaded CPython 3.14 and later, an object on which threads keep
+    alternating stops being reference counted, which makes sharing it cheap; it is
+    then freed by the garbage collector and no longer at once.
+
+    Progress: adding is wait-free, except for a thread's first time. Source: D. Lea,
+    ``LongAdder``, JDK 8, with a cell for each running thread in place of a hash.
+
+    Example:
+        >>> requests = StripedCounter()
+        >>> requests.increment()
+        >>> requests.add(10)
+        >>> requests.sum()
+        11
+        >>> requests.reset()
+        11
+        >>> requests
+        StripedCounter(0)
+    """
+
+    def __new__(cls) -> Self: ...
+    def add(self, n: SupportsIndex = 1, /) -> None:
+        """Add `n`.
+
+        It returns nothing, since no thread knows the sum.
+
+        Raises:
+            TypeError: `n` is not an integer.
+            OverflowError: `n` does not fit in 64 bits.
+
+        Progress: wait-free; a thread's first addition makes its cell. A cell whose
+        own count would leave 64 bits stays as it is, and that addition takes the lock.
+        """
+
+    def increment(self, /) -> None:
+        """Add 1.
+
+        Progress: as `add`.
+        """
+
+    def decrement(self, /) -> None:
+        """Subtract 1.
+
+        Progress: as `add`.
+        """
+
+    def sum(self, /) -> int:
+        """Return the sum of all that was added.
+
+        It is not a value of one moment, unless no thread adds meanwhile.
+
+        Progress: takes a lock that only sums, resets and additions without a cell take;
+        linear in the number of cells.
+        """
+
+    def reset(self, /) -> int:
+        """Start again at 0 and return the sum so far.
+
+        An addition made meanwhile is counted by this call or afterwards, never by
+        both.
+
+        Progress: as `sum`.
+        """
+
+    def __int__(self, /) -> int: ...
+    def __reduce__(self, /) -> NoReturn: ...
+
+@final
 class _PanicProbe:
     """Panics on request, once per calling convention; for the tests."""
 
@@ -1049,6 +1140,9 @@ class _PanicProbe:
         """Panic."""
 
     def one(self, arg: object, /) -> None:
+        """Panic."""
+
+    def optional(self, arg: object = None, /) -> None:
         """Panic."""
 
     def two(self, a: object, b: object, /) -> None:

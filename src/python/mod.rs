@@ -20,6 +20,7 @@
 //! | `owned` | the element of every container |
 //! | `queue` | class `Queue` |
 //! | `stack` | class `Stack` |
+//! | `striped_counter` | class `StripedCounter` |
 //! | `user` | calls into user code |
 //! | `waiting` | the one loop in which a thread waits |
 //! | `watchers` | those who wait for an atomic to change |
@@ -42,6 +43,7 @@ mod ordering;
 mod owned;
 mod queue;
 mod stack;
+mod striped_counter;
 mod user;
 mod waiting;
 mod watchers;
@@ -75,6 +77,8 @@ mod _native {
     #[pymodule_export]
     use super::stack::Stack;
     #[pymodule_export]
+    use super::striped_counter::StripedCounter;
+    #[pymodule_export]
     use super::waiting::TaskWaiter;
 
     /// Classes are shared by all interpreters of a process, and objects of one
@@ -105,6 +109,7 @@ mod _native {
         fork::watch();
         fastcall::install::<Queue>(py)?;
         fastcall::install::<Stack>(py)?;
+        fastcall::install::<StripedCounter>(py)?;
         fastcall::install::<PanicProbe>(py)?;
         module.add("_PanicProbe", py.get_type::<PanicProbe>())
     }

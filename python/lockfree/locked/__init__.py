@@ -13,6 +13,7 @@ from lockfree.locked._atomic_int import AtomicInt64
 from lockfree.locked._atomic_ref import AtomicRef, AtomicStampedRef
 from lockfree.locked._queue import Queue
 from lockfree.locked._stack import Stack
+from lockfree.locked._striped_counter import StripedCounter
 
 __all__ = [
     "AsyncQueue",
@@ -21,5 +22,6 @@ __all__ = [
     "AtomicStampedRef",
     "Queue",
     "Stack",
+    "StripedCounter",
     "fence",
 ]
