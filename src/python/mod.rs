@@ -12,6 +12,7 @@
 //! | `isolated` | a value on cache lines of its own |
 //! | `lab` | class `_InterruptibleStack`, for the laboratory |
 //! | `list` | lists of items, on their way in and out |
+//! | `litmus` | the litmus tests' batches |
 //! | `nesting` | containers nested in one another, freed without recursion |
 //! | `owned` | the element of every container |
 //! | `queue` | class `Queue` |
@@ -29,6 +30,7 @@ mod fork;
 mod isolated;
 mod lab;
 mod list;
+mod litmus;
 mod nesting;
 mod owned;
 mod queue;
@@ -54,6 +56,8 @@ mod _native {
     use super::baseline::baseline;
     #[pymodule_export]
     use super::lab::InterruptibleStack;
+    #[pymodule_export]
+    use super::litmus::litmus;
     #[pymodule_export]
     use super::queue::{Queue, QueueIterator};
     #[pymodule_export]
