@@ -140,7 +140,7 @@ def test_it_runs_from_python_too(accesses: str) -> None:
 
 def test_it_is_a_function_of_the_laboratory() -> None:
     assert lockfree.lab.litmus is memory_model.litmus
-    assert lockfree.lab.__all__ == ["litmus"]
+    assert lockfree.lab.__all__ == ["atomicity", "litmus"]
     with pytest.raises(AttributeError, match=r"^module 'lockfree.lab' has no attribute 'magic'$"):
         _ = lockfree.lab.magic
 

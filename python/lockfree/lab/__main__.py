@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
-from lockfree.lab import aba, memory_model, races, stall
+from lockfree.lab import aba, lost_updates, memory_model, races, stall
 
 
 class Experiment(Protocol):
@@ -21,6 +21,7 @@ class Experiment(Protocol):
 
 EXPERIMENTS: Final[Mapping[str, Experiment]] = {
     "aba": aba,
+    "atomicity": lost_updates,
     "litmus": memory_model,
     "races": races,
     "stall": stall,
