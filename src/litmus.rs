@@ -151,10 +151,11 @@ fn execute(program: &[Thread], instances: usize) -> Vec<Vec<u8>> {
     let variables: Vec<_> = (0..instances).map(|_| Variables::default()).collect();
     let order: Vec<_> = scattered(instances).collect();
     let meeting = Meeting::of(program.len());
+    let stretch = instances_per_meeting(program.len());
     let work = |number: usize, thread: Thread| {
         settle(number);
         let mut read = Vec::with_capacity(2 * instances);
-        for part in order.chunks(INSTANCES_PER_MEETING) {
+        for part in order.chunks(stretch) {
             meeting.meet();
             for &index in part {
                 thread(&variables[index], &mut read);
@@ -171,8 +172,12 @@ fn execute(program: &[Thread], instances: usize) -> Vec<Vec<u8>> {
 }
 
 /// Few, so that the threads stay close; not one, for then they would be too close
-/// for a store to wait behind others.
-const INSTANCES_PER_MEETING: usize = 32;
+/// for a store to wait behind others. Threads that share a core cannot stay close,
+/// and on a busy machine each meeting costs them a time slice.
+fn instances_per_meeting(threads: usize) -> usize {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    if threads <= cores { 32 } else { 4096 }
+}
 
 /// Puts this thread on a core, if the system lets it: the first thread on the first
 /// of those it may run on, and so on.

@@ -22,7 +22,7 @@ from lockfree.lab.report import html_table, paragraphs, table, verdict
 
 SUMMARY = "memory orderings: what may happen out of order, and what does here"
 
-ITERATIONS: Final = 500_000
+ITERATIONS: Final = 200_000
 """How often the experiment runs each test at each ordering."""
 
 _BATCH: Final = 1 << 16  # some 10 ms: often enough for Ctrl-C
