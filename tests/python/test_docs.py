@@ -1,7 +1,7 @@
 """The documentation tells the truth: every example runs, and does what the page says.
 
-The ``python`` blocks of a page run in order, as one program; ``await`` is allowed, as in a
-notebook. Checked is:
+The ``python`` blocks of a page run in order, as one program; one that awaits something runs in
+an event loop, as in a notebook. Checked is:
 
 - ``expression  # value, and more``: the comment begins with the value's ``repr``, or with the
   name of the exception that the expression raises. If the value is None, it is prose.
@@ -22,7 +22,7 @@ import re
 import shlex
 import tokenize
 from collections.abc import Iterator
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from itertools import pairwise
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -84,20 +84,40 @@ def run_page(page: Path) -> None:
 
 
 def run_block(block: Block, page: Path, namespace: dict[str, Any], runner: asyncio.Runner) -> None:
-    """Run one statement after the other; tracebacks name the line of the page."""
-    tree = ast.parse("\n" * (block.line - 1) + block.code, str(page))
-    notes = comments(block)
-    for statement in tree.body:
-        if isinstance(statement, ast.Expr):
-            note = notes.get(statement.end_lineno or 0)
-            code = compiled(ast.Expression(statement.value), page, "eval")
-            problem = check_expression(code, note, namespace, runner)
-            assert problem is None, f"{page}:{statement.lineno}: {problem}"
-        else:
-            execute(compiled(ast.Module([statement], []), page, "exec"), namespace, runner)
+    """Run a block, in an event loop if it awaits something, as in a notebook."""
+    statements = list(compiled(block, page))
+    program = run_statements(statements, namespace)
+    if any(awaits(each.code) for each in statements):
+        runner.run(program)
+    else:
+        with suppress(StopIteration):  # which is how it ends: it never suspends
+            program.send(None)
 
 
-def comments(block: Block) -> dict[int, str]:
+class Statement(NamedTuple):
+    """A statement, where it stands, and the comment behind it."""
+
+    code: CodeType
+    place: str
+    comment: str | None
+    is_expression: bool
+
+
+def compiled(block: Block, page: Path) -> Iterator[Statement]:
+    """Compile one statement after the other; tracebacks name the line of the page."""
+    comments = comments_of(block)
+    for node in ast.parse("\n" * (block.line - 1) + block.code, str(page)).body:
+        comment, mode = None, "exec"
+        tree: ast.Module | ast.Expression = ast.Module([node], [])
+        if isinstance(node, ast.Expr):
+            comment, mode = comments.get(node.end_lineno), "eval"
+            tree = ast.Expression(node.value)
+        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        code = compile(tree, str(page), mode, flags, dont_inherit=True)
+        yield Statement(code, f"{page}:{node.lineno}", comment, mode == "eval")
+
+
+def comments_of(block: Block) -> dict[int | None, str]:
     """Return the comments, by their line in the page."""
     tokens = tokenize.generate_tokens(io.StringIO(block.code).readline)
     return {
@@ -107,33 +127,30 @@ def comments(block: Block) -> dict[int, str]:
     }
 
 
-def compiled(tree: ast.Module | ast.Expression, page: Path, mode: str) -> CodeType:
-    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    code: CodeType = compile(tree, str(page), mode, flags, dont_inherit=True)
-    return code
+def awaits(code: CodeType) -> bool:
+    return bool(code.co_flags & inspect.CO_COROUTINE)
 
 
-def execute(code: CodeType, namespace: dict[str, Any], runner: asyncio.Runner) -> Any:
-    result = eval(code, namespace)
-    return runner.run(result) if code.co_flags & inspect.CO_COROUTINE else result
+async def run_statements(statements: list[Statement], namespace: dict[str, Any]) -> None:
+    for code, place, comment, is_expression in statements:
+        try:
+            value = eval(code, namespace)
+            if awaits(code):
+                value = await value
+        except Exception as error:
+            if comment is None or not begins(comment, type(error).__name__):
+                raise
+        else:
+            assert not is_expression or says(comment, value), (
+                f"{place}: the page says {comment!r}, and it is {value!r}"
+            )
 
 
-def check_expression(
-    code: CodeType, note: str | None, namespace: dict[str, Any], runner: asyncio.Runner
-) -> str | None:
-    """Evaluate an expression; return what its comment has wrong, if anything."""
-    try:
-        value = execute(code, namespace, runner)
-    except Exception as error:
-        name = type(error).__name__
-        if note is None or not begins(note, name):
-            raise
-        return None
-    if note is None or begins(note, repr(value)):
-        return None
-    if value is None and not VALUE.match(note):
-        return None
-    return f"the page says {note!r}, and it is {value!r}"
+def says(comment: str | None, value: object) -> bool:
+    """Whether the comment behind an expression is right about its value."""
+    if comment is None or (value is None and not VALUE.match(comment)):
+        return True
+    return begins(comment, repr(value))
 
 
 def begins(note: str, value: str) -> bool:
