@@ -16,15 +16,17 @@ from lockfree._ordering import Ordering
 from lockfree._select import IMPLEMENTATION
 
 if TYPE_CHECKING or IMPLEMENTATION == "native":
-    from lockfree._native import AtomicInt64, Queue, Stack, fence
+    from lockfree._native import AtomicBool, AtomicFloat64, AtomicInt64, Queue, Stack, fence
 else:
-    from lockfree.locked import AtomicInt64, Queue, Stack, fence
+    from lockfree.locked import AtomicBool, AtomicFloat64, AtomicInt64, Queue, Stack, fence
 
 from lockfree._async_queue import AsyncQueue
 
 __all__ = [
     "IMPLEMENTATION",
     "AsyncQueue",
+    "AtomicBool",
+    "AtomicFloat64",
     "AtomicInt64",
     "Empty",
     "Full",

@@ -44,8 +44,9 @@ def _import_native() -> None:
             "version of CPython it was built for"
         ) from error
     install(native.Queue, AsyncMethods, native._Waiter)
-    for atomic in (native.AtomicInt64, native._AtomicInt64View):
-        install(atomic, AsyncWait, native._Waiter)
+    for name in ("AtomicBool", "AtomicInt64"):
+        for atomic in (getattr(native, name), getattr(native, f"_{name}View")):
+            install(atomic, AsyncWait, native._Waiter)
 
 
 IMPLEMENTATION: Final = _select()

@@ -3,6 +3,8 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `atomic` | what the atomics have in common |
+//! | `atomic_bool` | class `AtomicBool` |
+//! | `atomic_float` | class `AtomicFloat64` |
 //! | `atomic_int` | class `AtomicInt64` |
 //! | `baseline` | the benchmark's loops without an interpreter |
 //! | `convert` | arguments: Python objects to Rust values |
@@ -23,6 +25,8 @@
 //! | `watchers` | those who wait for an atomic to change |
 
 mod atomic;
+mod atomic_bool;
+mod atomic_float;
 mod atomic_int;
 mod baseline;
 mod convert;
@@ -54,6 +58,10 @@ mod _native {
     use pyo3::ffi;
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use super::atomic_bool::{AtomicBool, AtomicBoolView};
+    #[pymodule_export]
+    use super::atomic_float::{AtomicFloat64, AtomicFloat64View};
     #[pymodule_export]
     use super::atomic_int::{AtomicInt64, AtomicInt64View};
     #[pymodule_export]
@@ -87,6 +95,10 @@ mod _native {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
         only_in_the_main_interpreter()?;
+        fastcall::install::<AtomicBool>(py)?;
+        fastcall::install::<AtomicBoolView>(py)?;
+        fastcall::install::<AtomicFloat64>(py)?;
+        fastcall::install::<AtomicFloat64View>(py)?;
         fastcall::install::<AtomicInt64>(py)?;
         fastcall::install::<AtomicInt64View>(py)?;
         error::prepare(py)?;

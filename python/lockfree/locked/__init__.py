@@ -9,8 +9,18 @@ a signal handler that interrupts the same object's operation deadlocks.
 
 from lockfree.locked._async_queue import AsyncQueue
 from lockfree.locked._atomic import fence
+from lockfree.locked._atomic_bool import AtomicBool
+from lockfree.locked._atomic_float import AtomicFloat64
 from lockfree.locked._atomic_int import AtomicInt64
 from lockfree.locked._queue import Queue
 from lockfree.locked._stack import Stack
 
-__all__ = ["AsyncQueue", "AtomicInt64", "Queue", "Stack", "fence"]
+__all__ = [
+    "AsyncQueue",
+    "AtomicBool",
+    "AtomicFloat64",
+    "AtomicInt64",
+    "Queue",
+    "Stack",
+    "fence",
+]
