@@ -168,7 +168,7 @@ pub(crate) const fn waiting<T: Waitable>() -> &'static [Method] {
         keywords c"wait" c"wait($self, old, /, timeout=None)\n--\n\n\
             Wait until the value is not `old`; return whether it came to that in time."
             |this, py, args| {
-                let [old, timeout] = args.bind(2, ["old", "timeout"])?;
+                let [old, timeout] = args.bind(2, ["", "timeout"])?;
                 let old = old_value::<T>(args.required(old, "old")?)?;
                 wait_for_change(this, py, &old, Patience::within(timeout)?)
             };

@@ -140,13 +140,14 @@ class Watched(AsyncWait):
     def wait(self, old: Any, /, timeout: float | None = None) -> bool:
         """Wait until the value is not `old`; return whether it came to that in time."""
         remaining = within(timeout)
+        sleeper = None
         with self._watch:
             # Under the lock: what is notified of after this look finds the waiter.
             while not self._differs(old):
                 seconds = remaining()
                 if seconds is not None and seconds <= 0:
                     return False
-                self._changed.wait(self._watch, seconds)
+                sleeper = self._changed.wait(self._watch, seconds, sleeper)
         return True
 
     def notify_one(self, /) -> None:
