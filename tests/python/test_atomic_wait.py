@@ -159,7 +159,7 @@ def test_two_threads_take_turns_without_losing_one(
 ) -> None:
     a, old, new = make(impl, name)
     view = a.at(ordering)
-    rounds = 2000
+    rounds = 1000
 
     def work(index: int) -> None:
         mine = (old, new)[index]

@@ -62,9 +62,12 @@ class Word(Generic[T, A]):
 
     def compare_exchange(self, expected: A, desired: A, /) -> bool:
         """Replace `expected` by `desired`; return whether that happened."""
-        old = self._of(expected)
-        found = self._fetch(lambda value, new: new if self._same(value, old) else value, desired)
-        return self._same(found, old)
+        old, new = self._of(expected), self._of(desired)
+        with self._lock:
+            if not self._same(self._value, old):
+                return False
+            self._value = new  # type: ignore[misc]  # each class has the slot
+            return True
 
     def fetch_update(self, fn: Callable[[T], A], /) -> T:
         """Replace the value by `fn(value)` and return the old one."""
@@ -84,7 +87,7 @@ class Word(Generic[T, A]):
         operand = self._of(n)
         with self._lock:
             old = self._value
-            self._value = change(old, operand)  # type: ignore[misc]  # each class has the slot
+            self._value = change(old, operand)  # type: ignore[misc]  # as above
             return old
 
     def _replace_by(self, fn: Callable[[T], A]) -> tuple[T, T]:
