@@ -42,6 +42,9 @@ class Index:
     def __index__(self) -> int:
         return 7
 
+    def __repr__(self) -> str:
+        return "Index()"
+
 
 class FloatSubclass(float):
     def __float__(self) -> float:

@@ -123,16 +123,26 @@ def test_all_are_notified(impl: ModuleType, name: str) -> None:
     assert [future.result(NEVER) for future in futures] == [True] * 4
 
 
-def test_a_notification_of_no_change_changes_nothing(impl: ModuleType, name: str) -> None:
+@pytest.mark.parametrize("notify", ["notify_one", "notify_all"])
+def test_a_notification_of_no_change_ends_no_wait(impl: ModuleType, name: str, notify: str) -> None:
+    a, old, new = make(impl, name)
+    futures = waiting(*[lambda: a.wait(old)] * 2)
+    for _ in range(3):
+        getattr(a, notify)()
+        time.sleep(A_WHILE)
+    assert not any(future.done() for future in futures)
+    a.store(new)
+    a.notify_all()
+    assert [future.result(NEVER) for future in futures] == [True] * 2
+
+
+def test_who_was_notified_in_vain_keeps_its_place(impl: ModuleType, name: str) -> None:
     a, old, new = make(impl, name)
     first, second = waiting(*[lambda: a.wait(old)] * 2)
-    for notify in (a.notify_one, a.notify_all, a.notify_one):
-        notify()
-        time.sleep(A_WHILE)
-    assert not first.done()
-    assert not second.done()
+    a.notify_one()
+    time.sleep(A_WHILE)
     a.store(new)
-    a.notify_one()  # the first one has kept its place
+    a.notify_one()
     assert first.result(NEVER) is True
     assert not second.done()
     a.notify_one()
