@@ -7,6 +7,7 @@ import gc
 import sys
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from threading import Thread
 from typing import Any
 
@@ -15,6 +16,7 @@ from lockfree._native import _InterruptibleStack
 from lockfree.lab import __main__ as command
 from lockfree.lab import aba, races, report, stall
 from lockfree.lab.steps import Steps, play, step, whole
+from lockfree.lab.threads import Meet, at_once
 from support import in_child
 
 EXPERIMENTS = command.EXPERIMENTS
@@ -84,6 +86,14 @@ def test_a_verdict_is_good_if_all_claims_hold(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out.endswith("Verdict\n  yes  one\n  NO   two\n")
 
 
+def test_a_table_for_a_notebook_shows_text_as_it_is() -> None:
+    assert report.html_table([("a < b", 1), ("&", "")], caption="<i>") == (
+        "<table><caption>&lt;i&gt;</caption>"
+        "<thead><tr><th>a &lt; b</th><th>1</th></tr></thead>"
+        "<tbody><tr><td>&amp;</td><td></td></tr></tbody></table>"
+    )
+
+
 # Steps.
 
 
@@ -102,6 +112,39 @@ def test_a_schedule_says_who_goes_next() -> None:
     assert [moment.thread for moment in moments] == [1, 2, 1, 2, 1, 1]
     assert [moment.step for moment in moments][-3:] == ["did c2", "did a2", "did b0"]
     assert [moment.state["steps"] for moment in moments] == ["1", "2", "3", "5", "6", "7"]
+
+
+# Threads.
+
+
+def test_threads_meet_again_and_again() -> None:
+    arrived = [0, 0, 0]
+
+    def work(me: int, meet: Meet) -> None:
+        for number in range(1, 20):
+            arrived[me] = number
+            meet()
+            assert min(arrived) >= number
+        ended.append(me)
+
+    ended: list[int] = []
+    at_once([partial(work, me) for me in range(3)])
+    assert sorted(ended) == [0, 1, 2]
+
+
+def test_nobody_waits_for_a_thread_that_was_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start_one(thread: Thread, start: Callable[[Thread], None] = Thread.start) -> None:
+        if started:
+            raise KeyboardInterrupt
+        started.append(thread)
+        start(thread)
+
+    started: list[Thread] = []
+    monkeypatch.setattr(Thread, "start", start_one)
+    with pytest.raises(KeyboardInterrupt):
+        at_once([lambda meet: meet()] * 2)
+    started[0].join(30)
+    assert not started[0].is_alive()
 
 
 # The buffer of atomic parts.
