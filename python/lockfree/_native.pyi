@@ -1181,6 +1181,9 @@ class _InterruptibleStack:
 def _baseline(cell: str, threads: int, iterations: int, /) -> float:
     """Run a cell's loop on Rust threads and return the seconds it took."""
 
+def _litmus(test: str, ordering: str, instances: int, /) -> dict[bytes, int]:
+    """Run a litmus test on so many instances; return how often each outcome was seen."""
+
 def fence(ordering: Ordering, /) -> None:
     """Order what comes before against what comes after.
 

@@ -15,6 +15,7 @@
 //! | `isolated` | a value on cache lines of its own |
 //! | `lab` | class `_InterruptibleStack`, for the laboratory |
 //! | `list` | lists of items, on their way in and out |
+//! | `litmus` | the litmus tests' batches |
 //! | `nesting` | containers nested in one another, freed without recursion |
 //! | `ordering` | memory orderings, and function `fence` |
 //! | `owned` | the element of every container |
@@ -38,6 +39,7 @@ mod fork;
 mod isolated;
 mod lab;
 mod list;
+mod litmus;
 mod nesting;
 mod ordering;
 mod owned;
@@ -70,6 +72,8 @@ mod _native {
     use super::baseline::baseline;
     #[pymodule_export]
     use super::lab::InterruptibleStack;
+    #[pymodule_export]
+    use super::litmus::litmus;
     #[pymodule_export]
     use super::ordering::fence;
     #[pymodule_export]

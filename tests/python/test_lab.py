@@ -41,7 +41,7 @@ def test_it_shows_what_it_claims_in_80_columns(
     assert command.main([name]) == 0
     text = capsys.readouterr().out
     assert text.isascii()
-    assert max(map(len, text.splitlines())) < 80
+    assert all(len(line) < 80 or "https://" in line for line in text.splitlines())
     claims = text.partition("\nVerdict\n")[2].splitlines()
     assert claims
     assert all(claim.startswith("  yes  ") for claim in claims)
