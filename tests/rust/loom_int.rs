@@ -120,7 +120,7 @@ const PUBLISHERS: [(&str, Publish); 11] = [
     ("store", |int| int.store(2, SeqCst)),
     ("exchange", |int| assert_eq!(int.exchange(2, SeqCst), NOTHING)),
     ("compare_exchange", |int| {
-        assert_eq!(int.compare_exchange(NOTHING, 2, SeqCst, SeqCst), Ok(NOTHING))
+        assert_eq!(int.compare_exchange(NOTHING, 2, SeqCst, SeqCst), Ok(NOTHING));
     }),
     ("fetch_add", |int| assert_eq!(int.fetch_add(1, SeqCst), Ok(NOTHING))),
     ("try_fetch_add", |int| assert_eq!(int.try_fetch_add(1, SeqCst), Some(NOTHING))),
