@@ -250,15 +250,6 @@ def test_a_push_that_loses_a_race_tries_again() -> None:
         assert [link[-1] for link in moments[-1].state["stack"].split(" > ")] == ["1", "2"]
 
 
-def test_a_reference_compares_by_identity() -> None:
-    first, same_value = [1], [1]
-    reference = aba.Reference(first)
-    assert not reference.compare_exchange(same_value, [])
-    assert reference.load() is first
-    assert reference.compare_exchange(first, same_value)
-    assert reference.load() is same_value
-
-
 # The stopped thread.
 
 
