@@ -166,6 +166,11 @@ def test_what_cannot_be_run_is_refused(arguments: tuple[Any, ...], message: str)
         litmus(*arguments)
 
 
+def test_an_ordering_is_no_string() -> None:
+    with pytest.raises(TypeError, match=r"^expected an Ordering, not 'relaxed'$"):
+        litmus("iriw", "relaxed")  # type: ignore[arg-type]
+
+
 def test_the_native_tests_refuse_it_too() -> None:
     from lockfree._native import _litmus
 

@@ -194,12 +194,15 @@ def litmus(name: str, ordering: Ordering, iterations: int = 1_000_000) -> Litmus
         iterations: how often to run it.
 
     Raises:
+        TypeError: `ordering` is not an ``Ordering``.
         ValueError: there is no such test, it has no such ordering, or `iterations` is
             negative.
         ImportError: the installation is without the native extension.
     """
     if name not in PROGRAMS:
         raise ValueError(f"'name' must be one of {', '.join(PROGRAMS)}, not {name!r}")
+    if not isinstance(ordering, Ordering):
+        raise TypeError(f"expected an Ordering, not {ordering!r}")
     if ordering not in ORDERINGS:
         raise ValueError(
             f"'ordering' must be RELAXED, ACQ_REL (stores release, loads acquire) or SEQ_CST, "
@@ -346,10 +349,7 @@ def _claims(results: list[Litmus], python: Mapping[str, Mapping[str, int]]) -> d
     claims = {
         "nothing was seen that the language forbids": not any(each.violations for each in results),
         f"nothing was seen that {PROCESSOR} never shows": surprises == 0,
-        "a store to an AtomicInt64 is never overtaken by a load, seen from Python": python[_ATOMIC][
-            "r1=0 r2=0"
-        ]
-        == 0,
+        "AtomicInt64 never shows store buffering": python[_ATOMIC]["r1=0 r2=0"] == 0,
     }
     if PROCESSOR == "x86-64" and _cores() > 1:
         for each in results:
