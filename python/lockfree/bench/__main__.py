@@ -96,16 +96,16 @@ def _draw(comparisons: Sequence[Comparison], folder: Path) -> None:
 
 def _set_side_by_side(options: argparse.Namespace) -> int:
     """Print two runs side by side; return the exit status: 1 if the second is a regression."""
-    both = [read_json(path).only(options.cells, options.contenders) for path in options.compare]
-    before, after = both
-    changes = regression.changes(before, after)
+    before, after = (read_json(path).only(options.cells, None) for path in options.compare)
+    changes = regression.changes(before, after, options.contenders, relative=options.relative)
     if not changes:
         raise ValueError("the two runs have nothing in common")
     print(regression.context(before, after, _width()))
+    unit = "baselines" if options.relative else "ns"
     for cell, each in changes.items():
-        print(f"\n{layout.text(regression.table(cell, each), _width())}")
+        print(f"\n{layout.text(regression.table(cell, each, unit), _width())}")
     if options.plot:
-        _draw(both, options.plot)
+        _draw([each.only(None, options.contenders) for each in (before, after)], options.plot)
     limit = options.tolerance / 100
     slower = [change for change in chain(*changes.values()) if change.is_regression(limit)]
     print(f"\nSlower by more than {options.tolerance:g} %, and not by chance:")

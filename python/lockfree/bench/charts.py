@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate, cycle
 from math import ceil, log10
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Final, NamedTuple
 
 import matplotlib as mpl
@@ -111,6 +112,7 @@ def _chart(part: Any, comparisons: Sequence[Comparison]) -> None:
     for axes, comparison, result in zip(panels, shown, results, strict=True):
         _panel(result)(axes, result, looks)
         axes.set_title(_where(comparison.environment), fontsize=8.5, color="#555555", loc="left")
+        axes.label_outer()
     part.suptitle(f"{cell.name}: {cell.description}", fontsize=11, fontweight="bold")
     handles, labels = panels[0].get_legend_handles_labels()
     if handles:
@@ -135,13 +137,15 @@ def _looks(result: Result, baseline: str) -> dict[str, Look]:
 
 
 def _where(environment: Environment) -> str:
-    """Return where it was measured, in two short lines."""
+    """Return where it was measured, in lines short enough for a half of the width."""
     gil = "on" if environment.gil_enabled else "off"
     build = " free-threaded" if environment.free_threaded else ""
-    return (
-        f"{environment.interpreter}{build}, GIL {gil}; lockfree {environment.lockfree}, "
-        f"{environment.date[:10]}\n{environment.cpu}, {count(environment.cores, 'core')}"
+    lines = (
+        f"{environment.interpreter}{build}, GIL {gil}",
+        f"lockfree {environment.lockfree}, {environment.date[:10]}",
+        f"{environment.cpu}, {count(environment.cores, 'core')}",
     )
+    return "\n".join(shorten(line, 56, placeholder=" ...") for line in lines)
 
 
 def _lines(axes: Any, result: Result, looks: Mapping[str, Look]) -> None:
@@ -171,7 +175,7 @@ def _bars(axes: Any, result: Result, looks: Mapping[str, Look]) -> None:
     measured = [(name, points[0][1]) for name in looks if (points := _points(result, name))]
     lengths, errors = _heights([summary for _, summary in measured])
     colors = [looks[name].color for name, _ in measured]
-    bars = axes.barh([name for name, _ in measured], lengths, xerr=errors, color=colors)
+    bars = axes.barh([name for name, _ in measured], lengths, xerr=errors, color=colors, height=0.6)
     labels = axes.bar_label(bars, [digits(length) for length in lengths], padding=4)
     for label in labels:  # readable also where the baseline's line crosses it
         label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
@@ -198,11 +202,11 @@ def _curves(axes: Any, result: Result, looks: Mapping[str, Look]) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     nines = range(1 + int(log10(rarest)))
-    axes.set_xticks([10.0**each for each in nines], [_share(each) for each in nines])
+    axes.set_xticks([10.0**each for each in nines], [_share(each) for each in nines], fontsize=8.5)
     axes.minorticks_off()
     axes.yaxis.set_major_formatter(_duration)
-    axes.set_xlabel(f"share of operations that took no longer, {count(most, 'thread')}")
-    axes.set_ylabel("latency of one operation")
+    axes.set_xlabel("share of operations that took no longer")
+    axes.set_ylabel(f"latency of one operation, {count(most, 'thread')}")
 
 
 def _percentile_curve(latencies: Counter[int]) -> tuple[list[float], list[int]]:

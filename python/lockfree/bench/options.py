@@ -16,6 +16,7 @@ def parser() -> argparse.ArgumentParser:
     _add_what_to_measure(made.add_argument_group("what to measure"))
     _add_how_long(made.add_argument_group("how long"))
     _add_results(made.add_argument_group("what to do with it"))
+    _add_comparison(made.add_argument_group("two runs, side by side"))
     return made
 
 
@@ -45,12 +46,16 @@ def _add_results(group: argparse._ArgumentGroup) -> None:
     add("--json", metavar="FILE", type=_writable, help="write all numbers to FILE")
     add("--csv", metavar="FILE", type=_writable, help="write the table to FILE")
     add("--plot", metavar="DIR", type=_folder, help="draw a chart of each cell, PNG and SVG")
+
+
+def _add_comparison(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
     add(
         "--compare",
         nargs=2,
         metavar=("A.json", "B.json"),
         type=Path,
-        help="measure nothing, set two runs side by side; the exit status is 1 if B is slower",
+        help="measure nothing, show these; the exit status is 1 if B is slower",
     )
     add(
         "--tolerance",
@@ -58,6 +63,11 @@ def _add_results(group: argparse._ArgumentGroup) -> None:
         type=_positive,
         default=10.0,
         help="how much slower B may be (10)",
+    )
+    add(
+        "--relative",
+        action="store_true",
+        help="in times of each run's baseline, whatever the speed of the machine",
     )
 
 

@@ -43,7 +43,7 @@ def why_not(module: str) -> str | None:
         native = lockfree.IMPLEMENTATION == "native"
         return None if native else "the native implementation is not in use"
     if not _found(module):
-        return f"not installed (pip install {DISTRIBUTIONS[module]})"
+        return f"not installed (pip install {DISTRIBUTIONS.get(module, module)})"
     return _import_trouble(module)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lockfree.bench.comparison import Comparison
 from lockfree.bench.layout import WIDTH, Block, Table, filled
 from lockfree.bench.report import NO_DIFFERENCE, SAME, count, digits, facts, times
 from lockfree.bench.runner import Result, Series
-from lockfree.bench.summary import Summary, differ, is_resolved, speedup
+from lockfree.bench.summary import Summary, differ, is_resolved, speedup, summarize
 
 _JUDGED = ("p50", "p99", "p99.9")
 """What is judged of latencies; the longest of all is chance."""
@@ -55,41 +56,74 @@ def context(before: Comparison, after: Comparison, width: int = WIDTH) -> str:
     return "\n".join(filled(line, width, indent=15) for line in lines)
 
 
-def changes(before: Comparison, after: Comparison) -> dict[str, list[Change]]:
-    """Return the changes of each cell and contender that both have."""
+def changes(
+    before: Comparison,
+    after: Comparison,
+    contenders: Sequence[str] | None = None,
+    *,
+    relative: bool = False,
+) -> dict[str, list[Change]]:
+    """Return the changes by cell, of the contenders that both have; None is all.
+
+    Those that are `relative` are of each round's time in times of the baseline's: that
+    does not depend on how fast the machine was on the day.
+    """
     first = {result.cell.name: result for result in before.results}
     found = {
-        result.cell.name: _changes(first[result.cell.name], result)
+        result.cell.name: _changes(
+            _Side(first[result.cell.name], relative), _Side(result, relative), contenders
+        )
         for result in after.results
         if result.cell.name in first
     }
     return {cell: each for cell, each in found.items() if each}
 
 
-def _changes(before: Result, after: Result) -> list[Change]:
-    first = {(series.contender, series.threads): series for series in before.series}
+class _Side:
+    """A cell's result, as the numbers that are set beside another result's."""
+
+    def __init__(self, result: Result, relative: bool) -> None:
+        self.cell = result.cell
+        self.series = {(each.contender, each.threads): each for each in result.series}
+        self._relative = relative
+
+    def summary(self, key: tuple[str, int], label: str | None) -> Summary | None:
+        """Return what the rounds say; None of what is not known well enough."""
+        own, baseline = self.series[key], self.series.get((self.cell.baseline, key[1]))
+        if not _is_known(own, label):
+            return None
+        if not self._relative:
+            return own.summary(label)
+        if baseline is None or not _is_known(baseline, label):
+            return None
+        pairs = zip(own.rounds(label), baseline.rounds(label), strict=False)
+        return summarize([value / unit for value, unit in pairs if unit])
+
+
+def _is_known(series: Series, label: str | None) -> bool:
+    """Whether there are numbers, and of a percentile enough in each round."""
+    if series.error is not None or not series.times:
+        return False
+    return label is None or is_resolved(label, series.latencies.total() // len(series.times))
+
+
+def _changes(before: _Side, after: _Side, contenders: Sequence[str] | None) -> list[Change]:
     return [
         Change(
             after.cell.name,
-            series.contender,
-            ", ".join(filter(None, [label, count(series.threads, "thread")])),
-            _judged(old, label),
-            _judged(series, label),
+            key[0],
+            ", ".join(filter(None, [label, count(key[1], "thread")])),
+            before.summary(key, label),
+            after.summary(key, label),
             series.error,
         )
-        for series in after.series
-        if (old := first.get((series.contender, series.threads))) is not None
+        for key, series in after.series.items()
+        if key in before.series and (contenders is None or key[0] in contenders)
         for label in (_JUDGED if after.cell.is_timed else (None,))
     ]
 
 
-def _judged(series: Series, label: str | None) -> Summary | None:
-    """Return what the rounds say; None of a percentile that a round has too few operations for."""
-    each = series.latencies.total() // max(1, len(series.percentiles))
-    return series.summary(label) if label is None or is_resolved(label, each) else None
-
-
-def table(cell: str, changes: list[Change]) -> Table:
+def table(cell: str, changes: list[Change], unit: str = "ns") -> Table:
     """Return a table of the cell's changes: A, B, and how many times as fast B is."""
     names = list(dict.fromkeys(change.contender for change in changes))
     blocks = []
@@ -98,7 +132,7 @@ def table(cell: str, changes: list[Change]) -> Table:
         blank = ["-"] * 3
         blocks.append(Block(measure, [["A", "B", "ratio"], *(rows.get(n, blank) for n in names)]))
     marked = any(row[-1].startswith(SAME) for block in blocks for row in block.rows)
-    return Table(f"{cell}; ratio of B to A", "ns", names, blocks, [NO_DIFFERENCE] * marked)
+    return Table(f"{cell}; ratio of B to A", unit, names, blocks, [NO_DIFFERENCE] * marked)
 
 
 def _row(change: Change) -> list[str]:

@@ -18,10 +18,10 @@ from lockfree.bench.worker import Run, Workload, workload
 TIMER = Contender("timer alone", "c = None", ("pass",))
 """Runs in every latency cell: what it shows is the clock's and the scheduler's doing."""
 
-_WARM_UP = 2
+_WARM_UP = 3
 """How many runs' time it takes to find out how long a run has to be."""
 
-_SHORTEST = 0.005
+SHORTEST = 0.005
 """A run of fewer seconds tells more about how threads start than about what they do."""
 
 
@@ -57,7 +57,7 @@ class Settings:
 
     def seconds_each(self, seconds_left: float, turns_left: int) -> float:
         """Return how long a run may last, so that all are over in time."""
-        return min(self.seconds, max(_SHORTEST, seconds_left / turns_left))
+        return min(self.seconds, max(SHORTEST, seconds_left / turns_left))
 
 
 QUICK = Settings(rounds=3, seconds=0.02, minutes=0.75)
@@ -89,15 +89,15 @@ class Series:
             self.percentiles.append(percentiles(run.latencies))
 
     def summary(self, percentile: str | None = None) -> Summary | None:
-        """Return what the rounds say of the time per operation, or of a latency percentile.
-
-        None where it failed or no round is over yet.
-        """
-        if percentile is None:
-            values: Sequence[float] = self.times
-        else:
-            values = [each[percentile] for each in self.percentiles]
+        """Return what `rounds` say; None where it failed or no round is over yet."""
+        values = self.rounds(percentile)
         return summarize(values) if values and self.error is None else None
+
+    def rounds(self, percentile: str | None = None) -> Sequence[float]:
+        """Return the time per operation of each round, or a percentile of its latencies."""
+        if percentile is None:
+            return self.times
+        return [each[percentile] for each in self.percentiles]
 
 
 @dataclass(slots=True)
@@ -199,6 +199,9 @@ def calibrate(workload: Workload, threads: int, seconds: float) -> int:
     iterations = 1
     while True:
         took = workload(threads, iterations).seconds
+        if took >= seconds / 2:
+            # Once more, for a thread may have been off its core for that long.
+            took = min(took, workload(threads, iterations).seconds)
         if took >= seconds / 2:
             return max(1, round(iterations * seconds / took))
         # Short runs tell little: they mostly measure how threads start.
