@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections import Counter
@@ -287,6 +288,15 @@ def test_what_one_half_puts_the_other_gets(
     assert run.latencies.total() == (items if kind == "handoff" else 0)
 
 
+def test_coroutines_are_measured_where_a_loop_already_runs() -> None:
+    async def in_a_notebook() -> Run:
+        statements = ("await c.async_put(1)", "await c.async_get()")
+        contender = Contender("queue", "from lockfree import Queue\nc = Queue(5)", statements)
+        return workload(cell_of(kind="tasks"), contender)(1, 3)
+
+    assert asyncio.run(in_a_notebook()).operations == 3 * REPEATS
+
+
 def test_cells_are_told_apart_and_have_their_baseline() -> None:
     assert len({cell.name for cell in CELLS}) == len(CELLS)
     for cell in CELLS:
@@ -474,10 +484,11 @@ def test_without_the_native_implementation_its_contenders_are_left_out() -> None
 
 def peer(folder: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Make a module of `source` that this process and its children can import."""
-    (folder / "fake_peer.py").write_text(source)
+    name = f"peer_of_{folder.name}"  # another one each time: what came of an import is cached
+    (folder / f"{name}.py").write_text(source)
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setenv("PYTHONPATH", str(folder))
-    return "fake_peer"
+    return name
 
 
 def test_a_peer_that_does_not_import_is_left_out(

@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 import sys
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 import lockfree
@@ -51,6 +52,7 @@ def _found(module: str) -> bool:
     return importlib.util.find_spec(module.partition(".")[0]) is not None
 
 
+@cache
 def _import_trouble(module: str) -> str | None:
     """Import in a child process, for an import cannot be taken back.
 

@@ -137,6 +137,8 @@ def _python_loop(cell: Cell, contender: Contender) -> Workload:
     timed = len(contender.statements) // len(workers) if cell.is_timed else 0
     operations = timed or REPEATS * cell.items
 
+    awaits = any("await " in statement for statement in contender.statements)
+
     def run(threads: int, iterations: int) -> Run:
         exec(setup, namespace)  # a fresh object: no run inherits another's state
         # Of a hand-off only the consumer, who comes last, takes samples.
@@ -145,6 +147,7 @@ def _python_loop(cell: Cell, contender: Contender) -> Workload:
         seconds = in_threads(
             threads,
             lambda index: workers[index % len(workers)](namespace["c"], iterations, samples[index]),
+            here=not (awaits and _runs_a_loop()),
         )
         taken = Counter(chain(*samples[len(workers) - 1 :: len(workers)]))
         return Run(seconds, threads * iterations * operations // len(workers), taken)
@@ -162,11 +165,20 @@ def _rust_loop(contender: RustLoop) -> Workload:
     return run
 
 
-def in_threads(count: int, worker: Callable[[int], tuple[int, int]]) -> float:
+def _runs_a_loop() -> bool:
+    """Whether an event loop runs in this thread, as in a notebook: no second one can."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def in_threads(count: int, worker: Callable[[int], tuple[int, int]], *, here: bool = True) -> float:
     """Run `worker` in `count` threads; return the seconds from the first start to the last end.
 
-    The calling thread is one of them. Without the GIL an object is cheaper for the
-    thread that made it: with one thread only, that saving belongs in the number.
+    The calling thread is one of them, if `here`. Without the GIL an object is cheaper
+    for the thread that made it: with one thread only, that saving belongs in the number.
     What a worker raises is raised here, once all have ended.
     """
     barrier = threading.Barrier(count)
@@ -181,11 +193,12 @@ def in_threads(count: int, worker: Callable[[int], tuple[int, int]]) -> float:
             errors.append(error)
 
     # Daemons, so that Ctrl-C need not wait for a contender that is stuck.
-    others = range(1, count)
+    others = range(1 if here else 0, count)
     threads = [threading.Thread(target=body, args=(i,), daemon=True) for i in others]
     for thread in threads:
         thread.start()
-    body(0)
+    if here:
+        body(0)
     for thread in threads:
         thread.join()
     if errors:

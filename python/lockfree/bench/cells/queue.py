@@ -113,6 +113,13 @@ CELLS = (
         items=100,
     ),
     Cell(
+        "queue.latency",
+        "how long a single put or get takes",
+        _UNBOUNDED,
+        baseline="queue.SimpleQueue",
+        kind="latency",
+    ),
+    Cell(
         "queue.wakeup",
         "from one thread to another that sleeps",
         _HANDOFFS,
