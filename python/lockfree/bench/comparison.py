@@ -23,7 +23,7 @@ QUICK_VARIABLE = "LOCKFREE_BENCH_QUICK"
 """The environment variable that makes `compare` a smoke run, for tests of notebooks."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Comparison:
     """What was measured, where and with what; a notebook shows it as tables."""
 
@@ -72,6 +72,9 @@ class Comparison:
     def tables(self) -> list[layout.Table]:
         """Return a table per cell."""
         return [report.table(each, self.baseline) for each in self.results if each.has_something]
+
+    def __repr__(self) -> str:
+        return f"<Comparison: {', '.join(result.cell.name for result in self.results)}>"
 
     def __str__(self) -> str:
         facts = report.header(self.environment, self.left_out)

@@ -182,6 +182,7 @@ def _frozen_heap() -> Iterator[None]:
 
 def _take_turn(series: Series, workload: Workload, seconds: float) -> None:
     """Run once, or find out first how long a run has to be."""
+    gc.collect()  # what the one before left behind
     try:
         if series.iterations == 0:
             series.iterations = calibrate(workload, series.threads, seconds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
 from array import array
 from collections import Counter
@@ -143,7 +142,6 @@ def _python_loop(cell: Cell, contender: Contender) -> Workload:
         exec(setup, namespace)  # a fresh object: no run inherits another's state
         # Of a hand-off only the consumer, who comes last, takes samples.
         samples = [array("q", bytes(8 * timed * iterations)) for _ in range(threads)]
-        gc.collect()
         seconds = in_threads(
             threads,
             lambda index: workers[index % len(workers)](namespace["c"], iterations, samples[index]),
