@@ -172,7 +172,8 @@ def test_every_run_has_a_fresh_object() -> None:
 
 def test_a_run_lasts_from_the_first_start_to_the_last_end() -> None:
     spans = [(5, 10), (2, 7), (3, 20)]  # of the three threads, in nanoseconds
-    assert in_threads(3, lambda index: spans[index]) == 18e-9
+    assert in_threads(3, lambda index: spans[index]) == (18e-9, 5e-9)
+    assert Run(18e-9, 1, typical=5e-9).length == 5e-9
 
 
 @pytest.mark.parametrize(
@@ -204,6 +205,13 @@ def test_calibration_is_not_deceived_by_a_thread_that_lost_its_core() -> None:
         return Run(lengths[-1], iterations)
 
     assert calibrate(fake, 1, 0.1) == pytest.approx(100_000, rel=0.01)
+
+
+def test_calibration_is_not_deceived_by_threads_that_are_slow_to_start() -> None:
+    def fake(_threads: int, iterations: int) -> Run:
+        return Run(0.06 + iterations * 1e-6, iterations)
+
+    assert fake(8, calibrate(fake, 8, 0.1)).operations > 10_000
 
 
 def test_runs_are_cut_short_to_be_over_in_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -385,7 +385,7 @@ def test_a_chart_names_its_contenders(tmp_path: Path, kind: str) -> None:
 
     result = CHARTED[kind]
     names = {series.contender for series in result.series}
-    assert draw([comparison_of(result)], tmp_path) == [tmp_path / "test.cell"]
+    assert draw([comparison_of(result)], tmp_path, ".png", ".svg") == ["test.cell"]
     assert (tmp_path / "test.cell.png").read_bytes().startswith(b"\x89PNG")
     svg = (tmp_path / "test.cell.svg").read_text()
     assert all(f">{name}</text>" in svg for name in names)

@@ -90,8 +90,8 @@ def _write(comparison: Comparison, options: argparse.Namespace) -> None:
 def _draw(comparisons: Sequence[Comparison], folder: Path) -> None:
     from lockfree.bench.charts import draw
 
-    files = draw(comparisons, folder)
-    _print(f"{report.count(len(files), 'chart')} in {folder}, as PNG and SVG.")
+    cells = draw(comparisons, folder, ".png", ".svg")
+    _print(f"{report.count(len(cells), 'chart')} in {folder}, as PNG and SVG.")
 
 
 def _set_side_by_side(options: argparse.Namespace) -> int:

@@ -69,26 +69,20 @@ _LOGARITHMIC: Final = 30
 _STEPS: Final = 400
 
 
-def draw(comparisons: Sequence[Comparison], folder: Path) -> list[Path]:
-    """Write a chart per cell that the first has, as PNG and SVG; return the files without suffix.
+def draw(comparisons: Sequence[Comparison], folder: Path, *suffixes: str) -> list[str]:
+    """Write a chart per cell that the first has; return the cells' names.
 
-    Several comparisons are set side by side.
+    Several comparisons are set side by side. A chart has the name of its cell, and
+    is written with each of the suffixes.
     """
-    files = []
-    for result in comparisons[0].results:
-        if any(series.times for series in result.series):
-            path = folder / result.cell.name
-            made = figure([each.only([result.cell.name], None) for each in comparisons])
-            save(made, path)
-            files.append(path)
-    return files
-
-
-def save(made: Figure, path: Path) -> None:
-    """Write the figure as PNG and SVG; `path` has no suffix."""
-    with mpl.rc_context(STYLE):
-        made.savefig(f"{path}.png", dpi=160)
-        made.savefig(f"{path}.svg", metadata={"Date": None})
+    cells = [result.cell.name for result in comparisons[0].results if result.has_something]
+    for cell in cells:
+        made = figure([each.only([cell], None) for each in comparisons])
+        with mpl.rc_context(STYLE):
+            for suffix in suffixes:
+                metadata = {"Date": None} if suffix == ".svg" else None
+                made.savefig(folder / f"{cell}{suffix}", dpi=160, metadata=metadata)
+    return cells
 
 
 def figure(comparisons: Sequence[Comparison]) -> Figure:

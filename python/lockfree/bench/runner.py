@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import inf
 from time import monotonic
 from typing import TypeAlias
 
@@ -18,7 +19,7 @@ from lockfree.bench.worker import Run, Workload, workload
 TIMER = Contender("timer alone", "c = None", ("pass",))
 """Runs in every latency cell: what it shows is the clock's and the scheduler's doing."""
 
-_WARM_UP = 3
+_WARM_UP = 4
 """How many runs' time it takes to find out how long a run has to be."""
 
 SHORTEST = 0.005
@@ -60,7 +61,7 @@ class Settings:
         return min(self.seconds, max(SHORTEST, seconds_left / turns_left))
 
 
-QUICK = Settings(rounds=3, seconds=0.02, minutes=0.75)
+QUICK = Settings(rounds=3, seconds=0.02, minutes=0.5)
 """A smoke run, too short for conclusions."""
 
 
@@ -195,16 +196,24 @@ def _take_turn(series: Series, workload: Workload, seconds: float) -> None:
 def calibrate(workload: Workload, threads: int, seconds: float) -> int:
     """Return how many iterations make a run of about `seconds`.
 
-    The last run that it makes for that is about as long: it warms up.
+    The last runs that it makes for that are about as long: they warm up.
     """
-    iterations = 1
+    iterations, before = 1, inf
     while True:
-        took = workload(threads, iterations).seconds
-        if took >= seconds / 2:
+        took = workload(threads, iterations).length
+        if _is_work(took, before, seconds):
             # Once more, for a thread may have been off its core for that long.
-            took = min(took, workload(threads, iterations).seconds)
-        if took >= seconds / 2:
+            took = min(took, workload(threads, iterations).length)
+        if _is_work(took, before, seconds):
             return max(1, round(iterations * seconds / took))
-        # Short runs tell little: they mostly measure how threads start.
-        factor = min(seconds / took, 100) if took > 0 else 100
-        iterations = max(2 * iterations, round(iterations * factor))
+        before = took
+        factor = seconds / took if took > 0 else inf
+        iterations = round(iterations * min(max(2, factor), 100))
+
+
+def _is_work(took: float, before: float, seconds: float) -> bool:
+    """Whether a run was long because of its iterations, and not because of how threads start.
+
+    It then takes longer than the run before, which had at most half of them.
+    """
+    return (took >= seconds / 2 and took >= 1.3 * before) or took >= 10 * seconds

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from math import inf
+from statistics import median
 from textwrap import indent
 from time import perf_counter_ns, sleep
 from typing import Any
@@ -67,6 +69,13 @@ class Run:
     """Of all threads together."""
     latencies: Counter[int] = field(default_factory=Counter)
     """In a latency cell: how many operations took how many nanoseconds."""
+    typical: float = inf
+    """How many seconds the median thread ran, from its own start to its own end."""
+
+    @property
+    def length(self) -> float:
+        """How many seconds it ran, apart from how long its threads took to start."""
+        return min(self.seconds, self.typical)
 
     @property
     def ns_per_operation(self) -> float:
@@ -142,13 +151,13 @@ def _python_loop(cell: Cell, contender: Contender) -> Workload:
         exec(setup, namespace)  # a fresh object: no run inherits another's state
         # Of a hand-off only the consumer, who comes last, takes samples.
         samples = [array("q", bytes(8 * timed * iterations)) for _ in range(threads)]
-        seconds = in_threads(
+        seconds, typical = in_threads(
             threads,
             lambda index: workers[index % len(workers)](namespace["c"], iterations, samples[index]),
             here=not (awaits and _runs_a_loop()),
         )
         taken = Counter(chain(*samples[len(workers) - 1 :: len(workers)]))
-        return Run(seconds, threads * iterations * operations // len(workers), taken)
+        return Run(seconds, threads * iterations * operations // len(workers), taken, typical)
 
     return run
 
@@ -172,8 +181,12 @@ def _runs_a_loop() -> bool:
     return True
 
 
-def in_threads(count: int, worker: Callable[[int], tuple[int, int]], *, here: bool = True) -> float:
+def in_threads(
+    count: int, worker: Callable[[int], tuple[int, int]], *, here: bool = True
+) -> tuple[float, float]:
     """Run `worker` in `count` threads; return the seconds from the first start to the last end.
+
+    And those from the median thread's own start to its own end.
 
     The calling thread is one of them, if `here`. Without the GIL an object is cheaper
     for the thread that made it: with one thread only, that saving belongs in the number.
@@ -201,4 +214,5 @@ def in_threads(count: int, worker: Callable[[int], tuple[int, int]], *, here: bo
         thread.join()
     if errors:
         raise errors[0]
-    return (max(end for _, end in spans) - min(began for began, _ in spans)) / 1e9
+    whole = max(end for _, end in spans) - min(began for began, _ in spans)
+    return whole / 1e9, median(end - began for began, end in spans) / 1e9
