@@ -6,7 +6,9 @@ import csv
 import json
 import sys
 from collections import Counter
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -426,6 +428,34 @@ def test_a_percentile_curve_ends_with_the_longest() -> None:
     assert (odds[0], odds[-1]) == pytest.approx((1, 1000))
     assert (values[0], values[-1]) == (10, 20)  # one in a thousand takes longer than 20
     assert values == sorted(values)
+
+
+# The page.
+
+
+def test_the_page_has_what_was_measured_and_keeps_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    script = Path(__file__, "../../../benches/report").resolve()
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    loader = SourceFileLoader("benches_report", str(script))
+    page: Any = ModuleType(loader.name)
+    loader.exec_module(page)
+    assert page.BEGIN in page.PAGE.read_text(encoding="utf-8")
+    monkeypatch.setattr(page, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(page, "CHARTS", tmp_path / "benchmarks")
+    page.PAGE.write_text(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n")
+    files = [written(tmp_path, name, throughput(TEN, 1, 2)) for name in "ab"]
+    assert page.main(files) == 0
+    text = page.PAGE.read_text()
+    assert page.main(files) == 0
+    assert page.PAGE.read_text() == text
+    assert text.startswith(f"before\n{page.BEGIN}\n\n| | |\n")
+    assert text.endswith(f"\n\n{page.END}\nafter\n")
+    assert text.count("| fast | 10.2 | 2% | x9.9 |") == 2
+    assert "![test.cell](benchmarks/test.cell.svg)" in text
+    assert (tmp_path / "benchmarks/test.cell.svg").is_file()
 
 
 # What may be missing.
