@@ -7,8 +7,8 @@ import json
 import sys
 from collections import Counter
 from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -440,7 +440,9 @@ def test_the_page_has_what_was_measured_and_keeps_the_rest(
     script = Path(__file__, "../../../benches/report").resolve()
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     loader = SourceFileLoader("benches_report", str(script))
-    page: Any = ModuleType(loader.name)
+    spec = spec_from_loader(loader.name, loader)
+    assert spec is not None
+    page: Any = module_from_spec(spec)
     loader.exec_module(page)
     assert page.BEGIN in page.PAGE.read_text(encoding="utf-8")
     monkeypatch.setattr(page, "PAGE", tmp_path / "page.md")
