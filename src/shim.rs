@@ -4,8 +4,8 @@
 //! tests run every interleaving of a small model. Both sides have loom's
 //! spelling, so an algorithm is written once.
 //!
-//! A loom test that cannot fail proves nothing. [`mutant!`] and [`ordering!`]
-//! plant faults that exist in loom builds only and are chosen at run time by
+//! A loom test that cannot fail proves nothing. [`mutant!`], [`ordering!`]
+//! and [`weakened!`] plant faults that exist in loom builds only and are chosen at run time by
 //! `LOCKFREE_MUTANT`; `tests/mutants` demands that the models fail on each.
 
 #[cfg(not(loom))]
@@ -57,6 +57,12 @@ mod imp {
     #[allow(clippy::disallowed_methods)] // this is the replacement
     pub fn full_fence() {
         std::sync::atomic::fence(Ordering::SeqCst);
+    }
+
+    /// A fence that a caller asked for.
+    #[allow(clippy::disallowed_methods)] // this is the replacement
+    pub fn fence(order: Ordering) {
+        std::sync::atomic::fence(order);
     }
 
     /// Spins for `pauses` of the processor's pause instructions.
@@ -126,4 +132,12 @@ macro_rules! ordering {
     };
 }
 
-pub(crate) use {mutant, ordering};
+/// `weakened!(order, "name")`: the ordering that a caller chose, or `Relaxed` in
+/// a loom run that asks for this fault.
+macro_rules! weakened {
+    ($order:ident, $name:literal) => {
+        if $crate::shim::mutant!($name) { $crate::shim::Ordering::Relaxed } else { $order }
+    };
+}
+
+pub(crate) use {mutant, ordering, weakened};
