@@ -25,6 +25,26 @@ class LockedCounter:
             return True
 
 
+class LockedFlag:
+    """A flag and the lock that guards it."""
+
+    __slots__ = ("lock", "value")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.value = False
+
+
+class LockedSum:
+    """A floating-point number and the lock that guards it."""
+
+    __slots__ = ("lock", "value")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.value = 0.0
+
+
 class LockedList:
     """A list and the lock that guards it."""
 
