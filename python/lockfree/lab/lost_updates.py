@@ -16,7 +16,7 @@ from html import escape
 from types import FunctionType
 from typing import Any, Final
 
-from lockfree.bench.progress import Progress
+from lockfree.lab.progress import Progress
 from lockfree.lab.report import html_table, paragraphs, table, verdict
 from lockfree.lab.threads import Meet, at_once
 

@@ -17,7 +17,7 @@ from threading import Event
 from typing import Any, Final
 
 from lockfree import AtomicInt64, Ordering
-from lockfree.bench.progress import Progress
+from lockfree.lab.progress import Progress
 from lockfree.lab.report import html_table, paragraphs, table, verdict
 from lockfree.lab.threads import Meet, at_once
 
