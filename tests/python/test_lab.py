@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 import sys
 import weakref
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import pytest
 from lockfree._native import _InterruptibleStack
 from lockfree.lab import __main__ as command
 from lockfree.lab import aba, races, report, stall
+from lockfree.lab.progress import Progress
 from lockfree.lab.steps import Steps, play, step, whole
 from lockfree.lab.threads import Meet, at_once
 from support import in_child
@@ -72,6 +74,24 @@ def test_an_unknown_experiment_is_refused(capsys: pytest.CaptureFixture[str]) ->
 
 
 # Text.
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_for_terminals_only() -> None:
+    terminal, file = Terminal(), io.StringIO()
+    for stream in (terminal, file):
+        progress = Progress(stream, parts=2)
+        progress.begin("races")
+        progress.show("round 1 of 3")
+        progress.clear()
+    assert "\r[1/2] races, round 1 of 3" in terminal.getvalue()
+    assert "\n" not in terminal.getvalue()
+    assert terminal.getvalue().endswith(" \r")
+    assert file.getvalue() == ""
 
 
 def test_what_is_missing_is_counted() -> None:
