@@ -7,9 +7,11 @@ import gc
 import math
 import os
 import re
+import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -228,6 +230,24 @@ def test_a_different_value_suspends_no_coroutine(impl: ModuleType, name: str) ->
         coroutine.send(None)
 
 
+def loop_of_waiters(n: int, wait: Callable[[], Coroutine[Any, Any, None]]) -> Future[None]:
+    """Start a loop in which `n` coroutines wait; return when they do."""
+    asleep = threading.Event()
+
+    async def run() -> None:
+        tasks = [asyncio.create_task(wait()) for _ in range(n)]
+        await settle()
+        asleep.set()
+        await asyncio.gather(*tasks)
+        # A loop that has just ended counts as one that did not get up: the next one, too,
+        # would be notified.
+        await asyncio.sleep(A_WHILE)
+
+    future = start(lambda: asyncio.run(run()))
+    assert asleep.wait(NEVER)
+    return future
+
+
 def test_coroutines_of_several_loops_are_notified(impl: ModuleType, name: str) -> None:
     a, old, new = make(impl, name)
     woken = AtomicInt64()
@@ -236,32 +256,39 @@ def test_coroutines_of_several_loops_are_notified(impl: ModuleType, name: str) -
         await a.async_wait(old)
         woken.increment()
 
-    async def several() -> None:
-        await asyncio.gather(*(wait() for _ in range(3)))
-
-    futures = waiting(*[lambda: asyncio.run(several())] * 3)
+    loops = [loop_of_waiters(3, wait) for _ in range(3)]
     a.store(new)
     for n in (1, 2):
         a.notify_one()
         time.sleep(A_WHILE)
         assert woken == n
     a.notify_all()
-    for future in futures:
-        future.result(NEVER)
+    for loop in loops:
+        loop.result(NEVER)
     assert woken == 9
 
 
 def test_threads_and_coroutines_wait_in_one_list(impl: ModuleType, name: str) -> None:
     a, old, new = make(impl, name)
-    futures: list[Any] = waiting(
-        lambda: a.wait(old), lambda: asyncio.run(a.async_wait(old)), lambda: a.wait(old)
-    )
+    woken: list[str] = []
+
+    def wait(who: str) -> None:
+        a.wait(old)
+        woken.append(who)
+
+    async def async_wait() -> None:
+        await a.async_wait(old)
+        woken.append("coroutine")
+
+    ends = waiting(lambda: wait("first"))
+    ends.append(loop_of_waiters(1, async_wait))
+    ends += waiting(lambda: wait("last"))
     a.store(new)
+    order = ["first", "coroutine", "last"]
     for i in range(3):
         a.notify_one()
-        futures[i].result(NEVER)
-        time.sleep(A_WHILE)
-        assert not any(future.done() for future in futures[i + 1 :])
+        ends[i].result(NEVER)
+        assert woken == order[: i + 1]
 
 
 def test_a_cancelled_coroutine_passes_its_notification_on(impl: ModuleType, name: str) -> None:
