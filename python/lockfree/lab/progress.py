@@ -8,23 +8,23 @@ _WIDTH = 79
 
 
 class Progress:
-    """Counts what there is to do, and writes over its own line; silent without a terminal."""
+    """Counts the parts, and writes over its own line; silent without a terminal."""
 
-    def __init__(self, stream: TextIO, total: int) -> None:
+    def __init__(self, stream: TextIO, parts: int) -> None:
         self._stream = stream
         self._terminal = stream.isatty()
-        self._total = total
+        self._parts = parts
         self._begun = 0
-        self._name = ""
+        self._part = ""
 
-    def begin(self, name: str) -> None:
-        """Go on to the next one."""
+    def begin(self, part: str) -> None:
+        """Go on to the next part."""
         self._begun += 1
-        self._name = name
+        self._part = part
 
     def show(self, step: str) -> None:
-        """Show what is being done."""
-        self._write(f"[{self._begun}/{self._total}] {self._name}, {step}")
+        """Show what is being done in this part."""
+        self._write(f"[{self._begun}/{self._parts}] {self._part}, {step}")
 
     def clear(self) -> None:
         """Blank the line, so that what is printed next starts on an empty one."""
