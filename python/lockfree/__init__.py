@@ -16,9 +16,29 @@ from lockfree._ordering import Ordering
 from lockfree._select import IMPLEMENTATION
 
 if TYPE_CHECKING or IMPLEMENTATION == "native":
-    from lockfree._native import AtomicBool, AtomicFloat64, AtomicInt64, Queue, Stack, fence
+    from lockfree._native import (
+        AtomicBool,
+        AtomicFloat64,
+        AtomicInt64,
+        AtomicRef,
+        AtomicStampedRef,
+        Queue,
+        Stack,
+        StripedCounter,
+        fence,
+    )
 else:
-    from lockfree.locked import AtomicBool, AtomicFloat64, AtomicInt64, Queue, Stack, fence
+    from lockfree.locked import (
+        AtomicBool,
+        AtomicFloat64,
+        AtomicInt64,
+        AtomicRef,
+        AtomicStampedRef,
+        Queue,
+        Stack,
+        StripedCounter,
+        fence,
+    )
 
 from lockfree._async_queue import AsyncQueue
 
@@ -28,12 +48,15 @@ __all__ = [
     "AtomicBool",
     "AtomicFloat64",
     "AtomicInt64",
+    "AtomicRef",
+    "AtomicStampedRef",
     "Empty",
     "Full",
     "Ordering",
     "Queue",
     "ShutDown",
     "Stack",
+    "StripedCounter",
     "fence",
 ]
 

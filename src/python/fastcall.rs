@@ -11,7 +11,7 @@
 //! Every slot runs its body through [`enter`], which catches a panic, raises
 //! errors, and lets a [`Deferral`] notice who is calling.
 //!
-//! A `quick` slot has an [`attempt`] before that: the case that neither fails
+//! A slot marked `quick` has an [`attempt`] before that: the case that neither fails
 //! nor calls anything, outside the guard, because the guard's stack frame would
 //! be a twentieth of the call.
 
@@ -43,6 +43,8 @@ pub(crate) enum Call {
     NoArgs(ffi::PyCFunction),
     /// `METH_O`
     One(ffi::PyCFunction),
+    /// `METH_FASTCALL` with at most one argument
+    Optional(ffi::PyCFunctionFast),
     /// `METH_FASTCALL` with two arguments
     Two(ffi::PyCFunctionFast),
     /// `METH_FASTCALL | METH_KEYWORDS`
@@ -68,7 +70,9 @@ pub(crate) fn install<T: FastClass>(py: Python<'_>) -> PyResult<()> {
         let (ml_meth, ml_flags) = match method.call {
             Call::NoArgs(f) => (ffi::PyMethodDefPointer { PyCFunction: f }, ffi::METH_NOARGS),
             Call::One(f) => (ffi::PyMethodDefPointer { PyCFunction: f }, ffi::METH_O),
-            Call::Two(f) => (ffi::PyMethodDefPointer { PyCFunctionFast: f }, ffi::METH_FASTCALL),
+            Call::Optional(f) | Call::Two(f) => {
+                (ffi::PyMethodDefPointer { PyCFunctionFast: f }, ffi::METH_FASTCALL)
+            }
             Call::Keywords(f) => (
                 ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: f },
                 ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
@@ -139,6 +143,29 @@ pub(crate) unsafe fn attempt<T: FastClass, R: IntoObject>(
     attempt(this).map(|value| value.into_object(py))
 }
 
+/// Borrows at most one positional argument.
+///
+/// # Safety
+/// `args` points to `given` live objects.
+#[inline(always)]
+pub(crate) unsafe fn at_most_one<'a, 'py>(
+    py: Python<'py>,
+    name: &CStr,
+    args: *const *mut ffi::PyObject,
+    given: ffi::Py_ssize_t,
+) -> Result<Option<Arg<'a, 'py>>> {
+    match given {
+        0 => Ok(None),
+        1 => {
+            // SAFETY: there is one argument.
+            let arg = unsafe { *args };
+            // SAFETY: the caller of the method keeps its argument alive.
+            Ok(Some(unsafe { borrowed(py, arg) }))
+        }
+        _ => Err(wrong_count(name, "at most 1 argument", given)),
+    }
+}
+
 /// Borrows exactly two positional arguments.
 ///
 /// # Safety
@@ -151,7 +178,7 @@ pub(crate) unsafe fn pair<'a, 'py>(
     given: ffi::Py_ssize_t,
 ) -> Result<[Arg<'a, 'py>; 2]> {
     if given != 2 {
-        return Err(wrong_count(name, given));
+        return Err(wrong_count(name, "2 arguments", given));
     }
     // SAFETY: there are two arguments, side by side.
     let [a, b] = unsafe { *args.cast::<[*mut ffi::PyObject; 2]>() };
@@ -279,9 +306,9 @@ impl<'a, 'py> Arguments<'a, 'py> {
 }
 
 #[cold]
-fn wrong_count(name: &CStr, given: ffi::Py_ssize_t) -> Error {
+fn wrong_count(name: &CStr, expected: &str, given: ffi::Py_ssize_t) -> Error {
     let name = name.to_string_lossy();
-    Error::wrong_type(format!("{name} expected 2 arguments, got {given}"))
+    Error::wrong_type(format!("{name} expected {expected}, got {given}"))
 }
 
 /// A table of methods: a row is a convention, the name, the docstring and the body,
@@ -378,6 +405,54 @@ macro_rules! slot {
         }
         $crate::python::fastcall::Call::One(slot::<$($arguments)*>)
     }};
+    (quick_optional [$($generics:tt)*] [$($arguments:tt)*] $class:ty, $name:literal, $attempt:expr, $body:expr) => {{
+        #[cold]
+        #[inline(never)]
+        unsafe extern "C" fn guarded<$($generics)*>(
+            slf: *mut pyo3::ffi::PyObject,
+            args: *mut *mut pyo3::ffi::PyObject,
+            given: pyo3::ffi::Py_ssize_t,
+        ) -> *mut pyo3::ffi::PyObject {
+            let body: fn(
+                &$class,
+                pyo3::Python<'_>,
+                Option<$crate::python::convert::Arg<'_, '_>>,
+            ) -> $crate::python::error::Result<_> = $body;
+            let body = |this: &$class, py: pyo3::Python<'_>| {
+                // SAFETY: METH_FASTCALL passes `given` live objects.
+                let arg = unsafe { $crate::python::fastcall::at_most_one(py, $name, args, given) };
+                body(this, py, arg?)
+            };
+            // SAFETY: called by a method descriptor of this class.
+            unsafe { $crate::python::fastcall::enter::<$class, _>(slf, body) }
+        }
+        unsafe extern "C" fn slot<$($generics)*>(
+            slf: *mut pyo3::ffi::PyObject,
+            args: *mut *mut pyo3::ffi::PyObject,
+            given: pyo3::ffi::Py_ssize_t,
+        ) -> *mut pyo3::ffi::PyObject {
+            let attempt: fn(
+                &$class,
+                Option<$crate::python::convert::Arg<'_, '_>>,
+            ) -> Option<_> = $attempt;
+            let attempt = |this: &$class| {
+                // SAFETY: called by a method descriptor, attached.
+                let py = unsafe { pyo3::Python::assume_attached() };
+                // SAFETY: METH_FASTCALL passes `given` live objects.
+                let arg = unsafe { $crate::python::fastcall::at_most_one(py, $name, args, given) };
+                attempt(this, arg.ok()?)
+            };
+            // SAFETY: called by a method descriptor of this class; the table's
+            // author promises that the attempt cannot panic.
+            let done = unsafe { $crate::python::fastcall::attempt::<$class, _>(slf, attempt) };
+            match done {
+                Some(object) => object,
+                // SAFETY: as above.
+                None => unsafe { guarded::<$($arguments)*>(slf, args, given) },
+            }
+        }
+        $crate::python::fastcall::Call::Optional(slot::<$($arguments)*>)
+    }};
     (two [$($generics:tt)*] [$($arguments:tt)*] $class:ty, $name:literal, $body:expr) => {{
         unsafe extern "C" fn slot<$($generics)*>(
             slf: *mut pyo3::ffi::PyObject,
@@ -447,6 +522,10 @@ fast_methods! {
     one c"one" c"one($self, arg, /)\n--\n\nPanic." |_, _, arg| -> Result<()> {
         panic!("deliberate: {}", &*arg)
     };
+    quick_optional c"optional" c"optional($self, arg=None, /)\n--\n\nPanic." |_, _| None::<()>,
+        |_, _, arg| -> Result<()> {
+            panic!("deliberate: {}", arg.is_some())
+        };
     two c"two" c"two($self, a, b, /)\n--\n\nPanic." |_, _, [a, b]| -> Result<()> {
         panic!("deliberate: {} {}", &*a, &*b)
     };

@@ -27,6 +27,7 @@ A_WHILE = 0.05  # seconds, in which a thread that was woken would have been done
 KINDS: dict[str, tuple[Any, Any]] = {
     "AtomicBool": (False, True),
     "AtomicInt64": (0, 2**40),
+    "AtomicRef": (0, 2**40),
 }
 
 
@@ -370,7 +371,7 @@ def interrupt():
     sent = time.monotonic()
     os.kill(os.getpid(), signal.SIGINT)
 
-a = {name}()
+a = {name}({old})
 waits = [lambda: a.wait({old}), lambda: a.wait({old}, 30), lambda: a.wait({old}, float("inf"))]
 for wait in waits:
     late = []

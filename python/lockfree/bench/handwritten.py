@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 
 
 class LockedCounter:
@@ -54,6 +55,23 @@ class LockedList:
         self.items: list[int] = []
 
 
+class LocalCounter(threading.local):
+    """A count for each thread, and a list of them all for whoever wants the sum.
+
+    A count is a list of one, which outlives its thread; so there is one for each
+    thread that ever counted. The cells write the idiom inline.
+    """
+
+    def __init__(self, counts: list[list[int]]) -> None:  # runs once in each thread
+        self.count = [0]
+        self.counts = counts
+        counts.append(self.count)
+
+    def sum(self) -> int:
+        """Return the sum of all threads' counts."""
+        return sum(count for (count,) in self.counts)
+
+
 class LockFreeCounter:
     """A tutorial's compare-and-swap in pure Python, as it is taught.
 
@@ -79,3 +97,39 @@ class LockFreeCounter:
                     return new_value
             time.sleep(0.001 * attempt)
         raise Exception("Failed to increment after max retries")
+
+
+class LockedQueue:
+    """A tutorial's queue with a lock, as it is measured there."""
+
+    def __init__(self) -> None:
+        self._queue: deque[int] = deque()
+        self._lock = threading.Lock()
+
+    def put(self, item: int) -> None:
+        """Append an item."""
+        with self._lock:
+            self._queue.append(item)
+
+    def get(self) -> int | None:
+        """Take the first item, or None if there is none; or if the item is None."""
+        with self._lock:
+            return self._queue.popleft() if self._queue else None
+
+
+class LockFreeQueue:
+    """The same tutorial's queue without one. A ``deque`` brings its own, a short one in C."""
+
+    def __init__(self) -> None:
+        self._queue: deque[int] = deque()
+
+    def put(self, item: int) -> None:
+        """Append an item."""
+        self._queue.append(item)
+
+    def get(self) -> int | None:
+        """Take the first item, or None if there is none; or if the item is None."""
+        try:
+            return self._queue.popleft()
+        except IndexError:
+            return None

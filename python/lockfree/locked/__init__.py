@@ -12,15 +12,20 @@ from lockfree.locked._atomic import fence
 from lockfree.locked._atomic_bool import AtomicBool
 from lockfree.locked._atomic_float import AtomicFloat64
 from lockfree.locked._atomic_int import AtomicInt64
+from lockfree.locked._atomic_ref import AtomicRef, AtomicStampedRef
 from lockfree.locked._queue import Queue
 from lockfree.locked._stack import Stack
+from lockfree.locked._striped_counter import StripedCounter
 
 __all__ = [
     "AsyncQueue",
     "AtomicBool",
     "AtomicFloat64",
     "AtomicInt64",
+    "AtomicRef",
+    "AtomicStampedRef",
     "Queue",
     "Stack",
+    "StripedCounter",
     "fence",
 ]

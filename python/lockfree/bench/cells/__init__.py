@@ -1,8 +1,26 @@
 """The cells that ``python -m lockfree.bench`` runs, a module per structure."""
 
-from lockfree.bench.cells import counter, flag, floating, queue, stack, tasks
+from lockfree.bench.cells import (
+    counter,
+    flag,
+    floating,
+    ordering,
+    queue,
+    reference,
+    stack,
+    striped,
+    tasks,
+)
 from lockfree.bench.model import Cell
 
 CELLS: tuple[Cell, ...] = (
-    counter.CELLS + flag.CELLS + floating.CELLS + stack.CELLS + queue.CELLS + tasks.CELLS
+    *counter.CELLS,
+    *flag.CELLS,
+    *floating.CELLS,
+    *striped.CELLS,
+    *reference.CELLS,
+    *ordering.CELLS,
+    *stack.CELLS,
+    *queue.CELLS,
+    *tasks.CELLS,
 )
