@@ -4,7 +4,7 @@ Worker threads take a job, wait as for a network, and put a result. The wait is 
 sleep, which lets the others run as a blocking read does. The shorter it is, the more of
 the time is the queues'.
 
-    python benches/python/io_bound.py
+    python benches/io_bound.py
 """
 
 from __future__ import annotations

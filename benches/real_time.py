@@ -5,7 +5,7 @@ late when that was done: because of its timer, of the GIL where there is one, of
 operation. Others do the same operation in a loop. "nothing" is an empty function: how late
 a thread is that shares nothing.
 
-    python benches/python/real_time.py
+    python benches/real_time.py
 """
 
 from __future__ import annotations
