@@ -17,6 +17,8 @@ from lockfree._select import IMPLEMENTATION
 
 if TYPE_CHECKING or IMPLEMENTATION == "native":
     from lockfree._native import (
+        AtomicBool,
+        AtomicFloat64,
         AtomicInt64,
         AtomicRef,
         AtomicStampedRef,
@@ -27,6 +29,8 @@ if TYPE_CHECKING or IMPLEMENTATION == "native":
     )
 else:
     from lockfree.locked import (
+        AtomicBool,
+        AtomicFloat64,
         AtomicInt64,
         AtomicRef,
         AtomicStampedRef,
@@ -41,6 +45,8 @@ from lockfree._async_queue import AsyncQueue
 __all__ = [
     "IMPLEMENTATION",
     "AsyncQueue",
+    "AtomicBool",
+    "AtomicFloat64",
     "AtomicInt64",
     "AtomicRef",
     "AtomicStampedRef",
