@@ -9,6 +9,7 @@
 //! | [`reference`] | the shared reference |
 //! | [`stack`] | the stack |
 //! | [`queue`] | the queue, bounded or not |
+//! | [`cache`] | the cache |
 //! | [`event`] | sleeping until something may have changed |
 //! | [`arena`] | nodes addressed by number |
 //! | [`tagged`] | an index and a version tag in one word |
@@ -17,6 +18,7 @@
 
 pub mod arena;
 pub mod backoff;
+pub mod cache;
 pub mod event;
 pub mod int;
 pub mod order;
@@ -30,6 +32,7 @@ pub mod tagged;
 
 pub use arena::OutOfMemory;
 pub use backoff::Backoff;
+pub use cache::Cache;
 pub use event::{Event, Notice, Waiter};
 pub use int::{Int64, Overflow};
 pub use pointer::{Counted, Pointer};
