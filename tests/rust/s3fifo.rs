@@ -31,7 +31,7 @@ impl S3Fifo {
     /// Uses a key; whether it was there. If not, it is now.
     pub(crate) fn access(&mut self, key: usize) -> bool {
         if let Some(used) = self.used.get_mut(&key) {
-            *used += 1;
+            *used = (*used + 1).min(3);
             return true;
         }
         let returns = self.remembered.remove(&key);
@@ -71,7 +71,7 @@ impl S3Fifo {
 
     fn evict_main(&mut self) {
         while let Some(key) = self.main.pop_front() {
-            let used = self.used[&key].min(3);
+            let used = self.used[&key];
             if used == 0 {
                 self.used.remove(&key);
                 return;

@@ -30,7 +30,7 @@ use super::super::pointer::Counted;
 use crate::shim::{
     AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
-    UnsafeCell, mutant, ordering,
+    UnsafeCell, mutant, ordering, spin,
 };
 
 /// All entries of a cache.
@@ -218,7 +218,8 @@ impl Entry {
             if unchanged && let Some(value) = value {
                 return Some((value, deadline));
             }
-            // The value was replaced meanwhile: once more.
+            // The value was replaced meanwhile.
+            spin(1);
         }
     }
 

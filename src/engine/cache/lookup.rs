@@ -7,6 +7,7 @@ use super::Core;
 use super::entry::{Life, entry};
 use crate::engine::arena::NIL;
 use crate::engine::pointer::Counted;
+use crate::shim::spin;
 
 /// A key that is looked for.
 pub trait Query<T> {
@@ -60,9 +61,10 @@ impl Core {
     ) -> Result<Option<Life>, Q::Error> {
         loop {
             match self.walk(query, unequal) {
-                Step::Found(life) => return Ok(Some(life)),
-                Step::Absent => return Ok(None),
-                Step::Compare(life, key) => {
+                Some(Step::Found(life)) => return Ok(Some(life)),
+                Some(Step::Absent) => return Ok(None),
+                None => spin(1),
+                Some(Step::Compare(life, key)) => {
                     // Nothing is held here but references.
                     if query.is(&key)? {
                         return Ok(Some(life));
@@ -73,41 +75,35 @@ impl Core {
         }
     }
 
-    /// Walks a chain to the first entry that is, or may be, the key's.
+    /// Walks the chain of a hash to the first entry that is, or may be, the key's.
+    /// `None` means that something moved: walk again.
     #[inline]
-    fn walk<T: Counted, Q: Query<T>>(&self, query: &Q, unequal: &[Life]) -> Step<T> {
+    fn walk<T: Counted, Q: Query<T>>(&self, query: &Q, unequal: &[Life]) -> Option<Step<T>> {
         let hash = mix(query.hash());
         let tables = &self.shard(hash).tables;
-        'again: loop {
-            let Some(table) = tables.current() else { return Step::Absent };
-            let mut index = table.head(hash);
-            while index != NIL {
-                let place = entry(&self.entries, index);
-                let stamp = place.stamp();
-                let found = place.hash();
-                if stamp.is_free() || !table.is_home(found, hash) {
-                    continue 'again;
-                }
-                let life = Life { index, stamp };
-                if found == hash && stamp.is_live() && !unequal.contains(&life) {
-                    if place.is_surely(query.address(), query.by_hash()) {
-                        return Step::Found(life);
-                    }
-                    // SAFETY: words in our entries are of `T`s.
-                    match unsafe { place.key(stamp) } {
-                        Some(key) => return Step::Compare(life, key),
-                        None => continue 'again,
-                    }
-                }
-                index = place.next(table.generation());
-                if !place.lives_on(stamp) {
-                    continue 'again;
-                }
+        let Some(table) = tables.current() else { return Some(Step::Absent) };
+        let mut index = table.head(hash);
+        while index != NIL {
+            let place = entry(&self.entries, index);
+            let stamp = place.stamp();
+            let found = place.hash();
+            if stamp.is_free() || !table.is_home(found, hash) {
+                return None;
             }
-            if tables.is_current(table) {
-                return Step::Absent;
+            let life = Life { index, stamp };
+            if found == hash && stamp.is_live() && !unequal.contains(&life) {
+                if place.is_surely(query.address(), query.by_hash()) {
+                    return Some(Step::Found(life));
+                }
+                // SAFETY: words in our entries are of `T`s.
+                return unsafe { place.key(stamp) }.map(|key| Step::Compare(life, key));
+            }
+            index = place.next(table.generation());
+            if !place.lives_on(stamp) {
+                return None;
             }
         }
+        tables.is_current(table).then_some(Step::Absent)
     }
 }
 

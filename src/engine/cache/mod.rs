@@ -75,7 +75,7 @@ use std::marker::PhantomData;
 use crossbeam_utils::CachePadded;
 
 use super::pointer::Counted;
-use crate::shim::{AtomicPtr, AtomicU64, Ordering::Relaxed, ordering};
+use crate::shim::{AtomicPtr, AtomicU64, Ordering::Relaxed, ordering, spin};
 use entry::{Entries, Entry, Life, entry};
 use lookup::Look;
 use shard::{Locked, Shard};
@@ -348,7 +348,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
             match look(core, life) {
                 Look::Found(value) => return Ok(Some(value)),
                 Look::Expired => return Ok(None),
-                Look::Gone => {}
+                Look::Gone => spin(1),
             }
         }
         Ok(None)

@@ -94,10 +94,16 @@ impl Policy {
         [self.small.oldest, self.main.oldest].into_iter().find(|index| *index != NIL)
     }
 
+    /// Whether an item with this key was evicted of late. It is asked before room is made
+    /// for the new one, and once: then that is forgotten.
+    pub(super) fn returns(&mut self, hash: u64) -> bool {
+        self.ghost.remove(hash)
+    }
+
     /// Takes in a new item. `room` is what the shard may hold, as far as is known.
-    pub(super) fn admit(&mut self, entries: &Entries, index: u32, hash: u64, room: u64) {
+    pub(super) fn admit(&mut self, entries: &Entries, index: u32, returns: bool, room: u64) {
         let filling = !self.was_full && self.small.weight >= (room / SMALL_SHARE).max(1);
-        if self.ghost.remove(hash) || filling {
+        if returns || filling {
             self.main.push(entries, index, Place::Main);
         } else {
             self.small.push(entries, index, Place::Small);

@@ -21,6 +21,16 @@ pub(super) struct Words {
     pub(super) weight: u64,
 }
 
+/// What the policy wants to know of a new item.
+#[derive(Debug)]
+pub(super) struct Admission {
+    pub(super) weight: u64,
+    /// Whether one with its key was evicted of late.
+    pub(super) returns: bool,
+    /// What the shard may hold, as far as is known.
+    pub(super) room: u64,
+}
+
 /// What a lock protects.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -104,10 +114,10 @@ impl Locked<'_> {
     }
 
     /// Puts an item in the cache, into an entry that [`Self::reserve`] returned.
-    pub(super) fn insert(&mut self, index: u32, content: &Content, weight: u64, room: u64) {
+    pub(super) fn insert(&mut self, index: u32, content: &Content, admission: &Admission) {
         let place = entry(self.entries, index);
         place.fill(content);
-        place.with_links(|links| links.weight = weight);
+        place.with_links(|links| links.weight = admission.weight);
         if let Some(table) = self.tables.current() {
             table.link(self.entries, index, content.hash, || {
                 // Linked: readers may pass through it from now on.
@@ -116,7 +126,7 @@ impl Locked<'_> {
         }
         // Live: here the item comes into the cache.
         let stamp = place.step();
-        self.state.policy.admit(self.entries, index, content.hash, room);
+        self.state.policy.admit(self.entries, index, admission.returns, admission.room);
         self.set_timer(content.deadline, Life { index, stamp });
     }
 

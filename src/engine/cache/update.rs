@@ -7,7 +7,7 @@
 use super::entry::{Content, Life, entry};
 use super::lookup::{Look, Query, mix};
 use super::removed::{Evicted, Reason, Removed};
-use super::shard::{Locked, Words};
+use super::shard::{Admission, Locked, Words};
 use super::{Cache, Clock, Core};
 use crate::engine::Backoff;
 use crate::engine::arena::NIL;
@@ -279,6 +279,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         let mut backoff = Backoff::new();
         // The entry of a victim in another shard, whose weight was 1 too.
         let mut granted = None;
+        let mut returns = false;
         loop {
             let mut locked = core.lock(hash);
             let share = granted.map_or(0, |index| {
@@ -294,11 +295,12 @@ impl<T: Counted, C: Clock> Cache<T, C> {
                 core.budget.release(share);
                 return Err(Refusal::OutOfMemory);
             };
+            returns |= locked.state.policy.returns(hash);
             if self.make_room(core, &mut locked, item.weight - share, NIL, removed) {
                 let Item { key, value, weight, deadline } = item;
                 let (key, value) = (key.into_raw(), value.into_raw());
                 let content = Content { key, value, hash, by_hash: query.by_hash(), deadline };
-                locked.insert(index, &content, weight, core.room());
+                locked.insert(index, &content, &Admission { weight, returns, room: core.room() });
                 return Ok(());
             }
             locked.give(index);
