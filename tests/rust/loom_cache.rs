@@ -16,19 +16,71 @@ use std::array;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use counted::{Memory, Value};
+use counted::Value;
 use lockfree::engine::cache::{Cache, Monotonic, UNBOUNDED};
+use lockfree::engine::{Counted, Pointer};
 use outcomes::{PREEMPTIONS, outcomes_of};
 use sought::{FOREVER, Map, Numbered};
 
-/// A `Value`'s number is never 0.
-impl Numbered for Value {
+/// A number below this is a key's.
+const VALUES: usize = 10;
+
+/// A counted value; or a key, which is always there: that saves most of a model's
+/// steps, and what a key's references go through, a value's do too.
+#[derive(Debug)]
+enum Thing {
+    Key(usize),
+    Counted(Value),
+}
+
+impl Numbered for Thing {
     fn number(&self) -> usize {
-        self.number() - 1
+        match self {
+            Self::Key(number) => *number,
+            Self::Counted(value) => value.number(),
+        }
     }
 }
 
-type Values = Map<Value, Monotonic, Box<dyn Fn(usize) -> Value + Send + Sync>>;
+// SAFETY: an address is not 0, nor odd; `from_raw` is the inverse.
+unsafe impl Pointer for Thing {
+    fn into_raw(self) -> usize {
+        match self {
+            Self::Key(number) => 2 * number + 1,
+            Self::Counted(value) => value.into_raw(),
+        }
+    }
+
+    unsafe fn from_raw(word: usize) -> Self {
+        if word % 2 == 1 {
+            return Self::Key(word / 2);
+        }
+        // SAFETY: the caller's promise.
+        Self::Counted(unsafe { Value::from_raw(word) })
+    }
+
+    unsafe fn peek<R>(word: usize, look: impl FnOnce(&Self) -> R) -> R {
+        // SAFETY: the caller's promise.
+        let thing = unsafe { Self::from_raw(word) };
+        look(&std::mem::ManuallyDrop::new(thing))
+    }
+}
+
+// SAFETY: keys do not die, and values are counted.
+unsafe impl Counted for Thing {
+    fn share(&self) {}
+
+    unsafe fn try_acquire(word: usize) -> Option<Self> {
+        if word % 2 == 1 {
+            return Some(Self::Key(word / 2));
+        }
+        // SAFETY: the caller's promise.
+        unsafe { Value::try_acquire(word) }.map(Self::Counted)
+    }
+}
+
+type Memory = counted::Memory<7>;
+type Things = Map<Thing, Monotonic, Box<dyn Fn(usize) -> Thing + Send + Sync>>;
 
 /// What a thread does, with keys and values.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +93,7 @@ enum Op {
 use Op::{Get, GetOrPut, Put, Remove};
 
 impl Op {
-    fn run(self, map: &Values) -> Option<usize> {
+    fn run(self, map: &Things) -> Option<usize> {
         match self {
             Get(key) => map.get(key),
             Put(key, value) => {
@@ -76,9 +128,22 @@ type Outcome<const THREADS: usize> = ([Vec<Option<usize>>; THREADS], Vec<(usize,
 /// How a model's keys are compared.
 type Hash = fn(usize) -> (u64, bool);
 
-/// Each key has its own hash, and that is what counts.
+/// Each key has its own hash, and that is what counts. The cache mixes hashes, by a
+/// multiplication among others; this undoes it, so that the key is the mixed hash,
+/// and its lower bits are the bucket's number.
 fn by_hash(key: usize) -> (u64, bool) {
-    (key as u64, true)
+    const INVERSE: u64 = inverse(0x9E37_79B9_7F4A_7C15);
+    ((key as u64).wrapping_mul(INVERSE), true)
+}
+
+/// What times `odd` is 1: each step of Newton's doubles the bits that are right.
+const fn inverse(odd: u64) -> u64 {
+    let (mut x, mut steps) = (odd, 0);
+    while steps < 5 {
+        x = x.wrapping_mul(2_u64.wrapping_sub(odd.wrapping_mul(x)));
+        steps += 1;
+    }
+    x
 }
 
 /// All keys have one hash, and are compared.
@@ -93,9 +158,13 @@ fn run<const THREADS: usize>(
     threads: [&'static [Op]; THREADS],
 ) -> BTreeSet<Outcome<THREADS>> {
     let map = move || {
-        let memory = Arc::new(Memory::<12>::default());
+        let memory = Arc::new(Memory::default());
         let values = Arc::clone(&memory);
-        let make = Box::new(move |number: usize| values.value(number + 1)) as Box<_>;
+        let make = move |number| match number {
+            0..VALUES => Thing::Key(number),
+            _ => Thing::Counted(values.value(number)),
+        };
+        let make = Box::new(make) as Box<_>;
         let map = Map { cache: Cache::with(limit, 1, Monotonic), make, hash };
         for op in start {
             op.run(&map);
@@ -103,9 +172,9 @@ fn run<const THREADS: usize>(
         (map, memory)
     };
     let run = |ops: &'static [Op]| {
-        move |(map, _): &(Values, Arc<Memory<12>>)| ops.iter().map(|op| op.run(map)).collect()
+        move |(map, _): &(Things, Arc<Memory>)| ops.iter().map(|op| op.run(map)).collect()
     };
-    let end = |(map, memory): &(Values, Arc<Memory<12>>)| {
+    let end = |(map, memory): &(Things, Arc<Memory>)| {
         let left = map.items();
         map.cache.clear();
         assert_eq!(memory.live(), 0, "a reference was lost, or dropped twice");
@@ -156,50 +225,50 @@ fn one_at_a_time<const THREADS: usize>(
 /// Both make what a cache has from its first insertion on.
 #[test]
 fn the_first_insertions() {
-    assert_atomic(by_hash, &[], [&[Put(0, 1)], &[Put(0, 2)]]);
+    assert_atomic(by_hash, &[], [&[Put(0, 10)], &[Put(0, 20)]]);
 }
 
 #[test]
 fn an_insertion_is_seen_whole_or_not_at_all() {
-    assert_atomic(by_hash, &[], [&[Put(0, 1)], &[Get(0)]]);
-    assert_atomic(by_comparison, &[Put(0, 1), Remove(0)], [&[Put(0, 2)], &[Get(0), Get(0)]]);
+    assert_atomic(by_hash, &[], [&[Put(0, 10)], &[Get(0)]]);
+    assert_atomic(by_comparison, &[Put(0, 10), Remove(0)], [&[Put(0, 20)], &[Get(0), Get(0)]]);
 }
 
+/// The memory of the first value is used for the third.
 #[test]
 fn a_replacement_is_seen_whole_or_not_at_all() {
-    assert_atomic(by_hash, &[Put(0, 1)], [&[Put(0, 2)], &[Get(0)]]);
-    // The place of the first value is used for the third.
-    assert_atomic(by_hash, &[Put(0, 1)], [&[Put(0, 2), Put(0, 3)], &[Get(0)]]);
+    assert_atomic(by_hash, &[Put(0, 10)], [&[Put(0, 20), Put(0, 30)], &[Get(0)]]);
 }
 
 #[test]
 fn what_is_removed_is_removed_once() {
-    assert_atomic(by_hash, &[Put(0, 1)], [&[Remove(0)], &[Remove(0)]]);
-    assert_atomic(by_comparison, &[Put(0, 1)], [&[Remove(0)], &[Put(0, 2)]]);
+    assert_atomic(by_hash, &[Put(0, 10)], [&[Remove(0)], &[Remove(0)]]);
+    assert_atomic(by_comparison, &[Put(0, 10)], [&[Remove(0)], &[Put(0, 20)]]);
 }
 
-/// The entry that a reader stands on is used anew: for its own key, for another one.
+/// The entry that a reader stands on is used anew for another key.
 #[test]
 fn an_entry_may_be_used_anew_under_a_reader() {
-    assert_atomic(by_hash, &[Put(0, 1)], [&[Remove(0), Put(1, 2)], &[Get(0)]]);
-    assert_atomic(by_hash, &[Put(0, 1)], [&[Remove(0), Put(1, 2)], &[Get(1)]]);
-    assert_atomic(by_comparison, &[Put(0, 1)], [&[Remove(0), Put(1, 2)], &[Get(0)]]);
+    assert_atomic(by_hash, &[Put(0, 10)], [&[Remove(0), Put(1, 20)], &[Get(0)]]);
+    assert_atomic(by_hash, &[Put(0, 10)], [&[Remove(0), Put(1, 20)], &[Get(1)]]);
+    assert_atomic(by_comparison, &[Put(0, 10)], [&[Remove(0), Put(1, 20)], &[Get(0)]]);
 }
 
-/// The reader passes an entry that is taken out, or moves to another chain.
+/// The first in the chain is taken out, and put into another chain.
 #[test]
 fn what_is_there_all_the_while_is_found() {
-    assert_atomic(by_hash, &[Put(0, 1), Put(1, 2)], [&[Remove(1)], &[Get(0)]]);
-    assert_atomic(by_hash, &[Put(0, 1), Put(2, 2)], [&[Remove(2), Put(1, 3)], &[Get(0)]]);
+    assert_atomic(by_hash, &[Put(0, 10), Put(2, 20)], [&[Remove(2), Put(1, 30)], &[Get(0)]]);
 }
 
 #[test]
 fn the_table_grows_under_a_reader() {
-    assert_atomic(by_hash, &[Put(0, 1)], [&[Put(1, 2)], &[Get(0)]]);
-    assert_atomic(by_hash, &[Put(0, 1), Put(1, 2)], [&[Put(2, 3)], &[Get(0), Get(1)]]);
+    assert_atomic(by_hash, &[Put(0, 10)], [&[Put(1, 20)], &[Get(0)]]);
+    // Twice, so that the links of the first generation are written anew.
+    let five = [&[Put(1, 10), Put(2, 10), Put(3, 10)][..], &[Get(0)]];
+    assert_atomic(by_hash, &[Put(0, 10), Put(4, 10)], five);
 }
 
 #[test]
 fn one_of_two_insertions_finds_the_other() {
-    assert_atomic(by_comparison, &[], [&[GetOrPut(0, 1)], &[GetOrPut(0, 2)]]);
+    assert_atomic(by_comparison, &[], [&[GetOrPut(0, 10)], &[GetOrPut(0, 20)]]);
 }
