@@ -59,6 +59,12 @@ mod imp {
         std::sync::atomic::fence(Ordering::SeqCst);
     }
 
+    /// A fence that a caller asked for.
+    #[allow(clippy::disallowed_methods)] // this is the replacement
+    pub fn fence(order: Ordering) {
+        std::sync::atomic::fence(order);
+    }
+
     /// Spins for `pauses` of the processor's pause instructions.
     #[inline]
     #[allow(clippy::disallowed_methods)] // this is the replacement

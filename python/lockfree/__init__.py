@@ -16,9 +16,25 @@ from lockfree._ordering import Ordering
 from lockfree._select import IMPLEMENTATION
 
 if TYPE_CHECKING or IMPLEMENTATION == "native":
-    from lockfree._native import AtomicInt64, Queue, Stack
+    from lockfree._native import (
+        AtomicInt64,
+        AtomicRef,
+        AtomicStampedRef,
+        Queue,
+        Stack,
+        StripedCounter,
+        fence,
+    )
 else:
-    from lockfree.locked import AtomicInt64, Queue, Stack
+    from lockfree.locked import (
+        AtomicInt64,
+        AtomicRef,
+        AtomicStampedRef,
+        Queue,
+        Stack,
+        StripedCounter,
+        fence,
+    )
 
 from lockfree._async_queue import AsyncQueue
 
@@ -26,12 +42,16 @@ __all__ = [
     "IMPLEMENTATION",
     "AsyncQueue",
     "AtomicInt64",
+    "AtomicRef",
+    "AtomicStampedRef",
     "Empty",
     "Full",
     "Ordering",
     "Queue",
     "ShutDown",
     "Stack",
+    "StripedCounter",
+    "fence",
 ]
 
 

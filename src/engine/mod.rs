@@ -15,6 +15,8 @@
 //! | [`tagged`] | an index and a version tag in one word |
 //! | [`reclaim`] | the stack's readers, and what they keep from being freed |
 //! | [`segments`] | the queue's slots |
+//! | [`slots`] | a number for each running thread |
+//! | [`striped`] | counters that threads add to apart from one another |
 
 pub mod arena;
 pub mod backoff;
@@ -27,7 +29,9 @@ pub mod queue;
 pub mod reclaim;
 pub mod reference;
 pub mod segments;
+pub mod slots;
 pub mod stack;
+pub mod striped;
 pub mod tagged;
 
 pub use arena::OutOfMemory;
@@ -38,4 +42,6 @@ pub use int::{Int64, Overflow};
 pub use pointer::{Counted, Pointer};
 pub use queue::{Queue, Refusal, TryGet};
 pub use reference::Reference;
+pub use slots::{Slot, Slots};
 pub use stack::Stack;
+pub use striped::Striped;

@@ -54,6 +54,11 @@ impl Owned {
         self.0.as_ptr()
     }
 
+    /// The same as a word.
+    pub(crate) fn address(&self) -> usize {
+        self.as_ptr().expose_provenance()
+    }
+
     /// Hands the reference over to the caller.
     #[inline]
     pub(crate) fn into_raw(self) -> *mut ffi::PyObject {
