@@ -9,7 +9,9 @@ a signal handler that interrupts the same object's operation deadlocks.
 
 from lockfree.locked._async_queue import AsyncQueue
 from lockfree.locked._atomic_int import AtomicInt64
+from lockfree.locked._cache import Cache
+from lockfree.locked._cached import cached
 from lockfree.locked._queue import Queue
 from lockfree.locked._stack import Stack
 
-__all__ = ["AsyncQueue", "AtomicInt64", "Queue", "Stack"]
+__all__ = ["AsyncQueue", "AtomicInt64", "Cache", "Queue", "Stack", "cached"]
