@@ -144,7 +144,8 @@ def _miss(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> R:
-    return load(cache, key, lambda _key: function(*args, **kwargs))
+    value: R = load(cache, key, lambda _key: function(*args, **kwargs))
+    return value
 
 
 def _async_wrapper(cache: Any, typed: bool, function: Callable[..., Awaitable[R]]) -> Any:
