@@ -715,8 +715,8 @@ class Cache(MutableMapping[_K, _V]):
 
     Iteration never fails because of a change: keys that are there throughout appear
     once, others at most once. ``==`` compares with any mapping, so a cache is
-    unhashable, like a dict. Copying and pickling are refused; ``dict(c)`` is a copy of
-    what is in it.
+    unhashable, like a dict. Copying and pickling are refused; ``dict(c.items())`` is a
+    copy of what is in it.
 
     No code of yours (``__hash__``, ``__eq__``, ``__del__``, loaders, `weigher`,
     `on_evict`) runs while anything is locked: each may use the cache, and an

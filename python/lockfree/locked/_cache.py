@@ -175,7 +175,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         return f"{type(self).__name__}({{{entries}}}, maxsize={self._maxsize})"
 
     def __reduce__(self) -> NoReturn:
-        not_copyable("Cache", "it is shared state; copy its items, dict(c)")
+        not_copyable("Cache", "it is shared state; copy its items, dict(c.items())")
 
     # What the shared methods are made of.
 
