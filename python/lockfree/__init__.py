@@ -16,22 +16,25 @@ from lockfree._ordering import Ordering
 from lockfree._select import IMPLEMENTATION
 
 if TYPE_CHECKING or IMPLEMENTATION == "native":
-    from lockfree._native import AtomicInt64, Queue, Stack
+    from lockfree._native import AtomicInt64, Cache, Queue, Stack
 else:
-    from lockfree.locked import AtomicInt64, Queue, Stack
+    from lockfree.locked import AtomicInt64, Cache, Queue, Stack
 
 from lockfree._async_queue import AsyncQueue
+from lockfree._cached import cached
 
 __all__ = [
     "IMPLEMENTATION",
     "AsyncQueue",
     "AtomicInt64",
+    "Cache",
     "Empty",
     "Full",
     "Ordering",
     "Queue",
     "ShutDown",
     "Stack",
+    "cached",
 ]
 
 

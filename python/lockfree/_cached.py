@@ -119,7 +119,7 @@ def _decorate(make: Callable[[], Any], typed: bool, function: Callable[..., Any]
     if _is_coroutine_function(function):
         wrapper = _async_wrapper(cache, typed, function)
     else:
-        wrapper = cache._cached_function(cache, function, typed, partial(_miss, cache, function))
+        wrapper = cache._cached_function(cache, function, typed, partial(load, cache, function))
     update_wrapper(wrapper, function)
     forgotten = [(0, 0)]  # hits and misses before the last cache_clear()
 
@@ -137,23 +137,12 @@ def _decorate(make: Callable[[], Any], typed: bool, function: Callable[..., Any]
     return wrapper
 
 
-def _miss(
-    cache: Any,
-    function: Callable[..., R],
-    key: Any,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-) -> R:
-    value: R = load(cache, key, lambda _key: function(*args, **kwargs))
-    return value
-
-
 def _async_wrapper(cache: Any, typed: bool, function: Callable[..., Awaitable[R]]) -> Any:
     async def wrapper(*args: Any, **kwargs: Any) -> R:
         key = _make_key(args, kwargs, typed)
         value: R = cache.get(key, _MISSING)
         if value is _MISSING:
-            value = await async_load(cache, key, lambda _key: function(*args, **kwargs))
+            value = await async_load(cache, function, key, args, kwargs)
         return value
 
     return wrapper

@@ -53,15 +53,23 @@ class LoadingMethods(Generic[K, V]):
     def get_or_load(self, key: K, loader: Callable[[K], V], /) -> V:
         """Return the value of a key, which is `loader(key)` if it has none."""
         value: V = self.get(key, _MISSING)
-        return load(self, key, loader) if value is _MISSING else value
+        return load(self, loader, key, (key,), {}) if value is _MISSING else value
 
     async def async_get_or_load(self, key: K, loader: Callable[[K], Awaitable[V]], /) -> V:
         """Return the value of a key, which is `await loader(key)` if it has none."""
         value: V = self.get(key, _MISSING)
-        return await async_load(self, key, loader) if value is _MISSING else value
+        if value is _MISSING:
+            value = await async_load(self, loader, key, (key,), {})
+        return value
 
 
-def load(cache: LoadingMethods[K, V], key: K, loader: Callable[[K], V]) -> V:
+def load(
+    cache: LoadingMethods[K, Any],
+    loader: Callable[..., V],
+    key: K,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> V:
     """Return the value of a key that was missed: load it, or wait for whoever does."""
     while True:
         flight = found = _Flight(cache, key, None)
@@ -71,7 +79,7 @@ def load(cache: LoadingMethods[K, V], key: K, loader: Callable[[K], V]) -> V:
                 found = flight.find()
                 if found is flight:
                     if flight.is_needed():
-                        flight.bring(loader(key))
+                        flight.bring(loader(*args, **kwargs))
                     return flight.value  # type: ignore[no-any-return]
             found.wait()
             if found.has_news():
@@ -81,7 +89,13 @@ def load(cache: LoadingMethods[K, V], key: K, loader: Callable[[K], V]) -> V:
             del flight, found
 
 
-async def async_load(cache: LoadingMethods[K, V], key: K, loader: Callable[[K], Awaitable[V]]) -> V:
+async def async_load(
+    cache: LoadingMethods[K, Any],
+    loader: Callable[..., Awaitable[V]],
+    key: K,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> V:
     """Do what `load` does, in a task."""
     import asyncio
 
@@ -92,7 +106,7 @@ async def async_load(cache: LoadingMethods[K, V], key: K, loader: Callable[[K], 
                 found = flight.find()
                 if found is flight:
                     if flight.is_needed():
-                        flight.bring(await loader(key))
+                        flight.bring(await loader(*args, **kwargs))
                     return flight.value  # type: ignore[no-any-return]
             await found.async_wait()
             if found.has_news():
@@ -105,7 +119,7 @@ class _Flight:
     """The load of a key by one thread or task; in the table of flights key and value at once."""
 
     __slots__ = (
-        "_age", "_cache", "_error", "_hash", "_key", "_landed", "_outer", "_settled", "_sleepers",
+        "_cache", "_error", "_forks", "_hash", "_key", "_landed", "_outer", "_settled", "_sleepers",
         "task", "thread", "value",
     )  # fmt: skip
 
@@ -118,7 +132,7 @@ class _Flight:
         self._sleepers: dict[Callable[[], object], None] = {}
         self._landed = self._settled = False
         self._outer: _Flight | None = None
-        self._age = len(_forks)
+        self._forks = _forks
 
     def __hash__(self) -> int:
         return self._hash
@@ -191,7 +205,9 @@ class _Flight:
 
     def _is_orphaned(self) -> bool:
         """Whether this is a child process, and the thread that loads stayed in the parent."""
-        return any(thread != self.thread for thread in _forks[self._age :])
+        if _forks is self._forks:
+            return False
+        return any(thread != self.thread for thread in _forks[len(self._forks) :])
 
     # For those who wait.
 
@@ -303,13 +319,14 @@ _leading: Final[dict[Any, _Flight]] = {}
 _waits: Final[dict[_Wait, None]] = {}
 """Those who wait, and keep others waiting."""
 
-_forks: Final[list[int]] = []
+_forks: tuple[int, ...] = ()
 """The threads that forked this process and its ancestors, the latest last."""
 
 
 def _after_fork() -> None:
-    _waits.clear()  # threads that are no more
-    _forks.append(get_ident())
+    global _forks
+    _forks = (*_forks, get_ident())
+    _waits.clear()  # of threads that are no more
 
 
 if hasattr(os, "register_at_fork"):

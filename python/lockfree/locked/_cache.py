@@ -1,4 +1,4 @@
-"""``Cache`` over one ``threading.Lock`` and an ``OrderedDict``."""
+"""``Cache`` over one ``threading.RLock`` and an ``OrderedDict``."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         self._ttl = _seconds(ttl)
         self._weigher = _function("weigher", weigher)
         self._on_evict = _function("on_evict", on_evict)
-        self._lock = threading.Lock()
+        # Reentrant: comparing keys runs code of theirs, which may use the cache.
+        self._lock = threading.RLock()
         self._entries: OrderedDict[K, _Entry] = OrderedDict()  # the next victim first
         self._weight = 0
         self._mortal = False  # whether any entry ever had a time to live

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import _make_key
 from types import MethodType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lockfree import _cached
+from lockfree._cached import decorator
 from lockfree.locked._values import MISSING
 
-if TYPE_CHECKING:
-    cached = _cached.cached
-else:
 
-    def cached(maxsize=128, typed=False, *, ttl=None, cache=None):
-        """Keep the results of a function, as `functools.lru_cache` does."""
-        from lockfree.locked import Cache
+def cached(
+    maxsize: Any = 128, typed: bool = False, *, ttl: float | None = None, cache: Any = None
+) -> Any:
+    """Keep the results of a function, as `functools.lru_cache` does."""
+    from lockfree.locked import Cache
 
-        return _cached.decorator(Cache, maxsize, typed, ttl, cache)
+    return decorator(Cache, maxsize, typed, ttl, cache)
 
 
 class CachedFunction:
@@ -49,5 +48,5 @@ class CachedFunction:
         return self
 
     def __reduce__(self) -> str:
-        name: str = self.__wrapped__.__qualname__  # which it goes by, as a decorator has it
+        name: str = vars(self)["__qualname__"]
         return name
