@@ -20,6 +20,7 @@ if TYPE_CHECKING or IMPLEMENTATION == "native":
         AtomicInt64,
         AtomicRef,
         AtomicStampedRef,
+        Cache,
         Queue,
         Stack,
         StripedCounter,
@@ -30,6 +31,7 @@ else:
         AtomicInt64,
         AtomicRef,
         AtomicStampedRef,
+        Cache,
         Queue,
         Stack,
         StripedCounter,
@@ -37,6 +39,7 @@ else:
     )
 
 from lockfree._async_queue import AsyncQueue
+from lockfree._cached import cached
 
 __all__ = [
     "IMPLEMENTATION",
@@ -44,6 +47,7 @@ __all__ = [
     "AtomicInt64",
     "AtomicRef",
     "AtomicStampedRef",
+    "Cache",
     "Empty",
     "Full",
     "Ordering",
@@ -51,6 +55,7 @@ __all__ = [
     "ShutDown",
     "Stack",
     "StripedCounter",
+    "cached",
     "fence",
 ]
 

@@ -11,6 +11,8 @@ from lockfree.locked._async_queue import AsyncQueue
 from lockfree.locked._atomic import fence
 from lockfree.locked._atomic_int import AtomicInt64
 from lockfree.locked._atomic_ref import AtomicRef, AtomicStampedRef
+from lockfree.locked._cache import Cache
+from lockfree.locked._cached import cached
 from lockfree.locked._queue import Queue
 from lockfree.locked._stack import Stack
 from lockfree.locked._striped_counter import StripedCounter
@@ -20,8 +22,10 @@ __all__ = [
     "AtomicInt64",
     "AtomicRef",
     "AtomicStampedRef",
+    "Cache",
     "Queue",
     "Stack",
     "StripedCounter",
+    "cached",
     "fence",
 ]
