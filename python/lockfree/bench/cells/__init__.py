@@ -1,6 +1,6 @@
 """The cells that ``python -m lockfree.bench`` runs, a module per structure."""
 
-from lockfree.bench.cells import counter, ordering, queue, reference, stack, striped, tasks
+from lockfree.bench.cells import cache, counter, ordering, queue, reference, stack, striped, tasks
 from lockfree.bench.model import Cell
 
 CELLS: tuple[Cell, ...] = (
@@ -11,4 +11,5 @@ CELLS: tuple[Cell, ...] = (
     *stack.CELLS,
     *queue.CELLS,
     *tasks.CELLS,
+    *cache.CELLS,
 )
