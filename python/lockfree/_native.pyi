@@ -1447,6 +1447,9 @@ class _PanicProbe:
     def optional(self, arg: object = None, /) -> None:
         """Panic."""
 
+    def one_or_two(self, a: object, b: object = None, /) -> None:
+        """Panic."""
+
     def two(self, a: object, b: object, /) -> None:
         """Panic."""
 
