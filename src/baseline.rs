@@ -8,6 +8,7 @@ use std::sync::Barrier;
 use std::time::Instant;
 
 use crate::engine::{Int64, Pointer, Queue, Stack};
+use crate::shim::Ordering::SeqCst;
 
 /// The loops that [`run`] knows, by the name of the benchmark's cell.
 pub const CELLS: &[&str] = &["increment", "load", "cas", "stack.pushpop", "queue.putget"];
@@ -21,13 +22,13 @@ pub fn run(cell: &str, threads: usize, iterations: u64) -> Option<f64> {
     let queue = Queue::new();
     match cell {
         "increment" => Some(timed(threads, iterations, || {
-            let _ = black_box(int.fetch_add(1));
+            let _ = black_box(int.fetch_add(1, SeqCst));
         })),
         "load" => Some(timed(threads, iterations, || {
-            black_box(int.load());
+            black_box(int.load(SeqCst));
         })),
         "cas" => Some(timed(threads, iterations, || {
-            let _ = black_box(int.compare_exchange(0, 0));
+            let _ = black_box(int.compare_exchange(0, 0, SeqCst, SeqCst));
         })),
         "stack.pushpop" => Some(timed(threads, iterations, || {
             let _ = black_box(stack.push(1_u64));

@@ -5,6 +5,7 @@
 //! | [`shim`] | atomics, cells and spinning: std's, or loom's under `--cfg loom` |
 //! | [`engine`] | the algorithms, generic over `T: Send`; they know no Python |
 //! | [`baseline`] | the engine driven by plain Rust threads: the benchmark's ceiling |
+//! | [`litmus`] | programs that tell memory orderings apart, on plain Rust threads |
 //! | `python` | one glue file per Python class (feature `python`) |
 //!
 //! Each engine file opens with its idea and source, its numbered invariants
@@ -17,6 +18,8 @@ compile_error!("lockfree needs 64-bit atomic instructions");
 #[cfg(not(loom))]
 pub mod baseline;
 pub mod engine;
+#[cfg(not(loom))]
+pub mod litmus;
 pub mod shim;
 
 #[cfg(all(feature = "python", not(loom)))]

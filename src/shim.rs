@@ -4,14 +4,14 @@
 //! tests run every interleaving of a small model. Both sides have loom's
 //! spelling, so an algorithm is written once.
 //!
-//! A loom test that cannot fail proves nothing. [`mutant!`] and [`ordering!`]
-//! plant faults that exist in loom builds only and are chosen at run time by
+//! A loom test that cannot fail proves nothing. [`mutant!`], [`ordering!`]
+//! and [`weakened!`] plant faults that exist in loom builds only and are chosen at run time by
 //! `LOCKFREE_MUTANT`; `tests/mutants` demands that the models fail on each.
 
 #[cfg(not(loom))]
 mod imp {
     pub use std::sync::atomic::{
-        AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+        AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
     };
 
     pub use std::sync::{Mutex, MutexGuard};
@@ -59,6 +59,12 @@ mod imp {
         std::sync::atomic::fence(Ordering::SeqCst);
     }
 
+    /// A fence that a caller asked for.
+    #[allow(clippy::disallowed_methods)] // this is the replacement
+    pub fn fence(order: Ordering) {
+        std::sync::atomic::fence(order);
+    }
+
     /// Spins for `pauses` of the processor's pause instructions.
     #[inline]
     #[allow(clippy::disallowed_methods)] // this is the replacement
@@ -73,7 +79,7 @@ mod imp {
 mod imp {
     pub use loom::cell::UnsafeCell;
     pub use loom::sync::atomic::{
-        AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+        AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
     };
 
     pub use loom::sync::{Mutex, MutexGuard};
@@ -126,4 +132,12 @@ macro_rules! ordering {
     };
 }
 
-pub(crate) use {mutant, ordering};
+/// `weakened!(order, "name")`: the ordering that a caller chose, or `Relaxed` in
+/// a loom run that asks for this fault.
+macro_rules! weakened {
+    ($order:ident, $name:literal) => {
+        if $crate::shim::mutant!($name) { $crate::shim::Ordering::Relaxed } else { $order }
+    };
+}
+
+pub(crate) use {mutant, ordering, weakened};

@@ -24,15 +24,15 @@ trait Integer: Default + Sync {
 
 impl Integer for Int64 {
     fn fetch_add(&self, n: i64) -> i64 {
-        self.fetch_add(n).expect("far from the end")
+        self.fetch_add(n, Ordering::SeqCst).expect("far from the end")
     }
 
     fn load(&self) -> i64 {
-        self.load()
+        self.load(Ordering::SeqCst)
     }
 
     fn compare_exchange(&self, expected: i64, desired: i64) -> Result<i64, i64> {
-        self.compare_exchange(expected, desired)
+        self.compare_exchange(expected, desired, Ordering::SeqCst, Ordering::SeqCst)
     }
 }
 

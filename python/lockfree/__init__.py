@@ -16,9 +16,27 @@ from lockfree._ordering import Ordering
 from lockfree._select import IMPLEMENTATION
 
 if TYPE_CHECKING or IMPLEMENTATION == "native":
-    from lockfree._native import AtomicInt64, Cache, Queue, Stack
+    from lockfree._native import (
+        AtomicInt64,
+        AtomicRef,
+        AtomicStampedRef,
+        Cache,
+        Queue,
+        Stack,
+        StripedCounter,
+        fence,
+    )
 else:
-    from lockfree.locked import AtomicInt64, Cache, Queue, Stack
+    from lockfree.locked import (
+        AtomicInt64,
+        AtomicRef,
+        AtomicStampedRef,
+        Cache,
+        Queue,
+        Stack,
+        StripedCounter,
+        fence,
+    )
 
 from lockfree._async_queue import AsyncQueue
 from lockfree._cached import cached
@@ -27,6 +45,8 @@ __all__ = [
     "IMPLEMENTATION",
     "AsyncQueue",
     "AtomicInt64",
+    "AtomicRef",
+    "AtomicStampedRef",
     "Cache",
     "Empty",
     "Full",
@@ -34,7 +54,9 @@ __all__ = [
     "Queue",
     "ShutDown",
     "Stack",
+    "StripedCounter",
     "cached",
+    "fence",
 ]
 
 

@@ -1,4 +1,4 @@
-"""How coroutines use a queue: the asynchronous methods of ``Queue``.
+"""How coroutines wait: the asynchronous methods of ``Queue`` and of the atomics.
 
 A coroutine waits in the same list as threads do. What wakes it is a callback; it
 may be called in any thread and brings no item, only the news that it is worth
@@ -30,21 +30,45 @@ T = TypeVar("T")
 GETTERS: Final = 0
 PUTTERS: Final = 1
 JOINERS: Final = 2
+CHANGES: Final = 0
+"""The only event of an atomic."""
 
 _NOTHING: Final[Any] = object()
 
 
-class AsyncMethods(Generic[T]):
-    """The methods, over a few primitives that native and locked queues have."""
+class Waitable:
+    """What native and locked objects have that coroutines can wait for; an event is a number."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        _waiter: Callable[[Callable[[], bool]], Any]
+        _enrol: Callable[[int, Any], None]
+        _leave: Callable[[int, Any], None]
+        _notify: Callable[[int], None]
+
+
+class AsyncWait(Waitable):
+    """The method of the atomics."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        _differs: Callable[[Any], bool]
+
+    async def async_wait(self, old: Any, /) -> None:
+        """Wait until the value is not `old`, without blocking the event loop."""
+        if not self._differs(old):
+            await _wait(self, CHANGES, lambda: self._differs(old) or _NOTHING)
+
+
+class AsyncMethods(Waitable, Generic[T]):
+    """The methods of queues, over a few primitives that both kinds have."""
 
     if TYPE_CHECKING:
         _is_tired: Callable[[int], bool]
         _grab: Callable[[Any], Any]
         _press: Callable[[T], bool]
-        _waiter: Callable[[Callable[[], bool]], Any]
-        _enrol: Callable[[int, Any], None]
-        _leave: Callable[[int, Any], None]
-        _notify: Callable[[int], None]
         get_many: Callable[..., list[T]]
 
         @property
@@ -118,7 +142,7 @@ class _Items(Generic[T]):
             raise StopAsyncIteration from None
 
 
-async def _wait(queue: AsyncMethods[Any], event: int, attempt: Callable[[], Any]) -> Any:
+async def _wait(owner: Waitable, event: int, attempt: Callable[[], Any]) -> Any:
     """Make attempts until one yields something, sleeping in between."""
     # Most often what is missing comes from a task whose turn is next.
     await _pause()
@@ -126,21 +150,21 @@ async def _wait(queue: AsyncMethods[Any], event: int, attempt: Callable[[], Any]
     if done is not _NOTHING:
         return done
     loop = _asyncio().get_running_loop()
-    sleeper = _Sleeper(queue, event)
-    waiter = queue._waiter(partial(_port_of(loop).wake, sleeper))
+    sleeper = _Sleeper(owner, event)
+    waiter = owner._waiter(partial(_port_of(loop).wake, sleeper))
     while True:
         sleeper.future = loop.create_future()
-        queue._enrol(event, waiter)
+        owner._enrol(event, waiter)
         try:
             done = attempt()
             if done is not _NOTHING:
-                queue._leave(event, waiter)
+                owner._leave(event, waiter)
                 return done
             await sleeper.future
             done = attempt()
         except BaseException:
             # Also when it is cancelled: then the news, if any, is for the next one.
-            queue._leave(event, waiter)
+            owner._leave(event, waiter)
             raise
         if done is not _NOTHING:
             return done
@@ -163,12 +187,12 @@ def _asyncio() -> Any:
 class _Sleeper:
     """A coroutine that sleeps until its future is done."""
 
-    __slots__ = ("_event", "_queue", "future")
+    __slots__ = ("_event", "_owner", "future")
 
     future: Future[None]
 
-    def __init__(self, queue: AsyncMethods[Any], event: int) -> None:
-        self._queue = queue
+    def __init__(self, owner: Waitable, event: int) -> None:
+        self._owner = owner
         self._event = event
 
     def get_up(self) -> None:
@@ -178,7 +202,7 @@ class _Sleeper:
 
     def pass_on(self) -> None:
         """Give the news that it was to be woken for to the next one."""
-        self._queue._notify(self._event)
+        self._owner._notify(self._event)
 
 
 class _Port:
@@ -255,9 +279,9 @@ def _port_of(loop: Any) -> _Port:
     return port
 
 
-def install(cls: type, waiter: type) -> None:
+def install(cls: type, methods: type[Waitable], waiter: type) -> None:
     """Give a native class the asynchronous methods: they are coroutines, hence Python."""
     cls._waiter = waiter  # type: ignore[attr-defined]
-    for name, member in vars(AsyncMethods).items():
+    for name, member in vars(methods).items():
         if name.startswith(("async_", "_some", "__aiter__")):
             setattr(cls, name, member)

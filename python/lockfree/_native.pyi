@@ -22,6 +22,7 @@ from typing_extensions import disjoint_base
 
 from lockfree._async_queue import AsyncQueue
 from lockfree._mapping import CacheStats
+from lockfree._ordering import Ordering
 
 _T = TypeVar("_T")
 _D = TypeVar("_D")
@@ -221,6 +222,66 @@ class AtomicInt64:
         Progress: lock-free, as far as `fn` returns.
         """
 
+    def at(self, ordering: Ordering, /, failure: Ordering | None = None) -> _AtomicInt64View:
+        """Return a view whose methods work at another memory ordering.
+
+        The view is of this very atomic and has its methods, not its operators. A
+        load of it takes RELAXED, ACQUIRE or SEQ_CST, a store RELAXED, RELEASE or
+        SEQ_CST, all else any ordering. Keep a view for repeated use.
+
+        Args:
+            ordering: of each operation.
+            failure: of a ``compare_exchange`` that fails, and so has only read:
+                RELAXED, ACQUIRE or SEQ_CST; by default, what `ordering` says
+                about reading.
+
+        Raises:
+            TypeError: an argument is no ``Ordering``.
+            ValueError: `failure` is none that a load can have. Methods of the view
+                raise it where `ordering` is none that they can have, and say which
+                ones are.
+        """
+
+    def wait(self, old: SupportsIndex, /, timeout: float | None = None) -> bool:
+        """Wait until the value is not `old`; return whether it came to that in time.
+
+        As in C++20: it looks, and looks again when it is notified; a change that
+        nobody notifies of may go unseen, and so may one that was undone before it
+        looked. False only if `timeout` seconds (None: for ever) passed first. A wait
+        releases the GIL. On the main thread it answers signals, such as Ctrl-C,
+        within 100 ms.
+
+        Raises:
+            TypeError: `old` is not an integer.
+            OverflowError: `old` does not fit in 64 bits.
+            ValueError: `timeout` is negative.
+
+        Progress: parks.
+        """
+
+    async def async_wait(self, old: SupportsIndex, /) -> None:
+        """Wait until the value is not `old`, without blocking the event loop.
+
+        As `wait`, for a coroutine of any event loop. Threads and coroutines wait in
+        one list. Cancelled, it passes on a notification that it does not use.
+        """
+
+    def notify_one(self, /) -> None:
+        """Let the one who has waited longest look again.
+
+        Call it after the change. Where nobody waits it costs a fence.
+
+        Progress: wait-free where nobody waits; else it takes the lock of the list.
+        """
+
+    def notify_all(self, /) -> None:
+        """Let all who wait look again.
+
+        Call it after the change. Where nobody waits it costs a fence.
+
+        Progress: wait-free where nobody waits; else it takes the lock of the list.
+        """
+
     def __iadd__(self, n: SupportsIndex, /) -> Self: ...
     def __isub__(self, n: SupportsIndex, /) -> Self: ...
     def __iand__(self, n: SupportsIndex, /) -> Self: ...
@@ -236,6 +297,296 @@ class AtomicInt64:
     def __index__(self, /) -> int: ...
     def __bool__(self, /) -> bool: ...
     def __format__(self, spec: str, /) -> str: ...
+    def __reduce__(self, /) -> NoReturn: ...
+
+@final
+class _AtomicInt64View:
+    """An atomic's methods at another memory ordering; made by `at()`."""
+
+    def load(self, /) -> int: ...
+    def store(self, value: SupportsIndex, /) -> None: ...
+    def exchange(self, value: SupportsIndex, /) -> int: ...
+    def compare_exchange(self, expected: SupportsIndex, desired: SupportsIndex, /) -> bool: ...
+    def fetch_add(self, n: SupportsIndex, /) -> int: ...
+    def fetch_sub(self, n: SupportsIndex, /) -> int: ...
+    def fetch_and(self, n: SupportsIndex, /) -> int: ...
+    def fetch_or(self, n: SupportsIndex, /) -> int: ...
+    def fetch_xor(self, n: SupportsIndex, /) -> int: ...
+    def fetch_max(self, n: SupportsIndex, /) -> int: ...
+    def fetch_min(self, n: SupportsIndex, /) -> int: ...
+    def add(self, n: SupportsIndex, /) -> int: ...
+    def sub(self, n: SupportsIndex, /) -> int: ...
+    def increment(self, /) -> int: ...
+    def decrement(self, /) -> int: ...
+    def fetch_update(self, fn: Callable[[int], SupportsIndex], /) -> int: ...
+    def update(self, fn: Callable[[int], SupportsIndex], /) -> int: ...
+    def wait(self, old: SupportsIndex, /, timeout: float | None = None) -> bool: ...
+    async def async_wait(self, old: SupportsIndex, /) -> None: ...
+    def notify_one(self, /) -> None: ...
+    def notify_all(self, /) -> None: ...
+    def __reduce__(self, /) -> NoReturn: ...
+
+@final
+class AtomicRef(Generic[_T]):
+    """A reference to an object that threads can share and replace without a lock.
+
+    Each operation is atomic and sequentially consistent, and what a thread did
+    before it stored an object is seen by whoever loads that object. An object that
+    is loaded is one that was stored, and the caller's own reference to it.
+
+    Objects are compared by identity, as with ``is``. Equal ints or strings may be
+    different objects, or the same: compare with what ``load()`` returned, not with
+    a literal. While a thread holds a reference to ``expected``, nothing else can be
+    taken for it; but an object that was replaced and put back counts as unchanged
+    (the ABA problem; see ``AtomicStampedRef``).
+
+    A replaced object is released by the call that replaces it, at once. Cycles
+    through an ``AtomicRef`` are collected. Copying and pickling are refused.
+
+    On free-threaded CPython 3.14 and later, an ``AtomicRef`` on which threads keep
+    alternating stops being reference counted, which makes sharing it cheap; it is
+    then freed by the garbage collector, with the object it refers to at that time.
+
+    Args:
+        obj: the first object.
+
+    Progress: wait-free or lock-free, as each method says. Source: readers take their
+    reference as free-threaded CPython does from a dict ("optimistically avoiding
+    locking", S. Gross, PEP 703).
+
+    Example:
+        >>> config = AtomicRef({"level": 1})
+        >>> old = config.load()
+        >>> config.compare_exchange(old, old | {"level": 2})
+        True
+        >>> config.load()
+        {'level': 2}
+    """
+
+    def __new__(cls, obj: _T = ..., /) -> Self: ...
+    @property
+    def value(self) -> _T:
+        """The object, as `load()` reads it. Read-only: write with `store()`."""
+
+    def load(self, /) -> _T:
+        """Return the object.
+
+        Progress: lock-free: it retries when another thread replaced the object.
+        """
+
+    def store(self, obj: _T, /) -> None:
+        """Replace the object.
+
+        The old one is released before this returns, which may run its finalizer.
+
+        Progress: wait-free.
+        """
+
+    def exchange(self, obj: _T, /) -> _T:
+        """Replace the object and return the old one.
+
+        Progress: wait-free.
+        """
+
+    def compare_exchange(self, expected: _T, desired: _T, /) -> bool:
+        """Replace `expected`, that very object, by `desired`; return whether that happened.
+
+        On False nothing was written: another object was there at that moment. It
+        never fails spuriously.
+
+        Progress: wait-free.
+        """
+
+    def fetch_update(self, fn: Callable[[_T], _T], /) -> _T:
+        """Replace the object by `fn(object)` and return the old one.
+
+        As `update`, but the object before is returned.
+        """
+
+    def update(self, fn: Callable[[_T], _T], /) -> _T:
+        """Replace the object by `fn(object)` and return the new one.
+
+        `fn` runs with no lock held, any number of times: where another thread
+        replaced the object meanwhile, its result is thrown away and it is called
+        again with the new one. It must return a new object and leave the old one as
+        it is, because others may be reading that. It may use this very atomic.
+
+        Raises:
+            Exception: whatever `fn` raises; the object is as it was.
+
+        Progress: lock-free, as far as `fn` returns.
+        """
+
+    def at(self, ordering: Ordering, /, failure: Ordering | None = None) -> _AtomicRefView[_T]:
+        """Return a view whose methods work at another memory ordering.
+
+        As with ``AtomicInt64.at``. The object itself is always published and
+        received whole: RELAXED means no less than that.
+
+        Raises:
+            TypeError: an argument is no ``Ordering``.
+            ValueError: `failure` is none that a load can have; methods of the view
+                raise it where `ordering` is none that they can have.
+        """
+
+    def wait(self, old: object, /, timeout: float | None = None) -> bool:
+        """Wait until the value is not `old`; return whether it came to that in time.
+
+        As ``AtomicInt64.wait``, by identity.
+
+        Raises:
+            ValueError: `timeout` is negative.
+
+        Progress: parks.
+        """
+
+    async def async_wait(self, old: object, /) -> None:
+        """Wait until the value is not `old`, without blocking the event loop.
+
+        As ``AtomicInt64.async_wait``, by identity.
+        """
+
+    def notify_one(self, /) -> None:
+        """Let the one who has waited longest look again.
+
+        Progress: wait-free where nobody waits; else it takes the lock of the list.
+        """
+
+    def notify_all(self, /) -> None:
+        """Let all who wait look again.
+
+        Progress: wait-free where nobody waits; else it takes the lock of the list.
+        """
+
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
+    def __reduce__(self, /) -> NoReturn: ...
+
+@final
+class _AtomicRefView(Generic[_T]):
+    """An atomic's methods at another memory ordering; made by `at()`."""
+
+    def load(self, /) -> _T: ...
+    def store(self, obj: _T, /) -> None: ...
+    def exchange(self, obj: _T, /) -> _T: ...
+    def compare_exchange(self, expected: _T, desired: _T, /) -> bool: ...
+    def fetch_update(self, fn: Callable[[_T], _T], /) -> _T: ...
+    def update(self, fn: Callable[[_T], _T], /) -> _T: ...
+    def wait(self, old: object, /, timeout: float | None = None) -> bool: ...
+    async def async_wait(self, old: object, /) -> None: ...
+    def notify_one(self, /) -> None: ...
+    def notify_all(self, /) -> None: ...
+    def __reduce__(self, /) -> NoReturn: ...
+
+@final
+class AtomicStampedRef(Generic[_T]):
+    """A reference to an object, with a stamp, that threads can replace together without a lock.
+
+    The answer to the ABA problem: who reads A, and replaces it if it still is A,
+    cannot tell whether it was B meanwhile. With a stamp that every change
+    increments, it can. Otherwise as ``AtomicRef``: objects are compared by identity,
+    a replaced object is released at once, cycles are collected.
+
+    Args:
+        obj: the first object.
+        stamp: the first stamp, an integer of 64 bits.
+
+    Raises:
+        TypeError: `stamp` is not an integer.
+        OverflowError: `stamp` does not fit in 64 bits.
+
+    Progress: lock-free, allocation aside. Source: ``AtomicStampedReference`` of D.
+    Lea's ``java.util.concurrent`` (JSR 166): one reference to an immutable pair.
+
+    Example:
+        >>> top = AtomicStampedRef("A")
+        >>> seen, stamp = top.load()
+        >>> top.store("B", 1)
+        >>> top.store(seen, 2)  # A again
+        >>> top.compare_exchange(seen, "C", stamp, stamp + 1)
+        False
+        >>> top
+        AtomicStampedRef('A', 2)
+    """
+
+    def __new__(cls, obj: _T = ..., stamp: SupportsIndex = 0, /) -> Self: ...
+    @property
+    def value(self) -> tuple[_T, int]:
+        """The object and its stamp, as `load()` reads them. Read-only: write with `store()`."""
+
+    def load(self, /) -> tuple[_T, int]:
+        """Return the object and its stamp.
+
+        Progress: lock-free.
+        """
+
+    def store(self, obj: _T, stamp: SupportsIndex, /) -> None:
+        """Replace the object and its stamp.
+
+        Raises:
+            TypeError: `stamp` is not an integer.
+            OverflowError: `stamp` does not fit in 64 bits. In both cases nothing
+                was replaced.
+
+        Progress: wait-free, allocation aside.
+        """
+
+    def exchange(self, obj: _T, stamp: SupportsIndex, /) -> tuple[_T, int]:
+        """Replace the object and its stamp, and return the old ones.
+
+        Raises and progress: as `store`.
+        """
+
+    def compare_exchange(
+        self,
+        /,
+        expected: _T,
+        desired: _T,
+        expected_stamp: SupportsIndex,
+        desired_stamp: SupportsIndex,
+    ) -> bool:
+        """Replace object and stamp if both are as expected; return whether that happened.
+
+        On False nothing was written: another object or another stamp was there at
+        that moment. It never fails spuriously.
+
+        Raises:
+            TypeError: a stamp is not an integer.
+            OverflowError: a stamp does not fit in 64 bits.
+
+        Progress: lock-free.
+        """
+
+    def at(
+        self, ordering: Ordering, /, failure: Ordering | None = None
+    ) -> _AtomicStampedRefView[_T]:
+        """Return a view whose methods work at another memory ordering.
+
+        As with ``AtomicRef.at``.
+
+        Raises:
+            TypeError: an argument is no ``Ordering``.
+            ValueError: `failure` is none that a load can have; methods of the view
+                raise it where `ordering` is none that they can have.
+        """
+
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
+    def __reduce__(self, /) -> NoReturn: ...
+
+@final
+class _AtomicStampedRefView(Generic[_T]):
+    """An atomic's methods at another memory ordering; made by `at()`."""
+
+    def load(self, /) -> tuple[_T, int]: ...
+    def store(self, obj: _T, stamp: SupportsIndex, /) -> None: ...
+    def exchange(self, obj: _T, stamp: SupportsIndex, /) -> tuple[_T, int]: ...
+    def compare_exchange(
+        self,
+        /,
+        expected: _T,
+        desired: _T,
+        expected_stamp: SupportsIndex,
+        desired_stamp: SupportsIndex,
+    ) -> bool: ...
     def __reduce__(self, /) -> NoReturn: ...
 
 @disjoint_base
@@ -992,6 +1343,97 @@ class _CachedFunction:
     def __reduce__(self, /) -> str: ...
 
 @final
+class StripedCounter:
+    """A counter for many threads that add and few that look.
+
+    Each running thread adds to a cell of its own, in a cache line that no other
+    thread writes, so that threads which count at the same time do not slow each
+    other down. The sum has to visit all cells. For a value that is read as often
+    as it is written, or compared and exchanged, take ``AtomicInt64``.
+
+    ``sum()`` contains every addition that happened before it, and none twice. The cells
+    are read one after the other: of two additions that other threads make
+    meanwhile it may contain the later and not the earlier one. While no thread adds it is exact.
+    What a thread did before an addition is seen by whoever finds that in a sum.
+
+    Each addition is counted by exactly one ``reset()``, or by the sums after it.
+
+    A thread that ends leaves its count behind, and its cell to a thread that
+    starts later: there are as many cells as threads ever ran at once, of one or two
+    cache lines each, made when a thread first adds. No more than 4096 threads at a time
+    have one; others share a place under a lock.
+
+    The sum is an ``int`` of any size: nothing overflows. It is a statistic, and not
+    a number: it converts by ``int(c)``, compares by identity, is hashable and always true.
+    Copying and pickling are refused, since a copy would not be shared.
+
+    On free-threaded CPython 3.14 and later, an object on which threads keep
+    alternating stops being reference counted, which makes sharing it cheap; it is
+    then freed by the garbage collector and no longer at once.
+
+    Progress: adding is wait-free, except for a thread's first time. Source: D. Lea,
+    ``LongAdder``, JDK 8, with a cell for each running thread in place of a hash.
+
+    Example:
+        >>> requests = StripedCounter()
+        >>> requests.increment()
+        >>> requests.add(10)
+        >>> requests.sum()
+        11
+        >>> requests.reset()
+        11
+        >>> requests
+        StripedCounter(0)
+    """
+
+    def __new__(cls) -> Self: ...
+    def add(self, n: SupportsIndex = 1, /) -> None:
+        """Add `n`.
+
+        It returns nothing, since no thread knows the sum.
+
+        Raises:
+            TypeError: `n` is not an integer.
+            OverflowError: `n` does not fit in 64 bits.
+
+        Progress: wait-free; a thread's first addition makes its cell. A cell whose
+        own count would leave 64 bits stays as it is, and that addition takes the lock.
+        """
+
+    def increment(self, /) -> None:
+        """Add 1.
+
+        Progress: as `add`.
+        """
+
+    def decrement(self, /) -> None:
+        """Subtract 1.
+
+        Progress: as `add`.
+        """
+
+    def sum(self, /) -> int:
+        """Return the sum of all that was added.
+
+        It is not a value of one moment, unless no thread adds meanwhile.
+
+        Progress: takes a lock that only sums, resets and additions without a cell take;
+        linear in the number of cells.
+        """
+
+    def reset(self, /) -> int:
+        """Start again at 0 and return the sum so far.
+
+        An addition made meanwhile is counted by this call or afterwards, never by
+        both.
+
+        Progress: as `sum`.
+        """
+
+    def __int__(self, /) -> int: ...
+    def __reduce__(self, /) -> NoReturn: ...
+
+@final
 class _PanicProbe:
     """Panics on request, once per calling convention; for the tests."""
 
@@ -1000,6 +1442,9 @@ class _PanicProbe:
         """Panic."""
 
     def one(self, arg: object, /) -> None:
+        """Panic."""
+
+    def optional(self, arg: object = None, /) -> None:
         """Panic."""
 
     def two(self, a: object, b: object, /) -> None:
@@ -1037,3 +1482,23 @@ class _InterruptibleStack:
 
 def _baseline(cell: str, threads: int, iterations: int, /) -> float:
     """Run a cell's loop on Rust threads and return the seconds it took."""
+
+def _litmus(test: str, ordering: str, instances: int, /) -> dict[bytes, int]:
+    """Run a litmus test on so many instances; return how often each outcome was seen."""
+
+def fence(ordering: Ordering, /) -> None:
+    """Order what comes before against what comes after.
+
+    A fence is an operation of this thread alone; to have an effect it needs an
+    atomic operation on either side, and a partner in another thread (C++20,
+    [atomics.fences]).
+
+    Args:
+        ordering: ACQUIRE, RELEASE, ACQ_REL or SEQ_CST.
+
+    Raises:
+        TypeError: `ordering` is no ``Ordering``.
+        ValueError: `ordering` is RELAXED.
+
+    Progress: wait-free.
+    """

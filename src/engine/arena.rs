@@ -19,11 +19,12 @@
 //! | ordering | site | pairs with | protects |
 //! |---|---|---|---|
 //! | `Release` | a segment's pointer, published | `Acquire` in `segment` | the zeroed nodes |
+//! | `Release` | the same | `Acquire` in `find` and `iter` | the same |
 //! | `Relaxed` | a segment's pointer, in `get` | | the index came with the segment, by the ordering of whatever it was read from |
 //! | `Relaxed` | the count of indices given out | itself | nothing but uniqueness (A3) |
 //!
 //! # Progress
-//! `get` is wait-free. `grow` is lock-free as far as the allocator is: threads
+//! `get`, `find` and `iter` are wait-free. `grow` is lock-free as far as the allocator is: threads
 //! that need the same new segment each allocate one, and all but one free theirs.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
@@ -103,6 +104,37 @@ impl<N: Zeroed> Arena<N> {
         let node = unsafe { nodes.add(offset) };
         // SAFETY: A1: the node lives as long as the arena.
         unsafe { &*node }
+    }
+
+    /// The node with this index, if its segment is there; none has [`NIL`].
+    #[inline]
+    pub fn find(&self, index: u32) -> Option<&N> {
+        if index == NIL {
+            return None;
+        }
+        let (segment, offset) = place::<N>(index);
+        // Acquire: the zeroed nodes.
+        let memory = self.segments.get(segment)?.load(ordering!(Acquire, "striped.arena.find"));
+        if memory.is_null() {
+            return None;
+        }
+        // SAFETY: `place` stays inside the segment.
+        let node = unsafe { aligned::<N>(memory).add(offset) };
+        // SAFETY: A1: the node lives as long as the arena.
+        Some(unsafe { &*node })
+    }
+
+    /// All nodes whose segments are there.
+    pub fn iter(&self) -> impl Iterator<Item = &N> {
+        self.segments.iter().enumerate().flat_map(|(number, segment)| {
+            // Acquire: the zeroed nodes.
+            let memory = segment.load(ordering!(Acquire, "striped.arena.iter"));
+            if memory.is_null() {
+                return [].iter();
+            }
+            // SAFETY: A1: that many nodes, which live as long as the arena.
+            unsafe { std::slice::from_raw_parts(aligned::<N>(memory), len::<N>(number)) }.iter()
+        })
     }
 
     /// The nodes of a segment that is there.

@@ -14,20 +14,21 @@
 //! - **I2** An operation that reports [`Overflow`] has written nothing.
 //!
 //! # Orderings
-//! Every operation is sequentially consistent: that is what a Python programmer
-//! may assume of `AtomicInt64`, and on x86-64 only `store` could be cheaper.
+//! The caller says which, as with std's atomics; a constant one costs nothing.
 //!
 //! | ordering | site | pairs with | protects |
 //! |---|---|---|---|
-//! | `SeqCst` | every write | every read | whatever the writer did before |
-//! | `SeqCst` | a failed compare-and-swap | every write | the witnessed value's history |
+//! | the caller's, if it releases | every write | every read that acquires | whatever the writer did before |
+//! | the caller's for a failure | a failed compare-and-swap | every write | the witnessed value's history |
+//! | its [`reading`] part | the load before an arithmetic compare-and-swap | every write | what an overflow was seen in |
 //!
 //! # Progress
 //! `load`, `store` and `exchange` are wait-free; all others are lock-free: a
 //! retry means that another thread's operation succeeded.
 
 use super::Backoff;
-use crate::shim::{AtomicI64, Ordering, mutant, ordering};
+use super::order::reading;
+use crate::shim::{AtomicI64, Ordering, mutant, weakened};
 
 /// The result would not fit; the cell was left as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,20 +52,20 @@ impl Int64 {
 
     /// Reads the value.
     #[inline]
-    pub fn load(&self) -> i64 {
-        self.cell.load(ordering!(SeqCst, "int.load"))
+    pub fn load(&self, order: Ordering) -> i64 {
+        self.cell.load(weakened!(order, "int.load"))
     }
 
     /// Replaces the value.
     #[inline]
-    pub fn store(&self, value: i64) {
-        self.cell.store(value, ordering!(SeqCst, "int.store"));
+    pub fn store(&self, value: i64, order: Ordering) {
+        self.cell.store(value, weakened!(order, "int.store"));
     }
 
     /// Replaces the value and returns the one it replaced.
     #[inline]
-    pub fn exchange(&self, value: i64) -> i64 {
-        self.cell.swap(value, ordering!(SeqCst, "int.exchange"))
+    pub fn exchange(&self, value: i64, order: Ordering) -> i64 {
+        self.cell.swap(value, weakened!(order, "int.exchange"))
     }
 
     /// Replaces `expected` by `desired`.
@@ -72,11 +73,17 @@ impl Int64 {
     /// # Errors
     /// The value found, where that is not `expected`; nothing was written.
     #[inline]
-    pub fn compare_exchange(&self, expected: i64, desired: i64) -> Result<i64, i64> {
+    pub fn compare_exchange(
+        &self,
+        expected: i64,
+        desired: i64,
+        order: Ordering,
+        failure: Ordering,
+    ) -> Result<i64, i64> {
         if mutant!("int.compare_exchange.not_atomic") {
-            let found = self.load();
+            let found = self.load(failure);
             if found == expected {
-                self.store(desired);
+                self.cell.store(desired, Ordering::SeqCst);
                 return Ok(found);
             }
             return Err(found);
@@ -84,8 +91,8 @@ impl Int64 {
         self.cell.compare_exchange(
             expected,
             desired,
-            ordering!(SeqCst, "int.compare_exchange"),
-            ordering!(SeqCst, "int.compare_exchange.failure"),
+            weakened!(order, "int.compare_exchange"),
+            weakened!(failure, "int.compare_exchange.failure"),
         )
     }
 
@@ -94,7 +101,7 @@ impl Int64 {
     /// # Errors
     /// [`Overflow`] if the sum does not fit.
     #[inline]
-    pub fn fetch_add(&self, n: i64) -> Result<i64, Overflow> {
+    pub fn fetch_add(&self, n: i64, order: Ordering) -> Result<i64, Overflow> {
         if mutant!("int.add.publishes_first") {
             let value = self.cell.fetch_add(n, Ordering::SeqCst);
             return value.checked_add(n).map(|_| value).ok_or_else(|| {
@@ -102,16 +109,16 @@ impl Int64 {
                 Overflow { value }
             });
         }
-        self.checked(|value| value.checked_add(n))
+        self.checked(|value| value.checked_add(n), order)
     }
 
     /// Adds `n` in a single attempt and returns the value before; `None`, and
     /// nothing written, after a lost race or if the sum does not fit.
     #[inline]
-    pub fn try_fetch_add(&self, n: i64) -> Option<i64> {
-        let value = self.load();
+    pub fn try_fetch_add(&self, n: i64, order: Ordering) -> Option<i64> {
+        let value = self.load(reading(order));
         let next = value.checked_add(n)?;
-        self.publish(value, next).then_some(value)
+        self.publish(value, next, order).then_some(value)
     }
 
     /// Subtracts `n` and returns the value before.
@@ -119,72 +126,84 @@ impl Int64 {
     /// # Errors
     /// [`Overflow`] if the difference does not fit.
     #[inline]
-    pub fn fetch_sub(&self, n: i64) -> Result<i64, Overflow> {
-        self.checked(|value| value.checked_sub(n))
+    pub fn fetch_sub(&self, n: i64, order: Ordering) -> Result<i64, Overflow> {
+        self.checked(|value| value.checked_sub(n), order)
     }
 
     /// Bitwise and; returns the value before.
     #[inline]
-    pub fn fetch_and(&self, n: i64) -> i64 {
-        self.cell.fetch_and(n, ordering!(SeqCst, "int.fetch_and"))
+    pub fn fetch_and(&self, n: i64, order: Ordering) -> i64 {
+        self.cell.fetch_and(n, weakened!(order, "int.fetch_and"))
     }
 
     /// Bitwise or; returns the value before.
     #[inline]
-    pub fn fetch_or(&self, n: i64) -> i64 {
-        self.cell.fetch_or(n, ordering!(SeqCst, "int.fetch_or"))
+    pub fn fetch_or(&self, n: i64, order: Ordering) -> i64 {
+        self.cell.fetch_or(n, weakened!(order, "int.fetch_or"))
     }
 
     /// Bitwise exclusive or; returns the value before.
     #[inline]
-    pub fn fetch_xor(&self, n: i64) -> i64 {
-        self.cell.fetch_xor(n, ordering!(SeqCst, "int.fetch_xor"))
+    pub fn fetch_xor(&self, n: i64, order: Ordering) -> i64 {
+        self.cell.fetch_xor(n, weakened!(order, "int.fetch_xor"))
     }
 
     /// Keeps the larger of the value and `n`; returns the value before.
     #[inline]
-    pub fn fetch_max(&self, n: i64) -> i64 {
-        self.cell.fetch_max(n, ordering!(SeqCst, "int.fetch_max"))
+    pub fn fetch_max(&self, n: i64, order: Ordering) -> i64 {
+        self.cell.fetch_max(n, weakened!(order, "int.fetch_max"))
     }
 
     /// Keeps the smaller of the value and `n`; returns the value before.
     #[inline]
-    pub fn fetch_min(&self, n: i64) -> i64 {
-        self.cell.fetch_min(n, ordering!(SeqCst, "int.fetch_min"))
+    pub fn fetch_min(&self, n: i64, order: Ordering) -> i64 {
+        self.cell.fetch_min(n, weakened!(order, "int.fetch_min"))
     }
 
     /// Publishes `change(value)` if it fits (I1); returns the value before.
     #[inline]
-    fn checked(&self, change: impl Fn(i64) -> Option<i64>) -> Result<i64, Overflow> {
-        let value = self.load();
+    fn checked(
+        &self,
+        change: impl Fn(i64) -> Option<i64>,
+        order: Ordering,
+    ) -> Result<i64, Overflow> {
+        let value = self.load(reading(order));
         // I2: the check comes before the write.
         let Some(next) = change(value) else { return Err(Overflow { value }) };
-        if self.publish(value, next) { Ok(value) } else { self.checked_contended(change) }
+        if self.publish(value, next, order) {
+            Ok(value)
+        } else {
+            self.checked_contended(change, order)
+        }
     }
 
     /// The rest of [`Self::checked`], after a lost race. It reads again after
     /// each pause: the value that won the race is old by then.
     #[cold]
     #[inline(never)]
-    fn checked_contended(&self, change: impl Fn(i64) -> Option<i64>) -> Result<i64, Overflow> {
+    fn checked_contended(
+        &self,
+        change: impl Fn(i64) -> Option<i64>,
+        order: Ordering,
+    ) -> Result<i64, Overflow> {
         let mut backoff = Backoff::new();
         loop {
             backoff.wait();
-            let value = self.load();
+            let value = self.load(reading(order));
             let next = change(value).ok_or(Overflow { value })?;
-            if self.publish(value, next) {
+            if self.publish(value, next, order) {
                 return Ok(value);
             }
         }
     }
 
     #[inline]
-    fn publish(&self, value: i64, next: i64) -> bool {
+    fn publish(&self, value: i64, next: i64, order: Ordering) -> bool {
         if mutant!("int.checked.not_atomic") {
-            self.store(next);
+            self.cell.store(next, Ordering::SeqCst);
             return true;
         }
-        let success = ordering!(SeqCst, "int.checked");
+        let success = weakened!(order, "int.checked");
         self.cell.compare_exchange(value, next, success, Ordering::Relaxed).is_ok()
     }
 }

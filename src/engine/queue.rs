@@ -51,33 +51,13 @@ use crossbeam_utils::CachePadded;
 
 use super::Backoff;
 use super::arena::OutOfMemory;
+use super::pointer::Pointer;
 use super::segments::{End, Segments};
 use crate::shim::{
     AtomicU64, AtomicUsize,
     Ordering::{Relaxed, SeqCst},
     mutant, ordering,
 };
-
-/// A value that is an address.
-///
-/// # Safety
-/// `into_raw` never returns 0, and `from_raw` is its inverse.
-pub unsafe trait Pointer: Send {
-    /// Gives the value up for a word.
-    fn into_raw(self) -> usize;
-
-    /// Gets it back.
-    ///
-    /// # Safety
-    /// `into_raw` returned the word, and this is the first call since.
-    unsafe fn from_raw(word: usize) -> Self;
-
-    /// Looks at the value without taking it.
-    ///
-    /// # Safety
-    /// `into_raw` returned the word, and `from_raw` was not called since.
-    unsafe fn peek<R>(word: usize, look: impl FnOnce(&Self) -> R) -> R;
-}
 
 /// Why nothing was put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -34,6 +34,20 @@ pub(crate) fn int64(object: Arg<'_, '_>) -> Result<i64> {
     int64_of(object, object)
 }
 
+/// The value of an `int` itself, if it has 64 bits. Runs no user code and leaves no
+/// exception.
+#[inline]
+pub(crate) fn plain_int64(object: Arg<'_, '_>) -> Option<i64> {
+    // SAFETY: a live object; the check calls nothing.
+    if unsafe { ffi::PyLong_Check(object.as_ptr()) } == 0 {
+        return None;
+    }
+    let mut overflow: c_int = 0;
+    // SAFETY: a live int, and the thread is attached (a `Borrowed` proves it).
+    let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(object.as_ptr(), &raw mut overflow) };
+    (overflow == 0).then_some(value)
+}
+
 /// The value of an argument `n`, a number of items.
 pub(crate) fn count(object: Arg<'_, '_>) -> Result<usize> {
     let n = int64(object)?;
@@ -60,10 +74,7 @@ fn index64(object: Arg<'_, '_>) -> Result<i64> {
 /// The value of `int`, which is what `given` stands for.
 #[inline]
 fn int64_of(int: Arg<'_, '_>, given: Arg<'_, '_>) -> Result<i64> {
-    let mut overflow: c_int = 0;
-    // SAFETY: a live int, and the thread is attached (a `Borrowed` proves it).
-    let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(int.as_ptr(), &raw mut overflow) };
-    if overflow == 0 { Ok(value) } else { Err(too_wide(int, given)) }
+    plain_int64(int).ok_or_else(|| too_wide(int, given))
 }
 
 /// An int too wide for a message (or for `str`) is shown by its width.
@@ -133,6 +144,16 @@ impl IntoObject for i64 {
     fn into_object(self, _py: Python<'_>) -> *mut ffi::PyObject {
         // SAFETY: the thread is attached, as the token proves.
         unsafe { ffi::PyLong_FromLongLong(self) }
+    }
+}
+
+impl IntoObject for i128 {
+    #[inline]
+    fn into_object(self, py: Python<'_>) -> *mut ffi::PyObject {
+        match self.into_pyobject(py) {
+            Ok(int) => int.into_ptr(),
+            Err(never) => match never {},
+        }
     }
 }
 

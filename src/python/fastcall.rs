@@ -3,7 +3,7 @@
 //! A method that PyO3 generates costs some nanoseconds more per call, twice as
 //! many with an argument, where the operation itself takes two. A raw `METH_NOARGS`, `METH_O` or
 //! `METH_FASTCALL` function costs what a method of a built-in type costs. A
-//! class lists its hot methods in one [`fast_methods!`] table; [`install`] puts
+//! class lists its hot methods in a [`methods!`] table; [`install`] puts
 //! method descriptors made from it on the type before anyone can use it. They
 //! keep their name, qualified name, docstring and signature: the C convention
 //! `name($self, ...)\n--\n\ntext` carries the last two.
@@ -11,7 +11,7 @@
 //! Every slot runs its body through [`enter`], which catches a panic, raises
 //! errors, and lets a [`Deferral`] notice who is calling.
 //!
-//! A `quick` slot has an [`attempt`] before that: the case that neither fails
+//! A slot marked `quick` has an [`attempt`] before that: the case that neither fails
 //! nor calls anything, outside the guard, because the guard's stack frame would
 //! be a twentieth of the call.
 
@@ -43,6 +43,10 @@ pub(crate) enum Call {
     NoArgs(ffi::PyCFunction),
     /// `METH_O`
     One(ffi::PyCFunction),
+    /// `METH_FASTCALL` with at most one argument
+    Optional(ffi::PyCFunctionFast),
+    /// `METH_FASTCALL` with one argument or two
+    OneOrTwo(ffi::PyCFunctionFast),
     /// `METH_FASTCALL` with two arguments
     Two(ffi::PyCFunctionFast),
     /// `METH_FASTCALL | METH_KEYWORDS`
@@ -51,8 +55,8 @@ pub(crate) enum Call {
 
 /// A class with raw slots.
 pub(crate) trait FastClass: PyClass<Frozen = True> + Sync {
-    /// The table, written by [`fast_methods!`].
-    const METHODS: &'static [Method];
+    /// The tables, written by [`methods!`].
+    const METHODS: &'static [&'static [Method]];
 
     /// What watches who uses an atomic; containers have none.
     #[inline(always)]
@@ -61,14 +65,16 @@ pub(crate) trait FastClass: PyClass<Frozen = True> + Sync {
     }
 }
 
-/// Adds the table of `T` to its type. Call it once, at import.
+/// Adds the tables of `T` to its type. Call it once, at import.
 pub(crate) fn install<T: FastClass>(py: Python<'_>) -> PyResult<()> {
     let class = py.get_type::<T>();
-    for method in T::METHODS {
+    for method in T::METHODS.iter().copied().flatten() {
         let (ml_meth, ml_flags) = match method.call {
             Call::NoArgs(f) => (ffi::PyMethodDefPointer { PyCFunction: f }, ffi::METH_NOARGS),
             Call::One(f) => (ffi::PyMethodDefPointer { PyCFunction: f }, ffi::METH_O),
-            Call::Two(f) => (ffi::PyMethodDefPointer { PyCFunctionFast: f }, ffi::METH_FASTCALL),
+            Call::Optional(f) | Call::OneOrTwo(f) | Call::Two(f) => {
+                (ffi::PyMethodDefPointer { PyCFunctionFast: f }, ffi::METH_FASTCALL)
+            }
             Call::Keywords(f) => (
                 ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: f },
                 ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
@@ -139,6 +145,56 @@ pub(crate) unsafe fn attempt<T: FastClass, R: IntoObject>(
     attempt(this).map(|value| value.into_object(py))
 }
 
+/// Borrows at most one positional argument.
+///
+/// # Safety
+/// `args` points to `given` live objects.
+#[inline(always)]
+pub(crate) unsafe fn at_most_one<'a, 'py>(
+    py: Python<'py>,
+    name: &CStr,
+    args: *const *mut ffi::PyObject,
+    given: ffi::Py_ssize_t,
+) -> Result<Option<Arg<'a, 'py>>> {
+    match given {
+        0 => Ok(None),
+        1 => {
+            // SAFETY: there is one argument.
+            let arg = unsafe { *args };
+            // SAFETY: the caller of the method keeps its argument alive.
+            Ok(Some(unsafe { borrowed(py, arg) }))
+        }
+        _ => Err(wrong_count(name, "at most 1 argument", given)),
+    }
+}
+
+/// Borrows one positional argument, or two.
+///
+/// # Safety
+/// `args` points to `given` live objects.
+#[inline(always)]
+pub(crate) unsafe fn one_or_two<'a, 'py>(
+    py: Python<'py>,
+    name: &CStr,
+    args: *const *mut ffi::PyObject,
+    given: ffi::Py_ssize_t,
+) -> Result<(Arg<'a, 'py>, Option<Arg<'a, 'py>>)> {
+    if !(1..=2).contains(&given) {
+        return Err(wrong_count(name, "1 or 2 arguments", given));
+    }
+    // SAFETY: there is one argument at least.
+    let first = unsafe { *args };
+    // SAFETY: the caller of the method keeps its arguments alive.
+    let first = unsafe { borrowed(py, first) };
+    let second = (given == 2).then(|| {
+        // SAFETY: there are two.
+        let second = unsafe { *args.add(1) };
+        // SAFETY: as above.
+        unsafe { borrowed(py, second) }
+    });
+    Ok((first, second))
+}
+
 /// Borrows exactly two positional arguments.
 ///
 /// # Safety
@@ -151,7 +207,7 @@ pub(crate) unsafe fn pair<'a, 'py>(
     given: ffi::Py_ssize_t,
 ) -> Result<[Arg<'a, 'py>; 2]> {
     if given != 2 {
-        return Err(wrong_count(name, given));
+        return Err(wrong_count(name, "2 arguments", given));
     }
     // SAFETY: there are two arguments, side by side.
     let [a, b] = unsafe { *args.cast::<[*mut ffi::PyObject; 2]>() };
@@ -278,40 +334,50 @@ impl<'a, 'py> Arguments<'a, 'py> {
 }
 
 #[cold]
-fn wrong_count(name: &CStr, given: ffi::Py_ssize_t) -> Error {
+fn wrong_count(name: &CStr, expected: &str, given: ffi::Py_ssize_t) -> Error {
     let name = name.to_string_lossy();
-    Error::wrong_type(format!("{name} expected 2 arguments, got {given}"))
+    Error::wrong_type(format!("{name} expected {expected}, got {given}"))
 }
 
-/// Implements [`FastClass`]: a row is a convention, the name, the docstring and
-/// the body, a closure over `&Self`, the token and the arguments.
-macro_rules! fast_methods {
-    (
-        $class:ty $(, watched by $deferral:ident)?;
+/// A table of methods: a row is a convention, the name, the docstring and the body,
+/// a closure over `&Self`, the token and the arguments. One with `for T: Trait` is of
+/// every class that has the trait; it stands where `T` is known.
+macro_rules! methods {
+    (for $generic:ident: $bound:path; $($rows:tt)*) => {
+        $crate::python::fastcall::methods!(@ [$generic: $bound] [$generic] $generic; $($rows)*)
+    };
+    (@ $generics:tt $arguments:tt $class:ty;
         $($convention:ident $name:literal $doc:literal $($body:expr),+;)*
     ) => {
+        &[$(
+            $crate::python::fastcall::Method {
+                name: $name,
+                doc: $doc,
+                call: $crate::python::fastcall::slot!(
+                    $convention $generics $arguments $class, $name, $($body),+
+                ),
+            }
+        ),*]
+    };
+    ($class:ty; $($rows:tt)*) => {
+        $crate::python::fastcall::methods!(@ [] [] $class; $($rows)*)
+    };
+}
+
+/// Implements [`FastClass`] for a class with one table of its own.
+macro_rules! fast_methods {
+    ($class:ty; $($rows:tt)*) => {
         impl $crate::python::fastcall::FastClass for $class {
-            const METHODS: &'static [$crate::python::fastcall::Method] = &[$(
-                $crate::python::fastcall::Method {
-                    name: $name,
-                    doc: $doc,
-                    call: $crate::python::fastcall::slot!($convention $class, $name, $($body),+),
-                }
-            ),*];
-            $(
-                #[inline(always)]
-                fn deferral(&self) -> Option<&$crate::python::deferral::Deferral> {
-                    Some(&self.$deferral)
-                }
-            )?
+            const METHODS: &'static [&'static [$crate::python::fastcall::Method]] =
+                &[$crate::python::fastcall::methods!($class; $($rows)*)];
         }
     };
 }
 
 /// The C function around one body.
 macro_rules! slot {
-    (noargs $class:ty, $name:literal, $body:expr) => {{
-        unsafe extern "C" fn slot(
+    (noargs [$($generics:tt)*] [$($arguments:tt)*] $class:ty, $name:literal, $body:expr) => {{
+        unsafe extern "C" fn slot<$($generics)*>(
             slf: *mut pyo3::ffi::PyObject,
             _: *mut pyo3::ffi::PyObject,
         ) -> *mut pyo3::ffi::PyObject {
@@ -319,17 +385,19 @@ macro_rules! slot {
             // SAFETY: called by a method descriptor of this class.
             unsafe { $crate::python::fastcall::enter::<$class, _>(slf, body) }
         }
-        $crate::python::fastcall::Call::NoArgs(slot)
+        $crate::python::fastcall::Call::NoArgs(slot::<$($arguments)*>)
     }};
-    (quick $class:ty, $name:literal, $attempt:expr, $body:expr) => {{
+    (quick [$($generics:tt)*] [$($arguments:tt)*] $class:ty, $name:literal, $attempt:expr, $body:expr) => {{
         #[cold]
         #[inline(never)]
-        unsafe extern "C" fn guarded(slf: *mut pyo3::ffi::PyObject) -> *mut pyo3::ffi::PyObject {
+        unsafe extern "C" fn guarded<$($generics)*>(
+            slf: *mut pyo3::ffi::PyObject,
+        ) -> *mut pyo3::ffi::PyObject {
             let body: fn(&$class, pyo3::Python<'_>) -> $crate::python::error::Result<_> = $body;
             // SAFETY: called by a method descriptor of this class.
             unsafe { $crate::python::fastcall::enter::<$class, _>(slf, body) }
         }
-        unsafe extern "C" fn slot(
+        unsafe extern "C" fn slot<$($generics)*>(
             slf: *mut pyo3::ffi::PyObject,
             _: *mut pyo3::ffi::PyObject,
         ) -> *mut pyo3::ffi::PyObject {
@@ -340,22 +408,21 @@ macro_rules! slot {
             match done {
                 Some(object) => object,
                 // SAFETY: as above.
-                None => unsafe { guarded(slf) },
+                None => unsafe { guarded::<$($arguments)*>(slf) },
             }
         }
-        $crate::python::fastcall::Call::NoArgs(slot)
+        $crate::python::fastcall::Call::NoArgs(slot::<$($arguments)*>)
     }};
-    (one $class:ty, $name:literal, $body:expr) => {{
-        unsafe extern "C" fn slot(
+    (one [$($generics:tt)*] [$($arguments:tt)*] $class:ty, $name:literal, $body:expr) => {{
+        unsafe extern "C" fn slot<$($generics)*>(
             slf: *mut pyo3::ffi::PyObject,
             arg: *mut pyo3::ffi::PyObject,
         ) -> *mut pyo3::ffi::PyObject {
-            type Body<R> = fn(
+            let body: fn(
                 &$class,
                 pyo3::Python<'_>,
                 $crate::python::convert::Arg<'_, '_>,
-            ) -> $crate::python::error::Result<R>;
-            let body: Body<_> = $body;
+            ) -> $crate::python::error::Result<_> = $body;
             let body = |this: &$class, py: pyo3::Python<'_>| {
                 // SAFETY: the caller of the method keeps its argument alive.
                 let arg = unsafe { $crate::python::convert::borrowed(py, arg) };
@@ -364,20 +431,90 @@ macro_rules! slot {
             // SAFETY: called by a method descriptor of this class.
             unsafe { $crate::python::fastcall::enter::<$class, _>(slf, body) }
         }
-        $crate::python::fastcall::Call::One(slot)
+        $crate::python::fastcall::Call::One(slot::<$($arguments)*>)
     }};
-    (two $class:ty, $name:literal, $body:expr) => {{
-        unsafe extern "C" fn slot(
+    (quick_optional [$($generics:tt)*] [$($arguments:tt)*] $class:ty, $name:literal, $attempt:expr, $body:expr) => {{
+        #[cold]
+        #[inline(never)]
+        unsafe extern "C" fn guarded<$($generics)*>(
             slf: *mut pyo3::ffi::PyObject,
             args: *mut *mut pyo3::ffi::PyObject,
             given: pyo3::ffi::Py_ssize_t,
         ) -> *mut pyo3::ffi::PyObject {
-            type Body<R> = fn(
+            let body: fn(
+                &$class,
+                pyo3::Python<'_>,
+                Option<$crate::python::convert::Arg<'_, '_>>,
+            ) -> $crate::python::error::Result<_> = $body;
+            let body = |this: &$class, py: pyo3::Python<'_>| {
+                // SAFETY: METH_FASTCALL passes `given` live objects.
+                let arg = unsafe { $crate::python::fastcall::at_most_one(py, $name, args, given) };
+                body(this, py, arg?)
+            };
+            // SAFETY: called by a method descriptor of this class.
+            unsafe { $crate::python::fastcall::enter::<$class, _>(slf, body) }
+        }
+        unsafe extern "C" fn slot<$($generics)*>(
+            slf: *mut pyo3::ffi::PyObject,
+            args: *mut *mut pyo3::ffi::PyObject,
+            given: pyo3::ffi::Py_ssize_t,
+        ) -> *mut pyo3::ffi::PyObject {
+            let attempt: fn(
+                &$class,
+                Option<$crate::python::convert::Arg<'_, '_>>,
+            ) -> Option<_> = $attempt;
+            let attempt = |this: &$class| {
+                // SAFETY: called by a method descriptor, attached.
+                let py = unsafe { pyo3::Python::assume_attached() };
+                // SAFETY: METH_FASTCALL passes `given` live objects.
+                let arg = unsafe { $crate::python::fastcall::at_most_one(py, $name, args, given) };
+                attempt(this, arg.ok()?)
+            };
+            // SAFETY: called by a method descriptor of this class; the table's
+            // author promises that the attempt cannot panic.
+            let done = unsafe { $crate::python::fastcall::attempt::<$class, _>(slf, attempt) };
+            match done {
+                Some(object) => object,
+                // SAFETY: as above.
+                None => unsafe { guarded::<$($arguments)*>(slf, args, given) },
+            }
+        }
+        $crate::python::fastcall::Call::Optional(slot::<$($arguments)*>)
+    }};
+    (one_or_two [$($generics:tt)*] [$($arguments:tt)*] $class:ty, $name:literal, $body:expr) => {{
+        unsafe extern "C" fn slot<$($generics)*>(
+            slf: *mut pyo3::ffi::PyObject,
+            args: *mut *mut pyo3::ffi::PyObject,
+            given: pyo3::ffi::Py_ssize_t,
+        ) -> *mut pyo3::ffi::PyObject {
+            let body: fn(
+                &$class,
+                pyo3::Python<'_>,
+                $crate::python::convert::Arg<'_, '_>,
+                Option<$crate::python::convert::Arg<'_, '_>>,
+            ) -> $crate::python::error::Result<_> = $body;
+            let body = |this: &$class, py: pyo3::Python<'_>| {
+                // SAFETY: METH_FASTCALL passes `given` live objects.
+                let args = unsafe { $crate::python::fastcall::one_or_two(py, $name, args, given) };
+                let (first, second) = args?;
+                body(this, py, first, second)
+            };
+            // SAFETY: called by a method descriptor of this class.
+            unsafe { $crate::python::fastcall::enter::<$class, _>(slf, body) }
+        }
+        $crate::python::fastcall::Call::OneOrTwo(slot::<$($arguments)*>)
+    }};
+    (two [$($generics:tt)*] [$($arguments:tt)*] $class:ty, $name:literal, $body:expr) => {{
+        unsafe extern "C" fn slot<$($generics)*>(
+            slf: *mut pyo3::ffi::PyObject,
+            args: *mut *mut pyo3::ffi::PyObject,
+            given: pyo3::ffi::Py_ssize_t,
+        ) -> *mut pyo3::ffi::PyObject {
+            let body: fn(
                 &$class,
                 pyo3::Python<'_>,
                 [$crate::python::convert::Arg<'_, '_>; 2],
-            ) -> $crate::python::error::Result<R>;
-            let body: Body<_> = $body;
+            ) -> $crate::python::error::Result<_> = $body;
             let body = |this: &$class, py: pyo3::Python<'_>| {
                 // SAFETY: METH_FASTCALL passes `given` live objects.
                 let args = unsafe { $crate::python::fastcall::pair(py, $name, args, given) };
@@ -386,21 +523,20 @@ macro_rules! slot {
             // SAFETY: called by a method descriptor of this class.
             unsafe { $crate::python::fastcall::enter::<$class, _>(slf, body) }
         }
-        $crate::python::fastcall::Call::Two(slot)
+        $crate::python::fastcall::Call::Two(slot::<$($arguments)*>)
     }};
-    (keywords $class:ty, $name:literal, $body:expr) => {{
-        unsafe extern "C" fn slot(
+    (keywords [$($generics:tt)*] [$($arguments:tt)*] $class:ty, $name:literal, $body:expr) => {{
+        unsafe extern "C" fn slot<$($generics)*>(
             slf: *mut pyo3::ffi::PyObject,
             args: *const *mut pyo3::ffi::PyObject,
             given: pyo3::ffi::Py_ssize_t,
             names: *mut pyo3::ffi::PyObject,
         ) -> *mut pyo3::ffi::PyObject {
-            type Body<R> = fn(
+            let body: fn(
                 &$class,
                 pyo3::Python<'_>,
                 $crate::python::fastcall::Arguments<'_, '_>,
-            ) -> $crate::python::error::Result<R>;
-            let body: Body<_> = $body;
+            ) -> $crate::python::error::Result<_> = $body;
             let body = |this: &$class, py: pyo3::Python<'_>| {
                 use $crate::python::fastcall::Arguments;
                 // SAFETY: METH_FASTCALL | METH_KEYWORDS passes just that.
@@ -409,11 +545,11 @@ macro_rules! slot {
             // SAFETY: called by a method descriptor of this class.
             unsafe { $crate::python::fastcall::enter::<$class, _>(slf, body) }
         }
-        $crate::python::fastcall::Call::Keywords(slot)
+        $crate::python::fastcall::Call::Keywords(slot::<$($arguments)*>)
     }};
 }
 
-pub(crate) use {fast_methods, slot};
+pub(crate) use {fast_methods, methods, slot};
 
 /// Panics on request, once per convention: the tests show with it that a panic
 /// in a slot reaches Python as an exception.
@@ -437,6 +573,14 @@ fast_methods! {
     one c"one" c"one($self, arg, /)\n--\n\nPanic." |_, _, arg| -> Result<()> {
         panic!("deliberate: {}", &*arg)
     };
+    quick_optional c"optional" c"optional($self, arg=None, /)\n--\n\nPanic." |_, _| None::<()>,
+        |_, _, arg| -> Result<()> {
+            panic!("deliberate: {}", arg.is_some())
+        };
+    one_or_two c"one_or_two" c"one_or_two($self, a, b=None, /)\n--\n\nPanic."
+        |_, _, a, b| -> Result<()> {
+            panic!("deliberate: {} {}", &*a, b.is_some())
+        };
     two c"two" c"two($self, a, b, /)\n--\n\nPanic." |_, _, [a, b]| -> Result<()> {
         panic!("deliberate: {} {}", &*a, &*b)
     };

@@ -2,11 +2,14 @@
 //!
 //! CPython stops all other threads before it forks, and none is ever stopped
 //! inside an engine or while it holds a lock of ours. So nothing is half-done in
-//! the child; but those who wait do not exist there. They are known by the
-//! number of the process generation in which they began to wait.
+//! the child; but its other threads do not exist there. Those that waited are known
+//! by the number of the process generation in which they began to wait; the numbers
+//! that threads held become free.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use crate::engine::slots;
 
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
@@ -22,7 +25,8 @@ pub(crate) fn watch() {
     static WATCHING: Once = Once::new();
     WATCHING.call_once(|| {
         #[cfg(unix)]
-        // SAFETY: the handler only adds to a number.
+        // SAFETY: the handler only writes to atomics: it needs no lock that a thread
+        // of the parent may hold.
         unsafe {
             libc::pthread_atfork(None, None, Some(in_child));
         }
@@ -32,4 +36,5 @@ pub(crate) fn watch() {
 #[cfg(unix)]
 extern "C" fn in_child() {
     GENERATION.fetch_add(1, Relaxed);
+    slots::forked();
 }

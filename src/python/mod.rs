@@ -2,39 +2,59 @@
 //!
 //! | file | what it holds |
 //! |---|---|
+//! | `atomic` | what the atomics have in common |
 //! | `atomic_int` | class `AtomicInt64` |
+//! | `atomic_ref` | class `AtomicRef` |
+//! | `atomic_stamped_ref` | class `AtomicStampedRef` |
 //! | `baseline` | the benchmark's loops without an interpreter |
+//! | `cache` | class `Cache` |
+//! | `cached` | class `_CachedFunction`, of the decorator `cached` |
 //! | `convert` | arguments: Python objects to Rust values |
 //! | `deferral` | when an atomic stops being reference counted |
 //! | `error` | every error, its text, and how it is raised |
 //! | `fastcall` | the raw method slots of the hot methods |
 //! | `fork` | what a forked child must know |
 //! | `isolated` | a value on cache lines of its own |
+//! | `key` | keys, hashed and compared |
 //! | `lab` | class `_InterruptibleStack`, for the laboratory |
 //! | `list` | lists of items, on their way in and out |
+//! | `litmus` | the litmus tests' batches |
 //! | `nesting` | containers nested in one another, freed without recursion |
+//! | `ordering` | memory orderings, and function `fence` |
 //! | `owned` | the element of every container |
 //! | `queue` | class `Queue` |
 //! | `stack` | class `Stack` |
+//! | `striped_counter` | class `StripedCounter` |
 //! | `user` | calls into user code |
 //! | `waiting` | the one loop in which a thread waits |
+//! | `watchers` | those who wait for an atomic to change |
 
+mod atomic;
 mod atomic_int;
+mod atomic_ref;
+mod atomic_stamped_ref;
 mod baseline;
+mod cache;
+mod cached;
 mod convert;
 mod deferral;
 mod error;
 mod fastcall;
 mod fork;
 mod isolated;
+mod key;
 mod lab;
 mod list;
+mod litmus;
 mod nesting;
+mod ordering;
 mod owned;
 mod queue;
 mod stack;
+mod striped_counter;
 mod user;
 mod waiting;
+mod watchers;
 
 use pyo3::prelude::*;
 
@@ -49,15 +69,29 @@ mod _native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::atomic_int::AtomicInt64;
+    use super::atomic_int::{AtomicInt64, AtomicInt64View};
+    #[pymodule_export]
+    use super::atomic_ref::{AtomicRef, AtomicRefView};
+    #[pymodule_export]
+    use super::atomic_stamped_ref::{AtomicStampedRef, AtomicStampedRefView};
     #[pymodule_export]
     use super::baseline::baseline;
     #[pymodule_export]
+    use super::cache::Cache;
+    #[pymodule_export]
+    use super::cached::CachedFunction;
+    #[pymodule_export]
     use super::lab::InterruptibleStack;
+    #[pymodule_export]
+    use super::litmus::litmus;
+    #[pymodule_export]
+    use super::ordering::fence;
     #[pymodule_export]
     use super::queue::{Queue, QueueIterator};
     #[pymodule_export]
     use super::stack::Stack;
+    #[pymodule_export]
+    use super::striped_counter::StripedCounter;
     #[pymodule_export]
     use super::waiting::TaskWaiter;
 
@@ -80,10 +114,17 @@ mod _native {
         let py = module.py();
         only_in_the_main_interpreter()?;
         fastcall::install::<AtomicInt64>(py)?;
+        fastcall::install::<AtomicInt64View>(py)?;
+        fastcall::install::<AtomicRef>(py)?;
+        fastcall::install::<AtomicRefView>(py)?;
+        fastcall::install::<AtomicStampedRef>(py)?;
+        fastcall::install::<AtomicStampedRefView>(py)?;
         error::prepare(py)?;
         fork::watch();
+        fastcall::install::<Cache>(py)?;
         fastcall::install::<Queue>(py)?;
         fastcall::install::<Stack>(py)?;
+        fastcall::install::<StripedCounter>(py)?;
         fastcall::install::<PanicProbe>(py)?;
         module.add("_PanicProbe", py.get_type::<PanicProbe>())
     }

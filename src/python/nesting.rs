@@ -1,4 +1,4 @@
-//! Containers nested in one another, freed without recursion.
+//! Containers nested in one another: freed and shown without endless recursion.
 //!
 //! Freeing a stack drops its items; an item may be the last reference to
 //! another stack, and so on a million levels down. CPython 3.14 notices when the
@@ -6,10 +6,34 @@
 //! own containers do so, and this module does it for ours: past a few levels the
 //! contents go to a list of the thread, which the outermost level works off.
 
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use super::error::Error;
+
 #[cfg(Py_3_14)]
 pub(crate) use direct::drop_contents;
 #[cfg(not(Py_3_14))]
 pub(crate) use postponed::drop_contents;
+
+/// The `repr` of a container, `Class(contents)`; of one inside itself `Class(...)`.
+/// `contents` may run user code.
+pub(crate) fn repr_of(
+    container: &Bound<'_, PyAny>,
+    contents: impl FnOnce() -> PyResult<String>,
+) -> PyResult<String> {
+    let name = container.get_type().name()?;
+    // SAFETY: a live object, and the thread is attached (a `Bound` proves both).
+    match unsafe { ffi::Py_ReprEnter(container.as_ptr()) } {
+        0 => {}
+        1.. => return Ok(format!("{name}(...)")),
+        _ => return Err(Error::pending().into()),
+    }
+    let text = contents().map(|contents| format!("{name}({contents})"));
+    // SAFETY: entered above.
+    unsafe { ffi::Py_ReprLeave(container.as_ptr()) };
+    text
+}
 
 #[cfg(Py_3_14)]
 mod direct {

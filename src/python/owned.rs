@@ -5,9 +5,10 @@ use std::ptr::NonNull;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::convert::{Arg, IntoObject};
+use super::convert::{Arg, IntoObject, borrowed};
+use super::error::{Error, Result};
 use super::user;
-use crate::engine::Pointer;
+use crate::engine::{Counted, Pointer};
 
 /// A reference whose clone is an increment and whose drop is a decrement.
 ///
@@ -49,9 +50,45 @@ impl Owned {
         Self(unsafe { NonNull::new_unchecked(object) })
     }
 
+    /// What a call into Python returned.
+    ///
+    /// # Errors
+    /// The exception that is set, where it returned null.
+    ///
+    /// # Safety
+    /// The thread is attached; the object, if there is one, is a new reference.
+    pub(crate) unsafe fn from_new(object: *mut ffi::PyObject) -> Result<Self> {
+        NonNull::new(object).map(Self).ok_or_else(Error::pending)
+    }
+
+    /// `None`.
+    #[inline]
+    pub(crate) fn none(_py: Python<'_>) -> Self {
+        // SAFETY: the token proves the thread attached.
+        unsafe { Self::from_borrowed(ffi::Py_None()) }
+    }
+
+    /// Whether it is `None`.
+    pub(crate) fn is_none(&self) -> bool {
+        // SAFETY: has no conditions.
+        std::ptr::eq(self.as_ptr(), unsafe { ffi::Py_None() })
+    }
+
+    /// Lends it as an argument.
+    #[inline]
+    pub(crate) fn borrow<'py>(&self, py: Python<'py>) -> Arg<'_, 'py> {
+        // SAFETY: it lives as long as this does.
+        unsafe { borrowed(py, self.as_ptr()) }
+    }
+
     /// The address of the object.
     pub(crate) fn as_ptr(&self) -> *mut ffi::PyObject {
         self.0.as_ptr()
+    }
+
+    /// The same as a word.
+    pub(crate) fn address(&self) -> usize {
+        self.as_ptr().expose_provenance()
     }
 
     /// Hands the reference over to the caller.
@@ -120,5 +157,51 @@ unsafe impl Pointer for Owned {
         // SAFETY: the caller's promise.
         let value = unsafe { <Self as Pointer>::from_raw(word) };
         look(&std::mem::ManuallyDrop::new(value))
+    }
+}
+
+// SAFETY: both are what free-threaded CPython does itself with the values of a dict,
+// of whatever type: the memory of an object is given to other objects only, until
+// every attached thread has said that it is between two instructions. They acquire
+// and release. With a GIL an attached thread is alone, and nothing dies meanwhile.
+unsafe impl Counted for Owned {
+    #[inline]
+    fn share(&self) {
+        #[cfg(Py_GIL_DISABLED)]
+        // SAFETY: a live object, and the thread is attached by the invariant.
+        unsafe {
+            c::PyUnstable_EnableTryIncRef(self.0.as_ptr());
+        }
+    }
+
+    #[inline]
+    unsafe fn try_acquire(word: usize) -> Option<Self> {
+        let object = std::ptr::with_exposed_provenance_mut(word);
+        #[cfg(Py_GIL_DISABLED)]
+        // SAFETY: the address of what was an object a moment ago, as the caller
+        // promises, and the thread has been attached since.
+        if unsafe { c::PyUnstable_TryIncRef(object) } == 0 {
+            return None;
+        }
+        #[cfg(not(Py_GIL_DISABLED))]
+        // SAFETY: the word owns a reference, and nobody else runs.
+        unsafe {
+            ffi::Py_INCREF(object);
+        }
+        // SAFETY: the address of an object.
+        Some(Self(unsafe { NonNull::new_unchecked(object) }))
+    }
+}
+
+/// Missing in pyo3-ffi 0.30.
+#[cfg(Py_GIL_DISABLED)]
+mod c {
+    use std::ffi::c_int;
+
+    use pyo3::ffi::PyObject;
+
+    unsafe extern "C" {
+        pub(super) fn PyUnstable_EnableTryIncRef(object: *mut PyObject);
+        pub(super) fn PyUnstable_TryIncRef(object: *mut PyObject) -> c_int;
     }
 }

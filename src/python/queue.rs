@@ -21,7 +21,7 @@ use super::list::{Slots, collect};
 use super::nesting::drop_contents;
 use super::owned::Owned;
 use super::user;
-use super::waiting::{Attempt, Patience, Sleeper, TaskWaiter, is_tired, persist, wait};
+use super::waiting::{Attempt, Patience, Sleeper, Sought, TaskWaiter, is_tired, persist, wait};
 use crate::engine::{self, Event, Refusal, TryGet};
 
 /// A first-in, first-out queue for any number of producers and consumers.
@@ -57,7 +57,7 @@ impl Queue {
         attempt: impl FnMut() -> Attempt<R>,
     ) -> Result<Option<R>> {
         let Inner { engine, not_full, .. } = &**self.inner;
-        wait(py, not_full, patience, || !engine.is_full(), attempt)
+        wait(py, not_full, Sought::Share, patience, || !engine.is_full(), attempt)
     }
 
     /// Gets an item that could not be got at once, or must not be.
@@ -86,7 +86,7 @@ impl Queue {
         attempt: impl FnMut() -> Attempt<R>,
     ) -> Result<Option<R>> {
         let Inner { engine, not_empty, .. } = &**self.inner;
-        wait(py, not_empty, patience, || !engine.is_empty(), attempt)
+        wait(py, not_empty, Sought::Share, patience, || !engine.is_empty(), attempt)
     }
 
     /// After items were taken.
@@ -380,7 +380,7 @@ impl Queue {
         let Inner { engine, all_done, .. } = &**self.inner;
         let all_are_done = || engine.unfinished() == 0;
         let attempt = || if all_are_done() { Attempt::Done(()) } else { Attempt::Wait };
-        wait(py, all_done, Patience::Forever, all_are_done, attempt).map(drop)
+        wait(py, all_done, Sought::Truth, Patience::Forever, all_are_done, attempt).map(drop)
     }
 
     /// Refuse further items; with `immediate`, drop those that are in the queue.

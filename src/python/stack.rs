@@ -8,7 +8,6 @@
 
 use std::mem::ManuallyDrop;
 
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyList, PyTuple};
@@ -18,7 +17,7 @@ use super::deferral::defer;
 use super::error::{Error, Result, not_copyable};
 use super::fastcall::fast_methods;
 use super::list::{Slots, collect};
-use super::nesting::drop_contents;
+use super::nesting::{drop_contents, repr_of};
 use super::owned::Owned;
 use super::user;
 use crate::engine;
@@ -135,18 +134,10 @@ impl Stack {
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        let name = slf.get_type().name()?;
-        // SAFETY: a live object, and the thread is attached.
-        match unsafe { ffi::Py_ReprEnter(slf.as_ptr()) } {
-            0 => {}
-            1.. => return Ok(format!("{name}(...)")),
-            _ => return Err(Error::pending().into()),
-        }
-        let items = slf.get().snapshot_list(slf.py()).map_err(PyErr::from);
-        let text = items.and_then(|items| Ok(format!("{name}({})", repr_reversed(items)?)));
-        // SAFETY: entered above.
-        unsafe { ffi::Py_ReprLeave(slf.as_ptr()) };
-        text
+        repr_of(slf.as_any(), || {
+            let items = slf.get().snapshot_list(slf.py())?;
+            Ok(repr_reversed(items)?.to_string())
+        })
     }
 
     #[allow(clippy::unused_self)] // a method, to Python

@@ -169,6 +169,15 @@ impl Patience {
     }
 }
 
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sought {
+    /// Something of which each goes to one: who waits may come too late every time.
+    Share,
+    /// Something that is true for all who look; nobody has to hurry.
+    Truth,
+}
+
 /// How an attempt to put or get ended.
 pub(crate) enum Attempt<R> {
     Done(R),
@@ -186,6 +195,7 @@ pub(crate) enum Attempt<R> {
 pub(crate) fn wait<R>(
     py: Python<'_>,
     event: &Event<Sleeper>,
+    sought: Sought,
     patience: Patience,
     hopeful: impl Fn() -> bool + Sync,
     mut attempt: impl FnMut() -> Attempt<R>,
@@ -203,7 +213,8 @@ pub(crate) fn wait<R>(
         look_often(py, &hopeful);
     }
     let nap = user::is_main_thread(py).then_some(SIGNALS);
-    Wait { py, event, waiter: Sleeper::this_thread(), end, nap, urgent: false }.until(attempt)
+    Wait { py, event, sought, waiter: Sleeper::this_thread(), end, nap, urgent: false }
+        .until(attempt)
 }
 
 /// Makes an attempt, and again as long as it is a matter of a moment.
@@ -239,6 +250,7 @@ fn several_processors() -> bool {
 struct Wait<'a, 'py> {
     py: Python<'py>,
     event: &'a Event<Sleeper>,
+    sought: Sought,
     waiter: Sleeper,
     end: Option<Instant>,
     /// How long to sleep at a time, for the thread that answers signals.
@@ -317,7 +329,7 @@ impl Wait<'_, '_> {
     }
 
     fn hurry(&mut self) {
-        if !self.urgent {
+        if !self.urgent && self.sought == Sought::Share {
             self.urgent = true;
             self.event.hurry();
         }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from types import ModuleType
 
 import hypothesis
@@ -22,3 +24,12 @@ def impl(request: pytest.FixtureRequest) -> ModuleType:
     """Each of the two modules that have every class."""
     module: ModuleType = request.param
     return module
+
+
+@pytest.fixture
+def eager_collector() -> Iterator[None]:
+    """Collect after nearly every allocation of a container."""
+    threshold = gc.get_threshold()
+    gc.set_threshold(1)
+    yield
+    gc.set_threshold(*threshold)

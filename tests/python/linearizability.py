@@ -140,6 +140,18 @@ INT64: Final[Specification] = {
     ),
 }
 
+REF: Final[Specification] = {name: step for name, step in INT64.items() if name != "fetch_add"}
+
+# An object and its stamp.
+STAMPED_REF: Final[Specification] = {
+    "load": lambda pair: (pair, pair),
+    "store": lambda _pair, *new: (new, None),
+    "exchange": lambda pair, *new: (new, pair),
+    "compare_exchange": lambda pair, expected, desired, stamp, new_stamp: (
+        ((desired, new_stamp), True) if pair == (expected, stamp) else (pair, False)
+    ),
+}
+
 # A stack is the tuple of its items, the uppermost last.
 STACK: Final[Specification] = {
     "push": lambda items, item: ((*items, item), None),

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import pytest
 
@@ -25,6 +25,12 @@ FREE_THREADED: Final = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 CORES: Final = (
     len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 )
+
+
+class Node:
+    """Something to refer to, weakly too, and to refer from."""
+
+    link: Any
 
 
 def run_threads(n: int, fn: Callable[[int], T], *, timeout: float = 60) -> list[T]:

@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any
 
 import pytest
-from lockfree import AtomicInt64, _native
+from lockfree import AtomicInt64, StripedCounter, _native
 from support import run_threads
 
-# One method of each calling convention, and its like in CPython.
+# One method of each calling convention that `AtomicInt64` has, and its like in CPython.
 CONVENTIONS = {"load": "clear", "store": "append", "compare_exchange": "insert"}
 ARGUMENTS = {"load": "", "store": "value, /", "compare_exchange": "expected, desired, /"}
 
@@ -22,10 +22,11 @@ ARGUMENTS = {"load": "", "store": "value, /", "compare_exchange": "expected, des
     [
         (lambda probe: probe.noargs(), "deliberate"),
         (lambda probe: probe.one(1), "deliberate: 1"),
+        (lambda probe: probe.optional(1), "deliberate: true"),
         (lambda probe: probe.two(1, "b"), "deliberate: 1 b"),
         (lambda probe: probe.keywords(a=1), "deliberate: true"),
     ],
-    ids=["noargs", "one", "two", "keywords"],
+    ids=["noargs", "one", "optional", "two", "keywords"],
 )
 def test_a_panic_is_an_exception(call: Callable[[Any], object], text: str) -> None:
     probe = _native._PanicProbe()
@@ -77,6 +78,17 @@ def test_wrong_calls_are_refused_in_cpythons_words(name: str) -> None:
     for count in wrong_counts:
         arguments = [1] * count
         assert refusal(ours, *arguments) == as_ours(refusal(theirs, *arguments))
+    assert refusal(ours, x=1) == as_ours(refusal(theirs, x=1))
+    assert refusal(ours, 1, x=1) == as_ours(refusal(theirs, 1, x=1))
+
+
+def test_an_optional_argument_is_refused_in_cpythons_words() -> None:
+    def as_ours(text: str) -> str:
+        return text.replace("list.pop", "StripedCounter.add").replace("pop", "add")
+
+    ours, theirs = StripedCounter().add, [1].pop
+    for count in (2, 3):
+        assert refusal(ours, *[1] * count) == as_ours(refusal(theirs, *[1] * count))
     assert refusal(ours, x=1) == as_ours(refusal(theirs, x=1))
     assert refusal(ours, 1, x=1) == as_ours(refusal(theirs, 1, x=1))
 

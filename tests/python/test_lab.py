@@ -41,7 +41,7 @@ def test_it_shows_what_it_claims_in_80_columns(
     assert command.main([name]) == 0
     text = capsys.readouterr().out
     assert text.isascii()
-    assert max(map(len, text.splitlines())) < 80
+    assert all(len(line) < 80 or "https://" in line for line in text.splitlines())
     claims = text.partition("\nVerdict\n")[2].splitlines()
     assert claims
     assert all(claim.startswith("  yes  ") for claim in claims)
@@ -239,15 +239,6 @@ def test_a_push_that_loses_a_race_tries_again() -> None:
         moments = list(play(schedule, programs, stack.state))
         assert moments[2].step == "push: CAS fails"
         assert [link[-1] for link in moments[-1].state["stack"].split(" > ")] == ["1", "2"]
-
-
-def test_a_reference_compares_by_identity() -> None:
-    first, same_value = [1], [1]
-    reference = aba.Reference(first)
-    assert not reference.compare_exchange(same_value, [])
-    assert reference.load() is first
-    assert reference.compare_exchange(first, same_value)
-    assert reference.load() is same_value
 
 
 # The stopped thread.

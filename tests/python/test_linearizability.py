@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import combinations, permutations
 from random import Random
 from types import ModuleType
@@ -14,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from linearizability import (
     INT64,
+    REF,
     STACK,
+    STAMPED_REF,
     Call,
     Event,
     History,
@@ -179,6 +182,32 @@ def int64_call(random: Random, number: int) -> Call:
     )
 
 
+def ref_call(random: Random, number: int) -> Call:
+    """Draw a call on a reference; all numbers are small ints, of which there is one each."""
+    return random.choice(
+        [
+            Call("load"),
+            Call("store", (number,)),
+            Call("exchange", (number,)),
+            Call("compare_exchange", (0, number)),
+            Call("compare_exchange", (number - 1, 0)),
+        ]
+    )
+
+
+def stamped_ref_call(random: Random, number: int) -> Call:
+    """Draw a call on a stamped reference; some come back to the object, none to the stamp."""
+    return random.choice(
+        [
+            Call("load"),
+            Call("store", (number % 2, number)),
+            Call("exchange", (number % 2, number)),
+            Call("compare_exchange", (0, 1, number - 1, number)),
+            Call("compare_exchange", (0, 1, 0, number)),
+        ]
+    )
+
+
 def stack_call(random: Random, number: int) -> Call:
     """Draw a call on a stack, which pushes no item twice; most push or pop one."""
     rare = ["pop_all", "clear", "__len__", "__bool__", "__iter__"]
@@ -210,14 +239,25 @@ def recorded(create: Callable[[], object], draw: Draw, rounds: int) -> list[Hist
 
 
 @pytest.mark.parametrize(
-    ("name", "draw", "specification", "state"),
-    [("AtomicInt64", int64_call, INT64, 0), ("Stack", stack_call, STACK, ())],
-    ids=["AtomicInt64", "Stack"],
+    ("name", "arguments", "draw", "specification", "state"),
+    [
+        ("AtomicInt64", (), int64_call, INT64, 0),
+        ("AtomicRef", (0,), ref_call, REF, 0),
+        ("AtomicStampedRef", (0, 0), stamped_ref_call, STAMPED_REF, (0, 0)),
+        ("Stack", (), stack_call, STACK, ()),
+    ],
+    ids=["AtomicInt64", "AtomicRef", "AtomicStampedRef", "Stack"],
 )
 def test_recorded_histories_are_linearizable(
-    impl: ModuleType, name: str, draw: Draw, specification: Specification, state: Any
+    impl: ModuleType,
+    name: str,
+    arguments: tuple[Any, ...],
+    draw: Draw,
+    specification: Specification,
+    state: Any,
 ) -> None:
-    for history in recorded(getattr(impl, name), draw, rounds=3000):
+    create = partial(getattr(impl, name), *arguments)
+    for history in recorded(create, draw, rounds=2000):
         assert linearize(history, specification, state) is not None, history
 
 

@@ -17,15 +17,9 @@ from typing import Any
 
 import pytest
 from lockfree import AtomicInt64, Empty, Full, Queue, ShutDown
-from support import hammer, in_child, run_threads, waiting
+from support import Node, hammer, in_child, run_threads, waiting
 
 NEVER = 10  # seconds, after which something that should have happened did not
-
-
-class Node:
-    """Something to refer to, weakly too, and to refer from."""
-
-    link: Any
 
 
 # --- garbage collection --------------------------------------------------------
@@ -92,15 +86,6 @@ def test_a_finalizer_may_revive_a_cycle(impl: ModuleType) -> None:
     del node
     gc.collect()
     assert revived[0].link.drain() == [revived[0], "kept"]
-
-
-@pytest.fixture
-def eager_collector() -> Iterator[None]:
-    """Collect after nearly every allocation of a container."""
-    threshold = gc.get_threshold()
-    gc.set_threshold(1)
-    yield
-    gc.set_threshold(*threshold)
 
 
 class Ring:

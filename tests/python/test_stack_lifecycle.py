@@ -17,14 +17,7 @@ from typing import Any
 
 import pytest
 from lockfree import AtomicInt64, Stack
-from support import hammer, in_child, run_threads
-
-
-class Node:
-    """Something to refer to, weakly too, and to refer from."""
-
-    link: Any
-
+from support import Node, hammer, in_child, run_threads
 
 # --- garbage collection --------------------------------------------------------
 
@@ -79,15 +72,6 @@ def test_a_finalizer_may_revive_a_cycle(impl: ModuleType) -> None:
     del node
     gc.collect()
     assert revived[0].link.pop_all() == ["kept", revived[0]]
-
-
-@pytest.fixture
-def eager_collector() -> Iterator[None]:
-    """Collect after nearly every allocation of a container."""
-    threshold = gc.get_threshold()
-    gc.set_threshold(1)
-    yield
-    gc.set_threshold(*threshold)
 
 
 class Ring:

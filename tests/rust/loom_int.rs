@@ -17,7 +17,10 @@ mod outcomes;
 use std::collections::BTreeSet;
 
 use lockfree::engine::Int64;
-use lockfree::shim::{AtomicI64, Ordering};
+use lockfree::shim::{
+    AtomicI64,
+    Ordering::{self, SeqCst},
+};
 use outcomes::outcomes;
 
 const MIN: i64 = i64::MIN;
@@ -28,15 +31,15 @@ fn race<R>(start: i64, operations: [fn(&Int64) -> R; 2]) -> BTreeSet<([R; 2], i6
 where
     R: Ord + Send + 'static,
 {
-    outcomes(move || Int64::new(start), operations, Int64::load)
+    outcomes(move || Int64::new(start), operations, |int| int.load(SeqCst))
 }
 
 fn add(int: &Int64, n: i64) -> Result<i64, i64> {
-    int.fetch_add(n).map_err(|overflow| overflow.value)
+    int.fetch_add(n, SeqCst).map_err(|overflow| overflow.value)
 }
 
 fn sub(int: &Int64, n: i64) -> Result<i64, i64> {
-    int.fetch_sub(n).map_err(|overflow| overflow.value)
+    int.fetch_sub(n, SeqCst).map_err(|overflow| overflow.value)
 }
 
 #[test]
@@ -51,7 +54,7 @@ fn additions_are_never_lost() {
 
 #[test]
 fn a_single_attempt_fails_only_if_another_succeeds() {
-    let seen = race(0, [|int| int.try_fetch_add(1), |int| int.try_fetch_add(10)]);
+    let seen = race(0, [|int| int.try_fetch_add(1, SeqCst), |int| int.try_fetch_add(10, SeqCst)]);
     let one_after_the_other = [([Some(0), Some(1)], 11), ([Some(10), Some(0)], 11)];
     let one_fails = [([Some(0), None], 1), ([None, Some(0)], 10)];
     assert_eq!(seen, one_after_the_other.into_iter().chain(one_fails).collect());
@@ -59,42 +62,48 @@ fn a_single_attempt_fails_only_if_another_succeeds() {
 
 #[test]
 fn one_of_two_steps_fits_and_nobody_sees_a_wrapped_value() {
-    let seen = race(MAX - 1, [|int| (add(int, 1), int.load()); 2]);
+    let seen = race(MAX - 1, [|int| (add(int, 1), int.load(SeqCst)); 2]);
     let (fits, overflows) = ((Ok(MAX - 1), MAX), (Err(MAX), MAX));
     assert_eq!(seen, [([fits, overflows], MAX), ([overflows, fits], MAX)].into());
 
-    let seen = race(MIN + 1, [|int| (sub(int, 1), int.load()); 2]);
+    let seen = race(MIN + 1, [|int| (sub(int, 1), int.load(SeqCst)); 2]);
     let (fits, overflows) = ((Ok(MIN + 1), MIN), (Err(MIN), MIN));
     assert_eq!(seen, [([fits, overflows], MIN), ([overflows, fits], MIN)].into());
 }
 
 #[test]
 fn one_exchange_takes_what_the_other_put() {
-    let seen = race(0, [|int| int.exchange(1), |int| int.exchange(2)]);
+    let seen = race(0, [|int| int.exchange(1, SeqCst), |int| int.exchange(2, SeqCst)]);
     assert_eq!(seen, [([0, 1], 2), ([2, 0], 1)].into());
 }
 
 #[test]
 fn one_of_two_compare_exchanges_wins() {
-    let seen = race(0, [|int| int.compare_exchange(0, 1), |int| int.compare_exchange(0, 2)]);
+    let seen = race(
+        0,
+        [
+            |int| int.compare_exchange(0, 1, SeqCst, SeqCst),
+            |int| int.compare_exchange(0, 2, SeqCst, SeqCst),
+        ],
+    );
     assert_eq!(seen, [([Ok(0), Err(1)], 1), ([Err(2), Ok(0)], 2)].into());
 }
 
 #[test]
 fn bit_operations_are_never_lost() {
-    let seen = race(3, [|int| int.fetch_and(!1), |int| int.fetch_and(!2)]);
+    let seen = race(3, [|int| int.fetch_and(!1, SeqCst), |int| int.fetch_and(!2, SeqCst)]);
     assert_eq!(seen, [([3, 2], 0), ([1, 3], 0)].into());
-    let seen = race(0, [|int| int.fetch_or(1), |int| int.fetch_or(2)]);
+    let seen = race(0, [|int| int.fetch_or(1, SeqCst), |int| int.fetch_or(2, SeqCst)]);
     assert_eq!(seen, [([0, 1], 3), ([2, 0], 3)].into());
-    let seen = race(1, [|int| int.fetch_xor(1), |int| int.fetch_xor(2)]);
+    let seen = race(1, [|int| int.fetch_xor(1, SeqCst), |int| int.fetch_xor(2, SeqCst)]);
     assert_eq!(seen, [([1, 0], 2), ([3, 1], 2)].into());
 }
 
 #[test]
 fn the_largest_and_the_smallest_stay() {
-    let seen = race(0, [|int| int.fetch_max(1), |int| int.fetch_max(2)]);
+    let seen = race(0, [|int| int.fetch_max(1, SeqCst), |int| int.fetch_max(2, SeqCst)]);
     assert_eq!(seen, [([0, 1], 2), ([2, 0], 2)].into());
-    let seen = race(0, [|int| int.fetch_min(-1), |int| int.fetch_min(-2)]);
+    let seen = race(0, [|int| int.fetch_min(-1, SeqCst), |int| int.fetch_min(-2, SeqCst)]);
     assert_eq!(seen, [([0, -1], -2), ([-2, 0], -2)].into());
 }
 
@@ -108,47 +117,51 @@ type Receive = fn(&Int64) -> i64;
 
 /// Every way to replace [`NOTHING`].
 const PUBLISHERS: [(&str, Publish); 11] = [
-    ("store", |int| int.store(2)),
-    ("exchange", |int| assert_eq!(int.exchange(2), NOTHING)),
-    ("compare_exchange", |int| assert_eq!(int.compare_exchange(NOTHING, 2), Ok(NOTHING))),
-    ("fetch_add", |int| assert_eq!(int.fetch_add(1), Ok(NOTHING))),
-    ("try_fetch_add", |int| assert_eq!(int.try_fetch_add(1), Some(NOTHING))),
-    ("fetch_sub", |int| assert_eq!(int.fetch_sub(1), Ok(NOTHING))),
-    ("fetch_and", |int| assert_eq!(int.fetch_and(0), NOTHING)),
-    ("fetch_or", |int| assert_eq!(int.fetch_or(2), NOTHING)),
-    ("fetch_xor", |int| assert_eq!(int.fetch_xor(2), NOTHING)),
-    ("fetch_max", |int| assert_eq!(int.fetch_max(2), NOTHING)),
-    ("fetch_min", |int| assert_eq!(int.fetch_min(0), NOTHING)),
+    ("store", |int| int.store(2, SeqCst)),
+    ("exchange", |int| assert_eq!(int.exchange(2, SeqCst), NOTHING)),
+    ("compare_exchange", |int| {
+        assert_eq!(int.compare_exchange(NOTHING, 2, SeqCst, SeqCst), Ok(NOTHING))
+    }),
+    ("fetch_add", |int| assert_eq!(int.fetch_add(1, SeqCst), Ok(NOTHING))),
+    ("try_fetch_add", |int| assert_eq!(int.try_fetch_add(1, SeqCst), Some(NOTHING))),
+    ("fetch_sub", |int| assert_eq!(int.fetch_sub(1, SeqCst), Ok(NOTHING))),
+    ("fetch_and", |int| assert_eq!(int.fetch_and(0, SeqCst), NOTHING)),
+    ("fetch_or", |int| assert_eq!(int.fetch_or(2, SeqCst), NOTHING)),
+    ("fetch_xor", |int| assert_eq!(int.fetch_xor(2, SeqCst), NOTHING)),
+    ("fetch_max", |int| assert_eq!(int.fetch_max(2, SeqCst), NOTHING)),
+    ("fetch_min", |int| assert_eq!(int.fetch_min(0, SeqCst), NOTHING)),
 ];
 
 /// Every way to find a value.
 const RECEIVERS: [(&str, Receive); 13] = [
-    ("load", Int64::load),
-    ("exchange", |int| int.exchange(3)),
-    ("compare_exchange", |int| int.compare_exchange(2, 3).unwrap_or_else(|found| found)),
-    ("failing compare_exchange", |int| int.compare_exchange(0, 3).unwrap_err()),
-    ("fetch_add", |int| int.fetch_add(1).unwrap()),
-    ("overflowing fetch_add", |int| int.fetch_add(MAX).unwrap_err().value),
-    ("try_fetch_add", |int| int.try_fetch_add(1).unwrap_or(NOTHING)),
-    ("fetch_sub", |int| int.fetch_sub(1).unwrap()),
-    ("fetch_and", |int| int.fetch_and(3)),
-    ("fetch_or", |int| int.fetch_or(4)),
-    ("fetch_xor", |int| int.fetch_xor(4)),
-    ("fetch_max", |int| int.fetch_max(3)),
-    ("fetch_min", |int| int.fetch_min(0)),
+    ("load", |int| int.load(SeqCst)),
+    ("exchange", |int| int.exchange(3, SeqCst)),
+    ("compare_exchange", |int| {
+        int.compare_exchange(2, 3, SeqCst, SeqCst).unwrap_or_else(|found| found)
+    }),
+    ("failing compare_exchange", |int| int.compare_exchange(0, 3, SeqCst, SeqCst).unwrap_err()),
+    ("fetch_add", |int| int.fetch_add(1, SeqCst).unwrap()),
+    ("overflowing fetch_add", |int| int.fetch_add(MAX, SeqCst).unwrap_err().value),
+    ("try_fetch_add", |int| int.try_fetch_add(1, SeqCst).unwrap_or(NOTHING)),
+    ("fetch_sub", |int| int.fetch_sub(1, SeqCst).unwrap()),
+    ("fetch_and", |int| int.fetch_and(3, SeqCst)),
+    ("fetch_or", |int| int.fetch_or(4, SeqCst)),
+    ("fetch_xor", |int| int.fetch_xor(4, SeqCst)),
+    ("fetch_max", |int| int.fetch_max(3, SeqCst)),
+    ("fetch_min", |int| int.fetch_min(0, SeqCst)),
 ];
 
 #[test]
 fn every_write_publishes_what_came_before() {
     for (name, publish) in PUBLISHERS {
-        assert_message_passes(name, publish, Int64::load);
+        assert_message_passes(name, publish, |int| int.load(SeqCst));
     }
 }
 
 #[test]
 fn every_read_receives_what_was_published() {
     for (name, receive) in RECEIVERS {
-        assert_message_passes(name, |int| int.store(2), receive);
+        assert_message_passes(name, |int| int.store(2, SeqCst), receive);
     }
 }
 
@@ -187,14 +200,14 @@ fn an_addition_receives_what_came_with_an_equal_value() {
     type Shared = (AtomicI64, Int64);
     let exchange = |(payload, int): &Shared| {
         payload.store(PAYLOAD, Ordering::Relaxed);
-        int.exchange(NOTHING)
+        int.exchange(NOTHING, SeqCst)
     };
     let addition = |(payload, int): &Shared| {
-        int.fetch_add(1).unwrap();
+        int.fetch_add(1, SeqCst).unwrap();
         payload.load(Ordering::Relaxed)
     };
     let shared = || (AtomicI64::new(0), Int64::new(NOTHING));
-    let seen = outcomes(shared, [exchange, addition], |(_, int)| int.load());
+    let seen = outcomes(shared, [exchange, addition], |(_, int)| int.load(SeqCst));
 
     let exchange_first = [([NOTHING, PAYLOAD], NOTHING + 1)];
     let addition_first = [0, PAYLOAD].map(|found| ([NOTHING + 1, found], NOTHING));

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
-from lockfree.lab import aba, races, stall
+from lockfree.lab import aba, lost_updates, memory_model, races, stall
 
 
 class Experiment(Protocol):
@@ -19,7 +19,13 @@ class Experiment(Protocol):
         """Make it happen and print it; return whether it shows what it claims."""
 
 
-EXPERIMENTS: Final[Mapping[str, Experiment]] = {"aba": aba, "races": races, "stall": stall}
+EXPERIMENTS: Final[Mapping[str, Experiment]] = {
+    "aba": aba,
+    "atomicity": lost_updates,
+    "litmus": memory_model,
+    "races": races,
+    "stall": stall,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _listing() -> str:
-    return "\n".join(f"{name:8}{each.SUMMARY}" for name, each in EXPERIMENTS.items())
+    return "\n".join(f"{name:10}{each.SUMMARY}" for name, each in EXPERIMENTS.items())
 
 
 def _parser() -> argparse.ArgumentParser:

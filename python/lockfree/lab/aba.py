@@ -7,17 +7,14 @@ version tag beside the index, and one that compares objects by identity.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Protocol
 
-from lockfree import AtomicInt64
+from lockfree import AtomicInt64, AtomicRef
 from lockfree.lab.report import listed, missing, paragraphs, table, verdict
 from lockfree.lab.steps import Moment, Steps, play, step, whole
-
-T = TypeVar("T")
 
 SUMMARY = "a compare-and-swap that succeeds and should not, and what prevents it"
 
@@ -117,30 +114,6 @@ def _name(node: int) -> str:
     return "-ABC"[node]
 
 
-class Reference(Generic[T]):
-    """A reference with a compare-and-swap by identity.
-
-    Plain Python has none that is atomic, so this one takes a lock. It stands for
-    the hardware's here, where all that matters is what is compared.
-    """
-
-    def __init__(self, target: T) -> None:
-        self._lock = threading.Lock()
-        self._target = target
-
-    def load(self) -> T:
-        """Return the object referred to."""
-        return self._target
-
-    def compare_exchange(self, expected: T, desired: T) -> bool:
-        """Refer to `desired` if now to `expected`, the very object; return whether."""
-        with self._lock:
-            if self._target is not expected:
-                return False
-            self._target = desired
-            return True
-
-
 class Node:
     """A link of the list below. The name is for the timeline only."""
 
@@ -154,7 +127,7 @@ class LockFreeStack:
     """The stack of the tutorials, where each push makes a new node."""
 
     def __init__(self) -> None:
-        self._head = Reference[Node | None](None)
+        self._head: AtomicRef[Node | None] = AtomicRef(None)
         self._names = iter("BACD")
 
     def push(self, data: int) -> Steps[None]:
@@ -317,8 +290,7 @@ _FRESH = """
     This is the tutorials' LockFreeStack. The value on top is 1 again, but the object is another
     one, and the CAS fails. It cannot be A: thread 1 still refers to A, so Python does not use its
     memory for something else. Garbage collection answers ABA, as hazard pointers and epochs do
-    without it, as long as no node is used twice. (The CAS on a reference is a stand-in here: a few
-    lines of Python over a lock.)
+    without it, as long as no node is used twice. The reference is an AtomicRef.
 """
 
 _WRAPPED = """

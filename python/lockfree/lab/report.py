@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 from textwrap import dedent, fill
 
 _WIDTH = 79
@@ -23,6 +24,17 @@ def table(rows: Iterable[Sequence[object]]) -> str:
     return "\n".join(
         "  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True)).rstrip()
         for row in texts
+    )
+
+
+def html_table(rows: Iterable[Sequence[object]], caption: str) -> str:
+    """Return the table for a notebook; the first row is its head."""
+    head, *body = ([escape(str(cell)) for cell in row] for row in rows)
+    lines = ["".join(f"<td>{cell}</td>" for cell in row) for row in body]
+    return (
+        f"<table><caption>{escape(caption)}</caption>"
+        f"<thead><tr>{''.join(f'<th>{cell}</th>' for cell in head)}</tr></thead>"
+        f"<tbody>{''.join(f'<tr>{line}</tr>' for line in lines)}</tbody></table>"
     )
 
 

@@ -8,10 +8,24 @@ a signal handler that interrupts the same object's operation deadlocks.
 """
 
 from lockfree.locked._async_queue import AsyncQueue
+from lockfree.locked._atomic import fence
 from lockfree.locked._atomic_int import AtomicInt64
+from lockfree.locked._atomic_ref import AtomicRef, AtomicStampedRef
 from lockfree.locked._cache import Cache
 from lockfree.locked._cached import cached
 from lockfree.locked._queue import Queue
 from lockfree.locked._stack import Stack
+from lockfree.locked._striped_counter import StripedCounter
 
-__all__ = ["AsyncQueue", "AtomicInt64", "Cache", "Queue", "Stack", "cached"]
+__all__ = [
+    "AsyncQueue",
+    "AtomicInt64",
+    "AtomicRef",
+    "AtomicStampedRef",
+    "Cache",
+    "Queue",
+    "Stack",
+    "StripedCounter",
+    "cached",
+    "fence",
+]

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from operator import and_, eq, ge, gt, le, lt, ne, or_, xor
 from typing import Any, NoReturn, SupportsIndex, final
 
+from lockfree._ordering import Ordering
+from lockfree.locked._atomic import View, Watched
 from lockfree.locked._values import int64, is_number, not_copyable, result64
 
 
 @final
-class AtomicInt64:
+class AtomicInt64(Watched):
     """A 64-bit signed integer that threads can share and change without a lock."""
 
     __slots__ = ("__weakref__", "_lock", "_value")
@@ -23,6 +25,7 @@ class AtomicInt64:
     def __new__(cls, value: SupportsIndex = 0, /) -> AtomicInt64:
         value = int64(value)
         self = super().__new__(cls)
+        self._init_watch()
         self._lock = threading.Lock()
         self._value = value
         return self
@@ -34,6 +37,10 @@ class AtomicInt64:
     def value(self) -> int:
         """The value, as `load()` reads it. Read-only: write with `store()`."""
         return self.load()
+
+    def at(self, ordering: Ordering, /, failure: Ordering | None = None) -> View:
+        """Return a view whose methods work at another memory ordering."""
+        return View(self, ordering, failure)
 
     def load(self, /) -> int:
         """Return the value."""
@@ -118,6 +125,9 @@ class AtomicInt64:
     def update(self, fn: Callable[[int], SupportsIndex], /) -> int:
         """Replace the value by `fn(value)` and return the new one."""
         return self._replace_by(fn)[1]
+
+    def _differs(self, old: SupportsIndex, /) -> bool:
+        return int64(old) != self.load()
 
     def _fetch(self, change: Callable[[int, int], int], n: SupportsIndex) -> int:
         n = int64(n)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 import threading
-import time
-from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from operator import attrgetter
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, SupportsIndex, TypeVar
 
 from lockfree._async import AsyncMethods
 from lockfree._async_queue import refuse_hooks
 from lockfree._errors import Empty, Full, ShutDown
-from lockfree.locked._values import count, int64, not_copyable, shown
+from lockfree.locked._event import Event, Waiter, within
+from lockfree.locked._values import count, int64, not_copyable
 
 if TYPE_CHECKING:
     from lockfree.locked._async_queue import AsyncQueue
@@ -29,66 +25,6 @@ def _absent(name: str, instead: str) -> property:
         raise AttributeError(f"Queue has no attribute '{name}': {instead}")
 
     return property(fget, doc=f"Absent: {instead}.")
-
-
-class _Waiter:
-    """One who waits: `wake` is called when there is a reason to look again."""
-
-    def __init__(self, wake: Callable[[], bool | None]) -> None:
-        self.wake = wake
-        self.notified = False
-        self.arrival = 0
-
-
-class _Event:
-    """Those who wait for one kind of change; under the queue's lock.
-
-    Not a ``threading.Condition``, because coroutines wait here, too.
-    """
-
-    def __init__(self) -> None:
-        self._waiters: deque[_Waiter] = deque()
-        self._arrivals = itertools.count()
-
-    def enrol(self, waiter: _Waiter) -> None:
-        """Add one to the end, or in its old place if it was notified for nothing."""
-        if not waiter.notified:
-            waiter.arrival = next(self._arrivals)
-        waiter.notified = False
-        insort(self._waiters, waiter, key=attrgetter("arrival"))
-
-    def leave(self, waiter: _Waiter) -> None:
-        """Take one off the list, or pass on its notification."""
-        if waiter.notified:
-            self.notify(1)
-        elif waiter in self._waiters:
-            self._waiters.remove(waiter)
-
-    def notify(self, count: int | None = 1) -> None:
-        """Wake so many, or all."""
-        left = len(self._waiters) if count is None else count
-        while self._waiters and left > 0:
-            waiter = self._waiters.popleft()
-            waiter.notified = True
-            if waiter.wake() is not False:
-                left -= 1
-
-    def wait(self, lock: threading.RLock, seconds: float | None) -> None:
-        """Sleep until notified, or for so long; without the lock meanwhile."""
-        asleep = threading.Lock()
-        asleep.acquire()
-        waiter = _Waiter(asleep.release)
-        self.enrol(waiter)
-        lock.release()
-        try:
-            asleep.acquire(timeout=-1 if seconds is None else min(seconds, threading.TIMEOUT_MAX))
-        except BaseException:
-            lock.acquire()
-            self.leave(waiter)
-            raise
-        lock.acquire()
-        if not waiter.notified:
-            self._waiters.remove(waiter)
 
 
 class Queue(AsyncMethods[T]):
@@ -104,7 +40,7 @@ class Queue(AsyncMethods[T]):
         # Reentrant: waking a coroutine runs code of its loop, and what the collector
         # frees meanwhile may be a coroutine that waits here.
         self._lock = threading.RLock()
-        self._not_empty, self._not_full, self._all_done = _Event(), _Event(), _Event()
+        self._not_empty, self._not_full, self._all_done = Event(), Event(), Event()
         self._events = (self._not_empty, self._not_full, self._all_done)
         self._run = 0
 
@@ -126,7 +62,7 @@ class Queue(AsyncMethods[T]):
 
     def put_many(self, iterable: Iterable[T], /, timeout: float | None = None) -> int:
         """Put the items of `iterable` in their order; return how many went in."""
-        remaining = _within(timeout)
+        remaining = within(timeout)
         items = tuple(iterable)
         for done, item in enumerate(items):
             try:
@@ -166,7 +102,7 @@ class Queue(AsyncMethods[T]):
 
     def get_many(self, n: SupportsIndex, /, timeout: float | None = None) -> list[T]:
         """Remove and return up to `n` items, waiting for the first."""
-        remaining, wanted = _within(timeout), count(n)
+        remaining, wanted = within(timeout), count(n)
         if wanted == 0:
             return []
         with self._lock:
@@ -274,7 +210,7 @@ class Queue(AsyncMethods[T]):
             self._refuse_if_closed()
             self._sleep(self._not_empty, remaining(), Empty)
 
-    def _sleep(self, event: _Event, seconds: float | None, error: type[Exception]) -> None:
+    def _sleep(self, event: Event, seconds: float | None, error: type[Exception]) -> None:
         if seconds is not None and seconds <= 0:
             raise error
         event.wait(self._lock, seconds)
@@ -288,7 +224,7 @@ class Queue(AsyncMethods[T]):
 
     # What the asynchronous methods are made of.
 
-    _waiter = _Waiter
+    _waiter = Waiter
 
     def _is_tired(self, _event: int, /) -> bool:
         self._run += 1
@@ -307,11 +243,11 @@ class Queue(AsyncMethods[T]):
             return False
         return True
 
-    def _enrol(self, event: int, waiter: _Waiter, /) -> None:
+    def _enrol(self, event: int, waiter: Waiter, /) -> None:
         with self._lock:
             self._events[event].enrol(waiter)
 
-    def _leave(self, event: int, waiter: _Waiter, /) -> None:
+    def _leave(self, event: int, waiter: Waiter, /) -> None:
         with self._lock:
             self._events[event].leave(waiter)
 
@@ -340,14 +276,4 @@ class Queue(AsyncMethods[T]):
 
 
 def _patience(block: object, timeout: float | None) -> Callable[[], float | None]:
-    """Return a function that tells how many seconds are left to wait; None is for ever."""
-    return _within(timeout) if block else lambda: 0.0
-
-
-def _within(timeout: float | None) -> Callable[[], float | None]:
-    if timeout is None:
-        return lambda: None
-    if math.isnan(timeout) or timeout < 0:
-        raise ValueError(f"'timeout' must be a non-negative number, not {shown(timeout)}")
-    end = time.monotonic() + timeout
-    return lambda: end - time.monotonic()
+    return within(timeout) if block else lambda: 0.0

@@ -1,6 +1,15 @@
 """The cells that ``python -m lockfree.bench`` runs, a module per structure."""
 
-from lockfree.bench.cells import cache, counter, queue, stack, tasks
+from lockfree.bench.cells import cache, counter, ordering, queue, reference, stack, striped, tasks
 from lockfree.bench.model import Cell
 
-CELLS: tuple[Cell, ...] = counter.CELLS + stack.CELLS + queue.CELLS + tasks.CELLS + cache.CELLS
+CELLS: tuple[Cell, ...] = (
+    *counter.CELLS,
+    *striped.CELLS,
+    *reference.CELLS,
+    *ordering.CELLS,
+    *stack.CELLS,
+    *queue.CELLS,
+    *tasks.CELLS,
+    *cache.CELLS,
+)

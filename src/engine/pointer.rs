@@ -1,0 +1,57 @@
+//! Values that are addresses, and so fit in an atomic word.
+//!
+//! # Reading a word that others replace
+//! Between the load of an address and the taking of a reference another thread
+//! may replace the word and drop the last reference. Hazard pointers, epochs and
+//! reader counts keep the value alive meanwhile; each costs a reader a write and
+//! a fence. Where a *dead* value's reference count can still be read, there is a
+//! cheaper way: try to take a reference, which a dead value refuses, and look
+//! whether the word is still the same. That is how free-threaded CPython reads
+//! the items of its own dicts and lists ("optimistically avoiding locking", PEP
+//! 703). [`Counted`] is what a value must provide for it.
+
+/// A value that is an address.
+///
+/// # Safety
+/// `into_raw` never returns 0, and `from_raw` is its inverse.
+pub unsafe trait Pointer: Send {
+    /// Gives the value up for a word.
+    fn into_raw(self) -> usize;
+
+    /// Gets it back.
+    ///
+    /// # Safety
+    /// `into_raw` returned the word, and this is the first call since.
+    unsafe fn from_raw(word: usize) -> Self;
+
+    /// Looks at the value without taking it.
+    ///
+    /// # Safety
+    /// `into_raw` returned the word, and `from_raw` was not called since.
+    unsafe fn peek<R>(word: usize, look: impl FnOnce(&Self) -> R) -> R;
+}
+
+/// A reference to something that counts its references, and whose memory
+/// outlives it: it is reused for other such things only, as long as anybody
+/// looks who found its address while it was alive.
+///
+/// # Safety
+/// [`Counted::try_acquire`] never revives the dead, and returns a reference to
+/// what is at the address then, be it what was there before or something new; in
+/// the latter case it acquires (in the sense of the memory model) what was done
+/// before the older one died. Whoever holds a reference keeps the address from
+/// being reused.
+pub unsafe trait Counted: Pointer {
+    /// Makes [`Counted::try_acquire`] work from now on, in all threads. To be
+    /// called before the word is written where others read it.
+    fn share(&self);
+
+    /// Takes one more reference to what is at an address, unless it is dead.
+    ///
+    /// # Safety
+    /// The caller read the word where [`Counted::share`]d values are, and has done
+    /// nothing since that would allow the memory to be given back.
+    unsafe fn try_acquire(word: usize) -> Option<Self>
+    where
+        Self: Sized;
+}

@@ -1,0 +1,108 @@
+//! Counted values for the tests of what reads them without a lock: a few places
+//! that are reused, as a memory allocator would, for one value after the other.
+
+use std::ptr::NonNull;
+
+use lockfree::engine::{Counted, Pointer};
+use lockfree::shim::{
+    AtomicUsize,
+    Ordering::{AcqRel, Acquire, Relaxed},
+};
+
+/// Where a value is, or was, or will be.
+#[derive(Default)]
+struct Place {
+    references: AtomicUsize,
+    number: AtomicUsize,
+}
+
+/// So many places, which stay as long as this does.
+pub(crate) struct Memory<const PLACES: usize>([Box<Place>; PLACES]);
+
+impl<const PLACES: usize> Default for Memory<PLACES> {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Box::default()))
+    }
+}
+
+impl<const PLACES: usize> Memory<PLACES> {
+    /// A value at the first place that is free.
+    pub(crate) fn value(&self, number: usize) -> Value {
+        let is_free =
+            |place: &&Place| place.references.compare_exchange(0, 1, AcqRel, Relaxed).is_ok();
+        let place = self.0.iter().map(|place| &**place).find(is_free).expect("a place is free");
+        // As an allocator that writes into what is free; and only the reference's
+        // orderings say who sees what follows.
+        place.number.store(0, Relaxed);
+        place.number.store(number, Relaxed);
+        Value(NonNull::from(place))
+    }
+
+    /// How many values there are.
+    pub(crate) fn live(&self) -> usize {
+        self.0.iter().filter(|place| place.references.load(Relaxed) > 0).count()
+    }
+}
+
+/// A reference to a value: a number, never 0.
+#[derive(Debug)]
+pub(crate) struct Value(NonNull<Place>);
+
+// SAFETY: a place is made of atomics.
+unsafe impl Send for Value {}
+
+impl Value {
+    fn place(&self) -> &Place {
+        // SAFETY: the tests keep the memory for longer than the values.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The number.
+    pub(crate) fn number(&self) -> usize {
+        self.place().number.load(Relaxed)
+    }
+
+    /// The address.
+    pub(crate) fn address(&self) -> usize {
+        self.0.as_ptr().expose_provenance()
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        self.place().references.fetch_sub(1, AcqRel);
+    }
+}
+
+// SAFETY: an address is not 0, and `from_raw` only takes it back.
+unsafe impl Pointer for Value {
+    fn into_raw(self) -> usize {
+        let word = self.address();
+        std::mem::forget(self);
+        word
+    }
+
+    unsafe fn from_raw(word: usize) -> Self {
+        let place = std::ptr::with_exposed_provenance_mut(word);
+        Self(NonNull::new(place).expect("an address is not 0"))
+    }
+
+    unsafe fn peek<R>(word: usize, look: impl FnOnce(&Self) -> R) -> R {
+        // SAFETY: the caller's promise.
+        let value = unsafe { Self::from_raw(word) };
+        look(&std::mem::ManuallyDrop::new(value))
+    }
+}
+
+// SAFETY: a count of 0 is never raised, and a place is used anew at 0 only.
+unsafe impl Counted for Value {
+    fn share(&self) {}
+
+    unsafe fn try_acquire(word: usize) -> Option<Self> {
+        // SAFETY: the tests keep the memory.
+        let value = std::mem::ManuallyDrop::new(unsafe { Self::from_raw(word) });
+        let one_more = |references: usize| (references > 0).then_some(references + 1);
+        let found = value.place().references.fetch_update(Acquire, Relaxed, one_more);
+        found.ok().map(|_| std::mem::ManuallyDrop::into_inner(value))
+    }
+}
