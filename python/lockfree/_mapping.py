@@ -6,7 +6,7 @@ of `collections.abc` would look up each key, count a hit and mark the entry.
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, Mapping, MutableMapping, ValuesView
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, MutableMapping, ValuesView
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
@@ -68,6 +68,10 @@ class MappingMethods(MutableMapping[K, V]):
         def _items(self) -> list[tuple[K, V]]: ...
         def _peek(self, key: object, default: Any, /) -> Any: ...
         def _stats(self) -> tuple[int, int, int, int, int, int]: ...
+
+    def keys(self) -> KeysView[K]:
+        """Return a view of the keys."""
+        return KeysView(self)
 
     def items(self) -> ItemsView[K, V]:
         """Return a view of the keys with their values."""
