@@ -39,23 +39,6 @@ class LockedList:
         self.items: list[int] = []
 
 
-class LocalCounter(threading.local):
-    """A count for each thread, and a list of them all for whoever wants the sum.
-
-    A count is a list of one, which outlives its thread; so there is one for each
-    thread that ever counted. The cells write the idiom inline.
-    """
-
-    def __init__(self, counts: list[list[int]]) -> None:  # runs once in each thread
-        self.count = [0]
-        self.counts = counts
-        counts.append(self.count)
-
-    def sum(self) -> int:
-        """Return the sum of all threads' counts."""
-        return sum(count for (count,) in self.counts)
-
-
 class LockedMapping(Generic[K, V]):
     """A mapping and the lock that guards it."""
 
@@ -71,6 +54,23 @@ class LockedMapping(Generic[K, V]):
     def __setitem__(self, key: K, value: V) -> None:
         with self._lock:
             self._mapping[key] = value
+
+
+class LocalCounter(threading.local):
+    """A count for each thread, and a list of them all for whoever wants the sum.
+
+    A count is a list of one, which outlives its thread; so there is one for each
+    thread that ever counted. The cells write the idiom inline.
+    """
+
+    def __init__(self, counts: list[list[int]]) -> None:  # runs once in each thread
+        self.count = [0]
+        self.counts = counts
+        counts.append(self.count)
+
+    def sum(self) -> int:
+        """Return the sum of all threads' counts."""
+        return sum(count for (count,) in self.counts)
 
 
 class LockFreeCounter:
