@@ -201,7 +201,7 @@ impl Entry {
     ///
     /// # Safety
     /// As for `key`.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn value<T: Counted>(&self, stamp: Stamp) -> Option<(T, u64)> {
         loop {
             let word = self.value.load(ordering!(Acquire, "cache.value.load"));
