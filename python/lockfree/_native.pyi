@@ -1448,6 +1448,9 @@ class _PanicProbe:
     def optional(self, arg: object = None, /) -> None:
         """Panic."""
 
+    def one_or_two(self, a: object, b: object = None, /) -> None:
+        """Panic."""
+
     def two(self, a: object, b: object, /) -> None:
         """Panic."""
 

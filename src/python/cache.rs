@@ -22,7 +22,7 @@ use super::list::Slots;
 use super::nesting::drop_contents;
 use super::owned::Owned;
 use super::user;
-use crate::engine::cache::{Failure, Item, Reason, Removed, UNBOUNDED};
+use crate::engine::cache::{Evicted, Failure, Item, Reason, Removed, UNBOUNDED};
 use crate::engine::{self, Reference, Striped};
 use crate::shim::Ordering::SeqCst;
 
@@ -99,17 +99,15 @@ impl Contents {
     /// The value of a key, counted.
     #[inline]
     fn look_up(&self, key: &Key<'_, '_>) -> Result<Option<Owned>> {
-        let value = self.engine.get(key)?;
+        let value = self.engine.get(key, |expired| self.report_one(expired))?;
         self.count(if value.is_some() { Event::Hit } else { Event::Miss });
         Ok(value)
     }
 
     /// Removes a key, and returns its value.
     fn remove(&self, key: &Key<'_, '_>) -> Result<Option<Owned>> {
-        let mut removed = Removed::default();
-        let item = self.engine.remove(key, &mut removed);
-        self.report(removed);
-        Ok(item?.map(|(_, value)| value))
+        let item = self.engine.remove(key, |expired| self.report_one(expired))?;
+        Ok(item.map(|(_, value)| value))
     }
 
     /// Gives a key a value.
@@ -190,13 +188,17 @@ impl Contents {
 
     /// Counts items that had to go, and calls `on_evict` for each.
     fn report(&self, removed: Removed<Owned>) {
-        for evicted in removed {
-            self.count(match evicted.reason {
-                Reason::Size => Event::Eviction,
-                Reason::Expired => Event::Expiration,
-            });
-            self.tell(&evicted.key, &evicted.value, evicted.reason);
-        }
+        removed.into_iter().for_each(|evicted| self.report_one(evicted));
+    }
+
+    #[cold]
+    fn report_one(&self, evicted: Evicted<Owned>) {
+        let Evicted { key, value, reason } = evicted;
+        self.count(match reason {
+            Reason::Size => Event::Eviction,
+            Reason::Expired => Event::Expiration,
+        });
+        self.tell(&key, &value, reason);
     }
 
     fn tell(&self, key: &Owned, value: &Owned, reason: Reason) {
@@ -364,7 +366,10 @@ impl Cache {
     }
 
     fn __contains__(&self, key: &Bound<'_, PyAny>) -> Result<bool> {
-        self.contents()?.engine.contains(&Key::new(key.as_borrowed())?)
+        let contents = self.contents()?;
+        contents
+            .engine
+            .contains(&Key::new(key.as_borrowed())?, |expired| contents.report_one(expired))
     }
 
     fn __len__(&self) -> Result<usize> {
@@ -442,7 +447,8 @@ impl Cache {
     /// Return the value of a key, or `default`; neither count nor mark.
     #[pyo3(signature = (key, default, /))]
     fn _peek(&self, key: &Bound<'_, PyAny>, default: &Bound<'_, PyAny>) -> Result<Py<PyAny>> {
-        let value = self.contents()?.engine.peek(&Key::new(key.as_borrowed())?)?;
+        let (contents, key) = (self.contents()?, Key::new(key.as_borrowed())?);
+        let value = contents.engine.peek(&key, |expired| contents.report_one(expired))?;
         Ok(value.unwrap_or_else(|| Owned::new(default.as_borrowed())).into_py())
     }
 

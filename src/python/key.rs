@@ -34,11 +34,6 @@ impl<'a, 'py> Key<'a, 'py> {
             hash => Ok(Self { object, hash: (hash as i64).cast_unsigned(), is_number: false }),
         }
     }
-
-    /// A reference to it, to be kept.
-    pub(crate) fn to_owned(self) -> Owned {
-        Owned::new(self.object)
-    }
 }
 
 /// The number that is the hash of an `int`, if it is.

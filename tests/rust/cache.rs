@@ -287,7 +287,7 @@ fn a_comparison_may_use_the_cache() {
     // The item that it is compared with goes while it is compared.
     let meddle = |map: &Numbers| Ok(map.remove(0).is_some());
     let meddler = Meddler { map: &map, meddle };
-    assert!(map.cache.get(&meddler).unwrap().is_none());
+    assert!(map.cache.get(&meddler, drop).unwrap().is_none());
     map.put(0, 0);
     map.cache.put(&meddler, item(), &mut Removed::default()).unwrap();
     assert_eq!(map.items(), [(9, 9)]);
@@ -303,8 +303,8 @@ fn a_comparison_that_fails_changes_nothing() {
     let map = Map { hash: colliding, ..numbers(1, 1) };
     map.put(0, 0);
     let meddler = Meddler { map: &map, meddle: |_| Err("refused") };
-    assert_eq!(map.cache.get(&meddler).map(drop), Err("refused"));
-    assert_eq!(map.cache.remove(&meddler, &mut Removed::default()).map(drop), Err("refused"));
+    assert_eq!(map.cache.get(&meddler, drop).map(drop), Err("refused"));
+    assert_eq!(map.cache.remove(&meddler, drop).map(drop), Err("refused"));
     let item = Item { key: Number(1), value: Number(1), weight: 1, deadline: FOREVER };
     assert!(map.cache.put(&meddler, item, &mut Removed::default()).is_err());
     assert_eq!(map.items(), [(0, 0)]);

@@ -59,12 +59,12 @@ impl<T: Numbered, C: Clock, M: Fn(usize) -> T> Map<T, C, M> {
     }
 
     pub(crate) fn get(&self, key: usize) -> Option<usize> {
-        let Ok(value) = self.cache.get(&self.sought(key));
+        let Ok(value) = self.cache.get(&self.sought(key), drop);
         value.map(|value| value.number())
     }
 
     pub(crate) fn contains(&self, key: usize) -> bool {
-        let Ok(there) = self.cache.contains(&self.sought(key));
+        let Ok(there) = self.cache.contains(&self.sought(key), drop);
         there
     }
 
@@ -94,7 +94,7 @@ impl<T: Numbered, C: Clock, M: Fn(usize) -> T> Map<T, C, M> {
     }
 
     pub(crate) fn remove(&self, key: usize) -> Option<usize> {
-        let Ok(item) = self.cache.remove(&self.sought(key), &mut Removed::default());
+        let Ok(item) = self.cache.remove(&self.sought(key), drop);
         item.map(|(key, value)| {
             assert_eq!(key.number(), key.number());
             value.number()

@@ -212,44 +212,59 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         self.clock.now()
     }
 
-    /// The value of a key, which is noted as used.
+    /// The value of a key, which is noted as used. If its time is over, it is removed
+    /// and handed to `expired`.
     ///
     /// # Errors
     /// As [`Query::is`].
     #[inline]
-    pub fn get<Q: Query<T>>(&self, query: &Q) -> Result<Option<T>, Q::Error> {
-        self.find(query, |core, life| {
+    pub fn get<Q: Query<T>>(
+        &self,
+        query: &Q,
+        expired: impl FnMut(Evicted<T>),
+    ) -> Result<Option<T>, Q::Error> {
+        let look = |core: &Core, life: Life| {
             let place = entry(&core.entries, life.index);
             let look = self.look(place, life);
             if let Look::Found(_) = look {
                 place.mark();
             }
             look
-        })
+        };
+        self.find(query, look, expired)
     }
 
-    /// The value of a key, of which nothing is noted.
+    /// The value of a key, as [`Self::get`], but not noted.
     ///
     /// # Errors
     /// As [`Query::is`].
-    pub fn peek<Q: Query<T>>(&self, query: &Q) -> Result<Option<T>, Q::Error> {
-        self.find(query, |core, life| self.look(entry(&core.entries, life.index), life))
+    pub fn peek<Q: Query<T>>(
+        &self,
+        query: &Q,
+        expired: impl FnMut(Evicted<T>),
+    ) -> Result<Option<T>, Q::Error> {
+        let look = |core: &Core, life: Life| self.look(entry(&core.entries, life.index), life);
+        self.find(query, look, expired)
     }
 
     /// Whether a key is there.
     ///
     /// # Errors
     /// As [`Query::is`].
-    pub fn contains<Q: Query<T>>(&self, query: &Q) -> Result<bool, Q::Error> {
-        let found = self.find(query, |core, life| {
+    pub fn contains<Q: Query<T>>(
+        &self,
+        query: &Q,
+        expired: impl FnMut(Evicted<T>),
+    ) -> Result<bool, Q::Error> {
+        let look = |core: &Core, life: Life| {
             let place = entry(&core.entries, life.index);
             let deadline = place.deadline();
             if !place.is_still(life.stamp) {
                 return Look::Gone;
             }
             if self.has_passed(deadline) { Look::Expired } else { Look::Found(()) }
-        });
-        found.map(|found| found.is_some())
+        };
+        Ok(self.find(query, look, expired)?.is_some())
     }
 
     /// How many items there are, expired ones included.
@@ -335,19 +350,25 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     }
 
     /// Searches for a key until `look` has found what it looks for in its entry, or
-    /// there is none.
+    /// there is none. Who comes upon an item whose time is over removes it.
     #[inline]
     fn find<Q: Query<T>, R>(
         &self,
         query: &Q,
-        mut look: impl FnMut(&Core, Life) -> Look<R>,
+        look: impl Fn(&Core, Life) -> Look<R>,
+        mut expired: impl FnMut(Evicted<T>),
     ) -> Result<Option<R>, Q::Error> {
         let Some(core) = self.core() else { return Ok(None) };
         let mut unequal = Vec::new();
         while let Some(life) = core.search(query, &mut unequal)? {
             match look(core, life) {
                 Look::Found(value) => return Ok(Some(value)),
-                Look::Expired => return Ok(None),
+                Look::Expired => {
+                    if let Some(item) = self.drop_expired(core, query, life) {
+                        expired(item);
+                    }
+                    return Ok(None);
+                }
                 Look::Gone => spin(1),
             }
         }

@@ -44,6 +44,13 @@ impl<T> Removed<T> {
         }
     }
 
+    /// Adds one, if there is one.
+    pub(super) fn extend(&mut self, evicted: Option<Evicted<T>>) {
+        if let Some(evicted) = evicted {
+            self.push(evicted);
+        }
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.first.is_none()

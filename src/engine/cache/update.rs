@@ -12,6 +12,7 @@ use super::{Cache, Clock, Core};
 use crate::engine::Backoff;
 use crate::engine::arena::NIL;
 use crate::engine::pointer::Counted;
+use crate::shim::spin;
 
 /// An insertion removes up to so many expired items on its way, so that they do
 /// not pile up.
@@ -123,11 +124,8 @@ impl<T: Counted, C: Clock> Cache<T, C> {
                         place.mark();
                         return Ok(Some(value));
                     }
-                    Look::Expired => {
-                        let mut locked = core.lock(mix(query.hash()));
-                        self.is_there(core, &mut locked, life, removed);
-                    }
-                    Look::Gone => {}
+                    Look::Expired => removed.extend(self.drop_expired(core, query, life)),
+                    Look::Gone => spin(1),
                 }
                 continue;
             }
@@ -146,17 +144,21 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     pub fn remove<Q: Query<T>>(
         &self,
         query: &Q,
-        removed: &mut Removed<T>,
+        expired: impl FnMut(Evicted<T>),
     ) -> Result<Option<(T, T)>, Q::Error> {
-        self.find(query, |core, life| {
+        let look = |core: &Core, life: Life| {
             let mut locked = core.lock(mix(query.hash()));
-            if !self.is_there(core, &mut locked, life, removed) {
+            if !locked.is_live(life) {
                 return Look::Gone;
+            }
+            if self.has_passed(entry(&core.entries, life.index).deadline()) {
+                return Look::Expired;
             }
             let words = locked.remove(life.index);
             core.budget.release(words.weight);
             Look::Found(own(&words))
-        })
+        };
+        self.find(query, look, expired)
     }
 
     /// Removes the next victim, and returns it. Expired items are no victims: they
@@ -215,25 +217,25 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         due.take(most).map(remove).count()
     }
 
-    /// Whether an item that was found is still there. If its time is over, it is
-    /// removed.
-    fn is_there(
+    /// Removes an item that was found expired, if it still is.
+    #[cold]
+    pub(super) fn drop_expired<Q: Query<T>>(
         &self,
         core: &Core,
-        locked: &mut Locked<'_>,
+        query: &Q,
         life: Life,
-        removed: &mut Removed<T>,
-    ) -> bool {
-        if !locked.is_live(life) {
-            return false;
-        }
-        let expired = self.has_passed(entry(&core.entries, life.index).deadline());
-        if expired {
+    ) -> Option<Evicted<T>> {
+        self.take_expired(core, &mut core.lock(mix(query.hash())), life)
+    }
+
+    /// Removes an item if it is there and its time is over.
+    fn take_expired(&self, core: &Core, locked: &mut Locked<'_>, life: Life) -> Option<Evicted<T>> {
+        let deadline = entry(&core.entries, life.index).deadline();
+        (locked.is_live(life) && self.has_passed(deadline)).then(|| {
             let words = locked.remove(life.index);
             core.budget.release(words.weight);
-            removed.push(evicted(&words, Reason::Expired));
-        }
-        !expired
+            evicted(&words, Reason::Expired)
+        })
     }
 
     /// Replaces the value of an item that was found; gives the new item back, if that
@@ -247,7 +249,9 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         removed: &mut Removed<T>,
     ) -> Result<(), Item<T>> {
         let mut locked = core.lock(mix(query.hash()));
-        if !self.is_there(core, &mut locked, life, removed) {
+        // What has expired is not there: it is not replaced, but goes.
+        removed.extend(self.take_expired(core, &mut locked, life));
+        if !locked.is_live(life) {
             return Err(item);
         }
         let place = entry(&core.entries, life.index);
