@@ -761,4 +761,4 @@ class CacheMachine(RuleBasedStateMachine):
 @pytest.mark.parametrize("maxsize", [None, 1, 3, 6])
 def test_it_agrees_with_a_dict(impl: ModuleType, maxsize: int | None) -> None:
     machine: Any = type("Machine", (CacheMachine,), {"module": impl, "maxsize": maxsize})
-    run_state_machine_as_test(machine, settings=settings(max_examples=40, stateful_step_count=40))
+    run_state_machine_as_test(machine, settings=settings(max_examples=30, stateful_step_count=30))

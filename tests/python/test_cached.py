@@ -22,7 +22,7 @@ from typing import Any
 import lockfree
 import lockfree.locked
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lockfree import AtomicInt64, _cached
 from support import run_threads
@@ -109,6 +109,7 @@ ARGUMENTS = st.lists(
 KEYWORDS = st.dictionaries(st.sampled_from("ab"), st.sampled_from([1, 1.0, "a"]))
 
 
+@settings(max_examples=50)
 @given(calls=st.lists(st.tuples(ARGUMENTS, KEYWORDS), max_size=20), typed=st.booleans())
 def test_keys_are_those_of_lru_cache(
     impl: ModuleType, calls: list[tuple[list[Any], dict[str, Any]]], typed: bool
