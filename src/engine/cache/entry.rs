@@ -201,7 +201,7 @@ impl Entry {
     ///
     /// # Safety
     /// As for `key`.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn value<T: Counted>(&self, stamp: Stamp) -> Option<(T, u64)> {
         loop {
             let word = self.value.load(ordering!(Acquire, "cache.value.load"));
@@ -255,7 +255,10 @@ impl Entry {
 
     /// Takes the key and the value out of a dead entry (E4).
     pub(super) fn empty(&self) -> (usize, usize) {
-        (self.key.swap(0, Relaxed), self.value.swap(0, Relaxed))
+        let words = self.words();
+        self.key.store(0, Relaxed);
+        self.value.store(0, Relaxed);
+        words
     }
 
     /// Replaces the value and the deadline.
@@ -266,8 +269,9 @@ impl Entry {
         let before = self.deadline.load(Relaxed);
         let later = if before == 0 || deadline == 0 { 0 } else { before.max(deadline) };
         self.deadline.store(later, Release);
-        // Release: the value was made. Acquire: and the old one by its maker.
-        let old = self.value.swap(value, ordering!(AcqRel, "cache.value.replace"));
+        let old = self.value.load(Relaxed);
+        // Release: the value was made.
+        self.value.store(value, ordering!(Release, "cache.value.replace"));
         self.deadline.store(deadline, Release);
         old
     }

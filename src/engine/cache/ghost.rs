@@ -13,22 +13,21 @@
 //! A slot takes 8 bytes, a fingerprint 10. Two keys of one fingerprint are taken for
 //! one another: once in 2^32 / 16.
 
-/// A fingerprint and when it came.
-#[derive(Clone, Copy, Debug, Default)]
-struct Slot {
-    fingerprint: u32,
-    /// 0 is an empty slot.
-    time: u32,
-}
-
 const SLOTS: usize = 8;
 
+/// Fingerprints and when they came.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(64))]
-struct Bucket([Slot; SLOTS]);
+struct Bucket {
+    fingerprints: [u32; SLOTS],
+    times: [u32; SLOTS],
+}
+
+/// The first eviction's time: a slot that was never used has time 0, long ago.
+const START: u32 = 1 << 31;
 
 /// The fingerprints of the last evictions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Ghost {
     buckets: Vec<Bucket>,
     /// How many evictions are remembered.
@@ -36,27 +35,45 @@ pub(super) struct Ghost {
     time: u32,
 }
 
+impl Default for Ghost {
+    fn default() -> Self {
+        Self { buckets: Vec::new(), capacity: 0, time: START }
+    }
+}
+
 impl Ghost {
     /// Remembers an eviction, as one of the last `capacity`.
     pub(super) fn insert(&mut self, hash: u64, capacity: usize) {
-        self.resize(u32::try_from(capacity).unwrap_or(u32::MAX));
-        self.time = self.time.wrapping_add(1).max(1);
-        let slot = Slot { fingerprint: fingerprint(hash), time: self.time };
-        self.store(slot);
+        self.capacity = u32::try_from(capacity).unwrap_or(START).min(START);
+        self.time = self.time.wrapping_add(1);
+        if !self.is_large_enough() {
+            self.grow();
+        }
+        self.store(fingerprint(hash), self.time);
     }
 
     /// Whether the key was evicted of late, which is forgotten.
     pub(super) fn remove(&mut self, hash: u64) -> bool {
         let wanted = fingerprint(hash);
-        let is_it = |slot: &&mut Slot| slot.time != 0 && slot.fingerprint == wanted;
-        let Some(places) = self.places(wanted) else { return false };
-        for place in places {
-            if let Some(slot) = self.buckets[place].0.iter_mut().find(is_it) {
-                let found = std::mem::take(slot);
-                return self.time.wrapping_sub(found.time) < self.capacity;
+        for place in self.places(wanted).into_iter().flatten() {
+            let Bucket { fingerprints, times } = self.buckets[place];
+            let slots = fingerprints.into_iter().zip(times);
+            let found =
+                slots.map(|(fingerprint, time)| fingerprint == wanted && self.is_recent(time));
+            if let Some(slot) = found.into_iter().position(|found| found) {
+                self.buckets[place].times[slot] = 0;
+                return true;
             }
         }
         false
+    }
+
+    fn age(&self, time: u32) -> u32 {
+        self.time.wrapping_sub(time)
+    }
+
+    fn is_recent(&self, time: u32) -> bool {
+        self.age(time) < self.capacity
     }
 
     /// The two buckets of a fingerprint, as soon as there are any.
@@ -67,39 +84,41 @@ impl Ghost {
         (!self.buckets.is_empty()).then(|| [fingerprint, other].map(place))
     }
 
-    fn store(&mut self, slot: Slot) {
-        let Some(places) = self.places(slot.fingerprint) else { return };
-        let (time, capacity) = (self.time, self.capacity);
-        let age =
-            |slot: &Slot| if slot.time == 0 { u32::MAX } else { time.wrapping_sub(slot.time) };
-        let in_use = |place: &usize| {
-            self.buckets[*place].0.iter().filter(|slot| age(slot) < capacity).count()
+    fn store(&mut self, fingerprint: u32, time: u32) {
+        let Some([first, second]) = self.places(fingerprint) else { return };
+        let in_use = |place: usize| {
+            self.buckets[place].times.map(|t| u8::from(self.is_recent(t))).iter().sum::<u8>()
         };
-        let [first, second] = places;
-        let emptier = if in_use(&second) < in_use(&first) { second } else { first };
-        let oldest = self.buckets[emptier].0.iter_mut().max_by_key(|slot| age(slot));
-        *oldest.expect("a bucket has slots") = slot;
+        let emptier = if in_use(second) < in_use(first) { second } else { first };
+        let ages = self.buckets[emptier].times.map(|time| self.age(time));
+        let oldest = (0..SLOTS).max_by_key(|slot| ages[*slot]).expect("a bucket has slots");
+        self.buckets[emptier].fingerprints[oldest] = fingerprint;
+        self.buckets[emptier].times[oldest] = time;
     }
 
-    /// Makes room: memory that is refused is not used.
-    fn resize(&mut self, capacity: u32) {
-        self.capacity = capacity;
-        let wanted = (capacity as usize + capacity as usize / 4).div_ceil(SLOTS);
-        if wanted <= self.buckets.len() {
-            return;
-        }
+    fn is_large_enough(&self) -> bool {
+        // Four of five slots are used.
+        self.buckets.len() * SLOTS * 4 >= self.capacity as usize * 5
+    }
+
+    /// Makes room. Memory that is refused is done without.
+    #[cold]
+    fn grow(&mut self) {
+        let wanted = (self.capacity as usize + self.capacity as usize / 4).div_ceil(SLOTS);
         let mut buckets = Vec::new();
         // A shard's share of a cache varies: some more, so that this stays rare.
-        if buckets.try_reserve_exact(wanted + wanted / 16).is_ok() {
+        if buckets.try_reserve_exact(wanted + wanted / 16 + 1).is_ok() {
             buckets.resize(buckets.capacity(), Bucket::default());
-            let before = std::mem::replace(&mut self.buckets, buckets);
-            let slots = before.into_iter().flat_map(|bucket| bucket.0);
-            slots.filter(|slot| slot.time != 0).for_each(|slot| self.store(slot));
+            for Bucket { fingerprints, times } in std::mem::replace(&mut self.buckets, buckets) {
+                let slots = fingerprints.into_iter().zip(times);
+                slots.for_each(|(fingerprint, time)| self.store(fingerprint, time));
+            }
         }
     }
 }
 
 /// The bits of a hash that choose neither the shard nor, in most caches, the bucket.
+#[allow(clippy::cast_possible_truncation)] // some bits are meant
 fn fingerprint(hash: u64) -> u32 {
     (hash >> 28) as u32
 }

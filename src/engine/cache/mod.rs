@@ -46,7 +46,7 @@
 //! | `Release` | a step of a stamp | `Acquire` of the stamp | the entry's content |
 //! | `Release` | filling an entry | `Acquire` of hash, key and way to compare | E3: that the stamp has grown |
 //! | `Release` | a link or a head, set | `Acquire` of the link or head | the entry that it names; T2: that the table has changed |
-//! | `AcqRel` | the value, replaced | `Acquire` of the value | the value behind the address |
+//! | `Release` | the value, replaced | `Acquire` of the value | the value behind the address |
 //! | `Acquire` | taking a reference to the value | the death of what was at the address | C4: the second look comes after it |
 //! | `Release` | the table, published | `Acquire` of the table | the chains |
 //! | `Release` | the core, published | `Acquire` of the core | all of it |
@@ -76,8 +76,8 @@ use crossbeam_utils::CachePadded;
 
 use super::pointer::Counted;
 use crate::shim::{AtomicPtr, AtomicU64, Ordering::Relaxed, ordering, spin};
-use entry::{Entries, Entry, Life, entry};
-use lookup::Look;
+use entry::{Entries, Entry};
+use lookup::{Found, Look};
 use shard::{Locked, Shard};
 
 pub use clock::{Clock, Monotonic};
@@ -223,11 +223,10 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         query: &Q,
         expired: impl FnMut(Evicted<T>),
     ) -> Result<Option<T>, Q::Error> {
-        let look = |core: &Core, life: Life| {
-            let place = entry(&core.entries, life.index);
-            let look = self.look(place, life);
+        let look = |_: &Core, found: Found<'_>| {
+            let look = self.look(found);
             if let Look::Found(_) = look {
-                place.mark();
+                found.place.mark();
             }
             look
         };
@@ -243,8 +242,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         query: &Q,
         expired: impl FnMut(Evicted<T>),
     ) -> Result<Option<T>, Q::Error> {
-        let look = |core: &Core, life: Life| self.look(entry(&core.entries, life.index), life);
-        self.find(query, look, expired)
+        self.find(query, |_, found| self.look(found), expired)
     }
 
     /// Whether a key is there.
@@ -256,8 +254,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         query: &Q,
         expired: impl FnMut(Evicted<T>),
     ) -> Result<bool, Q::Error> {
-        let look = |core: &Core, life: Life| {
-            let place = entry(&core.entries, life.index);
+        let look = |_: &Core, Found { place, life }: Found<'_>| {
             let deadline = place.deadline();
             if !place.is_still(life.stamp) {
                 return Look::Gone;
@@ -351,20 +348,20 @@ impl<T: Counted, C: Clock> Cache<T, C> {
 
     /// Searches for a key until `look` has found what it looks for in its entry, or
     /// there is none. Who comes upon an item whose time is over removes it.
-    #[inline]
+    #[inline(always)]
     fn find<Q: Query<T>, R>(
         &self,
         query: &Q,
-        look: impl Fn(&Core, Life) -> Look<R>,
+        look: impl Fn(&Core, Found<'_>) -> Look<R>,
         mut expired: impl FnMut(Evicted<T>),
     ) -> Result<Option<R>, Q::Error> {
         let Some(core) = self.core() else { return Ok(None) };
         let mut unequal = Vec::new();
-        while let Some(life) = core.search(query, &mut unequal)? {
-            match look(core, life) {
+        while let Some(found) = core.search(query, &mut unequal)? {
+            match look(core, found) {
                 Look::Found(value) => return Ok(Some(value)),
                 Look::Expired => {
-                    if let Some(item) = self.drop_expired(core, query, life) {
+                    if let Some(item) = self.drop_expired(core, query, found) {
                         expired(item);
                     }
                     return Ok(None);
@@ -376,10 +373,10 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     }
 
     /// Looks at the value of an entry.
-    #[inline]
-    fn look(&self, place: &Entry, life: Life) -> Look<T> {
+    #[inline(always)]
+    fn look(&self, found: Found<'_>) -> Look<T> {
         // SAFETY: words in our entries are of `T`s.
-        match unsafe { place.value(life.stamp) } {
+        match unsafe { found.place.value(found.life.stamp) } {
             None => Look::Gone,
             Some((_, deadline)) if self.has_passed(deadline) => Look::Expired,
             Some((value, _)) => Look::Found(value),
@@ -387,9 +384,14 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     }
 
     /// Whether a deadline has passed. The clock is asked only if there is one.
-    #[inline]
+    #[inline(always)]
     fn has_passed(&self, deadline: u64) -> bool {
-        deadline != 0 && deadline <= self.clock.now()
+        deadline != 0 && self.is_past(deadline)
+    }
+
+    #[inline(never)]
+    fn is_past(&self, deadline: u64) -> bool {
+        deadline <= self.clock.now()
     }
 
     /// Calls `look` with each shard, locked.

@@ -85,10 +85,6 @@ impl Locked<'_> {
         table.into_iter().flat_map(|table| table.all(self.entries)).map(|(_, place)| place)
     }
 
-    pub(super) fn is_live(&self, life: Life) -> bool {
-        entry(self.entries, life.index).is_still(life.stamp)
-    }
-
     /// Sees to it that one more item can be linked, and returns an entry for it.
     pub(super) fn reserve(&mut self, shard_bits: u64) -> Result<u32, OutOfMemory> {
         self.tables.reserve(self.entries, self.state.policy.len() + 1, shard_bits)?;
@@ -174,7 +170,8 @@ impl Locked<'_> {
     pub(super) fn expire(&mut self, now: impl Fn() -> u64) -> Option<Words> {
         loop {
             let (deadline, life) = self.state.timers.take_due(&now)?;
-            if self.is_live(life) && entry(self.entries, life.index).deadline() == deadline {
+            let place = entry(self.entries, life.index);
+            if place.is_still(life.stamp) && place.deadline() == deadline {
                 return Some(self.remove(life.index));
             }
         }

@@ -4,8 +4,8 @@
 //! of the key's shard, if what it found is still so; otherwise it searches again.
 //! References are dropped after the lock was released.
 
-use super::entry::{Content, Life, entry};
-use super::lookup::{Look, Query, mix};
+use super::entry::{Content, Life};
+use super::lookup::{Found, Look, Query, mix};
 use super::removed::{Evicted, Reason, Removed};
 use super::shard::{Admission, Locked, Words};
 use super::{Cache, Clock, Core};
@@ -90,7 +90,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         let mut unequal = Vec::new();
         loop {
             item = match core.search(query, &mut unequal)? {
-                Some(life) => match self.replace(core, query, life, item, removed) {
+                Some(found) => match self.replace(core, query, found, item, removed) {
                     Ok(()) => return Ok(()),
                     Err(item) => item,
                 },
@@ -117,14 +117,13 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         let core = self.core_or_new();
         let mut unequal = Vec::new();
         loop {
-            if let Some(life) = core.search(query, &mut unequal)? {
-                let place = entry(&core.entries, life.index);
-                match self.look(place, life) {
+            if let Some(found) = core.search(query, &mut unequal)? {
+                match self.look(found) {
                     Look::Found(value) => {
-                        place.mark();
+                        found.place.mark();
                         return Ok(Some(value));
                     }
-                    Look::Expired => removed.extend(self.drop_expired(core, query, life)),
+                    Look::Expired => removed.extend(self.drop_expired(core, query, found)),
                     Look::Gone => spin(1),
                 }
                 continue;
@@ -146,12 +145,12 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         query: &Q,
         expired: impl FnMut(Evicted<T>),
     ) -> Result<Option<(T, T)>, Q::Error> {
-        let look = |core: &Core, life: Life| {
+        let look = |core: &Core, Found { place, life }: Found<'_>| {
             let mut locked = core.lock(mix(query.hash()));
-            if !locked.is_live(life) {
+            if !place.is_still(life.stamp) {
                 return Look::Gone;
             }
-            if self.has_passed(entry(&core.entries, life.index).deadline()) {
+            if self.has_passed(place.deadline()) {
                 return Look::Expired;
             }
             let words = locked.remove(life.index);
@@ -223,15 +222,19 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         &self,
         core: &Core,
         query: &Q,
-        life: Life,
+        found: Found<'_>,
     ) -> Option<Evicted<T>> {
-        self.take_expired(core, &mut core.lock(mix(query.hash())), life)
+        self.take_expired(core, &mut core.lock(mix(query.hash())), found)
     }
 
     /// Removes an item if it is there and its time is over.
-    fn take_expired(&self, core: &Core, locked: &mut Locked<'_>, life: Life) -> Option<Evicted<T>> {
-        let deadline = entry(&core.entries, life.index).deadline();
-        (locked.is_live(life) && self.has_passed(deadline)).then(|| {
+    fn take_expired(
+        &self,
+        core: &Core,
+        locked: &mut Locked<'_>,
+        Found { place, life }: Found<'_>,
+    ) -> Option<Evicted<T>> {
+        (place.is_still(life.stamp) && self.has_passed(place.deadline())).then(|| {
             let words = locked.remove(life.index);
             core.budget.release(words.weight);
             evicted(&words, Reason::Expired)
@@ -244,17 +247,17 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         &self,
         core: &Core,
         query: &Q,
-        life: Life,
+        found: Found<'_>,
         item: Item<T>,
         removed: &mut Removed<T>,
     ) -> Result<(), Item<T>> {
         let mut locked = core.lock(mix(query.hash()));
         // What has expired is not there: it is not replaced, but goes.
-        removed.extend(self.take_expired(core, &mut locked, life));
-        if !locked.is_live(life) {
+        removed.extend(self.take_expired(core, &mut locked, found));
+        let Found { place, life } = found;
+        if !place.is_still(life.stamp) {
             return Err(item);
         }
-        let place = entry(&core.entries, life.index);
         let before = place.links().weight;
         let growth = item.weight.saturating_sub(before);
         let fits = self.make_room(core, &mut locked, growth, life.index, removed);
