@@ -164,6 +164,9 @@ def test_views(impl: ModuleType) -> None:
     assert ("c" in keys, 3 in values, ("c", 3) in items) == (True, True, True)
     assert ("x" in keys, 4 in values, ("c", 4) in items) == (False,) * 3
     assert keys & {"a", "x"} == {"a"}
+    c["nan"] = nan = float("nan")
+    assert (nan in values, ("nan", nan) in items) == (True, True)
+    del c["nan"]
     assert items - {("a", 1), ("b", 2)} == {("c", 3)}
 
 
@@ -407,6 +410,16 @@ def test_weigher_is_asked_once_per_entry(impl: ModuleType) -> None:
     c.setdefault("b", 2)
     c.get_or_load("c", lambda _key: 3)
     assert asked == [("a", 1), ("b", 2), ("c", 3)]
+
+
+def test_setdefault_yields_to_who_was_quicker(impl: ModuleType) -> None:
+    def weigh(key: object, value: object) -> int:
+        if value == "mine":
+            c[key] = "theirs"
+        return 1
+
+    c: Any = impl.Cache(10, weigher=weigh)
+    assert (c.setdefault("k", "mine"), c["k"]) == ("theirs", "theirs")
 
 
 # --- time ----------------------------------------------------------------------
