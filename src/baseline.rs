@@ -7,17 +7,19 @@ use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::Instant;
 
-use crate::engine::{Int64, Pointer, Queue, Stack};
+use crate::engine::{Int64, Pointer, Queue, Stack, Striped};
 use crate::shim::Ordering::SeqCst;
 
 /// The loops that [`run`] knows, by the name of the benchmark's cell.
-pub const CELLS: &[&str] = &["increment", "load", "cas", "stack.pushpop", "queue.putget"];
+pub const CELLS: &[&str] =
+    &["increment", "load", "cas", "striped", "stack.pushpop", "queue.putget"];
 
 /// Runs the cell's loop `iterations` times on each of `threads` threads that
 /// share one object. Returns the seconds from the common start to the end of
 /// the slowest thread, or `None` if there is no such cell.
 pub fn run(cell: &str, threads: usize, iterations: u64) -> Option<f64> {
     let int = Int64::new(0);
+    let striped = Striped::<1>::default();
     let stack = Stack::new();
     let queue = Queue::new();
     match cell {
@@ -30,6 +32,7 @@ pub fn run(cell: &str, threads: usize, iterations: u64) -> Option<f64> {
         "cas" => Some(timed(threads, iterations, || {
             let _ = black_box(int.compare_exchange(0, 0, SeqCst, SeqCst));
         })),
+        "striped" => Some(timed(threads, iterations, || striped.add(0, black_box(1)))),
         "stack.pushpop" => Some(timed(threads, iterations, || {
             let _ = black_box(stack.push(1_u64));
             black_box(stack.pop());

@@ -181,7 +181,7 @@ fn instances_per_meeting(threads: usize) -> usize {
 
 /// Puts this thread on a core, if the system lets it: the first thread on the first
 /// of those it may run on, and so on.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(miri)))]
 fn settle(number: usize) {
     let size = size_of::<libc::cpu_set_t>();
     // SAFETY: a set is an array of bits.
@@ -201,7 +201,7 @@ fn settle(number: usize) {
     unsafe { libc::sched_setaffinity(0, size, &raw const chosen) };
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(not(target_os = "linux"), miri))]
 fn settle(_number: usize) {}
 
 /// The numbers below `end`, each once, far from one another.

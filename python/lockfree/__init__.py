@@ -17,6 +17,8 @@ from lockfree._select import IMPLEMENTATION
 
 if TYPE_CHECKING or IMPLEMENTATION == "native":
     from lockfree._native import (
+        AtomicBool,
+        AtomicFloat64,
         AtomicInt64,
         AtomicRef,
         AtomicStampedRef,
@@ -28,6 +30,8 @@ if TYPE_CHECKING or IMPLEMENTATION == "native":
     )
 else:
     from lockfree.locked import (
+        AtomicBool,
+        AtomicFloat64,
         AtomicInt64,
         AtomicRef,
         AtomicStampedRef,
@@ -44,6 +48,8 @@ from lockfree._cached import cached
 __all__ = [
     "IMPLEMENTATION",
     "AsyncQueue",
+    "AtomicBool",
+    "AtomicFloat64",
     "AtomicInt64",
     "AtomicRef",
     "AtomicStampedRef",

@@ -16,7 +16,18 @@ from collections.abc import (
     ValuesView,
 )
 from types import GenericAlias
-from typing import Any, ClassVar, Generic, NoReturn, Self, SupportsIndex, TypeVar, final, overload
+from typing import (
+    Any,
+    ClassVar,
+    Generic,
+    NoReturn,
+    Self,
+    SupportsFloat,
+    SupportsIndex,
+    TypeVar,
+    final,
+    overload,
+)
 
 from typing_extensions import disjoint_base
 
@@ -28,6 +39,345 @@ _T = TypeVar("_T")
 _D = TypeVar("_D")
 _K = TypeVar("_K")
 _V = TypeVar("_V")
+
+@final
+class AtomicBool:
+    """A boolean that threads can share and change without a lock.
+
+    Each operation is atomic and sequentially consistent: all threads see all
+    operations on all atomics in one order, and whatever a thread did before an
+    operation is seen by a thread that reads its effect.
+
+    ``test_and_set``, ``exchange`` and ``fetch_update`` return the value before,
+    ``toggle`` and ``update`` the value after.
+
+    It is true where its value is, compares by value with bools and numbers, and
+    converts as a bool does: by ``int(a)``, as an index and in format strings.
+    Because it is mutable and compares by value it is unhashable, like a list.
+    Copying and pickling are refused, since a copy would not be shared.
+
+    A value is a ``bool``, not just something true or false: all else is a
+    ``TypeError``.
+
+    On free-threaded CPython 3.14 and later, an object on which threads keep
+    alternating stops being reference counted, which makes sharing it cheap; it is
+    then freed by the garbage collector and no longer at once.
+
+    Args:
+        value: the first value.
+
+    Raises:
+        TypeError: `value` is not a ``bool``.
+
+    Progress: wait-free or lock-free, as each method says. Source: C's
+    ``atomic_flag``, and the test-and-set instruction of the IBM System/360 (1964).
+
+    Example:
+        >>> started = AtomicBool()
+        >>> started.test_and_set()  # of all threads one gets False: the first
+        False
+        >>> started.test_and_set()
+        True
+        >>> started.toggle()
+        False
+        >>> started
+        AtomicBool(False)
+    """
+
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+    def __new__(cls, value: bool = False, /) -> Self: ...
+    @property
+    def value(self) -> bool:
+        """The value, as `load()` reads it. Read-only: write with `store()`."""
+
+    def load(self, /) -> bool:
+        """Return the value.
+
+        Progress: wait-free.
+        """
+
+    def store(self, value: bool, /) -> None:
+        """Replace the value.
+
+        Progress: wait-free.
+        """
+
+    def exchange(self, value: bool, /) -> bool:
+        """Replace the value and return the old one.
+
+        Progress: wait-free.
+        """
+
+    def compare_exchange(self, expected: bool, desired: bool, /) -> bool:
+        """Replace `expected` by `desired`; return whether that happened.
+
+        On False nothing was written: the other value was there at that moment. It
+        never fails spuriously.
+
+        Progress: wait-free.
+        """
+
+    def test_and_set(self, /) -> bool:
+        """Make it true and return the old value.
+
+        False tells the caller, and nobody else, that it was the first.
+
+        Progress: wait-free.
+        """
+
+    def toggle(self, /) -> bool:
+        """Make it the opposite and return the new value.
+
+        Progress: lock-free.
+        """
+
+    def fetch_update(self, fn: Callable[[bool], bool], /) -> bool:
+        """Replace the value by `fn(value)` and return the old one.
+
+        As `update`, but the value before is returned.
+        """
+
+    def update(self, fn: Callable[[bool], bool], /) -> bool:
+        """Replace the value by `fn(value)` and return the new one.
+
+        `fn` runs with no lock held, any number of times: where another thread
+        changed the value meanwhile, its result is thrown away and it is called
+        again with the new value. So it should have no side effects. It may use
+        this very atomic.
+
+        Raises:
+            TypeError: `fn` returned no ``bool``.
+            Exception: whatever `fn` raises. In each case the value is as it was.
+
+        Progress: lock-free, as far as `fn` returns.
+        """
+
+    def at(self, ordering: Ordering, /, failure: Ordering | None = None) -> _AtomicBoolView:
+        """Return a view whose methods work at another memory ordering.
+
+        As that of `AtomicInt64`.
+        """
+
+    def wait(self, old: bool, /, timeout: float | None = None) -> bool:
+        """Wait until the value is not `old`; return whether it came to that in time.
+
+        As that of `AtomicInt64`.
+
+        Raises:
+            TypeError: `old` is not a ``bool``.
+            ValueError: `timeout` is negative.
+
+        Progress: parks.
+        """
+
+    async def async_wait(self, old: bool, /) -> None:
+        """Wait until the value is not `old`, without blocking the event loop.
+
+        As that of `AtomicInt64`.
+        """
+
+    def notify_one(self, /) -> None:
+        """Let the one who has waited longest look again.
+
+        Call it after the change. Where nobody waits it costs a fence.
+
+        Progress: wait-free where nobody waits; else it takes the lock of the list.
+        """
+
+    def notify_all(self, /) -> None:
+        """Let all who wait look again.
+
+        Call it after the change. Where nobody waits it costs a fence.
+
+        Progress: wait-free where nobody waits; else it takes the lock of the list.
+        """
+
+    def __eq__(self, other: object, /) -> Any: ...
+    def __ne__(self, other: object, /) -> Any: ...
+    def __lt__(self, other: object, /) -> Any: ...
+    def __le__(self, other: object, /) -> Any: ...
+    def __gt__(self, other: object, /) -> Any: ...
+    def __ge__(self, other: object, /) -> Any: ...
+    def __int__(self, /) -> int: ...
+    def __index__(self, /) -> int: ...
+    def __bool__(self, /) -> bool: ...
+    def __format__(self, spec: str, /) -> str: ...
+    def __reduce__(self, /) -> NoReturn: ...
+
+@final
+class _AtomicBoolView:
+    """An atomic's methods at another memory ordering; made by `at()`."""
+
+    def load(self, /) -> bool: ...
+    def store(self, value: bool, /) -> None: ...
+    def exchange(self, value: bool, /) -> bool: ...
+    def compare_exchange(self, expected: bool, desired: bool, /) -> bool: ...
+    def test_and_set(self, /) -> bool: ...
+    def toggle(self, /) -> bool: ...
+    def fetch_update(self, fn: Callable[[bool], bool], /) -> bool: ...
+    def update(self, fn: Callable[[bool], bool], /) -> bool: ...
+    def wait(self, old: bool, /, timeout: float | None = None) -> bool: ...
+    async def async_wait(self, old: bool, /) -> None: ...
+    def notify_one(self, /) -> None: ...
+    def notify_all(self, /) -> None: ...
+    def __reduce__(self, /) -> NoReturn: ...
+
+@final
+class AtomicFloat64:
+    """A 64-bit floating-point number that threads can share and change without a lock.
+
+    Each operation is atomic and sequentially consistent: all threads see all
+    operations on all atomics in one order, and whatever a thread did before an
+    operation is seen by a thread that reads its effect.
+
+    ``fetch_*`` methods return the value before, ``add`` and ``update`` the value
+    after. Additions follow IEEE 754: they round, and their results may be infinite or
+    NaN, but never an ``OverflowError``. They are not associative: the last digits of
+    what several threads add up together depend on the order in which they come.
+
+    ``compare_exchange`` compares bits, not values: 0.0 is not -0.0, and NaN is equal
+    to a NaN of the same bits. All other comparisons (``a == 0.5``, ``a < b``) are by
+    value with numbers, as a float's. It is true where the value is not zero,
+    supports ``+= -=``, and converts by ``float(a)``, ``int(a)`` and in format strings.
+    Because it is mutable and compares by value it is unhashable, like a list; ``a + 1``
+    is a ``TypeError``: say ``a.load() + 1``. Copying and pickling are refused, since a
+    copy would not be shared.
+
+    An argument is a ``float`` or anything with ``__float__`` or ``__index__``;
+    another type, such as ``str``, is a ``TypeError``.
+
+    On free-threaded CPython 3.14 and later, an object on which threads keep
+    alternating stops being reference counted, which makes sharing it cheap; it is
+    then freed by the garbage collector and no longer at once.
+
+    Args:
+        value: the first value.
+
+    Raises:
+        TypeError: `value` is not a number.
+        OverflowError: `value` is an integer beyond the range of a float.
+
+    Progress: wait-free or lock-free, as each method says. Source: P0020, "Floating
+    Point Atomic", C++20.
+
+    Example:
+        >>> total = AtomicFloat64()
+        >>> total.add(0.5)
+        0.5
+        >>> total += 1
+        >>> total.fetch_add(float("inf"))
+        1.5
+        >>> total
+        AtomicFloat64(inf)
+    """
+
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+    def __new__(cls, value: SupportsFloat | SupportsIndex = 0.0, /) -> Self: ...
+    @property
+    def value(self) -> float:
+        """The value, as `load()` reads it. Read-only: write with `store()`."""
+
+    def load(self, /) -> float:
+        """Return the value.
+
+        Progress: wait-free.
+        """
+
+    def store(self, value: SupportsFloat | SupportsIndex, /) -> None:
+        """Replace the value.
+
+        Progress: wait-free.
+        """
+
+    def exchange(self, value: SupportsFloat | SupportsIndex, /) -> float:
+        """Replace the value and return the old one.
+
+        Progress: wait-free.
+        """
+
+    def compare_exchange(
+        self, expected: SupportsFloat | SupportsIndex, desired: SupportsFloat | SupportsIndex, /
+    ) -> bool:
+        """Replace `expected` by `desired`; return whether that happened.
+
+        It compares bits: where the value is -0.0 and 0.0 is expected it returns False,
+        although they are equal. Expect what you have loaded. On False nothing was
+        written. It never fails spuriously.
+
+        Progress: wait-free.
+        """
+
+    def fetch_add(self, n: SupportsFloat | SupportsIndex, /) -> float:
+        """Add `n` and return the old value.
+
+        Progress: lock-free: it retries when another thread's change came between.
+        """
+
+    def add(self, n: SupportsFloat | SupportsIndex, /) -> float:
+        """Add `n` and return the new value.
+
+        Progress: lock-free.
+        """
+
+    def fetch_update(self, fn: Callable[[float], SupportsFloat | SupportsIndex], /) -> float:
+        """Replace the value by `fn(value)` and return the old one.
+
+        As `update`, but the value before is returned.
+        """
+
+    def update(self, fn: Callable[[float], SupportsFloat | SupportsIndex], /) -> float:
+        """Replace the value by `fn(value)` and return the new one.
+
+        `fn` runs with no lock held, any number of times: where another thread
+        changed the value meanwhile, its result is thrown away and it is called
+        again with the new value. So it should have no side effects. It may use
+        this very atomic.
+
+        Raises:
+            TypeError: `fn` returned no number.
+            OverflowError: `fn` returned an integer beyond the range of a float.
+            Exception: whatever `fn` raises. In each case the value is as it was.
+
+        Progress: lock-free, as far as `fn` returns.
+        """
+
+    def at(self, ordering: Ordering, /, failure: Ordering | None = None) -> _AtomicFloat64View:
+        """Return a view whose methods work at another memory ordering.
+
+        As that of `AtomicInt64`.
+        """
+
+    def __iadd__(self, n: SupportsFloat | SupportsIndex, /) -> Self: ...
+    def __isub__(self, n: SupportsFloat | SupportsIndex, /) -> Self: ...
+    def __eq__(self, other: object, /) -> Any: ...
+    def __ne__(self, other: object, /) -> Any: ...
+    def __lt__(self, other: object, /) -> Any: ...
+    def __le__(self, other: object, /) -> Any: ...
+    def __gt__(self, other: object, /) -> Any: ...
+    def __ge__(self, other: object, /) -> Any: ...
+    def __float__(self, /) -> float: ...
+    def __int__(self, /) -> int: ...
+    def __bool__(self, /) -> bool: ...
+    def __format__(self, spec: str, /) -> str: ...
+    def __reduce__(self, /) -> NoReturn: ...
+
+@final
+class _AtomicFloat64View:
+    """An atomic's methods at another memory ordering; made by `at()`."""
+
+    def load(self, /) -> float: ...
+    def store(self, value: SupportsFloat | SupportsIndex, /) -> None: ...
+    def exchange(self, value: SupportsFloat | SupportsIndex, /) -> float: ...
+    def compare_exchange(
+        self, expected: SupportsFloat | SupportsIndex, desired: SupportsFloat | SupportsIndex, /
+    ) -> bool: ...
+    def fetch_add(self, n: SupportsFloat | SupportsIndex, /) -> float: ...
+    def add(self, n: SupportsFloat | SupportsIndex, /) -> float: ...
+    def fetch_update(self, fn: Callable[[float], SupportsFloat | SupportsIndex], /) -> float: ...
+    def update(self, fn: Callable[[float], SupportsFloat | SupportsIndex], /) -> float: ...
+    def __reduce__(self, /) -> NoReturn: ...
 
 @final
 class AtomicInt64:

@@ -48,7 +48,7 @@ def _import_native() -> None:
         ) from error
     _mapping.install(native.Cache, MappingMethods, LoadingMethods)
     install(native.Queue, AsyncMethods, native._Waiter)
-    for name in ("AtomicInt64", "AtomicRef"):
+    for name in ("AtomicBool", "AtomicInt64", "AtomicRef"):
         for atomic in (getattr(native, name), getattr(native, f"_{name}View")):
             install(atomic, AsyncWait, native._Waiter)
 

@@ -6,6 +6,8 @@
 //! | [`pointer`] | values that are addresses |
 //! | [`order`] | which memory orderings an operation may have |
 //! | [`int`] | the checked 64-bit integer |
+//! | [`flag`] | the boolean |
+//! | [`float`] | the 64-bit floating-point number |
 //! | [`reference`] | the shared reference |
 //! | [`stack`] | the stack |
 //! | [`queue`] | the queue, bounded or not |
@@ -22,6 +24,8 @@ pub mod arena;
 pub mod backoff;
 pub mod cache;
 pub mod event;
+pub mod flag;
+pub mod float;
 pub mod int;
 pub mod order;
 pub mod pointer;
@@ -38,6 +42,8 @@ pub use arena::OutOfMemory;
 pub use backoff::Backoff;
 pub use cache::Cache;
 pub use event::{Event, Notice, Waiter};
+pub use flag::Flag;
+pub use float::Float64;
 pub use int::{Int64, Overflow};
 pub use pointer::{Counted, Pointer};
 pub use queue::{Queue, Refusal, TryGet};

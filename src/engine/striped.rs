@@ -73,7 +73,7 @@ unsafe impl<const K: usize> Zeroed for Cell<K> {
 #[repr(Rust, packed(8))]
 struct Wide(i128);
 
-/// `K` counters, each with the values 0 at first.
+/// `K` counters, each 0 at first.
 #[derive(Debug)]
 pub struct Striped<const K: usize> {
     cells: Arena<Cell<K>>,
@@ -108,7 +108,7 @@ impl<const K: usize> Striped<K> {
         true
     }
 
-    /// As [`Self::try_add`], whatever it takes.
+    /// Adds as [`Self::try_add`] does, and makes the cell or takes the lock if need be.
     #[cold]
     #[inline(never)]
     pub fn add_slowly(&self, slot: Slot, which: usize, n: i64) {
@@ -142,12 +142,12 @@ impl<const K: usize> Striped<K> {
         sum
     }
 
-    /// How many threads there is room for: for tests of what memory remains.
+    /// How many cells there are, for tests of what memory remains.
     pub fn capacity(&self) -> usize {
         self.cells.iter().count()
     }
 
-    /// The sum of the cells. The caller holds the lock (C3), or counts in vain.
+    /// The sum of the cells. The caller holds the lock (C3).
     fn in_cells(&self, which: usize) -> i128 {
         // Acquire: what came before the additions.
         let read = |cell: &Cell<K>| cell[which].load(ordering!(Acquire, "striped.sum"));

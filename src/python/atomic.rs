@@ -1,16 +1,23 @@
-//! What the classes of atomics have in common: views at an ordering, and waiting.
+//! What the classes of atomics have in common: plain values, views at an ordering,
+//! and waiting.
 //!
 //! A view is an object of its own that refers to an atomic and has its methods at
 //! another ordering. So the plain methods take no argument for it and pay nothing:
 //! to them the ordering is a constant. A class writes its table of methods once, for
 //! every [`Face`] of its cell.
 
+use std::ffi::c_int;
+
+use pyo3::basic::CompareOp;
+use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::convert::Arg;
+use super::convert::{Arg, IntoObject, borrowed};
 use super::error::{Error, Result};
 use super::fastcall::{FastClass, Method, methods};
 use super::ordering::Orders;
+use super::owned::Owned;
+use super::user;
 use super::waiting::{Attempt, Patience, Sleeper, Sought, TaskWaiter, wait};
 use super::watchers::Watchers;
 use crate::shim::Ordering;
@@ -25,6 +32,29 @@ pub(crate) trait Face: FastClass {
 
     /// In which orders it does its operations.
     fn orders(&self) -> Orders;
+}
+
+/// A cell of one machine word that holds a plain value.
+pub(crate) trait Word {
+    /// What Python objects are converted to and from.
+    type Value: Copy + IntoObject;
+
+    /// Of an argument.
+    fn value(object: Arg<'_, '_>) -> Result<Self::Value>;
+
+    fn load(&self, order: Ordering) -> Self::Value;
+
+    fn store(&self, value: Self::Value, order: Ordering);
+
+    fn exchange(&self, value: Self::Value, order: Ordering) -> Self::Value;
+
+    fn compare_exchange(
+        &self,
+        expected: Self::Value,
+        desired: Self::Value,
+        order: Ordering,
+        failure: Ordering,
+    ) -> std::result::Result<Self::Value, Self::Value>;
 }
 
 /// A cell whose change can be waited for.
@@ -45,6 +75,85 @@ pub(crate) trait Waitable: Face<Cell: Comparable> {
     fn watchers(&self) -> &Watchers;
 }
 
+/// The methods of every [`Word`].
+pub(crate) const fn word_methods<T: Face<Cell: Word>>() -> &'static [Method] {
+    methods! {
+        for T: Face<Cell: Word>;
+        quick c"load" c"load($self, /)\n--\n\nReturn the value."
+            |this| this.orders().loading().ok().map(|order| this.cell().load(order)),
+            |this, _| Ok(this.cell().load(this.orders().loading()?));
+        one c"store" c"store($self, value, /)\n--\n\nReplace the value."
+            |this, _, value| {
+                this.cell().store(T::Cell::value(value)?, this.orders().storing()?);
+                Ok(())
+            };
+        one c"exchange" c"exchange($self, value, /)\n--\n\nReplace the value and return the old one."
+            |this, _, value| Ok(this.cell().exchange(T::Cell::value(value)?, this.orders().both()));
+        two c"compare_exchange"
+            c"compare_exchange($self, expected, desired, /)\n--\n\n\
+            Replace `expected` by `desired`; return whether that happened."
+            |this, _, [expected, desired]| {
+                let (expected, desired) = (T::Cell::value(expected)?, T::Cell::value(desired)?);
+                let (order, failure) = (this.orders().both(), this.orders().failing());
+                Ok(this.cell().compare_exchange(expected, desired, order, failure).is_ok())
+            };
+        one c"fetch_update"
+            c"fetch_update($self, fn, /)\n--\n\nReplace the value by `fn(value)` and return the old one."
+            |this, _, change| Ok(replace_by(this.cell(), change, this.orders())?.0);
+        one c"update"
+            c"update($self, fn, /)\n--\n\nReplace the value by `fn(value)` and return the new one."
+            |this, _, change| Ok(replace_by(this.cell(), change, this.orders())?.1);
+    }
+}
+
+/// Replaces the value by `change(value)`; returns the old and the new one.
+fn replace_by<C: Word>(
+    cell: &C,
+    change: Arg<'_, '_>,
+    orders: Orders,
+) -> Result<(C::Value, C::Value)> {
+    let mut value = cell.load(orders.failing());
+    loop {
+        let result = result_of(change, value)?;
+        // SAFETY: alive by this reference.
+        let next = C::value(unsafe { borrowed(change.py(), result.as_ptr()) })?;
+        match cell.compare_exchange(value, next, orders.both(), orders.failing()) {
+            Ok(_) => return Ok((value, next)),
+            Err(found) => value = found,
+        }
+    }
+}
+
+/// What `change(value)` returns. Runs user code.
+fn result_of(change: Arg<'_, '_>, value: impl IntoObject) -> Result<Owned> {
+    let py = change.py();
+    // SAFETY: a new reference, or null with an exception set.
+    let value = unsafe { Bound::from_owned_ptr_or_opt(py, value.into_object(py)) };
+    let value = value.ok_or_else(Error::pending)?;
+    // SAFETY: the token proves the thread attached; both are alive.
+    let result = unsafe { user::call1(change.as_ptr(), value.as_ptr()) };
+    // SAFETY: a new reference, or null with an exception set.
+    let result = unsafe { Bound::from_owned_ptr_or_opt(py, result) };
+    result.map(Owned::from).ok_or_else(Error::pending)
+}
+
+/// Compares an atomic's value with a number: the value's own comparison decides.
+pub(crate) fn compared<'py>(
+    value: &Bound<'py, PyAny>,
+    other: &Bound<'py, PyAny>,
+    op: CompareOp,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = other.py();
+    // SAFETY: a live object; the check calls nothing.
+    if unsafe { ffi::PyNumber_Check(other.as_ptr()) } == 0 {
+        return Ok(py.NotImplemented().into_bound(py));
+    }
+    // SAFETY: both are alive, and the token proves the thread attached.
+    let result = unsafe { user::rich_compare(value.as_ptr(), other.as_ptr(), op as c_int) };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(py, result) }
+}
+
 type Old<T> = <<T as Face>::Cell as Comparable>::Old;
 
 fn old_value<T: Waitable>(value: Arg<'_, '_>) -> Result<Old<T>> {
@@ -59,7 +168,7 @@ pub(crate) const fn waiting<T: Waitable>() -> &'static [Method] {
         keywords c"wait" c"wait($self, old, /, timeout=None)\n--\n\n\
             Wait until the value is not `old`; return whether it came to that in time."
             |this, py, args| {
-                let [old, timeout] = args.bind(2, ["old", "timeout"])?;
+                let [old, timeout] = args.bind(2, ["", "timeout"])?;
                 let old = old_value::<T>(args.required(old, "old")?)?;
                 wait_for_change(this, py, &old, Patience::within(timeout)?)
             };
@@ -115,6 +224,45 @@ fn wait_for_change<T: Waitable>(
 fn sleeper(waiter: Arg<'_, '_>) -> Result<Sleeper> {
     let waiter = waiter.cast::<TaskWaiter>().map_err(|error| Error::raised(error.into()))?;
     Ok(Sleeper::task(&waiter.to_owned()))
+}
+
+/// Makes a cell of the engine a [`Word`].
+macro_rules! word {
+    ($cell:ident of $value:ty, from $convert:ident) => {
+        impl Word for $cell {
+            type Value = $value;
+
+            fn value(object: Arg<'_, '_>) -> Result<$value> {
+                $convert(object)
+            }
+
+            #[inline(always)]
+            fn load(&self, order: Ordering) -> $value {
+                self.load(order)
+            }
+
+            #[inline(always)]
+            fn store(&self, value: $value, order: Ordering) {
+                self.store(value, order);
+            }
+
+            #[inline(always)]
+            fn exchange(&self, value: $value, order: Ordering) -> $value {
+                self.exchange(value, order)
+            }
+
+            #[inline(always)]
+            fn compare_exchange(
+                &self,
+                expected: $value,
+                desired: $value,
+                order: Ordering,
+                failure: Ordering,
+            ) -> std::result::Result<$value, $value> {
+                self.compare_exchange(expected, desired, order, failure)
+            }
+        }
+    };
 }
 
 /// Makes the class of an atomic's views.
@@ -193,4 +341,4 @@ macro_rules! view {
     };
 }
 
-pub(crate) use view;
+pub(crate) use {view, word};

@@ -4,23 +4,20 @@
 //! `_native.pyi` holds the full documentation; the texts here are its first
 //! paragraphs, which a test compares.
 
-use std::ffi::c_int;
-
 use pyo3::basic::CompareOp;
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::PyTuple;
 
-use super::atomic::{Comparable, Face, Waitable, view, waiting};
-use super::convert::{Arg, Given, borrowed, int_object, int64};
+use super::atomic::{
+    Comparable, Face, Waitable, Word, compared, view, waiting, word, word_methods,
+};
+use super::convert::{Arg, Given, int_object, int64};
 use super::deferral::Deferral;
 use super::error::{Error, Result, not_copyable};
 use super::fastcall::{FastClass, Method, methods};
 use super::isolated::Isolated;
 use super::ordering::Orders;
-use super::owned::Owned;
-use super::user;
 use super::watchers::Watchers;
 use crate::engine::{Int64, Overflow};
 use crate::shim::Ordering::{self, SeqCst};
@@ -34,9 +31,11 @@ pub(crate) struct AtomicInt64 {
     deferral: Deferral,
 }
 
+word! { Int64 of i64, from int64 }
+
 view! {
     AtomicInt64View, "_AtomicInt64View", of waitable AtomicInt64,
-    methods &[int_methods::<Self>(), waiting::<Self>()]
+    methods &[word_methods::<Self>(), arithmetic::<Self>(), waiting::<Self>()]
 }
 
 /// Adds `n` and returns the old value.
@@ -49,30 +48,6 @@ fn plus(int: &Int64, n: i64, order: Ordering) -> Result<i64> {
 #[inline]
 fn minus(int: &Int64, n: i64, order: Ordering) -> Result<i64> {
     int.fetch_sub(n, order).map_err(|Overflow { value }| Error::result_too_wide(value, '-', n))
-}
-
-/// Replaces the value by `change(value)`; returns the old and the new one.
-fn replace_by(int: &Int64, change: Arg<'_, '_>, orders: Orders) -> Result<(i64, i64)> {
-    let mut value = int.load(orders.failing());
-    loop {
-        let next = called_with(change, value)?;
-        match int.compare_exchange(value, next, orders.both(), orders.failing()) {
-            Ok(_) => return Ok((value, next)),
-            Err(found) => value = found,
-        }
-    }
-}
-
-/// What `change(value)` returns. Runs user code.
-fn called_with(change: Arg<'_, '_>, value: i64) -> Result<i64> {
-    let argument = int_object(change.py(), value);
-    // SAFETY: the token proves the thread attached; both are alive.
-    let result = unsafe { user::call1(change.as_ptr(), argument.as_ptr()) };
-    // SAFETY: a new reference, or null with an exception set.
-    let result = unsafe { Bound::from_owned_ptr_or_opt(change.py(), result) };
-    let result = Owned::from(result.ok_or_else(Error::pending)?);
-    // SAFETY: alive by this reference.
-    int64(unsafe { borrowed(change.py(), result.as_ptr()) })
 }
 
 #[pymethods]
@@ -147,22 +122,12 @@ impl AtomicInt64 {
         int_object(spec.py(), self.cell.load(SeqCst)).call_method1("__format__", (spec,))
     }
 
-    /// By value, with numbers: the integer's own comparison decides.
     fn __richcmp__<'py>(
         &self,
         other: &Bound<'py, PyAny>,
         op: CompareOp,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let py = other.py();
-        // SAFETY: a live object; the check calls nothing.
-        if unsafe { ffi::PyNumber_Check(other.as_ptr()) } == 0 {
-            return Ok(py.NotImplemented().into_bound(py));
-        }
-        let value = int_object(py, self.cell.load(SeqCst));
-        // SAFETY: both are alive, and the token proves the thread attached.
-        let result = unsafe { user::rich_compare(value.as_ptr(), other.as_ptr(), op as c_int) };
-        // SAFETY: a new reference, or null with an exception set.
-        unsafe { Bound::from_owned_ptr_or_err(py, result) }
+        compared(&int_object(other.py(), self.cell.load(SeqCst)).into_any(), other, op)
     }
 
     #[allow(clippy::unused_self)] // a method, to Python
@@ -180,7 +145,8 @@ impl AtomicInt64 {
 }
 
 impl FastClass for AtomicInt64 {
-    const METHODS: &'static [&'static [Method]] = &[int_methods::<Self>(), waiting::<Self>()];
+    const METHODS: &'static [&'static [Method]] =
+        &[word_methods::<Self>(), arithmetic::<Self>(), waiting::<Self>()];
 
     #[inline(always)]
     fn deferral(&self) -> Option<&Deferral> {
@@ -220,28 +186,10 @@ impl Comparable for Int64 {
     }
 }
 
-/// The methods of the atomic and of its views.
-const fn int_methods<T: Face<Cell = Int64>>() -> &'static [Method] {
+/// The methods that are the integer's own.
+const fn arithmetic<T: Face<Cell = Int64>>() -> &'static [Method] {
     methods! {
         for T: Face<Cell = Int64>;
-        quick c"load" c"load($self, /)\n--\n\nReturn the value."
-            |this| this.orders().loading().ok().map(|order| this.cell().load(order)),
-            |this, _| Ok(this.cell().load(this.orders().loading()?));
-        one c"store" c"store($self, value, /)\n--\n\nReplace the value."
-            |this, _, value| {
-                this.cell().store(int64(value)?, this.orders().storing()?);
-                Ok(())
-            };
-        one c"exchange" c"exchange($self, value, /)\n--\n\nReplace the value and return the old one."
-            |this, _, value| Ok(this.cell().exchange(int64(value)?, this.orders().both()));
-        two c"compare_exchange"
-            c"compare_exchange($self, expected, desired, /)\n--\n\n\
-            Replace `expected` by `desired`; return whether that happened."
-            |this, _, [expected, desired]| {
-                let (expected, desired) = (int64(expected)?, int64(desired)?);
-                let (order, failure) = (this.orders().both(), this.orders().failing());
-                Ok(this.cell().compare_exchange(expected, desired, order, failure).is_ok())
-            };
         one c"fetch_add" c"fetch_add($self, n, /)\n--\n\nAdd `n` and return the old value."
             |this, _, n| plus(this.cell(), int64(n)?, this.orders().both());
         one c"fetch_sub" c"fetch_sub($self, n, /)\n--\n\nSubtract `n` and return the old value."
@@ -272,11 +220,5 @@ const fn int_methods<T: Face<Cell = Int64>>() -> &'static [Method] {
         quick c"decrement" c"decrement($self, /)\n--\n\nSubtract 1 and return the new value."
             |this| this.cell().try_fetch_add(-1, this.orders().both()).map(|old| old - 1),
             |this, _| Ok(minus(this.cell(), 1, this.orders().both())? - 1);
-        one c"fetch_update"
-            c"fetch_update($self, fn, /)\n--\n\nReplace the value by `fn(value)` and return the old one."
-            |this, _, change| Ok(replace_by(this.cell(), change, this.orders())?.0);
-        one c"update"
-            c"update($self, fn, /)\n--\n\nReplace the value by `fn(value)` and return the new one."
-            |this, _, change| Ok(replace_by(this.cell(), change, this.orders())?.1);
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::c_int;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyInt;
+use pyo3::types::{PyBool, PyInt};
 
 use super::error::{Error, Result, shown};
 use super::user;
@@ -46,6 +46,34 @@ pub(crate) fn plain_int64(object: Arg<'_, '_>) -> Option<i64> {
     // SAFETY: a live int, and the thread is attached (a `Borrowed` proves it).
     let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(object.as_ptr(), &raw mut overflow) };
     (overflow == 0).then_some(value)
+}
+
+/// The value of a `bool`.
+#[inline]
+pub(crate) fn boolean(object: Arg<'_, '_>) -> Result<bool> {
+    let flag = object.cast::<PyBool>().map(|flag| flag.is_true());
+    flag.map_err(|_| Error::wrong_type(format!("expected a bool, not {}", shown(&object))))
+}
+
+/// The value of a `float`, or of anything with `__float__` or `__index__`.
+#[inline]
+pub(crate) fn float64(object: Arg<'_, '_>) -> Result<f64> {
+    // SAFETY: a live object; the check calls nothing.
+    if unsafe { ffi::PyFloat_Check(object.as_ptr()) } == 0 && !converts_to_float(object) {
+        return Err(Error::wrong_type(format!("expected a float, not {}", shown(&object))));
+    }
+    double(object)
+}
+
+/// Whether the type of an object has `__float__` or `__index__`.
+fn converts_to_float(object: Arg<'_, '_>) -> bool {
+    // SAFETY: a live object.
+    let class = unsafe { ffi::Py_TYPE(object.as_ptr()) };
+    // SAFETY: the object's class, alive as long as it is.
+    let numbers = unsafe { (*class).tp_as_number };
+    // SAFETY: null, or part of the class.
+    let numbers = unsafe { numbers.as_ref() };
+    numbers.is_some_and(|numbers| numbers.nb_float.is_some() || numbers.nb_index.is_some())
 }
 
 /// The value of an argument `n`, a number of items.
@@ -154,6 +182,14 @@ impl IntoObject for i128 {
             Ok(int) => int.into_ptr(),
             Err(never) => match never {},
         }
+    }
+}
+
+impl IntoObject for f64 {
+    #[inline]
+    fn into_object(self, _py: Python<'_>) -> *mut ffi::PyObject {
+        // SAFETY: the thread is attached, as the token proves.
+        unsafe { ffi::PyFloat_FromDouble(self) }
     }
 }
 

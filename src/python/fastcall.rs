@@ -259,7 +259,7 @@ impl<'a, 'py> Arguments<'a, 'py> {
     }
 
     /// The values of these parameters, of which the first `positional` need no
-    /// keyword.
+    /// keyword; those with an empty name take none, as in CPython's own tables.
     #[inline(always)]
     pub(crate) fn bind<const N: usize>(
         &self,
@@ -287,7 +287,8 @@ impl<'a, 'py> Arguments<'a, 'py> {
         }
         for (i, name) in self.names.iter().flat_map(|names| names.iter_borrowed()).enumerate() {
             let name: String = name.extract().map_err(Error::raised)?;
-            match parameters.iter().position(|parameter| *parameter == name) {
+            let place = parameters.iter().position(|parameter| *parameter == name);
+            match place.filter(|_| !name.is_empty()) {
                 Some(place) if values[place].is_none() => {
                     values[place] = Some(self.value(self.positional + i));
                 }

@@ -9,8 +9,6 @@
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use crate::engine::slots;
-
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
 /// A number that is another one in each forked child.
@@ -36,5 +34,5 @@ pub(crate) fn watch() {
 #[cfg(unix)]
 extern "C" fn in_child() {
     GENERATION.fetch_add(1, Relaxed);
-    slots::forked();
+    crate::engine::slots::forked();
 }

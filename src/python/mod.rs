@@ -3,6 +3,8 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `atomic` | what the atomics have in common |
+//! | `atomic_bool` | class `AtomicBool` |
+//! | `atomic_float` | class `AtomicFloat64` |
 //! | `atomic_int` | class `AtomicInt64` |
 //! | `atomic_ref` | class `AtomicRef` |
 //! | `atomic_stamped_ref` | class `AtomicStampedRef` |
@@ -30,6 +32,8 @@
 //! | `watchers` | those who wait for an atomic to change |
 
 mod atomic;
+mod atomic_bool;
+mod atomic_float;
 mod atomic_int;
 mod atomic_ref;
 mod atomic_stamped_ref;
@@ -68,6 +72,10 @@ mod _native {
     use pyo3::ffi;
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use super::atomic_bool::{AtomicBool, AtomicBoolView};
+    #[pymodule_export]
+    use super::atomic_float::{AtomicFloat64, AtomicFloat64View};
     #[pymodule_export]
     use super::atomic_int::{AtomicInt64, AtomicInt64View};
     #[pymodule_export]
@@ -113,6 +121,10 @@ mod _native {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
         only_in_the_main_interpreter()?;
+        fastcall::install::<AtomicBool>(py)?;
+        fastcall::install::<AtomicBoolView>(py)?;
+        fastcall::install::<AtomicFloat64>(py)?;
+        fastcall::install::<AtomicFloat64View>(py)?;
         fastcall::install::<AtomicInt64>(py)?;
         fastcall::install::<AtomicInt64View>(py)?;
         fastcall::install::<AtomicRef>(py)?;

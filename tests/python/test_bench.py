@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import io
+import asyncio
 import json
+import sys
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -15,14 +16,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lockfree import AtomicInt64
 from lockfree.bench import __main__ as command
-from lockfree.bench import handwritten, peers, report, runner
+from lockfree.bench import handwritten, peers, plan, runner
 from lockfree.bench.cells import CELLS
 from lockfree.bench.model import Cell, Contender, RustLoop
-from lockfree.bench.progress import Progress
-from lockfree.bench.runner import Result, Series, Settings, calibrate, measure
-from lockfree.bench.summary import differ, percentile, percentiles, speedup, summarize
+from lockfree.bench.runner import Budget, Result, Series, Settings, calibrate, measure
+from lockfree.bench.summary import (
+    PERCENTILES,
+    differ,
+    is_resolved,
+    percentile,
+    percentiles,
+    speedup,
+    summarize,
+)
 from lockfree.bench.worker import REPEATS, Run, in_threads, source, workload
-from support import CORES, FREE_THREADED, in_child
+from support import FREE_THREADED, in_child
 
 TALLY = AtomicInt64()  # what the cells below count in
 
@@ -36,12 +44,7 @@ def cell_of(*contenders: Contender, **options: Any) -> Cell:
 
 def only(monkeypatch: pytest.MonkeyPatch, cell: Cell) -> None:
     """Make `cell` the only one that the command knows."""
-    monkeypatch.setattr(command, "CELLS", (cell,))
-
-
-def timed(*times: float) -> list[Run]:
-    """Return runs that took so many nanoseconds per operation."""
-    return [Run(seconds=time * 1e-6, operations=1000) for time in times]
+    monkeypatch.setattr(plan, "CELLS", (cell,))
 
 
 # Statistics.
@@ -82,6 +85,12 @@ def test_a_difference_shows_where_the_middle_halves_are_apart() -> None:
 )
 def test_percentiles_are_by_nearest_rank(thousandths: int, expected: int) -> None:
     assert percentile(Counter([15, 20, 35, 40, 50]), thousandths) == expected
+
+
+def test_a_percentile_takes_enough_values_to_be_more_than_their_maximum() -> None:
+    assert [is_resolved(label, 999) for label in PERCENTILES] == [True, True, False, True]
+    assert [is_resolved(label, 1000) for label in PERCENTILES] == [True, True, True, True]
+    assert [is_resolved(label, 1) for label in PERCENTILES] == [False, False, False, True]
 
 
 def test_percentile_ranks_are_exact() -> None:
@@ -163,7 +172,8 @@ def test_every_run_has_a_fresh_object() -> None:
 
 def test_a_run_lasts_from_the_first_start_to_the_last_end() -> None:
     spans = [(5, 10), (2, 7), (3, 20)]  # of the three threads, in nanoseconds
-    assert in_threads(3, lambda index: spans[index]) == 18e-9
+    assert in_threads(3, lambda index: spans[index]) == (18e-9, 5e-9)
+    assert Run(18e-9, 1, typical=5e-9).length == 5e-9
 
 
 @pytest.mark.parametrize(
@@ -186,6 +196,45 @@ def test_calibration_survives_a_clock_that_stands_still() -> None:
     assert calibrate(lambda _, n: Run(0.0 if n < 1000 else 1.0, n), 1, 0.1) > 1
 
 
+def test_calibration_is_not_deceived_by_a_thread_that_lost_its_core() -> None:
+    stalls = iter([0.2])
+    lengths = []
+
+    def fake(_threads: int, iterations: int) -> Run:
+        lengths.append(iterations * 1e-6 + next(stalls, 0))
+        return Run(lengths[-1], iterations)
+
+    assert calibrate(fake, 1, 0.1) == pytest.approx(100_000, rel=0.01)
+
+
+def test_calibration_is_not_deceived_by_threads_that_are_slow_to_start() -> None:
+    def fake(_threads: int, iterations: int) -> Run:
+        return Run(0.06 + iterations * 1e-6, iterations)
+
+    assert fake(8, calibrate(fake, 8, 0.1)).operations > 10_000
+
+
+def test_runs_are_cut_short_to_be_over_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(runner, "monotonic", lambda: now)
+    budget = Budget(Settings(seconds=0.1, minutes=1), turns=2000)
+    assert budget.claim(1000) == pytest.approx(0.03)
+    now += 50  # the first half took longer than it should have
+    assert budget.claim(900) == pytest.approx(0.01)
+    now += 20  # nothing is left; what remains is measured for as short as makes sense
+    assert 0 < budget.claim(50) < 0.01
+    assert Budget(Settings(seconds=0.1, minutes=60), 2000).claim(2000) == 0.1
+
+
+def test_all_cells_together_keep_within_the_limits() -> None:
+    everything = plan.choose(None, None)
+    starting_threads = 0.005
+    for settings, minutes in ((runner.QUICK, 1), (Settings(), 10)):
+        turns = sum(settings.turns(*each) for each in everything)
+        seconds = settings.seconds_each(60 * settings.minutes, turns)
+        assert turns * (seconds + starting_threads) < 60 * minutes
+
+
 def test_contenders_take_turns_within_each_round(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = []
 
@@ -199,10 +248,11 @@ def test_contenders_take_turns_within_each_round(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(runner, "workload", fake)
     result = Result(cell_of())
     a, b = (Contender(name, "", ()) for name in "ab")
-    measure(result, [a, b], Settings(rounds=2, threads=(1, 2)), lambda _: None)
-    warm_up_and_rounds = 3
-    assert turns == [("a", 1), ("b", 1), ("a", 2), ("b", 2)] * warm_up_and_rounds
-    assert all(len(series.runs) == 2 for series in result.series)
+    measure(result, [a, b], Settings(rounds=2, threads=(1, 2)), lambda _step, _turns: None)
+    order = [("a", 1), ("b", 1), ("a", 2), ("b", 2)]
+    warm_up = [turn for turn in order for _ in range(2)]
+    assert turns == [*warm_up, *order, *order]
+    assert all(len(series.times) == 2 for series in result.series)
 
 
 # Contenders.
@@ -246,6 +296,15 @@ def test_what_one_half_puts_the_other_gets(
     items = 3 if kind == "handoff" else 3 * REPEATS * max(1, threads // 2)
     assert run.operations == items
     assert run.latencies.total() == (items if kind == "handoff" else 0)
+
+
+def test_coroutines_are_measured_where_a_loop_already_runs() -> None:
+    async def in_a_notebook() -> Run:
+        statements = ("await c.async_put(1)", "await c.async_get()")
+        contender = Contender("queue", "from lockfree import Queue\nc = Queue(5)", statements)
+        return workload(cell_of(kind="tasks"), contender)(1, 3)
+
+    assert asyncio.run(in_a_notebook()).operations == 3 * REPEATS
 
 
 def test_cells_are_told_apart_and_have_their_baseline() -> None:
@@ -296,10 +355,11 @@ def test_a_quick_run_prints_a_table_and_writes_its_numbers(
     environment = record["environment"]
     for name in ("cpu", "interpreter", "lockfree", "date", "command"):
         assert environment[name]
-        assert environment[name] in out
+        assert "".join(environment[name].split()) in "".join(out.split())  # it may be wrapped
     assert environment["implementation"] == "native"
     assert environment["command"].startswith("python -m lockfree.bench --quick --cells")
-    assert record["settings"] == {"rounds": 3, "seconds": 0.02, "threads": [1, 2]}
+    assert record["settings"]["rounds"] == 3
+    assert record["settings"]["threads"] == [1, 2]
     assert not record["interrupted"]
 
     (cell,) = record["cells"]
@@ -329,7 +389,7 @@ def test_a_latency_cell_shows_percentiles_by_name(
     )
     lines = capsys.readouterr().out.partition("counter.latency:")[2].splitlines()
     head = next(line for line in lines if "p99.9" in line)
-    assert head.split() == f"ns, {max(8, 2 * CORES)} threads p50 p99 p99.9 max operations".split()
+    assert head.split() == ["ns", "p50", "ratio", "p99", "p99.9", "ratio", "max", "operations"]
     (cell,) = json.loads(file.read_text())["cells"]
     assert [s["contender"] for s in cell["series"]] == ["timer alone", "lockfree", "threading.Lock"]
     for series in cell["series"]:
@@ -337,7 +397,8 @@ def test_a_latency_cell_shows_percentiles_by_name(
         assert series["p50"] <= series["p99"] <= series["p99.9"] <= series["max"]
         assert series["max"] == max(histogram) == max(each["max"] for each in series["rounds"])
         row = next(line for line in lines if line.startswith(f"{series['contender']}  "))
-        assert row.split()[-1] == f"{sum(histogram.values()):,}"
+        total = sum(histogram.values())
+        assert row.split()[-1] == (f"{total:,}" if total < 10_000 else f"{total // 1000:,}k")
 
 
 def test_an_unknown_name_is_an_error_that_lists_the_known(
@@ -358,7 +419,16 @@ def test_an_unknown_name_is_an_error_that_lists_the_known(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--threads", "0"], ["--threads", "two"], ["--rounds", "-1"], ["--json", "no/such/folder/x"]],
+    [
+        ["--threads", "0"],
+        ["--threads", "two"],
+        ["--rounds", "-1"],
+        ["--minutes", "nan"],
+        ["--json", "no/such/folder/x"],
+        ["--csv", "no/such/folder/x"],
+        ["--plot", f"{__file__}/charts"],
+        ["--compare", "no/such/file", "x"],
+    ],
 )
 def test_a_bad_argument_is_refused_before_anything_is_measured(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
@@ -424,10 +494,11 @@ def test_without_the_native_implementation_its_contenders_are_left_out() -> None
 
 def peer(folder: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Make a module of `source` that this process and its children can import."""
-    (folder / "fake_peer.py").write_text(source)
+    name = f"peer_of_{folder.name}"  # another one each time: what came of an import is cached
+    (folder / f"{name}.py").write_text(source)
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setenv("PYTHONPATH", str(folder))
-    return "fake_peer"
+    return name
 
 
 def test_a_peer_that_does_not_import_is_left_out(
@@ -450,6 +521,39 @@ def test_a_peer_that_turns_the_gil_on_is_left_out(
     module = peer(tmp_path, "import sys; sys._is_gil_enabled = lambda: True", monkeypatch)
     reason = "importing it turns the GIL on"
     assert peers.why_not(module) == (reason if FREE_THREADED else None)
+
+
+def test_the_command_says_who_was_left_out_for_the_gil(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = peer(tmp_path, "import sys; sys._is_gil_enabled = lambda: True", monkeypatch)
+    lru = Contender("lru", f"import {module} as c", ("pass",), needs=module)
+    only(monkeypatch, cell_of(lru, COUNTING, baseline="counting"))
+    file = tmp_path / "result.json"
+    assert command.main(["--quick", "--threads", "1", "--json", str(file)]) == 0
+    out = capsys.readouterr().out
+    record = json.loads(file.read_text())
+    contenders = [series["contender"] for series in record["cells"][0]["series"]]
+    if FREE_THREADED:
+        assert "left out     lru: importing it turns the GIL on\n" in out
+        assert record["left_out"] == {"lru": "importing it turns the GIL on"}
+        assert module not in sys.modules
+    assert contenders == (["counting"] if FREE_THREADED else ["lru", "counting"])
+    assert record["environment"]["gil_enabled"] != FREE_THREADED
+
+
+def test_with_nobody_to_measure_it_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    absent = Contender("absent", "import no_such_module", ("pass",), needs="no_such_module")
+    only(monkeypatch, cell_of(absent))
+    assert command.main(["--quick"]) == 2
+    assert "absent: not installed (pip install no_such_module)" in capsys.readouterr().err
+
+
+def test_a_structure_stands_for_its_cells() -> None:
+    chosen = [cell.name for cell, _ in plan.choose(["stack", "counter.cas"], None)]
+    assert chosen == ["stack.pushpop", "stack.batch", "stack.latency", "counter.cas"]
 
 
 def test_ctrl_c_prints_what_was_measured_so_far(
@@ -498,115 +602,20 @@ def test_the_package_does_not_load_the_benchmark_nor_that_what_it_can_do_without
         import lockfree
         assert not any(name.startswith("lockfree.bench") for name in sys.modules)
         import lockfree.bench.__main__
-        assert not {"rich", "matplotlib", "numpy"} & set(sys.modules)
+        assert not {"rich", "matplotlib", "numpy", "pandas"} & set(sys.modules)
     """
     child = in_child(code)
     assert child.returncode == 0, child.stderr
 
 
-# Tables of made-up timings.
-
-
-def test_a_table_ranks_marks_and_compares() -> None:
-    result = Result(
-        cell_of(),
-        [
-            Series("lock", 1, runs=timed(100, 102, 104)),
-            Series("fast", 1, runs=timed(14, 15, 16)),
-            Series("alike", 1, runs=timed(90, 101, 150)),
-            Series("slow", 1, runs=timed(2000, 2040, 2080)),
-            Series("lock", 2, runs=timed(200, 204, 208)),
-            Series("fast", 2, runs=timed(300, 300, 300)),
-            Series("alike", 2, runs=timed(10.2)),
-            Series("slow", 2, error="Exception: too slow"),
-        ],
-    )
-    assert report.table(result, "lock").splitlines() == [
-        "test.cell: a cell of the tests; ratio to lock",
-        "",
-        "              ---- 1 thread ----  --- 2 threads ---",
-        "ns/operation  median best  ratio  median best ratio",
-        "alike            101 90.0  ~x1.0    10.2 10.2  ~x20",
-        "lock             102  100   x1.0     204  200  x1.0",
-        "fast            15.0 14.0   x6.8     300  300 x0.68",
-        "slow            2040 2000 x0.050  failed           ",
-        "Between the quartiles of the rounds: typically 2% of the median, at most 30% "
-        "(alike, 1 thread).",
-        "slow failed, threads: 2 (Exception: too slow)",
-    ]
-
-
-def test_a_table_without_its_baseline_has_no_ratios() -> None:
-    result = Result(cell_of(items=100), [Series("fast", 8, runs=timed(15))])
-    assert report.table(result, "lock").splitlines()[:5] == [
-        "test.cell: a cell of the tests",
-        "",
-        "         --- 8 threads ---",
-        "ns/item  median best ratio",
-        "fast       15.0 15.0      ",
-    ]
-
-
-def test_a_latency_table_is_ranked_by_the_tail() -> None:
-    calm = Counter({50: 1000})
-    rough = Counter({50: 997, 1_234_567: 2, 2_000_000: 1})
-    even = Counter({60: 1000})
-    result = Result(
-        cell_of(kind="latency"),
-        [
-            Series("tailed", 8, runs=[Run(1.0, 1000, each) for each in (calm, rough)]),
-            Series("even", 8, runs=[Run(1.0, 1000, even)]),
-            Series("failed", 8, error="Exception: no"),
-        ],
-    )
-    assert report.table(result, "lock").splitlines() == [
-        "test.cell: a cell of the tests",
-        "",
-        "ns, 8 threads  p50   p99       p99.9         max   operations",
-        "even            60    60          60          60        1,000",
-        "tailed          50    50   1,234,567   2,000,000        2,000",
-        "failed failed, threads: 8 (Exception: no)",
-    ]
-
-
-def test_tables_fit_on_a_terminal() -> None:
-    names = ["queue.LifoQueue", "lockfree"]
-    series = [
-        Series(name, threads, runs=timed(12345.6, 99999, 99999))
-        for threads in (1, 2, 4, 8)
-        for name in names
-    ]
-    table = report.table(Result(cell_of(), series), "lockfree")
-    assert max(map(len, table.splitlines())) <= 100
-    assert max(map(len, report.legend(Settings()).splitlines())) <= 100
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_progress_is_for_terminals_only() -> None:
-    terminal, file = Terminal(), io.StringIO()
-    for stream in (terminal, file):
-        progress = Progress(stream, cells=2)
-        progress.begin("counter.cas")
-        progress.show("round 1 of 3")
-        progress.clear()
-    assert "\r[1/2] counter.cas, round 1 of 3" in terminal.getvalue()
-    assert "\n" not in terminal.getvalue()
-    assert terminal.getvalue().endswith(" \r")
-    assert file.getvalue() == ""
-
-
 def test_every_kind_of_cell_is_written_down(tmp_path: Path) -> None:
     file = tmp_path / "numbers.json"
-    cells = "queue.1p1c,queue.wakeup,async.oneloop"
+    cells = "queue.tutorial,queue.wakeup,async.oneloop"
     arguments = ["--quick", "--rounds=1", "--contenders=lockfree", f"--json={file}"]
     assert command.main([*arguments, f"--cells={cells}"]) == 0
     written = {cell["name"]: cell["series"][0] for cell in json.loads(file.read_text())["cells"]}
     assert {name: "median" in series for name, series in written.items()} == {
-        "queue.1p1c": True,
+        "queue.tutorial": True,
         "queue.wakeup": False,
         "async.oneloop": True,
     }

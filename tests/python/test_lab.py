@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 import sys
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from threading import Thread
 from typing import Any
 
@@ -14,7 +16,9 @@ import pytest
 from lockfree._native import _InterruptibleStack
 from lockfree.lab import __main__ as command
 from lockfree.lab import aba, caching, races, report, stall
+from lockfree.lab.progress import Progress
 from lockfree.lab.steps import Steps, play, step, whole
+from lockfree.lab.threads import Meet, at_once
 from support import in_child
 
 EXPERIMENTS = command.EXPERIMENTS
@@ -72,6 +76,24 @@ def test_an_unknown_experiment_is_refused(capsys: pytest.CaptureFixture[str]) ->
 # Text.
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_for_terminals_only() -> None:
+    terminal, file = Terminal(), io.StringIO()
+    for stream in (terminal, file):
+        progress = Progress(stream, parts=2)
+        progress.begin("races")
+        progress.show("round 1 of 3")
+        progress.clear()
+    assert "\r[1/2] races, round 1 of 3" in terminal.getvalue()
+    assert "\n" not in terminal.getvalue()
+    assert terminal.getvalue().endswith(" \r")
+    assert file.getvalue() == ""
+
+
 def test_what_is_missing_is_counted() -> None:
     assert report.missing([1, 2, 2, 3, 3], among=[3, 2, 4]) == [1, 2, 3]
     assert report.listed([1, 2]) == "1 2"
@@ -82,6 +104,14 @@ def test_a_verdict_is_good_if_all_claims_hold(capsys: pytest.CaptureFixture[str]
     assert report.verdict({"one": True, "two": True})
     assert not report.verdict({"one": True, "two": False})
     assert capsys.readouterr().out.endswith("Verdict\n  yes  one\n  NO   two\n")
+
+
+def test_a_table_for_a_notebook_shows_text_as_it_is() -> None:
+    assert report.html_table([("a < b", 1), ("&", "")], caption="<i>") == (
+        "<table><caption>&lt;i&gt;</caption>"
+        "<thead><tr><th>a &lt; b</th><th>1</th></tr></thead>"
+        "<tbody><tr><td>&amp;</td><td></td></tr></tbody></table>"
+    )
 
 
 # Steps.
@@ -102,6 +132,39 @@ def test_a_schedule_says_who_goes_next() -> None:
     assert [moment.thread for moment in moments] == [1, 2, 1, 2, 1, 1]
     assert [moment.step for moment in moments][-3:] == ["did c2", "did a2", "did b0"]
     assert [moment.state["steps"] for moment in moments] == ["1", "2", "3", "5", "6", "7"]
+
+
+# Threads.
+
+
+def test_threads_meet_again_and_again() -> None:
+    arrived = [0, 0, 0]
+
+    def work(me: int, meet: Meet) -> None:
+        for number in range(1, 20):
+            arrived[me] = number
+            meet()
+            assert min(arrived) >= number
+        ended.append(me)
+
+    ended: list[int] = []
+    at_once([partial(work, me) for me in range(3)])
+    assert sorted(ended) == [0, 1, 2]
+
+
+def test_nobody_waits_for_a_thread_that_was_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start_one(thread: Thread, start: Callable[[Thread], None] = Thread.start) -> None:
+        if started:
+            raise KeyboardInterrupt
+        started.append(thread)
+        start(thread)
+
+    started: list[Thread] = []
+    monkeypatch.setattr(Thread, "start", start_one)
+    with pytest.raises(KeyboardInterrupt):
+        at_once([lambda meet: meet()] * 2)
+    started[0].join(30)
+    assert not started[0].is_alive()
 
 
 # The buffer of atomic parts.

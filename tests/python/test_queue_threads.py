@@ -436,7 +436,7 @@ def test_who_waited_in_vain_comes_first() -> None:
         q.put("bait")
         with suppress(Empty):
             q.get_nowait()
-        time.sleep(0.01)
+        time.sleep(0.1)
         if not early.done():
             break
 

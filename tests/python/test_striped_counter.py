@@ -377,7 +377,7 @@ def test_a_forked_child_goes_on_counting() -> None:
         threads = [threading.Thread(target=traffic, daemon=True) for _ in range(2)]
         for thread in threads:
             thread.start()
-        for _ in range(10):
+        for _ in range(5):
             pid = os.fork()
             if pid == 0:
                 count_in_threads(inherited)
@@ -504,5 +504,5 @@ def test_daemon_threads_that_count_do_not_disturb_the_end() -> None:
             threading.Thread(target=forever, args=(c,), daemon=True).start()
         time.sleep(0.02)
         """
-    for _ in range(5):
+    for _ in range(3):
         assert in_child(code, timeout=30) == (0, "", "")

@@ -12,6 +12,7 @@
 //! shows that the operations on several integers have one order.
 #![cfg(loom)]
 
+mod messages;
 mod outcomes;
 
 use std::collections::BTreeSet;
@@ -21,6 +22,7 @@ use lockfree::shim::{
     AtomicI64,
     Ordering::{self, SeqCst},
 };
+use messages::{PAYLOAD, assert_message_passes};
 use outcomes::outcomes;
 
 const MIN: i64 = i64::MIN;
@@ -110,7 +112,6 @@ fn the_largest_and_the_smallest_stay() {
 /// What every publisher replaces. A receiver that finds anything else has got
 /// the message.
 const NOTHING: i64 = 1;
-const PAYLOAD: i64 = 5;
 
 type Publish = fn(&Int64);
 type Receive = fn(&Int64) -> i64;
@@ -120,7 +121,7 @@ const PUBLISHERS: [(&str, Publish); 11] = [
     ("store", |int| int.store(2, SeqCst)),
     ("exchange", |int| assert_eq!(int.exchange(2, SeqCst), NOTHING)),
     ("compare_exchange", |int| {
-        assert_eq!(int.compare_exchange(NOTHING, 2, SeqCst, SeqCst), Ok(NOTHING))
+        assert_eq!(int.compare_exchange(NOTHING, 2, SeqCst, SeqCst), Ok(NOTHING));
     }),
     ("fetch_add", |int| assert_eq!(int.fetch_add(1, SeqCst), Ok(NOTHING))),
     ("try_fetch_add", |int| assert_eq!(int.try_fetch_add(1, SeqCst), Some(NOTHING))),
@@ -154,42 +155,15 @@ const RECEIVERS: [(&str, Receive); 13] = [
 #[test]
 fn every_write_publishes_what_came_before() {
     for (name, publish) in PUBLISHERS {
-        assert_message_passes(name, publish, |int| int.load(SeqCst));
+        assert_message_passes(name, Int64::new, NOTHING, publish, |int| int.load(SeqCst));
     }
 }
 
 #[test]
 fn every_read_receives_what_was_published() {
     for (name, receive) in RECEIVERS {
-        assert_message_passes(name, |int| int.store(2, SeqCst), receive);
+        assert_message_passes(name, Int64::new, NOTHING, |int| int.store(2, SeqCst), receive);
     }
-}
-
-struct Channel {
-    /// Accessed with `Relaxed`: only the integer can order it.
-    payload: AtomicI64,
-    int: Int64,
-    publish: Publish,
-    receive: Receive,
-}
-
-/// Some receivers find the published value, and each of them the payload too.
-fn assert_message_passes(name: &str, publish: Publish, receive: Receive) {
-    let channel = move || {
-        let (payload, int) = (AtomicI64::new(0), Int64::new(NOTHING));
-        Channel { payload, int, publish, receive }
-    };
-    let publisher = |channel: &Channel| {
-        channel.payload.store(PAYLOAD, Ordering::Relaxed);
-        (channel.publish)(&channel.int);
-        None
-    };
-    let receiver = |channel: &Channel| {
-        let received = (channel.receive)(&channel.int) != NOTHING;
-        received.then(|| channel.payload.load(Ordering::Relaxed))
-    };
-    let seen = outcomes(channel, [publisher, receiver], |_| ());
-    assert_eq!(seen, [([None, None], ()), ([None, Some(PAYLOAD)], ())].into(), "{name}");
 }
 
 /// An addition may find the value that it loaded, yet written anew by then. An

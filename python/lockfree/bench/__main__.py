@@ -3,114 +3,124 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from shutil import get_terminal_size
 
-from lockfree.bench import peers, report
-from lockfree.bench.cells import CELLS
+from lockfree.bench import layout, peers, regression, report
+from lockfree.bench.comparison import Comparison
 from lockfree.bench.environment import describe
-from lockfree.bench.model import Cell, Contender, RustLoop
-from lockfree.bench.progress import Progress
-from lockfree.bench.record import document
-from lockfree.bench.runner import QUICK, Result, Settings, measure
+from lockfree.bench.extras import MissingExtra, extra
+from lockfree.bench.model import RustLoop
+from lockfree.bench.options import parser as make_parser
+from lockfree.bench.plan import Plan, choose, leave_out
+from lockfree.bench.progress import progress
+from lockfree.bench.record import read_json, write_csv, write_json
+from lockfree.bench.runner import QUICK, Settings
 
 _INTERRUPTED = 130  # the status that a shell gives to a command ended by Ctrl-C
-
-_T = TypeVar("_T")
-_Plan = list[tuple[Cell, list[Contender | RustLoop]]]
+_REGRESSION = 1
+_UNABLE = 2  # that of argparse
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark; return the exit status."""
+    """Run the benchmark, or compare two runs of it; return the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    parser = _parser()
+    parser = make_parser()
     options = parser.parse_args(arguments)
     try:
-        plan = _plan(options)
-    except ValueError as error:
+        if options.plot:
+            extra("matplotlib")  # rather now than after minutes of measuring
+        if options.compare:
+            return _set_side_by_side(options)
+        plan = choose(options.cells, options.contenders, options.baseline)
+    except MissingExtra as missing:
+        print(missing, file=sys.stderr)
+        return _UNABLE
+    except (OSError, ValueError) as error:
         parser.error(str(error))
     if options.list:
         print(_listing(plan))
         return 0
-    left_out = _leave_out(plan)
+    return _measure(plan, options, shlex.join(["python", "-m", "lockfree.bench", *arguments]))
+
+
+def _measure(plan: Plan, options: argparse.Namespace, command: str) -> int:
+    """Measure, print and write what was chosen; return the exit status."""
+    left_out = leave_out(plan)
+    if not plan:
+        print("Nothing to measure:", *map(": ".join, left_out.items()), sep="\n", file=sys.stderr)
+        return _UNABLE
     settings = _settings(options)
-    command = shlex.join(["python", "-m", "lockfree.bench", *arguments])
     environment = describe(peers.versions(), command)
-    print(report.header(environment, left_out), flush=True)
-    results: list[Result] = []
-    interrupted = _run(plan, settings, options.baseline, results)
-    print(f"\n{report.legend(settings)}")
+    comparison = Comparison(environment, settings, left_out, options.baseline)
+    _run(comparison, plan)
+    _print(*report.legend(settings))
+    _write(comparison, options)
+    return _INTERRUPTED if comparison.interrupted else 0
+
+
+def _run(comparison: Comparison, plan: Plan) -> None:
+    """Measure, and print each table as soon as it is whole."""
+    print(report.header(comparison.environment, comparison.left_out, _width()), flush=True)
+    bar = progress(sum(comparison.settings.turns(*each) for each in plan))
+    for result in comparison.measure(plan, bar.show):
+        bar.hide()
+        table = report.table(result, comparison.baseline)
+        print(f"\n{layout.text(table, _width())}", flush=True)
+    bar.hide()
+    if comparison.interrupted:
+        print("\nInterrupted: this is what was measured so far.")
+
+
+def _write(comparison: Comparison, options: argparse.Namespace) -> None:
+    """Write the files that were asked for."""
     if options.json:
-        record = document(environment, settings, left_out, results, interrupted=interrupted)
-        options.json.write_text(json.dumps(record))
-    return _INTERRUPTED if interrupted else 0
+        write_json(comparison, options.json)
+    if options.csv:
+        write_csv(comparison, options.csv)
+    if options.plot:
+        _draw([comparison], options.plot)
 
 
-def _run(plan: _Plan, settings: Settings, baseline: str | None, results: list[Result]) -> bool:
-    """Measure and print cell by cell into `results`; return whether Ctrl-C ended it early."""
-    progress = Progress(sys.stderr, len(plan))
-    for cell, contenders in plan:
-        result = Result(cell)
-        results.append(result)
-        progress.begin(cell.name)
-        interrupted = False
-        try:
-            measure(result, contenders, settings, progress.show)
-        except KeyboardInterrupt:
-            interrupted = True
-        progress.clear()
-        if any(series.runs or series.error for series in result.series):
-            print(f"\n{report.table(result, baseline or cell.baseline)}", flush=True)
-        if interrupted:
-            print("\nInterrupted: this is what was measured so far.")
-            return True
-    return False
+def _draw(comparisons: Sequence[Comparison], folder: Path) -> None:
+    from lockfree.bench.charts import draw
+
+    cells = draw(comparisons, folder, ".png", ".svg")
+    _print(f"{report.count(len(cells), 'chart')} in {folder}, as PNG and SVG.")
 
 
-def _plan(options: argparse.Namespace) -> _Plan:
-    """Return the chosen cells, each with the chosen among its contenders."""
-    cells = _named("cell", options.cells, {cell.name: cell for cell in CELLS})
-    known = {each.name: each.name for cell in cells for each in cell.contenders}
-    contenders = _named("contender", options.contenders, known)
-    if options.baseline is not None:
-        _named("contender", [options.baseline], known)
-    return [(cell, [each for each in cell.contenders if each.name in contenders]) for cell in cells]
-
-
-def _named(kind: str, names: Sequence[str] | None, known: Mapping[str, _T]) -> list[_T]:
-    """Return what `names` name, or everything for None; refuse a name that is unknown."""
-    if names is None:
-        return list(known.values())
-    for name in names:
-        if name not in known:
-            raise ValueError(f"no {kind} {name!r}; there are {', '.join(known)}")
-    return [known[name] for name in names]
-
-
-def _leave_out(plan: _Plan) -> dict[str, str]:
-    """Take out of `plan` who cannot run here; return their names and why."""
-    needs = {each.name: each.needs for _, contenders in plan for each in contenders}
-    reasons = {need: peers.why_not(need) for need in set(needs.values()) if need is not None}
-    left_out = {name: why for name, need in needs.items() if need and (why := reasons[need])}
-    plan[:] = [
-        (cell, able)
-        for cell, contenders in plan
-        if (able := [each for each in contenders if each.name not in left_out])
-    ]
-    return left_out
+def _set_side_by_side(options: argparse.Namespace) -> int:
+    """Print two runs side by side; return the exit status: 1 if the second is a regression."""
+    before, after = (read_json(path).only(options.cells, None) for path in options.compare)
+    changes = regression.changes(before, after, options.contenders, relative=options.relative)
+    if not changes:
+        raise ValueError("the two runs have nothing in common")
+    print(regression.context(before, after, _width()))
+    unit = "baselines" if options.relative else "ns"
+    for cell, each in changes.items():
+        print(f"\n{layout.text(regression.table(cell, each, unit), _width())}")
+    if options.plot:
+        _draw([each.only(None, options.contenders) for each in (before, after)], options.plot)
+    limit = options.tolerance / 100
+    slower = [change for change in chain(*changes.values()) if change.is_regression(limit)]
+    print(f"\nSlower by more than {options.tolerance:g} %, and not by chance:")
+    print("\n".join(map(str, slower)) or "nothing")
+    return _REGRESSION if slower else 0
 
 
 def _settings(options: argparse.Namespace) -> Settings:
+    """Return the preset, with what was asked for instead."""
     settings = QUICK if options.quick else Settings()
-    return replace(settings, rounds=options.rounds or settings.rounds, threads=options.threads)
+    given = {name: getattr(options, name) for name in ("rounds", "threads", "minutes")}
+    return replace(settings, **{name: value for name, value in given.items() if value is not None})
 
 
-def _listing(plan: _Plan) -> str:
+def _listing(plan: Plan) -> str:
     """Return the cells, and for each contender the code that is timed."""
     lines = []
     for cell, contenders in plan:
@@ -122,44 +132,15 @@ def _listing(plan: _Plan) -> str:
     return "\n".join(lines)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m lockfree.bench",
-        description="Compare lockfree with threading.Lock, the standard library and installed "
-        "peers, on this machine. Lists are separated by commas.",
-    )
-    add = parser.add_argument
-    add("--quick", action="store_true", help="a smoke run: few and short rounds")
-    add("--list", action="store_true", help="show cells and contenders, and measure nothing")
-    add("--cells", metavar="NAMES", type=_names, action="extend", help="run only these cells")
-    add("--contenders", metavar="NAMES", type=_names, action="extend", help="run only these")
-    add("--threads", metavar="NUMBERS", type=_numbers, help="how many threads, as in 1,2,4,8")
-    add("--rounds", metavar="N", type=_positive, help="how often each contender runs")
-    add("--baseline", metavar="NAME", help="the contender that the others are compared with")
-    add("--json", metavar="FILE", type=_writable, help="write all numbers to FILE")
-    return parser
+def _print(*paragraphs: str) -> None:
+    print()
+    for paragraph in paragraphs:
+        print(layout.filled(paragraph, _width()))
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",")]
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(sorted({_positive(number) for number in text.split(",")}))
-
-
-def _positive(text: str) -> int:
-    if text.strip().isdecimal() and int(text) > 0:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
-
-
-def _writable(text: str) -> Path:
-    """Refuse now what would otherwise fail after minutes of measuring."""
-    path = Path(text)
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise argparse.ArgumentTypeError(f"cannot write to {text!r}")
-    return path
+def _width() -> int:
+    """Return how wide a line may be: the terminal, but no wider than what reads well."""
+    return min(get_terminal_size((layout.WIDTH, 24)).columns, 120)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import MutableMapping
 from typing import Generic, TypeVar
 
@@ -27,6 +28,26 @@ class LockedCounter:
                 return False
             self.value = desired
             return True
+
+
+class LockedFlag:
+    """A flag and the lock that guards it."""
+
+    __slots__ = ("lock", "value")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.value = False
+
+
+class LockedSum:
+    """A floating-point number and the lock that guards it."""
+
+    __slots__ = ("lock", "value")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.value = 0.0
 
 
 class LockedList:
@@ -98,3 +119,39 @@ class LockFreeCounter:
                     return new_value
             time.sleep(0.001 * attempt)
         raise Exception("Failed to increment after max retries")
+
+
+class LockedQueue:
+    """A tutorial's queue with a lock, as it is measured there."""
+
+    def __init__(self) -> None:
+        self._queue: deque[int] = deque()
+        self._lock = threading.Lock()
+
+    def put(self, item: int) -> None:
+        """Append an item."""
+        with self._lock:
+            self._queue.append(item)
+
+    def get(self) -> int | None:
+        """Take the first item, or None if there is none; or if the item is None."""
+        with self._lock:
+            return self._queue.popleft() if self._queue else None
+
+
+class LockFreeQueue:
+    """The same tutorial's queue without one. A ``deque`` brings its own, a short one in C."""
+
+    def __init__(self) -> None:
+        self._queue: deque[int] = deque()
+
+    def put(self, item: int) -> None:
+        """Append an item."""
+        self._queue.append(item)
+
+    def get(self) -> int | None:
+        """Take the first item, or None if there is none; or if the item is None."""
+        try:
+            return self._queue.popleft()
+        except IndexError:
+            return None

@@ -67,6 +67,15 @@ class Cell:
     items: int = 1
     """How many items one operation handles; times are per item."""
 
+    def is_called(self, name: str) -> bool:
+        """Whether `name` is that of the cell or of its structure."""
+        return name in (self.name, self.name.partition(".")[0])
+
+    @property
+    def unit(self) -> str:
+        """What a time is the time of."""
+        return "item" if self.items > 1 or self.kind in ("transfer", "tasks") else "operation"
+
     @property
     def has_roles(self) -> bool:
         """Whether half of the threads produce and the others consume."""

@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 import sys
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 import lockfree
@@ -47,7 +48,7 @@ def why_not(module: str) -> str | None:
         native = lockfree.IMPLEMENTATION == "native"
         return None if native else "the native implementation is not in use"
     if not _found(module):
-        return f"not installed (pip install {DISTRIBUTIONS[module]})"
+        return f"not installed (pip install {DISTRIBUTIONS.get(module, module)})"
     return _import_trouble(module)
 
 
@@ -55,6 +56,7 @@ def _found(module: str) -> bool:
     return importlib.util.find_spec(module.partition(".")[0]) is not None
 
 
+@cache
 def _import_trouble(module: str) -> str | None:
     """Import in a child process, for an import cannot be taken back.
 

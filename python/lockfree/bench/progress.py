@@ -1,36 +1,71 @@
-"""One line on a terminal that says what is going on."""
+"""A bar on a terminal that says what is going on, and how long it will take."""
 
 from __future__ import annotations
 
-from typing import TextIO
+import sys
+from typing import Protocol
 
-_WIDTH = 79
+from lockfree.bench.extras import MissingExtra, extra
 
 
-class Progress:
-    """Counts the cells, and writes over its own line; silent without a terminal."""
+class Progress(Protocol):
+    """Shown while something is measured, hidden while something is printed."""
 
-    def __init__(self, stream: TextIO, cells: int) -> None:
-        self._stream = stream
-        self._terminal = stream.isatty()
-        self._cells = cells
-        self._begun = 0
-        self._cell = ""
+    def show(self, step: str, turns: int) -> None:
+        """Say what is being done, and how much of the whole it is."""
 
-    def begin(self, cell: str) -> None:
-        """Go on to the next cell."""
-        self._begun += 1
-        self._cell = cell
+    def hide(self) -> None:
+        """Take it off the screen, until the next `show`."""
 
-    def show(self, step: str) -> None:
-        """Show what is being done in this cell."""
-        self._write(f"[{self._begun}/{self._cells}] {self._cell}, {step}")
 
-    def clear(self) -> None:
+class Silence:
+    """No progress: where nobody looks, or rich is missing."""
+
+    def show(self, step: str, turns: int) -> None:
+        """Do nothing."""
+
+    def hide(self) -> None:
+        """Do nothing."""
+
+
+class Bar:
+    """A bar of rich, on stderr."""
+
+    def __init__(self, turns: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            BarColumn(bar_width=20),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=Console(stderr=True),
+            transient=True,
+            # A thread that draws would take a core, or the GIL, from what is measured.
+            auto_refresh=False,
+        )
+        self._task = self._bar.add_task("", total=turns)
+        self._turns = 0  # of the step being done
+
+    def show(self, step: str, turns: int) -> None:
+        """Say what is being done; the step before is over."""
+        self._bar.update(self._task, advance=self._turns, description=step)
+        self._turns = turns
+        self._bar.start()
+        self._bar.refresh()
+
+    def hide(self) -> None:
         """Blank the line, so that what is printed next starts on an empty one."""
-        self._write("")
+        self._bar.stop()
 
-    def _write(self, text: str) -> None:
-        if self._terminal:
-            self._stream.write(f"\r{text[:_WIDTH]:{_WIDTH}}\r")
-            self._stream.flush()
+
+def progress(turns: int) -> Progress:
+    """Return a bar if somebody looks, or say in one line what it needs."""
+    if not sys.stderr.isatty():
+        return Silence()
+    try:
+        extra("rich")
+    except MissingExtra as missing:
+        print(missing, file=sys.stderr)
+        return Silence()
+    return Bar(turns)

@@ -1,65 +1,108 @@
-"""The benchmark's results as JSON: every round, and what they add up to."""
+"""Comparisons in files: JSON with every round, CSV with what they add up to."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import csv
+import json
+from collections import Counter
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from lockfree.bench.comparison import Comparison
 from lockfree.bench.environment import Environment
+from lockfree.bench.model import Cell
 from lockfree.bench.runner import Result, Series, Settings
 from lockfree.bench.summary import percentiles, summarize
 
 
-def document(
-    environment: Environment,
-    settings: Settings,
-    left_out: Mapping[str, str],
-    results: Sequence[Result],
-    *,
-    interrupted: bool,
-) -> dict[str, Any]:
-    """Return all that a run has to say, in types that JSON knows."""
+def write_csv(comparison: Comparison, path: Path) -> None:
+    """Write a line per cell, contender and number of threads."""
+    rows = comparison.rows()
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else [])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_json(comparison: Comparison, path: Path) -> None:
+    """Write all that a comparison has to say."""
+    path.write_text(json.dumps(_document(comparison)), encoding="utf-8")
+
+
+def read_json(path: Path) -> Comparison:
+    """Return what `write_json` wrote.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is something else.
+    """
+    try:
+        return _comparison(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, LookupError, TypeError) as error:
+        raise ValueError(f"{path} has no results of this version's benchmark") from error
+
+
+def _document(comparison: Comparison) -> dict[str, Any]:
     return {
-        "environment": asdict(environment),
-        "settings": asdict(settings),
-        "left_out": dict(left_out),
-        "interrupted": interrupted,
-        "cells": [_cell(result) for result in results],
+        "environment": asdict(comparison.environment),
+        "settings": asdict(comparison.settings),
+        "left_out": comparison.left_out,
+        "baseline": comparison.baseline,
+        "interrupted": comparison.interrupted,
+        "cells": [_cell(result) for result in comparison.results],
     }
+
+
+_CELL = ("name", "description", "baseline", "kind", "scope", "items")
 
 
 def _cell(result: Result) -> dict[str, Any]:
-    cell = result.cell
-    numbers = _latencies if cell.is_timed else _times
     return {
-        "name": cell.name,
-        "description": cell.description,
-        "kind": cell.kind,
-        "scope": cell.scope,
-        "items": cell.items,
-        "series": [
-            {
-                "contender": series.contender,
-                "threads": series.threads,
-                "iterations": series.iterations,
-                "error": series.error,
-                **(numbers(series) if series.runs else {}),
-            }
-            for series in result.series
-        ],
+        **{name: getattr(result.cell, name) for name in _CELL},
+        "seconds": result.seconds,
+        "series": [_series(result.cell, series) for series in result.series],
     }
 
 
-def _times(series: Series) -> dict[str, Any]:
-    return {"ns_per_operation": series.times(), **asdict(summarize(series.times()))}
+def _series(cell: Cell, series: Series) -> dict[str, Any]:
+    """Return the rounds, and what a reader would work out of them."""
+    numbers: dict[str, Any] = {"ns_per_operation": series.times}
+    if series.times and not cell.is_timed:
+        numbers |= asdict(summarize(series.times))
+    if series.latencies:
+        numbers |= {"rounds": series.percentiles, **percentiles(series.latencies)}
+        numbers["histogram"] = sorted(series.latencies.items())
+    identity = ("contender", "threads", "iterations", "error")
+    return {**{name: getattr(series, name) for name in identity}, **numbers}
 
 
-def _latencies(series: Series) -> dict[str, Any]:
-    """Return the percentiles, and all they came from: how often which latency was seen."""
-    merged = series.latencies()
-    return {
-        "rounds": [percentiles(run.latencies) for run in series.runs],
-        **percentiles(merged),
-        "histogram": sorted(merged.items()),
-    }
+def _comparison(document: dict[str, Any]) -> Comparison:
+    settings = dict(document["settings"])
+    if settings["threads"] is not None:
+        settings["threads"] = tuple(settings["threads"])
+    return Comparison(
+        Environment(**document["environment"]),
+        Settings(**settings),
+        document["left_out"],
+        document["baseline"],
+        [_read_cell(cell) for cell in document["cells"]],
+        document["interrupted"],
+    )
+
+
+def _read_cell(numbers: dict[str, Any]) -> Result:
+    cell = Cell(contenders=(), **{name: numbers[name] for name in _CELL})
+    return Result(cell, [_read_series(each) for each in numbers["series"]], numbers["seconds"])
+
+
+def _read_series(numbers: dict[str, Any]) -> Series:
+    return Series(
+        numbers["contender"],
+        numbers["threads"],
+        numbers["iterations"],
+        numbers["ns_per_operation"],
+        Counter(dict(numbers.get("histogram", ()))),
+        numbers["rounds"] if "histogram" in numbers else [],
+        numbers["error"],
+    )

@@ -66,6 +66,11 @@ def percentile(histogram: Mapping[int, int], thousandths: int) -> int:
     raise ValueError(f"thousandths must be at most 1000, not {thousandths}")
 
 
+def is_resolved(label: str, values: int) -> bool:
+    """Whether one of `PERCENTILES` of so many values is more than their maximum by another name."""
+    return label == "max" or values * (1000 - PERCENTILES[label]) >= 1000
+
+
 def percentiles(histogram: Mapping[int, int]) -> dict[str, int]:
     """Return those of `PERCENTILES`, by label."""
     return {label: percentile(histogram, at) for label, at in PERCENTILES.items()}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from math import inf
+from statistics import median
 from textwrap import indent
 from time import perf_counter_ns, sleep
 from typing import Any
@@ -68,6 +69,13 @@ class Run:
     """Of all threads together."""
     latencies: Counter[int] = field(default_factory=Counter)
     """In a latency cell: how many operations took how many nanoseconds."""
+    typical: float = inf
+    """How many seconds the median thread ran, from its own start to its own end."""
+
+    @property
+    def length(self) -> float:
+        """How many seconds it ran, apart from how long its threads took to start."""
+        return min(self.seconds, self.typical)
 
     @property
     def ns_per_operation(self) -> float:
@@ -137,17 +145,19 @@ def _python_loop(cell: Cell, contender: Contender) -> Workload:
     timed = len(contender.statements) // len(workers) if cell.is_timed else 0
     operations = timed or REPEATS * cell.items
 
+    awaits = any("await " in statement for statement in contender.statements)
+
     def run(threads: int, iterations: int) -> Run:
         exec(setup, namespace)  # a fresh object: no run inherits another's state
         # Of a hand-off only the consumer, who comes last, takes samples.
         samples = [array("q", bytes(8 * timed * iterations)) for _ in range(threads)]
-        gc.collect()
-        seconds = in_threads(
+        seconds, typical = in_threads(
             threads,
             lambda index: workers[index % len(workers)](namespace["c"], iterations, samples[index]),
+            here=not (awaits and _runs_a_loop()),
         )
         taken = Counter(chain(*samples[len(workers) - 1 :: len(workers)]))
-        return Run(seconds, threads * iterations * operations // len(workers), taken)
+        return Run(seconds, threads * iterations * operations // len(workers), taken, typical)
 
     return run
 
@@ -162,11 +172,24 @@ def _rust_loop(contender: RustLoop) -> Workload:
     return run
 
 
-def in_threads(count: int, worker: Callable[[int], tuple[int, int]]) -> float:
+def _runs_a_loop() -> bool:
+    """Whether an event loop runs in this thread, as in a notebook: no second one can."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def in_threads(
+    count: int, worker: Callable[[int], tuple[int, int]], *, here: bool = True
+) -> tuple[float, float]:
     """Run `worker` in `count` threads; return the seconds from the first start to the last end.
 
-    The calling thread is one of them. Without the GIL an object is cheaper for the
-    thread that made it: with one thread only, that saving belongs in the number.
+    And those from the median thread's own start to its own end.
+
+    The calling thread is one of them, if `here`. Without the GIL an object is cheaper
+    for the thread that made it: with one thread only, that saving belongs in the number.
     What a worker raises is raised here, once all have ended.
     """
     barrier = threading.Barrier(count)
@@ -181,13 +204,15 @@ def in_threads(count: int, worker: Callable[[int], tuple[int, int]]) -> float:
             errors.append(error)
 
     # Daemons, so that Ctrl-C need not wait for a contender that is stuck.
-    others = range(1, count)
+    others = range(1 if here else 0, count)
     threads = [threading.Thread(target=body, args=(i,), daemon=True) for i in others]
     for thread in threads:
         thread.start()
-    body(0)
+    if here:
+        body(0)
     for thread in threads:
         thread.join()
     if errors:
         raise errors[0]
-    return (max(end for _, end in spans) - min(began for began, _ in spans)) / 1e9
+    whole = max(end for _, end in spans) - min(began for began, _ in spans)
+    return whole / 1e9, median(end - began for began, end in spans) / 1e9

@@ -6,7 +6,8 @@ that is what the experiment claims to show, and 1 if not.
 
 An experiment is a module with a line about itself, ``SUMMARY``, and a function
 ``run() -> bool``; ``__main__`` lists them. ``steps`` plays operations step by
-step in a given order, without threads; ``report`` lays out the text.
+step in a given order, without threads; ``threads`` runs them at once; ``report`` lays out
+the text.
 
 ``litmus(name, ordering)`` runs one litmus test and ``atomicity()`` the statements that
 are said to be atomic in Python; in a notebook, what they return renders as a table.

@@ -9,6 +9,8 @@ a signal handler that interrupts the same object's operation deadlocks.
 
 from lockfree.locked._async_queue import AsyncQueue
 from lockfree.locked._atomic import fence
+from lockfree.locked._atomic_bool import AtomicBool
+from lockfree.locked._atomic_float import AtomicFloat64
 from lockfree.locked._atomic_int import AtomicInt64
 from lockfree.locked._atomic_ref import AtomicRef, AtomicStampedRef
 from lockfree.locked._cache import Cache
@@ -19,6 +21,8 @@ from lockfree.locked._striped_counter import StripedCounter
 
 __all__ = [
     "AsyncQueue",
+    "AtomicBool",
+    "AtomicFloat64",
     "AtomicInt64",
     "AtomicRef",
     "AtomicStampedRef",

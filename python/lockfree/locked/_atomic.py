@@ -1,15 +1,19 @@
-"""What the locked atomics have in common: waiting, and views at an ordering."""
+"""What the locked atomics have in common: plain values, waiting, views at an ordering."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, Final, NoReturn, final
+from operator import eq, ge, gt, le, lt, ne
+from typing import Any, Final, Generic, NoReturn, TypeVar, final
 
 from lockfree._async import AsyncWait
 from lockfree._ordering import Ordering
 from lockfree.locked._event import Event, Waiter, within
-from lockfree.locked._values import not_copyable, shown
+from lockfree.locked._values import is_number, not_copyable, shown
+
+T = TypeVar("T")
+A = TypeVar("A")
 
 _READS: Final = ("RELAXED", "ACQUIRE", "SEQ_CST")
 _WRITES: Final = ("RELAXED", "RELEASE", "SEQ_CST")
@@ -17,7 +21,111 @@ _FENCES: Final = ("ACQUIRE", "RELEASE", "ACQ_REL", "SEQ_CST")
 _READING: Final = {"RELEASE": "RELAXED", "ACQ_REL": "ACQUIRE"}
 """The part of an ordering that concerns reading, where that is another one."""
 
-_LOADS: Final = frozenset({"load", "value", "wait", "async_wait"})
+_LOADS: Final = frozenset({"load", "wait", "async_wait"})
+_NOT_ON_VIEWS: Final = frozenset({"at", "value"})
+
+
+class Word(Generic[T, A]):
+    """An atomic that holds a plain `T`, made from what is given as an `A`."""
+
+    __slots__ = ()
+    __hash__ = None  # type: ignore[assignment]
+
+    _lock: threading.Lock
+    _value: T
+
+    @staticmethod
+    def _of(value: A) -> T:
+        raise NotImplementedError
+
+    @property
+    def value(self) -> T:
+        """The value, as `load()` reads it. Read-only: write with `store()`."""
+        return self.load()
+
+    def at(self, ordering: Ordering, /, failure: Ordering | None = None) -> View:
+        """Return a view whose methods work at another memory ordering."""
+        return View(self, ordering, failure)
+
+    def load(self, /) -> T:
+        """Return the value."""
+        with self._lock:
+            return self._value
+
+    def store(self, value: A, /) -> None:
+        """Replace the value."""
+        self.exchange(value)
+
+    def exchange(self, value: A, /) -> T:
+        """Replace the value and return the old one."""
+        return self._fetch(lambda _old, new: new, value)
+
+    def compare_exchange(self, expected: A, desired: A, /) -> bool:
+        """Replace `expected` by `desired`; return whether that happened."""
+        old, new = self._of(expected), self._of(desired)
+        with self._lock:
+            if not self._same(self._value, old):
+                return False
+            self._value = new  # type: ignore[misc]  # each class has the slot
+            return True
+
+    def fetch_update(self, fn: Callable[[T], A], /) -> T:
+        """Replace the value by `fn(value)` and return the old one."""
+        return self._replace_by(fn)[0]
+
+    def update(self, fn: Callable[[T], A], /) -> T:
+        """Replace the value by `fn(value)` and return the new one."""
+        return self._replace_by(fn)[1]
+
+    def _same(self, a: T, b: T) -> bool:
+        return a == b
+
+    def _differs(self, old: A, /) -> bool:
+        return not self._same(self._of(old), self.load())
+
+    def _fetch(self, change: Callable[[T, T], T], n: A) -> T:
+        operand = self._of(n)
+        with self._lock:
+            old = self._value
+            self._value = change(old, operand)  # type: ignore[misc]  # as above
+            return old
+
+    def _replace_by(self, fn: Callable[[T], A]) -> tuple[T, T]:
+        while True:
+            old: Any = self.load()
+            new: Any = self._of(fn(old))  # user code: the lock is not held
+            if self.compare_exchange(old, new):
+                return old, new
+
+    def _compare(self, relation: Callable[[Any, Any], Any], other: object) -> Any:
+        return relation(self.load(), other) if is_number(other) else NotImplemented
+
+    def __eq__(self, other: object) -> Any:
+        return self._compare(eq, other)
+
+    def __ne__(self, other: object) -> Any:
+        return self._compare(ne, other)
+
+    def __lt__(self, other: object) -> Any:
+        return self._compare(lt, other)
+
+    def __le__(self, other: object) -> Any:
+        return self._compare(le, other)
+
+    def __gt__(self, other: object) -> Any:
+        return self._compare(gt, other)
+
+    def __ge__(self, other: object) -> Any:
+        return self._compare(ge, other)
+
+    def __bool__(self) -> bool:
+        return bool(self.load())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.load()!r})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.load(), spec)
 
 
 class Watched(AsyncWait):
@@ -34,15 +142,15 @@ class Watched(AsyncWait):
 
     def wait(self, old: Any, /, timeout: float | None = None) -> bool:
         """Wait until the value is not `old`; return whether it came to that in time."""
-        differs = self._differs(old)
         remaining = within(timeout)
+        sleeper = None
         with self._watch:
-            while not differs:
+            # Under the lock: what is notified of after this look finds the waiter.
+            while not self._differs(old):
                 seconds = remaining()
                 if seconds is not None and seconds <= 0:
                     return False
-                self._changed.wait(self._watch, seconds)
-                differs = self._differs(old)
+                sleeper = self._changed.wait(self._watch, seconds, sleeper)
         return True
 
     def notify_one(self, /) -> None:
@@ -84,6 +192,8 @@ class View:
             self._failure = _allowed("a failed exchange", _name(failure), _READS)
 
     def __getattr__(self, name: str) -> Any:
+        if name in _NOT_ON_VIEWS or name.startswith("_"):
+            raise AttributeError(f"'View' object has no attribute '{name}'")
         member = getattr(self._of, name)
         if name in _LOADS:
             return self._checked(member, "a load", _READS)

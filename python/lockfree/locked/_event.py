@@ -23,6 +23,15 @@ class Waiter:
         self.arrival = 0
 
 
+class Sleeper(Waiter):
+    """A thread that waits, once or several times in a row."""
+
+    def __init__(self) -> None:
+        self.asleep = threading.Lock()
+        self.asleep.acquire()
+        super().__init__(self.asleep.release)
+
+
 class Event:
     """Those who wait for one kind of change; under its owner's lock.
 
@@ -56,22 +65,28 @@ class Event:
             if waiter.wake() is not False:
                 left -= 1
 
-    def wait(self, lock: threading.RLock, seconds: float | None) -> None:
-        """Sleep until notified, or for so long; without the lock meanwhile."""
-        asleep = threading.Lock()
-        asleep.acquire()
-        waiter = Waiter(asleep.release)
-        self.enrol(waiter)
+    def wait(
+        self, lock: threading.RLock, seconds: float | None, sleeper: Sleeper | None = None
+    ) -> Sleeper:
+        """Sleep until notified, or for so long; without the lock meanwhile.
+
+        Returns what to pass in order to wait once more, in the old place.
+        """
+        sleeper = sleeper or Sleeper()
+        self.enrol(sleeper)
         lock.release()
         try:
-            asleep.acquire(timeout=-1 if seconds is None else min(seconds, threading.TIMEOUT_MAX))
+            sleeper.asleep.acquire(
+                timeout=-1 if seconds is None else min(seconds, threading.TIMEOUT_MAX)
+            )
         except BaseException:
             lock.acquire()
-            self.leave(waiter)
+            self.leave(sleeper)
             raise
         lock.acquire()
-        if not waiter.notified:
-            self._waiters.remove(waiter)
+        if not sleeper.notified:
+            self._waiters.remove(sleeper)
+        return sleeper
 
 
 def within(timeout: float | None) -> Callable[[], float | None]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, SupportsIndex, TypeVa
 from lockfree._async import AsyncMethods
 from lockfree._async_queue import refuse_hooks
 from lockfree._errors import Empty, Full, ShutDown
-from lockfree.locked._event import Event, Waiter, within
+from lockfree.locked._event import Event, Sleeper, Waiter, within
 from lockfree.locked._values import count, int64, not_copyable
 
 if TYPE_CHECKING:
@@ -201,19 +201,27 @@ class Queue(AsyncMethods[T]):
             self._all_done.notify(None)
 
     def _await_room(self, remaining: Callable[[], float | None]) -> None:
+        sleeper = None
         while self._is_full():
-            self._sleep(self._not_full, remaining(), Full)
+            sleeper = self._sleep(self._not_full, sleeper, remaining(), Full)
             self._refuse_if_closed()
 
     def _await_item(self, remaining: Callable[[], float | None]) -> None:
+        sleeper = None
         while not self._items:
             self._refuse_if_closed()
-            self._sleep(self._not_empty, remaining(), Empty)
+            sleeper = self._sleep(self._not_empty, sleeper, remaining(), Empty)
 
-    def _sleep(self, event: Event, seconds: float | None, error: type[Exception]) -> None:
+    def _sleep(
+        self,
+        event: Event,
+        sleeper: Sleeper | None,
+        seconds: float | None,
+        error: type[Exception],
+    ) -> Sleeper:
         if seconds is not None and seconds <= 0:
             raise error
-        event.wait(self._lock, seconds)
+        return event.wait(self._lock, seconds, sleeper)
 
     @property
     def async_q(self) -> AsyncQueue[T]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Any, NoReturn, SupportsIndex
+from typing import Any, NoReturn, SupportsFloat, SupportsIndex
 
 _MIN, _MAX = -(2**63), 2**63 - 1
 _LONGEST = 80  # characters of a value shown in a message
@@ -30,6 +30,22 @@ def int64(value: SupportsIndex) -> int:
     wide = number.bit_length() > _WIDEST
     text = f"an int of {number.bit_length()} bits" if wide else shown(value)
     raise OverflowError(f"{text} does not fit in 64 bits")
+
+
+def boolean(value: bool) -> bool:
+    """Return the value of a bool."""
+    if not isinstance(value, bool):
+        raise TypeError(f"expected a bool, not {shown(value)}")
+    return value
+
+
+def float64(value: SupportsFloat | SupportsIndex) -> float:
+    """Return the value of a float, or of anything with `__float__` or `__index__`."""
+    if isinstance(value, float):
+        return float.__float__(value)  # that of a subclass, too, and none of its methods
+    if not any(hasattr(type(value), name) for name in ("__float__", "__index__")):
+        raise TypeError(f"expected a float, not {shown(value)}")
+    return float(value)
 
 
 def count(value: SupportsIndex) -> int:

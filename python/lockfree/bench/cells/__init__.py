@@ -1,10 +1,23 @@
 """The cells that ``python -m lockfree.bench`` runs, a module per structure."""
 
-from lockfree.bench.cells import cache, counter, ordering, queue, reference, stack, striped, tasks
+from lockfree.bench.cells import (
+    cache,
+    counter,
+    flag,
+    floating,
+    ordering,
+    queue,
+    reference,
+    stack,
+    striped,
+    tasks,
+)
 from lockfree.bench.model import Cell
 
 CELLS: tuple[Cell, ...] = (
     *counter.CELLS,
+    *flag.CELLS,
+    *floating.CELLS,
     *striped.CELLS,
     *reference.CELLS,
     *ordering.CELLS,

@@ -55,16 +55,24 @@ _HANDOFFS = (
 )
 
 
-def _transfer(producers: int) -> Cell:
-    return Cell(
-        f"queue.{producers}p{producers}c",
-        f"through a queue, producers: {producers}, consumers: {producers}",
-        _UNBOUNDED,
-        baseline="queue.SimpleQueue",
-        kind="transfer",
-        threads=(2 * producers,),
-    )
-
+# A tutorial's `benchmark_queues()`. Its queues cannot wait: a consumer asks again at
+# once, and what it takes from the producer by that is part of what is measured.
+_SPINNING = ("c.put(1)", "while c.get() is None:\n    pass")
+_TUTORIAL = (
+    Contender(
+        "LockedQueue",
+        "from lockfree.bench.handwritten import LockedQueue\nc = LockedQueue()",
+        _SPINNING,
+    ),
+    Contender(
+        "LockFreeQueue",
+        "from lockfree.bench.handwritten import LockFreeQueue\nc = LockFreeQueue()",
+        _SPINNING,
+    ),
+    Contender("lockfree", _LOCKFREE, _PUT_GET, needs=NATIVE),
+    Contender("queue.SimpleQueue", _SIMPLE_QUEUE, _PUT_GET),
+    Contender("queue.Queue", _QUEUE, _PUT_GET),
+)
 
 CELLS = (
     Cell(
@@ -73,7 +81,22 @@ CELLS = (
         (*_UNBOUNDED, RustLoop("queue.putget")),
         baseline="queue.SimpleQueue",
     ),
-    *map(_transfer, (1, 2, 4)),
+    Cell(
+        "queue.transfer",
+        "through a queue, half of the threads put and half get",
+        _UNBOUNDED,
+        baseline="queue.SimpleQueue",
+        kind="transfer",
+        threads=(2, 4, 8),
+    ),
+    Cell(
+        "queue.tutorial",
+        "a tutorial's benchmark_queues(), one producer, one consumer",
+        _TUTORIAL,
+        baseline="LockedQueue",
+        kind="transfer",
+        threads=(2,),
+    ),
     Cell(
         "queue.bounded",
         "through a queue of at most 1000 items, one producer, one consumer",
@@ -88,6 +111,13 @@ CELLS = (
         _BATCHES,
         baseline="queue.SimpleQueue",
         items=100,
+    ),
+    Cell(
+        "queue.latency",
+        "how long a single put or get takes",
+        _UNBOUNDED,
+        baseline="queue.SimpleQueue",
+        kind="latency",
     ),
     Cell(
         "queue.wakeup",

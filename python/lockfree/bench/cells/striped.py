@@ -1,6 +1,6 @@
 """Counting in many threads: ``StripedCounter``."""
 
-from lockfree.bench.model import NATIVE, Cell, Contender
+from lockfree.bench.model import NATIVE, Cell, Contender, RustLoop
 
 _STRIPED = "from lockfree import StripedCounter\nc = StripedCounter()"
 _ATOMIC = "from lockfree import AtomicInt64\nc = AtomicInt64()"
@@ -26,6 +26,7 @@ CELLS = (
             Contender("separate counters", _SEPARATE, (_OWN_INCREMENT,), needs=NATIVE),
             Contender("lockfree.locked", _LOCKED, ("c.add()",)),
             Contender("threading.Lock", _LOCK, ("with c.lock:\n    c.value += 1",)),
+            RustLoop("striped"),
         ),
     ),
     Cell(

@@ -1,0 +1,112 @@
+"""The command's options."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what parses the command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m lockfree.bench",
+        description="Compare lockfree with threading.Lock, the standard library and installed "
+        "peers, on this machine. Lists are separated by commas.",
+    )
+    _add_what_to_measure(made.add_argument_group("what to measure"))
+    _add_how_long(made.add_argument_group("how long"))
+    _add_results(made.add_argument_group("what to do with it"))
+    _add_comparison(made.add_argument_group("two runs, side by side"))
+    return made
+
+
+def _add_what_to_measure(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--list", action="store_true", help="show cells and contenders, and measure nothing")
+    add("--cells", metavar="NAMES", type=_names, action="extend", help="only these, or structures")
+    add("--contenders", metavar="NAMES", type=_names, action="extend", help="only these")
+    add("--threads", metavar="NUMBERS", type=_numbers, help="how many threads, as in 1,2,4,8")
+    add(
+        "--baseline",
+        metavar="NAME",
+        help="whom the others are compared with, by default threading.Lock or what stands for "
+        "it in the cell",
+    )
+
+
+def _add_how_long(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--quick", action="store_true", help="a smoke run of less than a minute")
+    add("--rounds", metavar="N", type=_whole, help="how often each contender runs")
+    add("--minutes", metavar="N", type=_positive, help="how long all may take (9)")
+
+
+def _add_results(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--json", metavar="FILE", type=_writable, help="write all numbers to FILE")
+    add("--csv", metavar="FILE", type=_writable, help="write the table to FILE")
+    add("--plot", metavar="DIR", type=_folder, help="draw a chart of each cell, PNG and SVG")
+
+
+def _add_comparison(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--compare",
+        nargs=2,
+        metavar=("A.json", "B.json"),
+        type=Path,
+        help="measure nothing, show these; the exit status is 1 if B is slower",
+    )
+    add(
+        "--tolerance",
+        metavar="PERCENT",
+        type=_positive,
+        default=10.0,
+        help="how much slower B may be (10)",
+    )
+    add(
+        "--relative",
+        action="store_true",
+        help="in times of each run's baseline, whatever the speed of the machine",
+    )
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(sorted({_whole(number) for number in text.split(",")}))
+
+
+def _whole(text: str) -> int:
+    if text.strip().isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if 0 < number < float("inf"):
+        return number
+    raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
+
+
+def _writable(text: str) -> Path:
+    """Refuse now what would otherwise fail after minutes of measuring."""
+    path = Path(text)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"cannot write to {text!r}")
+    return path
+
+
+def _folder(text: str) -> Path:
+    path = Path(text)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"cannot make the folder {text!r}") from error
+    return path

@@ -1,0 +1,552 @@
+"""What the benchmark makes of its numbers: tables, charts, files, and two runs side by side."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections import Counter
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lockfree.bench import Contender, compare, layout, peers, progress, regression, report
+from lockfree.bench import __main__ as command
+from lockfree.bench.comparison import QUICK_VARIABLE, Comparison
+from lockfree.bench.environment import describe
+from lockfree.bench.layout import Block, Table
+from lockfree.bench.model import Cell
+from lockfree.bench.record import read_json, write_csv, write_json
+from lockfree.bench.runner import Result, Series, Settings
+from lockfree.bench.summary import percentiles
+from support import in_child
+
+TEN = {"fast": [10.0, 10.2, 10.4], "lock": [100.0, 101.0, 102.0]}
+
+
+def cell_of(**options: Any) -> Cell:
+    return Cell("test.cell", "a cell of the tests", (), **({"baseline": "lock"} | options))
+
+
+def comparison_of(*results: Result) -> Comparison:
+    return Comparison(describe(peers.versions(), "the command"), Settings(), results=list(results))
+
+
+def throughput(times: dict[str, list[float]], *threads: int, **options: Any) -> Result:
+    series = [Series(name, each, times=list(ns)) for each in threads for name, ns in times.items()]
+    return Result(cell_of(**options), series)
+
+
+def latency(threads: int, **rounds: list[dict[int, int]]) -> Result:
+    series = [
+        Series(
+            name,
+            threads,
+            times=[1.0] * len(histograms),
+            latencies=sum(map(Counter, histograms), Counter()),
+            percentiles=[percentiles(each) for each in histograms],
+        )
+        for name, histograms in rounds.items()
+    ]
+    return Result(cell_of(kind="latency"), series)
+
+
+def written(folder: Path, name: str, *results: Result) -> str:
+    file = folder / f"{name}.json"
+    write_json(comparison_of(*results), file)
+    return str(file)
+
+
+# Tables of made-up timings.
+
+
+def test_a_table_ranks_marks_and_compares() -> None:
+    result = Result(
+        cell_of(),
+        [
+            Series("lock", 1, times=[100, 102, 104]),
+            Series("fast", 1, times=[14, 15, 16]),
+            Series("alike", 1, times=[90, 101, 150]),
+            Series("slow", 1, times=[2000, 2040, 2080]),
+            Series("lock", 2, times=[200, 204, 208]),
+            Series("fast", 2, times=[300, 300, 300]),
+            Series("alike", 2, times=[10.2]),
+            Series("slow", 2, error="Exception: too slow"),
+        ],
+    )
+    assert layout.text(report.table(result)).splitlines() == [
+        "test.cell: a cell of the tests; ratio to lock",
+        "",
+        "              ---- 1 thread ---  -- 2 threads ---",
+        "ns/operation  median iqr  ratio  median iqr ratio",
+        "alike            101 30%  ~x1.0    10.2      ~x20",
+        "lock             102  2%   x1.0     204  2%  x1.0",
+        "fast            15.0  7%   x6.8     300  0% x0.68",
+        "slow            2040  2% x0.050  failed",
+        "~ no difference shown: the middle halves of the rounds overlap.",
+        "slow failed, threads: 2 (Exception: too slow)",
+    ]
+
+
+def test_a_table_without_its_baseline_has_no_ratios() -> None:
+    result = throughput({"fast": [15.0]}, 8, items=100)
+    assert layout.text(report.table(result)).splitlines() == [
+        "test.cell: a cell of the tests",
+        "",
+        "         -- 8 threads ---",
+        "ns/item  median iqr ratio",
+        "fast       15.0",
+    ]
+
+
+def test_a_table_tells_what_noise_can_explain_and_only_then() -> None:
+    result = throughput(TEN, 1)
+    assert "no difference" not in layout.text(report.table(result))
+    result.series[0].times[0] = 150.0  # one round in three: the quartile moves beyond the lock's
+    result.series[0].times[1] = 103.0
+    assert report.NO_DIFFERENCE in layout.text(report.table(result))
+
+
+def test_a_latency_table_is_ranked_by_the_tail() -> None:
+    result = latency(
+        8,
+        tailed=[{50: 1000}, {50: 997, 1_234_567: 2, 2_000_000: 1}, {50: 990, 1_000_000: 10}],
+        even=[{60: 1000}, {60: 1000}, {60: 1000}],
+    )
+    result.series.append(Series("failed", 8, error="Exception: no"))
+    assert layout.text(report.table(result, "tailed")).splitlines() == [
+        "test.cell: a cell of the tests; ratio to tailed",
+        "",
+        "        --------------------- 8 threads ----------------------",
+        "ns         p50 ratio p99     p99.9  ratio       max operations",
+        "even        60 x0.83  60        60 x16667        60      3,000",
+        "tailed      50  x1.0  50 1,000,000   x1.0 2,000,000      3,000",
+        "failed  failed",
+        "failed failed, threads: 8 (Exception: no)",
+    ]
+
+
+def test_a_percentile_of_too_few_operations_is_no_number() -> None:
+    table = report.table(latency(2, lock=[{10: 500, 20: 4}], few=[{10: 98, 20: 1}]))
+    rows = dict(zip(table.names, table.blocks[0].rows[1:], strict=True))
+    assert rows["lock"] == ["10", "x1.0", "10", "-", "", "20", "504"]
+    assert rows["few"] == ["10", "~x1.0", "-", "-", "", "20", "99"]
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_tables_fit_on_a_terminal(width: int) -> None:
+    slow = [12345.6, 99999.0, 99999.0]
+    names = dict.fromkeys(["queue.SimpleQueue", "lockfree", "lock"], slow)
+    wide = throughput(names, 1, 2, 4, 8)
+    tail = latency(128, **{name: [{9999: 9000, 99_999_999: 1000}] for name in names})
+    for table in (report.table(wide), report.table(tail)):
+        lines = layout.text(table, width).splitlines()
+        assert max(map(len, lines)) <= width
+    assert layout.text(report.table(wide), 80).count("queue.SimpleQueue") == 2
+    assert layout.text(report.table(wide), 120).count("queue.SimpleQueue") == 1
+
+
+ODD = Table("a <b>", "ns|x", ["x|y"], [Block("1 & 2", [["p", "q"], ["<3", "4"]])], ["note"])
+
+
+def test_html_and_markdown_escape_what_they_must() -> None:
+    html = layout.html(ODD)
+    assert all(each in html for each in ("a &lt;b&gt;", "1 &amp; 2", "&lt;3", "x|y", "note"))
+    assert html.count("<tr>") == html.count("</tr>") == 3
+    assert layout.markdown(ODD).splitlines() == [
+        r"| ns\|x | 1 & 2<br>p | q |",
+        "| --- | ---: | ---: |",
+        r"| x\|y | <3 | 4 |",
+        "",
+        "note",
+    ]
+
+
+# Comparisons.
+
+
+def test_compare_measures_and_shows_itself() -> None:
+    mine = Contender("mine", "c = [0]", ("c[0] += 1",))
+    ours = Contender("ours", "from lockfree import AtomicInt64\nc = AtomicInt64()", ("c.add(1)",))
+    cell = Cell("own.cell", "one of the reader's", (mine, ours), baseline="mine")
+    found = compare(cell, threads=2, rounds=2, seconds=0.001)
+    assert [(each.contender, each.threads) for each in found.results[0].series] == [
+        ("mine", 2),
+        ("ours", 2),
+    ]
+    for shown in (str(found), found._repr_html_()):
+        assert "own.cell: one of the reader" in shown
+        assert "mine" in shown
+        assert found.environment.interpreter in shown
+        assert found.environment.date in shown
+    assert "<table>" in found._repr_html_()
+
+
+def test_compare_takes_names_and_refuses_unknown_ones() -> None:
+    found = compare("counter.cas", contenders=["lockfree"], threads=[1, 2], rounds=1, seconds=0.001)
+    assert [series.threads for series in found.results[0].series] == [1, 2]
+    assert found.environment.command == "lockfree.bench.compare('counter.cas')"
+    with pytest.raises(ValueError, match=r"no cell 'counter\.nonsense'; there are"):
+        compare("counter.nonsense")
+
+
+def test_a_notebook_can_be_made_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(QUICK_VARIABLE, "1")
+    found = compare("counter.cas", contenders=["lockfree"], threads=1, rounds=1000, seconds=10)
+    assert found.settings.rounds < 10
+    assert found.settings.seconds < 0.01
+
+
+def test_ctrl_c_gives_what_was_compared_so_far() -> None:
+    stop = Contender("stop", "def c():\n    raise KeyboardInterrupt", ("c()",))
+    go = Contender("go", "c = 1", ("c + 1",))
+    first, second = (
+        Cell(name, "", (go, stop)[: 1 + more], "go") for name, more in (("a", 0), ("b", 1))
+    )
+    found = compare(first, second, threads=1, rounds=2, seconds=0.001)
+    assert found.interrupted
+    assert "Interrupted" in str(found)
+    assert "Interrupted" in found._repr_html_()
+    assert [result.cell.name for result in found.results if result.has_something] == ["a"]
+
+
+def test_a_comparison_becomes_a_data_frame() -> None:
+    pytest.importorskip("pandas")
+    frame = comparison_of(throughput(TEN, 1, 2), latency(8, lock=[{5: 10_000}])).to_pandas()
+    assert len(frame) == 5
+    fast = frame[(frame.contender == "fast") & (frame.threads == 2)].iloc[0]
+    assert (fast["median"], fast["best"], fast["rounds"]) == (10.2, 10.0, 3)
+    assert fast["interpreter"].startswith("CPython 3.")
+    assert frame["p99.9"].dropna().tolist() == [5]
+
+
+# Files.
+
+
+def test_json_brings_back_what_it_was_given(tmp_path: Path) -> None:
+    failed = Series("failed", 1, error="Exception: no")
+    times = throughput(TEN, 1, 2)
+    times.series.append(failed)
+    before = comparison_of(times, latency(8, lock=[{5: 100, 7: 1}, {6: 50}]))
+    file = tmp_path / "x.json"
+    write_json(before, file)
+    assert read_json(file) == before
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"environment": {}, "settings": {}}'])
+def test_json_of_something_else_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "x.json"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=r"x\.json has no results"):
+        read_json(file)
+
+
+def test_csv_has_a_line_per_number_with_all_its_context(tmp_path: Path) -> None:
+    file = tmp_path / "x.csv"
+    write_csv(comparison_of(throughput(TEN, 1, 2)), file)
+    with file.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["contender"], row["threads"], row["median"]) for row in rows] == [
+        ("fast", "1", "10.2"),
+        ("lock", "1", "101.0"),
+        ("fast", "2", "10.2"),
+        ("lock", "2", "101.0"),
+    ]
+    context = {
+        "cpu",
+        "cores",
+        "system",
+        "interpreter",
+        "gil_enabled",
+        "lockfree",
+        "date",
+        "command",
+    }
+    assert all(row[column] for row in rows for column in context)
+
+
+# Two runs side by side.
+
+
+def side_by_side(tmp_path: Path, before: Result, after: Result, *options: str) -> int:
+    files = written(tmp_path, "a", before), written(tmp_path, "b", after)
+    return command.main(["--compare", *files, *options])
+
+
+def scaled(factor: float, result: Result, *names: str) -> Result:
+    for series in result.series:
+        if series.contender in (names or TEN):
+            series.times = [factor * each for each in series.times]
+    return result
+
+
+@pytest.mark.parametrize(
+    ("factor", "options", "status"),
+    [
+        (1.0, (), 0),
+        (0.5, (), 0),
+        (1.05, (), 0),
+        (1.3, (), 1),
+        (1.3, ("--tolerance", "40"), 0),
+        (1.05, ("--tolerance", "2"), 1),
+    ],
+)
+def test_the_exit_status_tells_a_regression(
+    tmp_path: Path, factor: float, options: tuple[str, ...], status: int
+) -> None:
+    after = scaled(factor, throughput(TEN, 1), "fast")
+    assert side_by_side(tmp_path, throughput(TEN, 1), after, *options) == status
+
+
+def test_what_noise_explains_is_no_regression(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noisy = {"fast": [10.0, 20.0, 30.0]}
+    assert (
+        side_by_side(tmp_path, throughput({"fast": [9.0, 12.0, 28.0]}, 1), throughput(noisy, 1))
+        == 0
+    )
+    out = capsys.readouterr().out
+    assert "~x0.60" in out
+    assert "no difference shown" in out
+    assert out.endswith("not by chance:\nnothing\n")
+
+
+def test_the_table_has_both_and_the_verdict_names_what_is_slower(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    after = scaled(2, throughput(TEN, 1), "fast")
+    assert side_by_side(tmp_path, throughput(TEN, 1), after) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "fast  10.2 20.4 x0.50" in lines
+    assert "lock   101  101 ~x1.0" in lines
+    assert lines[-1] == "test.cell, fast, 1 thread: 100% slower"
+
+
+def test_a_slow_machine_is_no_regression_relative_to_the_baseline(tmp_path: Path) -> None:
+    slow = scaled(1.5, throughput(TEN, 1))
+    assert side_by_side(tmp_path, throughput(TEN, 1), slow) == 1
+    assert side_by_side(tmp_path, throughput(TEN, 1), slow, "--relative") == 0
+    slower = scaled(1.5, slow, "fast")
+    assert side_by_side(tmp_path, throughput(TEN, 1), slower, "--relative") == 1
+    chosen = ("--relative", "--contenders", "lock")
+    assert side_by_side(tmp_path, throughput(TEN, 1), slower, *chosen) == 0
+
+
+def test_what_fails_now_is_a_regression(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    after = Result(cell_of(), [Series("fast", 1, error="Exception: broken")])
+    assert side_by_side(tmp_path, throughput(TEN, 1), after) == 1
+    assert capsys.readouterr().out.endswith("test.cell, fast, 1 thread: Exception: broken\n")
+
+
+def test_latencies_are_judged_by_their_percentiles(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = latency(8, lock=[{10: 9000, 500: 90}, {10: 9000, 501: 90}])
+    after = latency(8, lock=[{10: 9000, 900: 90}, {10: 9000, 901: 90}])
+    assert side_by_side(tmp_path, before, after) == 1
+    assert (
+        capsys.readouterr().out.splitlines()[-1].startswith("test.cell, lock, p99.9, 8 threads: 8")
+    )
+
+
+def test_runs_without_anything_in_common_are_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        side_by_side(tmp_path, throughput(TEN, 1), throughput(TEN, 2))
+    assert ended.value.code == 2
+    assert "nothing in common" in capsys.readouterr().err
+
+
+def test_where_they_were_measured_is_said_once_if_it_is_the_same() -> None:
+    before, after = comparison_of(), comparison_of()
+    assert "\nmachine     A" not in regression.context(before, after)
+    after.environment = describe({}, "another command")
+    lines = regression.context(before, after).splitlines()
+    assert "command     A  the command" in lines
+    assert "command     B  another command" in lines
+
+
+# Charts.
+
+
+CHARTED = {
+    "lines": throughput(TEN | {"lockfree": [5.0, 5.0, 6.0], "rust threads": [0.1, 0.1]}, 1, 2, 8),
+    "bars": throughput(TEN, 2, kind="transfer"),
+    "curves": latency(8, lock=[{10: 9000, 500: 90}], fast=[{10: 90_000}]),
+}
+
+
+@pytest.mark.parametrize("kind", CHARTED)
+def test_a_chart_names_its_contenders(tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("matplotlib")
+    from lockfree.bench.charts import draw
+
+    result = CHARTED[kind]
+    names = {series.contender for series in result.series}
+    assert draw([comparison_of(result)], tmp_path, ".png", ".svg") == ["test.cell"]
+    assert (tmp_path / "test.cell.png").read_bytes().startswith(b"\x89PNG")
+    svg = (tmp_path / "test.cell.svg").read_text()
+    assert all(f">{name}</text>" in svg for name in names)
+    assert "a cell of the tests" in svg
+    part = comparison_of(result).plot().subfigs[0]
+    if kind == "bars":
+        assert {label.get_text() for label in part.axes[0].get_yticklabels()} == names
+    else:
+        assert {text.get_text() for text in part.legends[0].texts} == names
+
+
+def test_the_baseline_is_a_line_and_colours_differ() -> None:
+    pytest.importorskip("matplotlib")
+    [axes] = comparison_of(CHARTED["lines"]).plot().subfigs[0].axes
+    bars: list[Any] = axes.containers
+    lines = {each.get_label(): each.lines[0] for each in bars}
+    assert lines["lock"].get_linestyle() == "--"
+    looks = {(line.get_color(), line.get_marker()) for line in lines.values()}
+    assert len(looks) == len(lines)
+    assert list(lines["fast"].get_xdata()) == [1, 2, 8]
+    assert lines["fast"].get_ydata()[0] == pytest.approx(1000 / 10.2)
+
+
+def test_two_comparisons_share_their_axes() -> None:
+    pytest.importorskip("matplotlib")
+    from lockfree.bench.charts import figure
+
+    both = [comparison_of(throughput(TEN, 1, 2)), comparison_of(throughput(TEN, 1, 2))]
+    first, second = figure(both).subfigs[0].axes
+    assert first.get_ylim() == second.get_ylim()
+
+
+def test_a_percentile_curve_ends_with_the_longest() -> None:
+    pytest.importorskip("matplotlib")
+    from lockfree.bench.charts import _percentile_curve
+
+    odds, values = _percentile_curve(Counter({10: 900, 20: 99, 30: 1}))
+    assert (odds[0], odds[-1]) == pytest.approx((1, 1000))
+    assert (values[0], values[-1]) == (10, 20)  # one in a thousand takes longer than 20
+    assert values == sorted(values)
+
+
+# The page.
+
+
+def test_the_page_has_what_was_measured_and_keeps_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    script = Path(__file__, "../../../benches/report").resolve()
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    loader = SourceFileLoader("benches_report", str(script))
+    spec = spec_from_loader(loader.name, loader)
+    assert spec is not None
+    page: Any = module_from_spec(spec)
+    loader.exec_module(page)
+    assert page.BEGIN in page.PAGE.read_text(encoding="utf-8")
+    monkeypatch.setattr(page, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(page, "CHARTS", tmp_path / "benchmarks")
+    page.PAGE.write_text(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n")
+    files = [written(tmp_path, name, throughput(TEN, 1, 2)) for name in "ab"]
+    assert page.main(files) == 0
+    text = page.PAGE.read_text()
+    assert page.main(files) == 0
+    assert page.PAGE.read_text() == text
+    assert text.startswith(f"before\n{page.BEGIN}\n\n| | |\n")
+    assert text.endswith(f"\n\n{page.END}\nafter\n")
+    assert text.count("| fast | 10.2 | 2% | x9.9 |") == 2
+    assert "![test.cell](benchmarks/test.cell.svg)" in text
+    assert (tmp_path / "benchmarks/test.cell.svg").is_file()
+
+
+# What may be missing.
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("matplotlib", lambda: comparison_of().plot()),
+        ("pandas", lambda: comparison_of().to_pandas()),
+    ],
+)
+def test_what_is_missing_is_named_with_the_remedy(
+    name: str, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError, match=f"need {name}: pip install"):
+        call()
+
+
+def test_a_chart_without_matplotlib_is_refused_in_one_line(tmp_path: Path) -> None:
+    code = f"""
+        import sys
+        from lockfree.bench import __main__ as command
+        sys.modules["matplotlib"] = None
+        sys.exit(command.main(["--quick", "--cells=counter.cas", "--plot", {str(tmp_path)!r}]))
+    """
+    child = in_child(code)
+    assert child.returncode == 2
+    assert child.stdout == ""
+    assert child.stderr == "charts need matplotlib: pip install 'lockfree[bench]'\n"
+
+
+class Terminal:
+    """A stderr that is looked at."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> int:
+        self.text += text
+        return len(text)
+
+    def flush(self) -> None: ...
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_without_rich_is_a_hint_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setitem(sys.modules, "rich", None)
+    shown = progress.progress(10)
+    shown.show("a step", 1)
+    shown.hide()
+    assert terminal.text == "a progress bar needs rich: pip install 'lockfree[bench]'\n"
+
+
+def test_the_bar_tells_the_step_and_vanishes(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("rich")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    shown = progress.progress(10)
+    shown.show("counter.cas, warm-up", 5)
+    shown.show("counter.cas, round 1", 1)
+    assert "counter.cas, warm-up" in terminal.text
+    assert "counter.cas, round 1" in terminal.text
+    shown.hide()
+    assert terminal.text.rstrip("\n").endswith("\x1b[2K")  # the line is erased
+
+
+def test_there_is_no_bar_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = progress.progress(10)
+    shown.show("a step", 1)
+    shown.hide()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_quick_run_writes_every_kind_of_file(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    arguments = ["--quick", "--cells=counter.cas", "--contenders=lockfree,threading.Lock"]
+    files = [f"--json={tmp_path / 'x.json'}", f"--csv={tmp_path / 'x.csv'}"]
+    assert command.main([*arguments, "--threads=1,2", *files, f"--plot={tmp_path / 'charts'}"]) == 0
+    assert json.loads((tmp_path / "x.json").read_text())["cells"][0]["name"] == "counter.cas"
+    assert len((tmp_path / "x.csv").read_text().splitlines()) == 5
+    assert {each.name for each in (tmp_path / "charts").iterdir()} == {
+        "counter.cas.png",
+        "counter.cas.svg",
+    }
