@@ -27,7 +27,7 @@ impl<T: Numbered> Query<T> for Sought {
     }
 
     fn address(&self) -> usize {
-        0
+        usize::MAX // it is no other's
     }
 
     fn by_hash(&self) -> bool {

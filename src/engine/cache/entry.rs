@@ -165,8 +165,9 @@ impl Entry {
 
     #[inline]
     pub(super) fn hash(&self) -> u64 {
-        // Acquire: E3.
-        self.hash.load(ordering!(Acquire, "cache.hash.load"))
+        // Acquire: E3. (No model can miss it, here and with the key and the value: whoever
+        // goes on acquires a link, or a reference, that comes with the stamp as well.)
+        self.hash.load(Acquire)
     }
 
     /// The index of the next entry in the chain of a table.
@@ -204,7 +205,7 @@ impl Entry {
     #[inline(always)]
     pub(super) unsafe fn value<T: Counted>(&self, stamp: Stamp) -> Option<(T, u64)> {
         loop {
-            let word = self.value.load(ordering!(Acquire, "cache.value.load"));
+            let word = self.value.load(Acquire);
             if word == 0 {
                 return None;
             }
@@ -244,12 +245,11 @@ impl Entry {
     /// Writes the next life's content; the entry is free.
     pub(super) fn fill(&self, content: &Content) {
         // Release: E3, for readers who come from an earlier life.
-        let order = ordering!(Release, "cache.fill");
-        self.hash.store(content.hash, order);
-        self.by_hash.store(content.by_hash, order);
-        self.key.store(content.key, order);
-        self.value.store(content.value, order);
-        self.deadline.store(content.deadline, order);
+        self.hash.store(content.hash, Release);
+        self.by_hash.store(content.by_hash, Release);
+        self.key.store(content.key, Release);
+        self.value.store(content.value, Release);
+        self.deadline.store(content.deadline, Release);
         self.used.store(0, Relaxed);
     }
 

@@ -17,7 +17,7 @@ pub trait Query<T> {
     /// The key's hash.
     fn hash(&self) -> u64;
 
-    /// The key's address.
+    /// The key's address, which is not 0: that is what an emptied entry has.
     fn address(&self) -> usize;
 
     /// Whether the key is equal to any other such one that has the same hash.

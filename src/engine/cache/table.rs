@@ -46,6 +46,10 @@ use crate::shim::{AtomicPtr, AtomicU32, Ordering::Relaxed, mutant, ordering};
 /// Buckets of a shard's first table.
 const FIRST: usize = if cfg!(loom) { 1 } else { 8 };
 
+/// At least so many buckets there are for each item: with two, one hit in four has to
+/// pass over another item.
+const PER_ITEM: usize = if cfg!(loom) { 1 } else { 2 };
+
 /// The chains of one generation.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -190,7 +194,7 @@ impl Tables {
     ) -> Result<(), OutOfMemory> {
         match self.current() {
             None => self.publish(Table::new(FIRST, 0, shard_bits)?),
-            Some(table) if len > table.heads.len() => {
+            Some(table) if len * PER_ITEM > table.heads.len() => {
                 let buckets = table.heads.len() * 2;
                 if let Ok(mut grown) = Table::new(buckets, table.generation + 1, shard_bits) {
                     grown.take_over(entries, table);
