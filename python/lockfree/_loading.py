@@ -31,7 +31,7 @@ from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 if TYPE_CHECKING:
-    from asyncio import Future, Task
+    from asyncio import Future
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -97,10 +97,8 @@ async def async_load(
     kwargs: dict[str, Any],
 ) -> V:
     """Do what `load` does, in a task."""
-    import asyncio
-
     while True:
-        flight = found = _Flight(cache, key, asyncio.current_task())
+        flight = found = _Flight(cache, key, _current_task())
         try:
             with flight, flight:
                 found = flight.find()
@@ -123,7 +121,7 @@ class _Flight:
         "task", "thread", "value",
     )  # fmt: skip
 
-    def __init__(self, cache: Any, key: Any, task: Task[Any] | None) -> None:
+    def __init__(self, cache: Any, key: Any, task: object | None) -> None:
         self._cache = cache
         self._key, self._hash = key, hash(key)
         self.thread, self.task = get_ident(), task
@@ -232,7 +230,7 @@ class _Flight:
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         wake = partial(loop.call_soon_threadsafe, _get_up, future)
-        wait = _Wait(self, asyncio.current_task())
+        wait = _Wait(self, _current_task())
         try:
             # Who leads nothing keeps nobody waiting; of those there may be thousands.
             if wait.task in _leading or wait.thread in _leading:
@@ -273,7 +271,7 @@ class _Wait:
 
     __slots__ = ("flight", "task", "thread")
 
-    def __init__(self, flight: _Flight, task: Task[Any] | None) -> None:
+    def __init__(self, flight: _Flight, task: object | None) -> None:
         self.flight, self.task, self.thread = flight, task, get_ident()
 
     def announce(self) -> None:
@@ -331,6 +329,13 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+def _current_task() -> Any:
+    import asyncio
+
+    # A coroutine that a callback of the loop runs belongs to no task: then it is one by itself.
+    return asyncio.current_task() or object()
 
 
 def _get_up(future: Future[None]) -> None:

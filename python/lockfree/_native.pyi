@@ -1460,6 +1460,7 @@ class Cache(MutableMapping[_K, _V]):
     """
 
     __hash__: ClassVar[None]  # type: ignore[assignment]
+    __reversed__: ClassVar[None]
 
     def __init__(
         self,
@@ -1495,7 +1496,7 @@ class Cache(MutableMapping[_K, _V]):
 
         Counts a hit or a miss, and marks the entry as used.
 
-        Progress: takes no lock; a key's ``__eq__`` aside.
+        Progress: lock-free; a key's ``__eq__`` aside.
         """
 
     def __getitem__(self, key: _K, /) -> _V: ...
@@ -1528,7 +1529,7 @@ class Cache(MutableMapping[_K, _V]):
         Of several threads that do so at once all return the same value. Counts a
         hit or a miss.
 
-        Progress: takes no lock if the key is there, else locks one shard.
+        Progress: lock-free if the key is there, else locks one shard.
         """
 
     @overload
@@ -1617,7 +1618,7 @@ class Cache(MutableMapping[_K, _V]):
                 event loop in which the key is loaded.
             Exception: whatever the loader raises.
 
-        Progress: takes no lock if the key is there; parks while another loads it.
+        Progress: lock-free if the key is there; parks while another loads it.
         """
 
     async def async_get_or_load(self, key: _K, loader: Callable[[_K], Awaitable[_V]], /) -> _V:
@@ -1636,7 +1637,7 @@ class Cache(MutableMapping[_K, _V]):
                 has to load or wait, and no event loop of asyncio is running.
             Exception: whatever the loader raises.
 
-        Progress: takes no lock if the key is there; suspends the task, never the thread.
+        Progress: lock-free if the key is there; suspends the task, never the thread.
         """
 
     def stats(self) -> CacheStats:

@@ -11,6 +11,7 @@ import functools
 import gc
 import inspect
 import pickle
+import sys
 import time
 import unittest
 import weakref
@@ -21,7 +22,7 @@ from typing import Any
 import lockfree
 import lockfree.locked
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lockfree import AtomicInt64, _cached
 from support import run_threads
@@ -108,6 +109,7 @@ ARGUMENTS = st.lists(
 KEYWORDS = st.dictionaries(st.sampled_from("ab"), st.sampled_from([1, 1.0, "a"]))
 
 
+@settings(max_examples=50)
 @given(calls=st.lists(st.tuples(ARGUMENTS, KEYWORDS), max_size=20), typed=st.booleans())
 def test_keys_are_those_of_lru_cache(
     impl: ModuleType, calls: list[tuple[list[Any], dict[str, Any]]], typed: bool
@@ -309,18 +311,24 @@ SKIPPED = {
     "test_lru_bug_35780": "calls itself with the same arguments, which is refused here",
     "test_lru_cache_threaded2": "wants simultaneous calls with the same arguments",
     "test_lru_method": "counts on the order in which a least-recently-used cache evicts",
+    "test_common_signatures": "wants `cache_info` to have no annotation",
     "test_pickle": ELSEWHERE,
     "test_copy": ELSEWHERE,
     "test_deepcopy": ELSEWHERE,
 }
+LOCKED_SKIPPED = {"test_lru_recursion": "a call that misses takes more frames in pure Python"}
+NATIVE_SKIPPED = {}
+if sys.version_info < (3, 14):
+    NATIVE_SKIPPED["test_lru_hash_only_once"] = "before 3.14 tuples do not keep their hash"
 CASES = [] if cpython is None else unittest.TestLoader().getTestCaseNames(cpython.TestLRUC)
 
 
 @pytest.mark.skipif(not CASES, reason="the interpreter was installed without CPython's tests")
 @pytest.mark.parametrize("name", CASES)
 def test_passes_cpythons_own_tests(impl: ModuleType, name: str) -> None:
-    if name in SKIPPED:
-        pytest.skip(SKIPPED[name])
+    reasons = SKIPPED | (NATIVE_SKIPPED if impl is lockfree else LOCKED_SKIPPED)
+    if name in reasons:
+        pytest.skip(reasons[name])
     module = SimpleNamespace(
         lru_cache=impl.cached,
         cache=impl.cached(maxsize=None),
