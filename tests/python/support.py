@@ -33,6 +33,30 @@ class Node:
     link: Any
 
 
+class FailingIndex:
+    """What an integer is expected for, and is none."""
+
+    def __index__(self) -> int:
+        raise ZeroDivisionError("from __index__")
+
+
+def fail_half_way(item: object = None) -> Iterator[object]:
+    """Yield one item, and raise."""
+    yield item
+    raise ZeroDivisionError
+
+
+bad_iterables = pytest.mark.parametrize(
+    ("bad", "error", "text"),
+    [
+        (fail_half_way, ZeroDivisionError, ""),
+        (lambda: 5, TypeError, "'int' object is not iterable"),
+        (lambda: None, TypeError, "'NoneType' object is not iterable"),
+    ],
+    ids=["raises half-way", "int", "None"],
+)
+
+
 def run_threads(n: int, fn: Callable[[int], T], *, timeout: float = 60) -> list[T]:
     """Call `fn(0)` ... `fn(n - 1)` on `n` threads at once and return the results.
 

@@ -19,6 +19,7 @@ import lockfree.locked
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import FailingIndex
 
 MIN, MAX = -(2**63), 2**63 - 1
 
@@ -81,11 +82,6 @@ class OnlyInt:
 class Unshowable:
     def __repr__(self) -> str:
         raise ValueError("no repr")
-
-
-class FailingIndex:
-    def __index__(self) -> int:
-        raise ZeroDivisionError("from __index__")
 
 
 class IntSubclass(int):

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from linearizability import Call, outcome
 from lockfree import Empty, Full, ShutDown
-from support import start, waiting
+from support import FailingIndex, bad_iterables, fail_half_way, start, waiting
 
 SEGMENT = 512  # items, after which a queue's memory goes on elsewhere
 NEVER = 10  # seconds, after which something that should have happened did not
@@ -42,11 +42,6 @@ class Index:
 
     def __repr__(self) -> str:
         return f"Index({self.value!r})"
-
-
-class FailingIndex:
-    def __index__(self) -> int:
-        raise ZeroDivisionError("from __index__")
 
 
 class FailingTruth:
@@ -409,20 +404,7 @@ def test_an_iterable_is_listed_before_anything_is_put(impl: ModuleType) -> None:
     assert q.drain() == ["b", "c", "d"]
 
 
-def fail_half_way(item: object = None) -> Iterator[object]:
-    yield item
-    raise ZeroDivisionError
-
-
-@pytest.mark.parametrize(
-    ("bad", "error", "text"),
-    [
-        (fail_half_way, ZeroDivisionError, ""),
-        (lambda: 5, TypeError, "'int' object is not iterable"),
-        (lambda: None, TypeError, "'NoneType' object is not iterable"),
-    ],
-    ids=["raises half-way", "int", "None"],
-)
+@bad_iterables
 def test_an_iterable_that_fails_puts_nothing(
     impl: ModuleType, bad: Callable[[], Any], error: type[Exception], text: str
 ) -> None:

@@ -6,7 +6,6 @@ tutorial that this package grew from offers against it: CAS-style over a lock.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from itertools import chain, count, islice
@@ -16,6 +15,7 @@ from typing import Any
 
 import lockfree.locked
 import pytest
+from lockfree.bench.handwritten import LockFreeCounter
 from support import hammer, run_threads
 
 INT64_MAX = 2**63 - 1
@@ -203,30 +203,6 @@ def test_overflow_is_exact_and_nobody_sees_a_wrapped_value(impl: ModuleType, bat
     assert len(refused) == steps * batch - room
 
 
-class LockFreeCounter:
-    """The tutorial's, as it stands there."""
-
-    def __init__(self) -> None:
-        self._value = 0
-        self._lock: threading.Lock | Meddler = threading.Lock()
-
-    def increment(self) -> int:
-        max_retries = 100
-
-        for attempt in range(max_retries):
-            current = self._value
-            new_value = current + 1
-
-            with self._lock:
-                if self._value == current:
-                    self._value = new_value
-                    return new_value
-
-            time.sleep(0.001 * attempt)  # "Exponential backoff"
-
-        raise Exception("Failed to increment after max retries")
-
-
 class Meddler:
     """A lock before which another thread always gets in, `times` times."""
 
@@ -274,14 +250,14 @@ def test_tutorial_counter_counts_what_it_does_not_refuse() -> None:
 
 def test_tutorial_counter_backs_off_linearly(slept: list[float]) -> None:
     counter = LockFreeCounter()
-    counter._lock = Meddler(counter, times=20)
+    counter._lock = Meddler(counter, times=20)  # type: ignore[assignment]
     assert counter.increment() == 201
     assert slept == [0.001 * attempt for attempt in range(20)]
 
 
 def test_tutorial_counter_can_give_up(slept: list[float]) -> None:
     counter = LockFreeCounter()
-    counter._lock = Meddler(counter, times=100)
+    counter._lock = Meddler(counter, times=100)  # type: ignore[assignment]
     with pytest.raises(Exception, match="Failed to increment after max retries"):
         counter.increment()
     assert counter._value == 1000  # what the others added

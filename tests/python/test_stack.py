@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from linearizability import STACK, Call, outcome
 from lockfree import AtomicInt64
-from support import hammer
+from support import FailingIndex, bad_iterables, fail_half_way, hammer
 
 
 class Index:
@@ -28,11 +28,6 @@ class Index:
 
     def __repr__(self) -> str:
         return f"Index({self.value!r})"
-
-
-class FailingIndex:
-    def __index__(self) -> int:
-        raise ZeroDivisionError("from __index__")
 
 
 # --- one item ------------------------------------------------------------------
@@ -133,20 +128,7 @@ def test_an_iterable_is_exhausted_before_anything_is_pushed(impl: ModuleType) ->
     assert list(s) == ["d", "c", "b"]
 
 
-def fail_half_way(item: object = None) -> Iterator[object]:
-    yield item
-    raise ZeroDivisionError
-
-
-@pytest.mark.parametrize(
-    ("bad", "error", "text"),
-    [
-        (fail_half_way, ZeroDivisionError, ""),
-        (lambda: 5, TypeError, "'int' object is not iterable"),
-        (lambda: None, TypeError, "'NoneType' object is not iterable"),
-    ],
-    ids=["raises half-way", "int", "None"],
-)
+@bad_iterables
 def test_an_iterable_that_fails_pushes_nothing(
     impl: ModuleType, bad: Callable[[], Any], error: type[Exception], text: str
 ) -> None:
