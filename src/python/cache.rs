@@ -78,7 +78,7 @@ impl Callback {
 
     fn clear(&self, py: Python<'_>) {
         if let Some(function) = &self.0 {
-            drop(function.exchange(Owned::new(py.None().bind_borrowed(py)), SeqCst));
+            drop(function.exchange(Owned::none(py), SeqCst));
         }
     }
 
@@ -168,8 +168,8 @@ impl Contents {
 
     /// An item that is too heavy for the whole cache is evicted before it is in.
     fn refuse(&self, item: Item<Owned>) {
-        self.count(Event::Eviction);
-        self.tell(&item.key, &item.value, Reason::Size);
+        let Item { key, value, .. } = item;
+        self.report_one(Evicted { key, value, reason: Reason::Size });
     }
 
     /// Reports what an operation removed, also where that failed then.
@@ -385,7 +385,7 @@ impl Cache {
     }
 
     /// Remove the next victim of an eviction and return it with its key.
-    fn popitem<'py>(&self, py: Python<'py>) -> Result<(Py<PyAny>, Py<PyAny>)> {
+    fn popitem(&self, py: Python<'_>) -> Result<(Py<PyAny>, Py<PyAny>)> {
         let contents = self.contents()?;
         let mut removed = Removed::default();
         let item = contents.engine.remove_victim(&mut removed);

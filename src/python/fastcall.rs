@@ -188,7 +188,9 @@ pub(crate) unsafe fn one_or_two<'a, 'py>(
     let first = unsafe { borrowed(py, first) };
     let second = (given == 2).then(|| {
         // SAFETY: there are two.
-        let second = unsafe { *args.add(1) };
+        let second = unsafe { args.add(1) };
+        // SAFETY: as above.
+        let second = unsafe { *second };
         // SAFETY: as above.
         unsafe { borrowed(py, second) }
     });

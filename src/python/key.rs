@@ -1,6 +1,8 @@
 //! Keys: hashed and compared as a `dict` does, outside of everything.
 
 use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
 
 use super::convert::Arg;
 use super::error::{Error, Result};
@@ -69,13 +71,12 @@ impl Query<Owned> for Key<'_, '_> {
     }
 
     fn is(&self, key: &Owned) -> Result<bool> {
-        let (ours, theirs) = (self.object.as_ptr(), key.as_ptr());
-        // SAFETY: both are alive.
-        if let Some(same) = unsafe { same_text(ours, theirs) } {
-            return Ok(same);
+        let key = key.borrow(self.object.py());
+        if let Some(equal) = equal_text(self.object, key) {
+            return Ok(equal);
         }
-        // SAFETY: both are alive, and the thread is attached.
-        match unsafe { user::equal(theirs, ours) } {
+        // SAFETY: both are alive, and the thread is attached (a `Borrowed` proves it).
+        match unsafe { user::equal(key.as_ptr(), self.object.as_ptr()) } {
             -1 => Err(Error::pending()),
             equal => Ok(equal != 0),
         }
@@ -83,16 +84,14 @@ impl Query<Owned> for Key<'_, '_> {
 }
 
 /// Whether two objects are equal, if both are of `str` itself or both of `bytes`
-/// itself: then no Python code is called.
-///
-/// # Safety
-/// The thread is attached, and both are alive.
-unsafe fn same_text(a: *mut ffi::PyObject, b: *mut ffi::PyObject) -> Option<bool> {
-    // SAFETY: live objects, in all that follows; these calls run no code.
-    unsafe {
-        if ffi::PyUnicode_CheckExact(a) != 0 && ffi::PyUnicode_CheckExact(b) != 0 {
-            return Some(ffi::PyUnicode_Compare(a, b) == 0);
-        }
+/// itself: that takes no call into Python.
+fn equal_text(a: Arg<'_, '_>, b: Arg<'_, '_>) -> Option<bool> {
+    if let (Ok(a), Ok(b)) = (a.cast_exact::<PyString>(), b.cast_exact::<PyString>()) {
+        // SAFETY: two live strings, and the thread is attached (a `Borrowed` proves it).
+        return Some(unsafe { ffi::PyUnicode_Compare(a.as_ptr(), b.as_ptr()) } == 0);
+    }
+    if let (Ok(a), Ok(b)) = (a.cast_exact::<PyBytes>(), b.cast_exact::<PyBytes>()) {
+        return Some(a.as_bytes() == b.as_bytes());
     }
     None
 }

@@ -63,9 +63,8 @@ impl Owned {
 
     /// `None`.
     #[inline]
-    pub(crate) fn none(_py: Python<'_>) -> Self {
-        // SAFETY: the token proves the thread attached.
-        unsafe { Self::from_borrowed(ffi::Py_None()) }
+    pub(crate) fn none(py: Python<'_>) -> Self {
+        Self::new(py.None().bind_borrowed(py))
     }
 
     /// Whether it is `None`.

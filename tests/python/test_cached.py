@@ -317,7 +317,7 @@ SKIPPED = {
     "test_deepcopy": ELSEWHERE,
 }
 LOCKED_SKIPPED = {"test_lru_recursion": "a call that misses takes more frames in pure Python"}
-NATIVE_SKIPPED = {}
+NATIVE_SKIPPED: dict[str, str] = {}
 if sys.version_info < (3, 14):
     NATIVE_SKIPPED["test_lru_hash_only_once"] = "before 3.14 tuples do not keep their hash"
 CASES = [] if cpython is None else unittest.TestLoader().getTestCaseNames(cpython.TestLRUC)
