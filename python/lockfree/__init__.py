@@ -22,6 +22,7 @@ if TYPE_CHECKING or IMPLEMENTATION == "native":
         AtomicInt64,
         AtomicRef,
         AtomicStampedRef,
+        Cache,
         Queue,
         Stack,
         StripedCounter,
@@ -34,6 +35,7 @@ else:
         AtomicInt64,
         AtomicRef,
         AtomicStampedRef,
+        Cache,
         Queue,
         Stack,
         StripedCounter,
@@ -41,6 +43,7 @@ else:
     )
 
 from lockfree._async_queue import AsyncQueue
+from lockfree._cached import cached
 
 __all__ = [
     "IMPLEMENTATION",
@@ -50,6 +53,7 @@ __all__ = [
     "AtomicInt64",
     "AtomicRef",
     "AtomicStampedRef",
+    "Cache",
     "Empty",
     "Full",
     "Ordering",
@@ -57,6 +61,7 @@ __all__ = [
     "ShutDown",
     "Stack",
     "StripedCounter",
+    "cached",
     "fence",
 ]
 

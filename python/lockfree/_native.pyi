@@ -4,7 +4,17 @@ Every class here is safe to use from any number of threads at once, and from
 finalizers, weakref callbacks and signal handlers that interrupt it.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    MutableMapping,
+    ValuesView,
+)
 from types import GenericAlias
 from typing import (
     Any,
@@ -22,10 +32,13 @@ from typing import (
 from typing_extensions import disjoint_base
 
 from lockfree._async_queue import AsyncQueue
+from lockfree._mapping import CacheStats
 from lockfree._ordering import Ordering
 
 _T = TypeVar("_T")
 _D = TypeVar("_D")
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 @final
 class AtomicBool:
@@ -1390,6 +1403,296 @@ class Stack(Generic[_T]):
     @classmethod
     def __class_getitem__(cls, key: Any) -> GenericAlias: ...
 
+@disjoint_base
+class Cache(MutableMapping[_K, _V]):
+    """A mapping of bounded size that threads can share, and whose hits take no lock.
+
+    When there is no room for a new entry another one is evicted. Which one is
+    decided by S3-FIFO: what was used again since it came in stays, what came in and
+    was not used goes early. `[]`, ``get``, ``setdefault`` and ``get_or_load`` count as a
+    hit or a miss, and mark the entry as used; ``in``, ``len``, iteration, the
+    views, ``==`` and ``pop`` do neither. An entry whose time to live is over is absent
+    everywhere, also before it is dropped.
+
+    Iteration never fails because of a change: keys that are there throughout appear
+    once, others at most once. ``==`` compares with any mapping, so a cache is
+    unhashable, like a dict. Copying and pickling are refused; ``dict(c.items())`` is a
+    copy of what is in it.
+
+    No code of yours (``__hash__``, ``__eq__``, ``__del__``, loaders, `weigher`,
+    `on_evict`) runs while anything is locked: each may use the cache, and an
+    exception in ``__hash__`` or ``__eq__`` reaches the caller. Every method may be called
+    from a finalizer, a weakref callback or a signal handler.
+
+    Args:
+        maxsize: what the entries may weigh together; None is no bound. Without a
+            `weigher` each weighs 1. It is exceeded, if at all, by no more than one
+            entry for each thread that is just putting one.
+        ttl: how many seconds an entry lives after it was put; None is for ever.
+        weigher: called as ``weigher(key, value)``, returns what the entry weighs. One that
+            weighs more than `maxsize` is evicted at once.
+        on_evict: called as ``on_evict(key, value, reason)`` after an entry was dropped;
+            the reason is ``'size'`` or ``'expired'``. Not called for what was popped, replaced
+            or cleared. What it raises goes to ``sys.unraisablehook``.
+        shared: on free-threaded CPython 3.14 and later, do not count references
+            to the cache, which makes it cheap to share as a global or an attribute; it is
+            then freed by the garbage collector, and its entries with it, and no
+            longer at once. Elsewhere without effect.
+
+    Raises:
+        TypeError: an argument is of the wrong type.
+        ValueError: `maxsize` is less than 1, or `ttl` is not positive.
+        OverflowError: `maxsize` does not fit in 64 bits.
+
+    Progress: hits take no lock, changes lock one shard, as each method says. Source: J. Yang,
+    Y. Zhang, Z. Qiu, Y. Yue, K. V. Rashmi, "FIFO Queues are All You Need for Cache
+    Eviction", SOSP 2023.
+
+    Example:
+        >>> squares = Cache(2)
+        >>> squares[3] = 9
+        >>> squares.get_or_load(4, lambda n: n * n)
+        16
+        >>> squares.get(5) is None
+        True
+        >>> squares.stats()
+        CacheStats(hits=0, misses=2, evictions=0, expirations=0, loads=1, size=2)
+    """
+
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+    __reversed__: ClassVar[None]
+
+    def __init__(
+        self,
+        maxsize: SupportsIndex | None,
+        *,
+        ttl: float | None = None,
+        weigher: Callable[[_K, _V], int] | None = None,
+        on_evict: Callable[[_K, _V, str], object] | None = None,
+        shared: bool = False,
+    ) -> None: ...
+    @property
+    def maxsize(self) -> int | None:
+        """The bound of `weight`; None is no bound."""
+
+    @property
+    def ttl(self) -> float | None:
+        """How many seconds an entry lives, where `put` says nothing else; None is for ever."""
+
+    @property
+    def weight(self) -> int:
+        """What the entries weigh together: their number, if there is no `weigher`.
+
+        What has expired counts until it is dropped.
+        """
+
+    @overload
+    def get(self, key: _K, /) -> _V | None: ...
+    @overload
+    def get(self, key: _K, default: _V | _D = ..., /) -> _V | _D: ...
+    @overload
+    def get(self, key: _K, default: Any = None, /) -> Any:
+        """Return the value of a key, or `default`.
+
+        Counts a hit or a miss, and marks the entry as used.
+
+        Progress: lock-free; a key's ``__eq__`` aside.
+        """
+
+    def __getitem__(self, key: _K, /) -> _V: ...
+    def __setitem__(self, key: _K, value: _V, /) -> None: ...
+    def __delitem__(self, key: _K, /) -> None: ...
+    def put(self, key: _K, value: _V, /, *, ttl: float | None = ...) -> None:
+        """Give a key a value, with a time to live of its own if `ttl` is given.
+
+        Args:
+            key: the key.
+            value: its value; one that it had before is replaced.
+            ttl: how many seconds it lives; None is for ever, whatever the cache's own.
+
+        Raises:
+            TypeError: `ttl` is not a number, or `weigher` returned no integer.
+            ValueError: `ttl` is not positive, or the entry's weight negative.
+            Exception: whatever `weigher` raises; nothing was put.
+
+        Progress: locks one shard.
+        """
+
+    @overload
+    def setdefault(self: Cache[_K, _D | None], key: _K, default: None = None, /) -> _D | None: ...
+    @overload
+    def setdefault(self, key: _K, default: _V, /) -> _V: ...
+    @overload
+    def setdefault(self, key: _K, default: Any = None, /) -> Any:
+        """Return the value of a key, after giving it `default` if it has none.
+
+        Of several threads that do so at once all return the same value. Counts a
+        hit or a miss.
+
+        Progress: lock-free if the key is there, else locks one shard.
+        """
+
+    @overload
+    def pop(self, key: _K, /) -> _V: ...
+    @overload
+    def pop(self, key: _K, default: _V | _D = ..., /) -> _V | _D: ...
+    @overload
+    def pop(self, key: _K, default: Any = ..., /) -> Any:
+        """Remove a key and return its value, or `default`.
+
+        Raises:
+            KeyError: it is not there and there is no `default`.
+
+        Progress: locks one shard.
+        """
+
+    def popitem(self, /) -> tuple[_K, _V]:
+        """Remove the next victim of an eviction and return it with its key.
+
+        Raises:
+            KeyError: the cache is empty.
+
+        Progress: locks one shard at a time.
+        """
+
+    def clear(self, /) -> None:
+        """Remove all entries.
+
+        What other threads put meanwhile may stay. The statistics go on.
+
+        Progress: locks one shard at a time.
+        """
+
+    def expire(self, /) -> int:
+        """Drop the entries whose time is up; return how many.
+
+        They are absent without it, too, but their memory is kept until an eviction or
+        a look-up comes upon them.
+
+        Progress: locks one shard at a time; linear in the number of entries.
+        """
+
+    def update(self, other: Any = (), /, **kwds: _V) -> None:
+        """Put the entries of a mapping, or of an iterable of pairs, and `kwds`.
+
+        One after the other: other threads see what was put so far.
+
+        Progress: as `put`.
+        """
+
+    def keys(self) -> KeysView[_K]:
+        """Return a view of the keys."""
+
+    def values(self) -> ValuesView[_V]:
+        """Return a view of the values.
+
+        To iterate over it is to iterate over a snapshot; nothing is counted or marked.
+        """
+
+    def items(self) -> ItemsView[_K, _V]:
+        """Return a view of the keys with their values.
+
+        To iterate over it is to iterate over a snapshot; nothing is counted or marked.
+        """
+
+    def get_or_load(self, key: _K, loader: Callable[[_K], _V], /) -> _V:
+        """Return the value of a key, which is `loader(key)` if it has none.
+
+        Of several threads and tasks that miss a key at the same time one calls its
+        loader, and the others wait for what comes of it. They all return the same
+        value, which is then in the cache, or raise the same ``Exception``, which is
+        not kept. An exception that is no ``Exception`` (``KeyboardInterrupt``,
+        ``SystemExit``, a cancellation) is its own caller's alone: then one of those
+        who waited calls its own loader. Who waits can be interrupted.
+
+        The value is put when it is there, whatever was put, popped or cleared
+        meanwhile.
+
+        Whatever the loader asks for on its own thread counts as asked by it. What it
+        asks for through other threads cannot be known: if that is its own key,
+        it waits for itself for ever.
+
+        Raises:
+            RuntimeError: the loader asks for its own key, directly or through loads in
+                other threads and tasks that it waits for; or the wait would block the
+                event loop in which the key is loaded.
+            Exception: whatever the loader raises.
+
+        Progress: lock-free if the key is there; parks while another loads it.
+        """
+
+    async def async_get_or_load(self, key: _K, loader: Callable[[_K], Awaitable[_V]], /) -> _V:
+        """Return the value of a key, which is `await loader(key)` if it has none.
+
+        As `get_or_load`, with which it shares its loads: threads, and tasks of any
+        number of event loops, wait for each other. If the task that loads is
+        cancelled, one of those who wait calls its own loader.
+
+        What the loader asks for in its own task counts as asked by it. What it asks for
+        through tasks that it makes cannot be known: if that is its own key, it waits
+        for itself for ever.
+
+        Raises:
+            RuntimeError: the loader asks for its own key, as with `get_or_load`; or it
+                has to load or wait, and no event loop of asyncio is running.
+            Exception: whatever the loader raises.
+
+        Progress: lock-free if the key is there; suspends the task, never the thread.
+        """
+
+    def stats(self) -> CacheStats:
+        """Return how often the cache was asked, and what became of its entries.
+
+        A named tuple of ``hits``, ``misses``, ``evictions``, ``expirations``, ``loads``
+        and ``size``: each exact by itself, not all of the same moment.
+
+        Progress: takes no lock; `size` locks one shard at a time.
+        """
+
+    def __contains__(self, key: object, /) -> bool: ...
+    def __len__(self, /) -> int: ...
+    def __iter__(self, /) -> Iterator[_K]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __reduce__(self, /) -> NoReturn: ...
+    @classmethod
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
+
+    # What the shared methods are made of.
+    _cached_function: type[_CachedFunction]
+    @property
+    def _flights(self) -> dict[Any, Any]:
+        """The loads that are under way; of lockfree._loading."""
+
+    def _items(self, /) -> list[tuple[_K, _V]]:
+        """Return a snapshot of keys and values."""
+
+    def _peek(self, key: object, default: Any, /) -> Any:
+        """Return the value of a key, or `default`; neither count nor mark."""
+
+    def _stats(self, /) -> tuple[int, int, int, int, int, int]:
+        """Return what `stats` names."""
+
+    def _count_load(self, /) -> None:
+        """Count the call of a loader."""
+
+@final
+class _CachedFunction:
+    """A function whose results are in a cache; `miss` is called with what is not."""
+
+    def __new__(
+        cls,
+        cache: Cache[Any, Any],
+        function: Callable[..., Any],
+        typed: bool,
+        miss: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any],
+        /,
+    ) -> Self: ...
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any: ...
+    def __get__(self, instance: Any, owner: type | None = None, /) -> Any: ...
+    def __copy__(self, /) -> Self: ...
+    def __deepcopy__(self, memo: object, /) -> Self: ...
+    def __reduce__(self, /) -> str: ...
+
 @final
 class StripedCounter:
     """A counter for many threads that add and few that look.
@@ -1493,6 +1796,9 @@ class _PanicProbe:
         """Panic."""
 
     def optional(self, arg: object = None, /) -> None:
+        """Panic."""
+
+    def one_or_two(self, a: object, b: object = None, /) -> None:
         """Panic."""
 
     def two(self, a: object, b: object, /) -> None:

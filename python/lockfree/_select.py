@@ -6,7 +6,10 @@ import os
 import warnings
 from typing import Final, Literal
 
+from lockfree import _mapping
 from lockfree._async import AsyncMethods, AsyncWait, install
+from lockfree._loading import LoadingMethods
+from lockfree._mapping import MappingMethods
 
 _VARIABLE = "LOCKFREE_IMPLEMENTATION"
 
@@ -43,6 +46,7 @@ def _import_native() -> None:
             "It works in the main interpreter only, not in subinterpreters, and on the "
             "version of CPython it was built for"
         ) from error
+    _mapping.install(native.Cache, MappingMethods, LoadingMethods)
     install(native.Queue, AsyncMethods, native._Waiter)
     for name in ("AtomicBool", "AtomicInt64", "AtomicRef"):
         for atomic in (getattr(native, name), getattr(native, f"_{name}View")):

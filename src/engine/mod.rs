@@ -11,6 +11,7 @@
 //! | [`reference`] | the shared reference |
 //! | [`stack`] | the stack |
 //! | [`queue`] | the queue, bounded or not |
+//! | [`cache`] | the cache |
 //! | [`event`] | sleeping until something may have changed |
 //! | [`arena`] | nodes addressed by number |
 //! | [`tagged`] | an index and a version tag in one word |
@@ -21,6 +22,7 @@
 
 pub mod arena;
 pub mod backoff;
+pub mod cache;
 pub mod event;
 pub mod flag;
 pub mod float;
@@ -38,6 +40,7 @@ pub mod tagged;
 
 pub use arena::OutOfMemory;
 pub use backoff::Backoff;
+pub use cache::Cache;
 pub use event::{Event, Notice, Waiter};
 pub use flag::Flag;
 pub use float::Float64;

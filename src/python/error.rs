@@ -4,13 +4,16 @@
 
 use std::any::Any;
 
-use pyo3::exceptions::{PyIndexError, PyMemoryError, PyOverflowError, PyTypeError, PyValueError};
+use pyo3::exceptions::{
+    PyIndexError, PyKeyError, PyMemoryError, PyOverflowError, PyTypeError, PyValueError,
+};
 use pyo3::ffi;
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
+use super::owned::Owned;
 use super::user;
 use crate::engine::OutOfMemory;
 
@@ -24,11 +27,14 @@ enum Kind {
     Type(String),
     Value(String),
     Index(&'static str),
+    Key(Owned),
     Queue(&'static str),
     Memory,
     Overflow(String),
     /// A call into Python left an exception set.
     Pending,
+    /// An exception that was set.
+    Raised(PyErr),
 }
 
 /// What the glue's functions return.
@@ -51,6 +57,12 @@ impl Error {
     #[cold]
     pub(crate) fn empty(text: &'static str) -> Self {
         Self(Box::new(Kind::Index(text)))
+    }
+
+    /// A `KeyError`: the key, or what else is shown in its place, is missing.
+    #[cold]
+    pub(crate) fn missing(key: Owned) -> Self {
+        Self(Box::new(Kind::Key(key)))
     }
 
     /// An `OverflowError`: what `text` names does not fit.
@@ -76,6 +88,21 @@ impl Error {
     pub(crate) fn raised(error: PyErr) -> Self {
         told_attached(|py| error.restore(py));
         Self::pending()
+    }
+
+    /// The same error, with no exception set: user code may run before it is raised.
+    #[cold]
+    pub(crate) fn taken_off(self) -> Self {
+        match *self.0 {
+            Kind::Pending => Self(Box::new(Kind::Raised(told_attached(PyErr::fetch)))),
+            _ => self,
+        }
+    }
+
+    /// Writes it to `sys.unraisablehook`.
+    #[cold]
+    pub(crate) fn write(self) {
+        told_attached(|py| PyErr::from(self).write_unraisable(py, None));
     }
 
     /// An exception of the standard library's `queue`, or our own stand-in for it.
@@ -146,6 +173,7 @@ impl From<Error> for PyErr {
             Kind::Type(text) => PyTypeError::new_err(text),
             Kind::Value(text) => PyValueError::new_err(text),
             Kind::Index(text) => PyIndexError::new_err(text),
+            Kind::Key(key) => PyKeyError::new_err((key.into_py(),)),
             Kind::Queue(name) => told_attached(|py| match queue_class(py, name) {
                 Ok(class) => class.call0().map_or_else(|error| error, PyErr::from_value),
                 Err(error) => error,
@@ -153,6 +181,7 @@ impl From<Error> for PyErr {
             Kind::Memory => PyMemoryError::new_err(()),
             Kind::Overflow(text) => PyOverflowError::new_err(text),
             Kind::Pending => told_attached(PyErr::fetch),
+            Kind::Raised(error) => error,
         }
     }
 }

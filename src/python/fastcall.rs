@@ -45,6 +45,8 @@ pub(crate) enum Call {
     One(ffi::PyCFunction),
     /// `METH_FASTCALL` with at most one argument
     Optional(ffi::PyCFunctionFast),
+    /// `METH_FASTCALL` with one argument or two
+    OneOrTwo(ffi::PyCFunctionFast),
     /// `METH_FASTCALL` with two arguments
     Two(ffi::PyCFunctionFast),
     /// `METH_FASTCALL | METH_KEYWORDS`
@@ -70,7 +72,7 @@ pub(crate) fn install<T: FastClass>(py: Python<'_>) -> PyResult<()> {
         let (ml_meth, ml_flags) = match method.call {
             Call::NoArgs(f) => (ffi::PyMethodDefPointer { PyCFunction: f }, ffi::METH_NOARGS),
             Call::One(f) => (ffi::PyMethodDefPointer { PyCFunction: f }, ffi::METH_O),
-            Call::Optional(f) | Call::Two(f) => {
+            Call::Optional(f) | Call::OneOrTwo(f) | Call::Two(f) => {
                 (ffi::PyMethodDefPointer { PyCFunctionFast: f }, ffi::METH_FASTCALL)
             }
             Call::Keywords(f) => (
@@ -164,6 +166,35 @@ pub(crate) unsafe fn at_most_one<'a, 'py>(
         }
         _ => Err(wrong_count(name, "at most 1 argument", given)),
     }
+}
+
+/// Borrows one positional argument, or two.
+///
+/// # Safety
+/// `args` points to `given` live objects.
+#[inline(always)]
+pub(crate) unsafe fn one_or_two<'a, 'py>(
+    py: Python<'py>,
+    name: &CStr,
+    args: *const *mut ffi::PyObject,
+    given: ffi::Py_ssize_t,
+) -> Result<(Arg<'a, 'py>, Option<Arg<'a, 'py>>)> {
+    if !(1..=2).contains(&given) {
+        return Err(wrong_count(name, "1 or 2 arguments", given));
+    }
+    // SAFETY: there is one argument at least.
+    let first = unsafe { *args };
+    // SAFETY: the caller of the method keeps its arguments alive.
+    let first = unsafe { borrowed(py, first) };
+    let second = (given == 2).then(|| {
+        // SAFETY: there are two.
+        let second = unsafe { args.add(1) };
+        // SAFETY: as above.
+        let second = unsafe { *second };
+        // SAFETY: as above.
+        unsafe { borrowed(py, second) }
+    });
+    Ok((first, second))
 }
 
 /// Borrows exactly two positional arguments.
@@ -453,6 +484,29 @@ macro_rules! slot {
         }
         $crate::python::fastcall::Call::Optional(slot::<$($arguments)*>)
     }};
+    (one_or_two [$($generics:tt)*] [$($arguments:tt)*] $class:ty, $name:literal, $body:expr) => {{
+        unsafe extern "C" fn slot<$($generics)*>(
+            slf: *mut pyo3::ffi::PyObject,
+            args: *mut *mut pyo3::ffi::PyObject,
+            given: pyo3::ffi::Py_ssize_t,
+        ) -> *mut pyo3::ffi::PyObject {
+            let body: fn(
+                &$class,
+                pyo3::Python<'_>,
+                $crate::python::convert::Arg<'_, '_>,
+                Option<$crate::python::convert::Arg<'_, '_>>,
+            ) -> $crate::python::error::Result<_> = $body;
+            let body = |this: &$class, py: pyo3::Python<'_>| {
+                // SAFETY: METH_FASTCALL passes `given` live objects.
+                let args = unsafe { $crate::python::fastcall::one_or_two(py, $name, args, given) };
+                let (first, second) = args?;
+                body(this, py, first, second)
+            };
+            // SAFETY: called by a method descriptor of this class.
+            unsafe { $crate::python::fastcall::enter::<$class, _>(slf, body) }
+        }
+        $crate::python::fastcall::Call::OneOrTwo(slot::<$($arguments)*>)
+    }};
     (two [$($generics:tt)*] [$($arguments:tt)*] $class:ty, $name:literal, $body:expr) => {{
         unsafe extern "C" fn slot<$($generics)*>(
             slf: *mut pyo3::ffi::PyObject,
@@ -525,6 +579,10 @@ fast_methods! {
     quick_optional c"optional" c"optional($self, arg=None, /)\n--\n\nPanic." |_, _| None::<()>,
         |_, _, arg| -> Result<()> {
             panic!("deliberate: {}", arg.is_some())
+        };
+    one_or_two c"one_or_two" c"one_or_two($self, a, b=None, /)\n--\n\nPanic."
+        |_, _, a, b| -> Result<()> {
+            panic!("deliberate: {} {}", &*a, b.is_some())
         };
     two c"two" c"two($self, a, b, /)\n--\n\nPanic." |_, _, [a, b]| -> Result<()> {
         panic!("deliberate: {} {}", &*a, &*b)

@@ -9,12 +9,15 @@
 //! | `atomic_ref` | class `AtomicRef` |
 //! | `atomic_stamped_ref` | class `AtomicStampedRef` |
 //! | `baseline` | the benchmark's loops without an interpreter |
+//! | `cache` | class `Cache` |
+//! | `cached` | class `_CachedFunction`, of the decorator `cached` |
 //! | `convert` | arguments: Python objects to Rust values |
 //! | `deferral` | when an atomic stops being reference counted |
 //! | `error` | every error, its text, and how it is raised |
 //! | `fastcall` | the raw method slots of the hot methods |
 //! | `fork` | what a forked child must know |
 //! | `isolated` | a value on cache lines of its own |
+//! | `key` | keys, hashed and compared |
 //! | `lab` | class `_InterruptibleStack`, for the laboratory |
 //! | `list` | lists of items, on their way in and out |
 //! | `litmus` | the litmus tests' batches |
@@ -35,12 +38,15 @@ mod atomic_int;
 mod atomic_ref;
 mod atomic_stamped_ref;
 mod baseline;
+mod cache;
+mod cached;
 mod convert;
 mod deferral;
 mod error;
 mod fastcall;
 mod fork;
 mod isolated;
+mod key;
 mod lab;
 mod list;
 mod litmus;
@@ -78,6 +84,10 @@ mod _native {
     use super::atomic_stamped_ref::{AtomicStampedRef, AtomicStampedRefView};
     #[pymodule_export]
     use super::baseline::baseline;
+    #[pymodule_export]
+    use super::cache::Cache;
+    #[pymodule_export]
+    use super::cached::CachedFunction;
     #[pymodule_export]
     use super::lab::InterruptibleStack;
     #[pymodule_export]
@@ -123,6 +133,7 @@ mod _native {
         fastcall::install::<AtomicStampedRefView>(py)?;
         error::prepare(py)?;
         fork::watch();
+        fastcall::install::<Cache>(py)?;
         fastcall::install::<Queue>(py)?;
         fastcall::install::<Stack>(py)?;
         fastcall::install::<StripedCounter>(py)?;

@@ -5,7 +5,8 @@ use std::ptr::NonNull;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::convert::{Arg, IntoObject};
+use super::convert::{Arg, IntoObject, borrowed};
+use super::error::{Error, Result};
 use super::user;
 use crate::engine::{Counted, Pointer};
 
@@ -47,6 +48,36 @@ impl Owned {
         unsafe { ffi::Py_INCREF(object) };
         // SAFETY: the address of an object.
         Self(unsafe { NonNull::new_unchecked(object) })
+    }
+
+    /// What a call into Python returned.
+    ///
+    /// # Errors
+    /// The exception that is set, where it returned null.
+    ///
+    /// # Safety
+    /// The thread is attached; the object, if there is one, is a new reference.
+    pub(crate) unsafe fn from_new(object: *mut ffi::PyObject) -> Result<Self> {
+        NonNull::new(object).map(Self).ok_or_else(Error::pending)
+    }
+
+    /// `None`.
+    #[inline]
+    pub(crate) fn none(py: Python<'_>) -> Self {
+        Self::new(py.None().bind_borrowed(py))
+    }
+
+    /// Whether it is `None`.
+    pub(crate) fn is_none(&self) -> bool {
+        // SAFETY: has no conditions.
+        std::ptr::eq(self.as_ptr(), unsafe { ffi::Py_None() })
+    }
+
+    /// Lends it as an argument.
+    #[inline]
+    pub(crate) fn borrow<'py>(&self, py: Python<'py>) -> Arg<'_, 'py> {
+        // SAFETY: it lives as long as this does.
+        unsafe { borrowed(py, self.as_ptr()) }
     }
 
     /// The address of the object.
@@ -130,8 +161,8 @@ unsafe impl Pointer for Owned {
 
 // SAFETY: both are what free-threaded CPython does itself with the values of a dict,
 // of whatever type: the memory of an object is given to other objects only, until
-// every attached thread has said that it is between two instructions. They acquire
-// and release. With a GIL an attached thread is alone, and nothing dies meanwhile.
+// every attached thread has said that it is between two instructions. With a GIL an
+// attached thread is alone, and nothing dies meanwhile.
 unsafe impl Counted for Owned {
     #[inline]
     fn share(&self) {

@@ -96,7 +96,7 @@ fn guarded<R>(call: impl FnOnce() -> R) -> R {
 /// which nothing may unwind.
 mod c {
     use super::{c_char, c_int};
-    use pyo3::ffi::{PyObject, PyThreadState};
+    use pyo3::ffi::{Py_hash_t, PyObject, PyThreadState};
 
     unsafe extern "C-unwind" {
         pub(super) fn PyObject_CallOneArg(f: *mut PyObject, arg: *mut PyObject) -> *mut PyObject;
@@ -111,6 +111,13 @@ mod c {
         pub(super) fn PyImport_ImportModule(name: *const c_char) -> *mut PyObject;
         pub(super) fn PyErr_CheckSignals() -> c_int;
         pub(super) fn PyFloat_AsDouble(object: *mut PyObject) -> f64;
+        pub(super) fn PyObject_Hash(object: *mut PyObject) -> Py_hash_t;
+        pub(super) fn PyObject_Vectorcall(
+            f: *mut PyObject,
+            args: *const *mut PyObject,
+            count: usize,
+            names: *mut PyObject,
+        ) -> *mut PyObject;
         pub(super) fn PyObject_IsTrue(object: *mut PyObject) -> c_int;
         pub(super) fn PyErr_WriteUnraisable(object: *mut PyObject);
         pub(super) fn PyObject_CallNoArgs(f: *mut PyObject) -> *mut PyObject;
@@ -131,6 +138,35 @@ mod c {
 pub(crate) unsafe fn call1(f: *mut ffi::PyObject, arg: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: the caller's promises, passed on.
     guarded(|| unsafe { c::PyObject_CallOneArg(f, arg) })
+}
+
+/// Calls `f(*args)`; a new reference, or null with an exception set.
+///
+/// # Safety
+/// The thread is attached; all are live objects.
+pub(crate) unsafe fn call(
+    f: *mut ffi::PyObject,
+    args: &[*mut ffi::PyObject],
+) -> *mut ffi::PyObject {
+    let none = std::ptr::null_mut();
+    // SAFETY: the caller's promises, passed on.
+    guarded(|| unsafe { c::PyObject_Vectorcall(f, args.as_ptr(), args.len(), none) })
+}
+
+/// Calls `f(*args)`; what it raises is written to `sys.unraisablehook`.
+///
+/// # Safety
+/// The thread is attached, with no exception set; all are live objects.
+pub(crate) unsafe fn tell(f: *mut ffi::PyObject, args: &[*mut ffi::PyObject]) {
+    // SAFETY: the caller's promises, passed on.
+    let answer = unsafe { call(f, args) };
+    if answer.is_null() {
+        // SAFETY: attached, with an exception set.
+        guarded(|| unsafe { c::PyErr_WriteUnraisable(f) });
+    } else {
+        // SAFETY: a new reference, given up.
+        unsafe { decref(answer) };
+    }
 }
 
 /// Calls `f()` and tells whether it returned `True`; what it raises is written to
@@ -209,6 +245,33 @@ pub(crate) unsafe fn rich_compare(
 ) -> *mut ffi::PyObject {
     // SAFETY: the caller's promises, passed on.
     guarded(|| unsafe { c::PyObject_RichCompare(a, b, op) })
+}
+
+/// Whether `a == b`: 0 or 1, or -1 with an exception set.
+///
+/// # Safety
+/// The thread is attached; both are live objects.
+pub(crate) unsafe fn equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject) -> c_int {
+    // SAFETY: the caller's promises, passed on.
+    let answer = unsafe { rich_compare(a, b, ffi::Py_EQ) };
+    if answer.is_null() {
+        return -1;
+    }
+    // SAFETY: attached, and a new reference.
+    let equal = unsafe { truth(answer) };
+    // SAFETY: given up.
+    unsafe { decref(answer) };
+    equal
+}
+
+/// The value of `hash(object)`; -1 with an exception set, if it raised.
+///
+/// # Safety
+/// The thread is attached; the object is alive.
+#[inline]
+pub(crate) unsafe fn hash(object: *mut ffi::PyObject) -> ffi::Py_hash_t {
+    // SAFETY: the caller's promises, passed on.
+    guarded(|| unsafe { c::PyObject_Hash(object) })
 }
 
 /// Gives up a reference, which may run a finalizer.

@@ -23,10 +23,11 @@ ARGUMENTS = {"load": "", "store": "value, /", "compare_exchange": "expected, des
         (lambda probe: probe.noargs(), "deliberate"),
         (lambda probe: probe.one(1), "deliberate: 1"),
         (lambda probe: probe.optional(1), "deliberate: true"),
+        (lambda probe: probe.one_or_two(1), "deliberate: 1 false"),
         (lambda probe: probe.two(1, "b"), "deliberate: 1 b"),
         (lambda probe: probe.keywords(a=1), "deliberate: true"),
     ],
-    ids=["noargs", "one", "optional", "two", "keywords"],
+    ids=["noargs", "one", "optional", "one_or_two", "two", "keywords"],
 )
 def test_a_panic_is_an_exception(call: Callable[[Any], object], text: str) -> None:
     probe = _native._PanicProbe()

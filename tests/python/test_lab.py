@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import io
+import os
 import sys
 import weakref
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 from lockfree._native import _InterruptibleStack
 from lockfree.lab import __main__ as command
-from lockfree.lab import aba, races, report, stall
+from lockfree.lab import aba, caching, races, report, stall
 from lockfree.lab.progress import Progress
 from lockfree.lab.steps import Steps, play, step, whole
 from lockfree.lab.threads import Meet, at_once
@@ -167,6 +168,25 @@ def test_nobody_waits_for_a_thread_that_was_not_started(monkeypatch: pytest.Monk
     assert not started[0].is_alive()
 
 
+def test_what_a_thread_raises_is_raised_and_keeps_nobody_waiting() -> None:
+    def fail(_meet: Meet) -> None:
+        raise ValueError("no result")
+
+    with pytest.raises(ValueError, match="no result"):
+        at_once([fail, lambda meet: meet()])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has affinities")
+def test_threads_need_no_core_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    ended: list[int] = []
+    at_once([lambda _meet: ended.append(1)] * 2)
+    assert ended == [1, 1]
+
+
 # The buffer of atomic parts.
 
 
@@ -205,6 +225,40 @@ def test_a_coroutine_is_robbed() -> None:
 def test_a_cancelled_coroutine_swallows_a_wake_up() -> None:
     assert asyncio.run(races.cancel_a_consumer(races.AsyncLockFreeQueue())) == 1
     assert asyncio.run(races.cancel_a_consumer(asyncio.Queue())) == 0
+
+
+# The cache of atomic parts.
+
+
+def test_two_hits_at_once_break_the_bound() -> None:
+    moments = caching.exceed_the_bound()
+    assert moments[1].state == {"cache": "a b", "order": "a b"}
+    assert moments[7].state == {"cache": "a b", "order": "b b"}
+    assert moments[-1].state == {"cache": "a c d", "order": "c d"}
+
+
+def test_each_such_race_costs_an_entry() -> None:
+    assert [caching.grow(races) for races in (0, 1, 2, 90)] == [10, 11, 12, 100]
+
+
+def test_undisturbed_it_is_a_cache() -> None:
+    cache = caching.LockFreeCache(2)
+
+    def get(key: str) -> Iterator[str]:
+        found.append((yield from cache.get(key)))
+
+    found: list[object] = []
+    operations: list[Iterator[str]] = [
+        *(cache.put("a", 1), cache.put("b", 2), get("a")),
+        *(cache.put("c", 3), get("b"), get("a"), get("c")),
+    ]
+    for operation in operations:
+        assert list(operation)
+    assert found == [1, None, 1, 3]
+
+
+def test_a_hit_compares_all_keys_or_none() -> None:
+    assert caching.comparisons_of_a_hit(50) == (49, 0)
 
 
 # The ABA problem.

@@ -9,7 +9,7 @@ use loom::thread;
 
 /// How often a run of more than two threads may suspend one that could go on.
 /// Two are run in every interleaving; of three there are too many.
-const PREEMPTIONS: usize = 2;
+pub(crate) const PREEMPTIONS: usize = 2;
 
 /// How many steps one execution may take; more mean that it hangs.
 const STEPS: usize = 3000;
@@ -31,11 +31,26 @@ where
     R: Ord + Send + 'static,
     E: Ord + Send + 'static,
 {
+    outcomes_of((THREADS > 2).then_some(PREEMPTIONS), object, threads, end)
+}
+
+/// The same, where threads are suspended so often at most.
+pub(crate) fn outcomes_of<S, R, E, const THREADS: usize>(
+    preemptions: Option<usize>,
+    object: impl Fn() -> S + Send + Sync + 'static,
+    threads: [impl Fn(&S) -> R + Copy + Send + Sync + 'static; THREADS],
+    end: fn(&S) -> E,
+) -> BTreeSet<([R; THREADS], E)>
+where
+    S: Send + Sync + 'static,
+    R: Ord + Send + 'static,
+    E: Ord + Send + 'static,
+{
     let outcomes = Arc::new(Mutex::new(BTreeSet::new()));
     let seen = Arc::clone(&outcomes);
     let mut model = Builder::new();
     model.max_branches = STEPS;
-    model.preemption_bound = (THREADS > 2).then_some(PREEMPTIONS);
+    model.preemption_bound = preemptions;
     model.check(move || {
         let shared = Arc::new((AtomicI64::new(0), object()));
         let running = threads.map(|run| {

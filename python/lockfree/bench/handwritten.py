@@ -5,6 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import MutableMapping
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class LockedCounter:
@@ -53,6 +58,23 @@ class LockedList:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.items: list[int] = []
+
+
+class LockedMapping(Generic[K, V]):
+    """A mapping and the lock that guards it."""
+
+    def __init__(self, mapping: MutableMapping[K, V]) -> None:
+        self._lock = threading.Lock()
+        self._mapping = mapping
+
+    def get(self, key: K) -> V | None:
+        """Return the value of a key, or None."""
+        with self._lock:
+            return self._mapping.get(key)
+
+    def __setitem__(self, key: K, value: V) -> None:
+        with self._lock:
+            self._mapping[key] = value
 
 
 class LocalCounter(threading.local):

@@ -15,10 +15,14 @@ from lockfree.bench.model import NATIVE
 
 DISTRIBUTIONS = {
     "aiologic": "aiologic",
+    "cachebox": "cachebox",
+    "cachetools": "cachetools",
     "cereggii": "cereggii",
     "culsans": "culsans",
     "ft_utils.concurrency": "ft-utils",
     "janus": "janus",
+    "moka_py": "moka-py",
+    "theine": "theine",
 }
 """The peers' modules, and what pip calls them (``benches/peers.txt``)."""
 

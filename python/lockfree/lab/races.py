@@ -1,9 +1,9 @@
-"""The tutorials' queues without a lock, and the races in them.
+"""The tutorials' queues and cache without a lock, and the races in them.
 
 ``LockFreeBuffer`` is a ``deque`` whose append and popleft are atomic, and an event
 for those who find it empty. Each call in it is atomic; what lies between two of
 them is not. ``AsyncLockFreeQueue`` is the same for coroutines: what lies between
-two of its steps is an ``await``.
+two of its steps is an ``await``. The cache is in ``caching``.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from lockfree import AsyncQueue, Empty, Queue
+from lockfree.lab import caching
 from lockfree.lab.report import listed, paragraphs, table, verdict
 from lockfree.lab.steps import Moment, Steps, play, step, whole
 
-SUMMARY = "a queue of atomic parts loses wake-ups, items, and its sense of time"
+SUMMARY = "a queue of atomic parts loses wake-ups and items, a cache its bound"
 
 TIMEOUT: Final = 1.0
 """What the impatient consumer asks for, in seconds of the lab's clock."""
@@ -197,6 +198,7 @@ class Outcome:
 
 
 ROUNDS: Final = 500
+_THREADS: Final = 4
 SECONDS: Final = 0.2
 
 
@@ -249,7 +251,12 @@ def _seconds_waited() -> float:
 
 
 def run() -> bool:
-    """Show the three races, and that ``Queue`` has none of them."""
+    """Show the races, and that ``Queue`` and ``Cache`` have none of them."""
+    queue, cache = _queue_claims(), _cache_claims()
+    return verdict(queue | cache)
+
+
+def _queue_claims() -> dict[str, bool]:
     moments = lose_a_wake_up()
     print(f"{paragraphs(_WAKE_UP)}\n\n{_timeline(moments)}\n")
     lost, late = lose_items(2, 3), wait_too_long(thefts=4)
@@ -261,22 +268,40 @@ def run() -> bool:
     waits = asyncio.run(steal_an_item(AsyncQueue()))
     left = asyncio.run(cancel_a_consumer(AsyncQueue()))
     asleep = moments[-1].step == "get: sleeps" and moments[-1].state["buffer"] == "9"
-    return verdict(
-        {
-            "a consumer of the buffer sleeps while an item lies in it": asleep,
-            f"of three items put into a buffer for two, {lost} is gone without a word": lost == 1,
-            f"get(timeout={TIMEOUT:g}) gives up after {late:.1f} s": late > 4 * TIMEOUT,
-            f"a coroutine whose item was stolen ends with {robbed}": robbed == "IndexError",
-            "a cancelled coroutine swallows a wake-up, and another sleeps on": beside == 1,
-            "all that is put into a Queue reaches one of two consumers": (queue.got == 3 * ROUNDS),
-            "put_many tells how many items a full Queue did not take": queue.refused == 1,
-            f"Queue.get(timeout={SECONDS:g}) gives up after {queue.waited:.2f} s": (
-                queue.waited < 2 * SECONDS
-            ),
-            f"a coroutine whose item was stolen from an AsyncQueue {waits}": waits == "waits on",
-            "a coroutine that was cancelled there swallows nothing": left == 0,
-        }
-    )
+    return {
+        "a consumer of the buffer sleeps while an item lies in it": asleep,
+        f"of three items put into a buffer for two, {lost} is gone without a word": lost == 1,
+        f"get(timeout={TIMEOUT:g}) gives up after {late:.1f} s": late > 4 * TIMEOUT,
+        f"a coroutine whose item was stolen ends with {robbed}": robbed == "IndexError",
+        "a cancelled coroutine swallows a wake-up, and another sleeps on": beside == 1,
+        "all that is put into a Queue reaches one of two consumers": (queue.got == 3 * ROUNDS),
+        "put_many tells how many items a full Queue did not take": queue.refused == 1,
+        f"Queue.get(timeout={SECONDS:g}) gives up after {queue.waited:.2f} s": (
+            queue.waited < 2 * SECONDS
+        ),
+        f"a coroutine whose item was stolen from an AsyncQueue {waits}": waits == "waits on",
+        "a coroutine that was cancelled there swallows nothing": left == 0,
+    }
+
+
+def _cache_claims() -> dict[str, bool]:
+    theirs, ours = caching.comparisons_of_a_hit(1000)
+    moments = caching.exceed_the_bound()
+    print(f"\n{paragraphs(_CACHE)}\n\n{_timeline(moments)}\n\n{paragraphs(_OUR_CACHE)}")
+    kept, grown = moments[-1].state["cache"].split(), caching.grow(races=90)
+    cache = caching.observe_cache()
+    return {
+        f"a hit in the tutorials' cache of 1000 compares {theirs} keys": theirs == 999,
+        f"two look-ups at once, and a cache for two has {len(kept)} entries": len(kept) == 3,
+        f"after 90 such races a cache for ten has {grown}": grown == 100,
+        f"a hit in a Cache of 1000 compares {ours}": ours == 0,
+        f"a Cache for ten has never more than ten and {_THREADS} being put": (
+            cache.largest <= 10 + _THREADS and cache.repeated == 0
+        ),
+        f"of {cache.lookups} look-ups the tutorials' own test makes, {cache.hits} hit": (
+            cache.hits == 0 and cache.lookups == 4000
+        ),
+    }
 
 
 def _timeline(moments: list[Moment]) -> str:
@@ -326,4 +351,23 @@ _QUEUE = """
     looks after that whether anybody is enrolled, and wakes one of them per item. The end of a
     timeout is fixed when the call begins, and a bounded queue is full when it is full. A coroutine
     waits in the same list. Who is woken looks again, and who is cancelled passes the wake-up on.
+"""
+
+_CACHE = """
+    6. A cache loses its bound
+
+    The tutorials' LockFreeCache is a dict and a deque of its keys, the one used last at the
+    end; who hits removes the key there and appends it. To remove it, the deque compares key after
+    key: a hit takes longer the more there is in the cache. And two who hit the same key at once
+    remove it once and append it twice. The deque, full, drops the oldest key without a
+    word: its entry stays in the dict for good, for whoever makes room looks in the deque. Threads 1
+    and 2 get b from a full cache for two; then thread 3 puts c and d.
+"""
+
+_OUR_CACHE = """
+    7. lockfree.Cache
+
+    A hit marks its entry and moves nothing, so there is no order for two hits to disagree on;
+    entries come and go under a lock, together with their place in the queue for eviction. And it
+    counts: the tutorials' own test of their cache looks only for keys that it never puts.
 """

@@ -13,6 +13,8 @@ from lockfree.locked._atomic_bool import AtomicBool
 from lockfree.locked._atomic_float import AtomicFloat64
 from lockfree.locked._atomic_int import AtomicInt64
 from lockfree.locked._atomic_ref import AtomicRef, AtomicStampedRef
+from lockfree.locked._cache import Cache
+from lockfree.locked._cached import cached
 from lockfree.locked._queue import Queue
 from lockfree.locked._stack import Stack
 from lockfree.locked._striped_counter import StripedCounter
@@ -24,8 +26,10 @@ __all__ = [
     "AtomicInt64",
     "AtomicRef",
     "AtomicStampedRef",
+    "Cache",
     "Queue",
     "Stack",
     "StripedCounter",
+    "cached",
     "fence",
 ]

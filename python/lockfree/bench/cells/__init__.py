@@ -1,6 +1,7 @@
 """The cells that ``python -m lockfree.bench`` runs, a module per structure."""
 
 from lockfree.bench.cells import (
+    cache,
     counter,
     flag,
     floating,
@@ -23,4 +24,5 @@ CELLS: tuple[Cell, ...] = (
     *stack.CELLS,
     *queue.CELLS,
     *tasks.CELLS,
+    *cache.CELLS,
 )

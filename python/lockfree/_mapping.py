@@ -1,0 +1,108 @@
+"""What makes a cache a mapping: its views, ``update``, ``==`` and its statistics.
+
+To look at values in passing is not to use them: the views take a snapshot, where those
+of `collections.abc` would look up each key, count a hit and mark the entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, MutableMapping, ValuesView
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_MISSING: Final[Any] = object()
+
+
+class CacheStats(NamedTuple):
+    """What happened in a cache since it was made, and its size now."""
+
+    hits: int
+    """Look-ups by `[]`, `get`, `setdefault` and `get_or_load` that found a value."""
+    misses: int
+    """Those that found none."""
+    evictions: int
+    """Entries dropped because there was no room."""
+    expirations: int
+    """Entries dropped because their time was up."""
+    loads: int
+    """Calls of loaders."""
+    size: int
+    """How many entries there are."""
+
+
+class _Items(ItemsView[K, V]):
+    _mapping: MappingMethods[K, V]
+
+    def __contains__(self, item: object) -> bool:
+        if not isinstance(item, tuple) or len(item) != 2:
+            return False
+        key, value = item
+        return _is_or_equals(self._mapping._peek(key, _MISSING), value)
+
+    def __iter__(self) -> Iterator[tuple[K, V]]:
+        return iter(self._mapping._items())
+
+
+class _Values(ValuesView[V]):
+    _mapping: MappingMethods[Any, V]
+
+    def __contains__(self, value: object) -> bool:
+        return any(_is_or_equals(each, value) for each in self)
+
+    def __iter__(self) -> Iterator[V]:
+        return (value for _, value in self._mapping._items())
+
+
+def _is_or_equals(a: object, b: object) -> bool:
+    return a is b or bool(a == b)
+
+
+class MappingMethods(MutableMapping[K, V]):
+    """The methods, over a few primitives that native and locked caches have."""
+
+    if TYPE_CHECKING:
+
+        def _items(self) -> list[tuple[K, V]]: ...
+        def _peek(self, key: object, default: Any, /) -> Any: ...
+        def _stats(self) -> tuple[int, int, int, int, int, int]: ...
+
+    def keys(self) -> KeysView[K]:
+        """Return a view of the keys."""
+        return KeysView(self)
+
+    def items(self) -> ItemsView[K, V]:
+        """Return a view of the keys with their values."""
+        return _Items(self)
+
+    def values(self) -> ValuesView[V]:
+        """Return a view of the values."""
+        return _Values(self)
+
+    def update(self, other: Any = (), /, **kwds: Any) -> None:
+        """Put the entries of a mapping, or of an iterable of pairs, and `kwds`."""
+        MutableMapping.update(self, other, **kwds)
+
+    def stats(self) -> CacheStats:
+        """Return how often the cache was asked, and what became of its entries."""
+        return CacheStats(*self._stats())
+
+    def __eq__(self, other: object) -> bool:
+        """Whether `other` is a mapping with equal keys and values."""
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        return dict(self._items()) == dict(other.items())
+
+    __hash__ = None  # type: ignore[assignment]
+    __reversed__ = None
+
+
+def install(cls: type, *mixins: type) -> None:
+    """Give a native class the methods of `mixins`, and make it a mapping."""
+    for mixin in mixins:
+        for name, member in vars(mixin).items():
+            if isinstance(member, FunctionType) or name in ("__hash__", "__reversed__"):
+                setattr(cls, name, member)
+    MutableMapping.register(cls)

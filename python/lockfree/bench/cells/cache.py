@@ -1,0 +1,173 @@
+"""The shared cache: ``Cache`` and ``cached``."""
+
+from __future__ import annotations
+
+from textwrap import indent
+from typing import NamedTuple
+
+from lockfree.bench.model import NATIVE, Cell, Contender
+
+SIZE = 1000
+
+
+class _Cache(NamedTuple):
+    """How one cache is spelled. A missing key's value is `make(key)`."""
+
+    name: str
+    setup: str
+    get: str = "c.get(key)"
+    put: str = "c[key] = make(key)"
+    needs: str | None = None
+
+
+_LRU_CACHE = f"from functools import lru_cache\nc = lru_cache({SIZE})(make)"
+_CACHEBOX = f"from cachebox import LRUCache\nc = LRUCache({SIZE})"
+_MOKA = f"from moka_py import Moka\nc = Moka({SIZE})"
+_CACHETOOLS = f"""\
+from cachetools import LRUCache
+from lockfree.bench.handwritten import LockedMapping
+c = LockedMapping(LRUCache({SIZE}))"""
+_THEINE = f"from theine import Cache\nc = Cache({SIZE})"
+_CEREGGII = "from cereggii import AtomicDict\nc = AtomicDict()"
+
+_BOUNDED = (
+    _Cache("lockfree", f"from lockfree import Cache\nc = Cache({SIZE})", needs=NATIVE),
+    _Cache("lockfree.locked", f"from lockfree.locked import Cache\nc = Cache({SIZE})"),
+    _Cache("functools.lru_cache", _LRU_CACHE, get="c(key)", put="c(key)"),
+    _Cache("cachebox", _CACHEBOX, needs="cachebox"),
+    _Cache("moka-py", _MOKA, put="c.set(key, make(key))", needs="moka_py"),
+    _Cache("cachetools + Lock", _CACHETOOLS, needs="cachetools"),
+    _Cache("theine", _THEINE, "c.get(key)[0]", "c.set(key, make(key))", needs="theine"),
+)
+# These drop nothing: where there is more than fits, they are no contenders.
+_UNBOUNDED = (
+    _Cache("dict", "c = {}"),
+    _Cache("cereggii", _CEREGGII, needs="cereggii"),
+)
+
+_SMALL_INTS = "make = lambda key: key\nkeys = range(100)\n"
+_OBJECTS = "make = lambda key: object()\nkeys = range(100)\n"
+_MORE_THAN_FIT = f"make = lambda key: key\nkeys = range({2 * SIZE})\n"
+# Of an array, each thread makes its own ints: it is not their reference counts that are measured.
+_ZIPF = f"""\
+from array import array
+from random import Random
+make = lambda key: key
+weights = [1 / rank for rank in range(1, {10 * SIZE + 1})]
+keys = array("q", Random(1).choices(range({10 * SIZE}), weights, k={10 * SIZE}))
+"""
+
+
+def _hits(values: str) -> tuple[Contender, ...]:
+    return tuple(
+        Contender(
+            each.name,
+            f"{values}{each.setup}\nfor key in keys:\n    {each.put}",
+            (f"for key in keys:\n    {each.get}",),
+            each.needs,
+        )
+        for each in _BOUNDED + _UNBOUNDED
+    )
+
+
+def _read_through(each: _Cache) -> Contender:
+    ask = f"if {each.get} is None:\n    {each.put}" if each.get != each.put else each.get
+    statement = f"for key in keys:\n{indent(ask, '    ')}"
+    return Contender(each.name, _ZIPF + each.setup, (statement,), each.needs)
+
+
+def _writes() -> tuple[Contender, ...]:
+    return tuple(
+        Contender(
+            each.name,
+            _MORE_THAN_FIT + each.setup,
+            (f"for key in keys:\n    {each.put}",),
+            each.needs,
+        )
+        for each in _BOUNDED
+    )
+
+
+def _decorated(name: str, imports: str, decorator: str, needs: str | None = None) -> Contender:
+    setup = f"{_SMALL_INTS}{imports}\nc = {decorator}(make)"
+    return Contender(name, setup, ("for key in keys:\n    c(key)",), needs)
+
+
+_CACHETOOLS_CACHED = "from threading import Lock\nfrom cachetools import LRUCache, cached"
+
+_CALLS = (
+    _decorated("lockfree", "from lockfree import cached", f"cached({SIZE})", NATIVE),
+    _decorated("lockfree.locked", "from lockfree.locked import cached", f"cached({SIZE})"),
+    _decorated("functools.lru_cache", "from functools import lru_cache", f"lru_cache({SIZE})"),
+    _decorated(
+        "cachebox",
+        "from cachebox import LRUCache, cached",
+        f"cached(LRUCache({SIZE}))",
+        "cachebox",
+    ),
+    _decorated("moka-py", "from moka_py import cached", f"cached({SIZE})", "moka_py"),
+    _decorated(
+        "cachetools + Lock",
+        _CACHETOOLS_CACHED,
+        f"cached(LRUCache({SIZE}), lock=Lock())",
+        "cachetools",
+    ),
+)
+
+# Some tens of microseconds, for which the others have to wait or do the same.
+_LOAD = "load = lambda key: sum(range(2000))\n"
+_STAMPEDES = (
+    Contender("lockfree", f"{_LOAD}{_BOUNDED[0].setup}", ("c.get_or_load(i, load)",), NATIVE),
+    Contender("lockfree.locked", f"{_LOAD}{_BOUNDED[1].setup}", ("c.get_or_load(i, load)",)),
+    Contender(
+        "functools.lru_cache",
+        f"{_LOAD}from functools import lru_cache\nc = lru_cache({SIZE})(load)",
+        ("c(i)",),
+    ),
+    Contender("moka-py", _LOAD + _MOKA, ("c.get_with(i, lambda: load(i))",), "moka_py"),
+)
+
+CELLS = (
+    Cell(
+        "cache.hit",
+        "look up one of 100 keys, the values small ints",
+        _hits(_SMALL_INTS),
+        baseline="functools.lru_cache",
+        items=100,
+    ),
+    Cell(
+        "cache.hit_objects",
+        "look up one of 100 keys, the values objects on the heap",
+        _hits(_OBJECTS),
+        baseline="functools.lru_cache",
+        items=100,
+    ),
+    Cell(
+        "cache.zipf",
+        "look up Zipf's keys, and put those that a cache of a tenth has not",
+        tuple(map(_read_through, _BOUNDED)),
+        baseline="functools.lru_cache",
+        items=10 * SIZE,
+    ),
+    Cell(
+        "cache.write",
+        "put twice as many keys as fit, in turn",
+        _writes(),
+        baseline="functools.lru_cache",
+        items=2 * SIZE,
+    ),
+    Cell(
+        "cached.call",
+        "call a decorated function, the result being there",
+        _CALLS,
+        baseline="functools.lru_cache",
+        items=100,
+    ),
+    Cell(
+        "cache.stampede",
+        "how long it takes when all threads miss the same key",
+        _STAMPEDES,
+        baseline="functools.lru_cache",
+        kind="latency",
+    ),
+)

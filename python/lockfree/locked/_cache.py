@@ -1,0 +1,320 @@
+"""``Cache`` over one ``threading.RLock`` and an ``OrderedDict``."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from math import inf, isnan
+from reprlib import recursive_repr
+from time import monotonic
+from types import GenericAlias
+from typing import Any, ClassVar, NamedTuple, NoReturn, SupportsIndex, TypeVar
+
+from lockfree._loading import LoadingMethods
+from lockfree._mapping import MappingMethods
+from lockfree.locked._cached import CachedFunction
+from lockfree.locked._values import MISSING, int64, not_copyable, shown
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class _Entry(NamedTuple):
+    value: Any
+    weight: int
+    deadline: float
+    """On the clock of `time.monotonic`."""
+
+
+_Dropped = list[tuple[Any, _Entry, str]]
+"""Keys and entries that are gone, and why: `on_evict` is told without the lock."""
+
+
+class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
+    """A mapping of bounded size that threads can share, and whose hits take no lock."""
+
+    __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)
+
+    _cached_function = CachedFunction
+
+    def __init__(
+        self,
+        maxsize: SupportsIndex | None,
+        *,
+        ttl: float | None = None,
+        weigher: Callable[[K, V], int] | None = None,
+        on_evict: Callable[[K, V, str], object] | None = None,
+        shared: bool = False,  # noqa: ARG002
+    ) -> None:
+        self._maxsize = _bound(maxsize)
+        self._ttl = _seconds(ttl)
+        self._weigher = _function("weigher", weigher)
+        self._on_evict = _function("on_evict", on_evict)
+        # Reentrant: comparing keys runs code of theirs, which may use the cache.
+        self._lock = threading.RLock()
+        self._entries: OrderedDict[K, _Entry] = OrderedDict()  # the next victim first
+        self._weight = 0
+        self._mortal = False  # whether any entry ever had a time to live
+        self._hits = self._misses = self._evictions = self._expirations = self._loads = 0
+        self._flights: dict[Any, Any] = {}
+
+    @property
+    def maxsize(self) -> int | None:
+        """The bound of `weight`; None is no bound."""
+        return self._maxsize
+
+    @property
+    def ttl(self) -> float | None:
+        """How many seconds an entry lives, where `put` says nothing else; None is for ever."""
+        return self._ttl
+
+    @property
+    def weight(self) -> int:
+        """What the entries weigh together: their number, if there is no `weigher`."""
+        with self._lock:
+            return self._weight
+
+    def get(self, key: K, default: Any = None, /) -> Any:
+        """Return the value of a key, or `default`."""
+        dropped: _Dropped = []
+        with self._lock:
+            entry = self._look_up(key, dropped)
+        self._tell(dropped)
+        return default if entry is None else entry.value
+
+    def __getitem__(self, key: K, /) -> V:
+        value: V = self.get(key, MISSING)
+        if value is MISSING:
+            raise KeyError(key)
+        return value
+
+    def put(self, key: K, value: V, /, *, ttl: float | None = MISSING) -> None:
+        """Give a key a value, with a time to live of its own if `ttl` is given."""
+        entry = self._entry(key, value, self._ttl if ttl is MISSING else _seconds(ttl))
+        dropped: _Dropped = []
+        with self._lock:
+            replaced = self._insert(key, entry, dropped)
+        del replaced  # what it refers to is freed without the lock
+        self._tell(dropped)
+
+    def __setitem__(self, key: K, value: V, /) -> None:
+        self.put(key, value)
+
+    def setdefault(self, key: K, default: Any = None, /) -> Any:
+        """Return the value of a key, after giving it `default` if it has none."""
+        value = self.get(key, MISSING)
+        if value is not MISSING:
+            return value
+        entry = self._entry(key, default, self._ttl)
+        dropped: _Dropped = []
+        with self._lock:
+            there = self._live(key, dropped)  # by now another thread may have been quicker
+            if there is None:
+                self._insert(key, entry, dropped)
+        self._tell(dropped)
+        return default if there is None else there.value
+
+    def pop(self, key: K, default: Any = MISSING, /) -> Any:
+        """Remove a key and return its value, or `default`."""
+        dropped: _Dropped = []
+        with self._lock:
+            entry = self._live(key, dropped)
+            if entry is not None:
+                self._remove(key)
+        self._tell(dropped)
+        if entry is not None:
+            return entry.value
+        if default is MISSING:
+            raise KeyError(key)
+        return default
+
+    def __delitem__(self, key: K, /) -> None:
+        self.pop(key)
+
+    def popitem(self, /) -> tuple[K, V]:
+        """Remove the next victim of an eviction and return it with its key."""
+        dropped: _Dropped = []
+        with self._lock:
+            victim = self._next_victim(dropped)
+            entry = None if victim is MISSING else self._remove(victim)
+        self._tell(dropped)
+        if entry is None:
+            raise KeyError("popitem(): the cache is empty")
+        return victim, entry.value
+
+    def clear(self, /) -> None:
+        """Remove all entries."""
+        with self._lock:
+            entries, self._entries = self._entries, OrderedDict()
+            self._weight = 0
+        entries.clear()
+
+    def expire(self, /) -> int:
+        """Drop the entries whose time is up; return how many."""
+        dropped: _Dropped = []
+        now = monotonic()
+        with self._lock:
+            for key in [key for key, entry in self._entries.items() if entry.deadline <= now]:
+                self._drop(key, "expired", dropped)
+        self._tell(dropped)
+        return len(dropped)
+
+    def __contains__(self, key: object, /) -> bool:
+        return self._peek(key, MISSING) is not MISSING
+
+    def __len__(self) -> int:
+        with self._lock:
+            return self._size()
+
+    def __iter__(self) -> Iterator[K]:
+        return iter([key for key, _ in self._items()])
+
+    @recursive_repr("Cache(...)")
+    def __repr__(self) -> str:
+        entries = ", ".join(f"{key!r}: {value!r}" for key, value in self._items())
+        return f"{type(self).__name__}({{{entries}}}, maxsize={self._maxsize})"
+
+    def __reduce__(self) -> NoReturn:
+        not_copyable("Cache", "it is shared state; copy its items, dict(c.items())")
+
+    # What the shared methods are made of.
+
+    def _items(self, /) -> list[tuple[K, V]]:
+        now = monotonic()
+        with self._lock:
+            return [(k, e.value) for k, e in self._entries.items() if now < e.deadline]
+
+    def _peek(self, key: Any, default: Any, /) -> Any:
+        dropped: _Dropped = []
+        with self._lock:
+            entry = self._live(key, dropped)
+        self._tell(dropped)
+        return default if entry is None else entry.value
+
+    def _stats(self, /) -> tuple[int, int, int, int, int, int]:
+        with self._lock:
+            lookups, dropped = (self._hits, self._misses), (self._evictions, self._expirations)
+            return (*lookups, *dropped, self._loads, self._size())
+
+    def _count_load(self, /) -> None:
+        with self._lock:
+            self._loads += 1
+
+    # User code runs before: `weigher`.
+
+    def _entry(self, key: K, value: V, ttl: float | None) -> _Entry:
+        weight = 1 if self._weigher is None else int64(self._weigher(key, value))
+        if weight < 0:
+            raise ValueError(f"weight must not be negative, but is {weight}")
+        return _Entry(value, weight, inf if ttl is None else monotonic() + ttl)
+
+    # Under the lock.
+
+    def _live(self, key: K, dropped: _Dropped) -> _Entry | None:
+        """Return the entry of a key; if its time is up, drop it."""
+        entry = self._entries.get(key)
+        if entry is not None and entry.deadline <= monotonic():
+            self._drop(key, "expired", dropped)
+            return None
+        return entry
+
+    def _look_up(self, key: K, dropped: _Dropped) -> _Entry | None:
+        entry = self._live(key, dropped)
+        if entry is None:
+            self._misses += 1
+        else:
+            self._hits += 1
+            self._entries.move_to_end(key)
+        return entry
+
+    def _insert(self, key: K, entry: _Entry, dropped: _Dropped) -> _Entry | None:
+        """Add an entry and make room for it; return the one that it replaces."""
+        replaced = self._live(key, dropped)
+        if replaced is not None:
+            self._remove(key)
+        self._entries[key] = entry
+        self._weight += entry.weight
+        self._mortal = self._mortal or entry.deadline < inf
+        if self._maxsize is not None:
+            if entry.weight > self._maxsize:  # to drop the others would not help
+                self._drop(key, "size", dropped)
+            while self._weight > self._maxsize:
+                self._evict(dropped)
+        return replaced
+
+    def _evict(self, dropped: _Dropped) -> None:
+        key, entry = next(iter(self._entries.items()))
+        self._drop(key, "size" if monotonic() < entry.deadline else "expired", dropped)
+
+    def _next_victim(self, dropped: _Dropped) -> Any:
+        """Return the key that was not used for the longest time; drop those that expired."""
+        for key in list(self._entries):
+            if self._live(key, dropped) is not None:
+                return key
+        return MISSING
+
+    def _drop(self, key: K, reason: str, dropped: _Dropped) -> None:
+        dropped.append((key, self._remove(key), reason))
+        if reason == "size":
+            self._evictions += 1
+        else:
+            self._expirations += 1
+
+    def _remove(self, key: K) -> _Entry:
+        entry = self._entries.pop(key)
+        self._weight -= entry.weight
+        return entry
+
+    def _size(self) -> int:
+        if not self._mortal:
+            return len(self._entries)
+        now = monotonic()
+        return sum(now < entry.deadline for entry in self._entries.values())
+
+    # User code runs after: `on_evict`.
+
+    def _tell(self, dropped: _Dropped) -> None:
+        if self._on_evict is None:
+            return
+        for key, entry, reason in dropped:
+            try:
+                self._on_evict(key, entry.value, reason)
+            except BaseException as error:
+                _Unraisable(error)
+
+
+class _Unraisable:
+    """Is freed at once, and so takes an exception to `sys.unraisablehook`."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __del__(self) -> None:
+        raise self._error
+
+
+def _bound(maxsize: SupportsIndex | None) -> int | None:
+    if maxsize is None:
+        return None
+    bound = int64(maxsize)
+    if bound < 1:
+        raise ValueError(f"maxsize must be at least 1 or None, but is {bound}")
+    return bound
+
+
+def _seconds(ttl: float | None) -> float | None:
+    if ttl is None:
+        return None
+    if not hasattr(type(ttl), "__float__") and not hasattr(type(ttl), "__index__"):
+        raise TypeError(f"ttl must be a number of seconds or None, not {shown(ttl)}")
+    seconds = float(ttl)
+    if isnan(seconds) or seconds <= 0:
+        raise ValueError(f"ttl must be positive or None, but is {shown(ttl)}")
+    return seconds
+
+
+def _function(name: str, value: Any) -> Any:
+    if value is None or callable(value):
+        return value
+    raise TypeError(f"{name} must be callable or None, not {shown(value)}")

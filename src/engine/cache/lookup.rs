@@ -1,0 +1,143 @@
+//! The search for a key: with no lock, and nothing held while keys are compared.
+//!
+//! `table.rs` has the argument why what the walk does not find is not there;
+//! `entry.rs` has the invariants that start with E.
+
+use super::Core;
+use super::entry::{Entry, Life, entry};
+use crate::engine::arena::NIL;
+use crate::engine::pointer::Counted;
+use crate::shim::spin;
+
+/// A key that is looked for.
+pub trait Query<T> {
+    /// What a comparison may fail with.
+    type Error;
+
+    /// The key's hash.
+    fn hash(&self) -> u64;
+
+    /// The key's address, which is not 0: that is what an emptied entry has.
+    fn address(&self) -> usize;
+
+    /// Whether the key is equal to any other such one that has the same hash.
+    fn by_hash(&self) -> bool;
+
+    /// Compares with a key of the same hash. It is called with nothing held, and
+    /// may use the cache.
+    ///
+    /// # Errors
+    /// The comparison's own.
+    fn is(&self, key: &T) -> Result<bool, Self::Error>;
+}
+
+/// A key's entry, if its life goes on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found<'a> {
+    pub(super) place: &'a Entry,
+    pub(super) life: Life,
+}
+
+/// What a walk came to.
+enum Step<'a, T> {
+    /// The key's entry.
+    Found(Found<'a>),
+    /// It has the same hash; only a comparison can tell.
+    Compare(Found<'a>, T),
+    /// The key is not in the cache.
+    Absent,
+    /// Something moved: walk again.
+    Lost,
+}
+
+/// What came of looking at an entry that a search found.
+pub(super) enum Look<T> {
+    Found(T),
+    /// Its time is over: it is absent.
+    Expired,
+    /// It was removed meanwhile.
+    Gone,
+}
+
+impl Core {
+    /// The entry that has the key, if there is one. Those compared in vain are added
+    /// to `unequal`.
+    #[inline(always)]
+    pub(super) fn search<T: Counted, Q: Query<T>>(
+        &self,
+        query: &Q,
+        unequal: &mut Vec<Life>,
+    ) -> Result<Option<Found<'_>>, Q::Error> {
+        match self.walk(query, unequal) {
+            Step::Found(found) => Ok(Some(found)),
+            Step::Absent => Ok(None),
+            step => self.search_on(query, unequal, step),
+        }
+    }
+
+    /// The rest of [`Self::search`].
+    #[inline(never)]
+    fn search_on<'a, T: Counted, Q: Query<T>>(
+        &'a self,
+        query: &Q,
+        unequal: &mut Vec<Life>,
+        mut step: Step<'a, T>,
+    ) -> Result<Option<Found<'a>>, Q::Error> {
+        loop {
+            match step {
+                Step::Found(found) => return Ok(Some(found)),
+                Step::Absent => return Ok(None),
+                Step::Lost => spin(1),
+                Step::Compare(found, key) => {
+                    // Nothing is held here but references.
+                    if query.is(&key)? {
+                        return Ok(Some(found));
+                    }
+                    unequal.push(found.life);
+                }
+            }
+            step = self.walk(query, unequal);
+        }
+    }
+
+    /// Walks the chain of a hash to the first entry that is, or may be, the key's.
+    #[inline(always)]
+    fn walk<T: Counted, Q: Query<T>>(&self, query: &Q, unequal: &[Life]) -> Step<'_, T> {
+        let hash = mix(query.hash());
+        let tables = &self.shard(hash).tables;
+        let Some(table) = tables.current() else { return Step::Absent };
+        let mut index = table.head(hash);
+        while index != NIL {
+            let place = entry(&self.entries, index);
+            let stamp = place.stamp();
+            let found = place.hash();
+            if stamp.is_free() || !table.is_home(found, hash) {
+                return Step::Lost;
+            }
+            let life = Life { index, stamp };
+            if found == hash && stamp.is_live() && !unequal.contains(&life) {
+                let found = Found { place, life };
+                if place.is_surely(query.address(), query.by_hash()) {
+                    return Step::Found(found);
+                }
+                // SAFETY: words in our entries are of `T`s.
+                let key = unsafe { place.key(stamp) };
+                return key.map_or(Step::Lost, |key| Step::Compare(found, key));
+            }
+            index = place.next(table.generation());
+            if !place.lives_on(stamp) {
+                return Step::Lost;
+            }
+        }
+        if tables.is_current(table) { Step::Absent } else { Step::Lost }
+    }
+}
+
+/// Spreads the hash over all bits, without losing any: equal results mean equal
+/// hashes. CPython's hash of an int is the int. (Fibonacci hashing, and the upper
+/// half of the product folded into the lower one.)
+#[inline(always)]
+pub(super) fn mix(hash: u64) -> u64 {
+    let product = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    product ^ (product >> 32)
+}

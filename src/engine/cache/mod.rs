@@ -1,0 +1,421 @@
+//! A cache: a bounded hash table whose readers take no lock and leave no trace.
+//!
+//! # Idea and source
+//! - *Readers announce nothing.* Entries live in memory that stays memory of
+//!   entries ([`Arena`](super::arena)), so that a walk may come to one that was
+//!   removed, and even used anew, meanwhile: its [stamp](entry) tells. A reference
+//!   to the value is taken as CPython takes one to the value in a `dict`: try, and
+//!   look again ([`pointer`](super::pointer)). There is no epoch, no hazard pointer
+//!   and no count of readers; nothing is freed later than it is removed.
+//! - *A hit moves nothing*: the [policy] is S3-FIFO, whose memory of a use is a
+//!   two-bit count beside the item. Once that is full a hit writes to no shared
+//!   memory but the value's reference count.
+//! - *Writers share a lock per shard*, held for some instructions. The bound is one
+//!   for all shards ([`Budget`]), so that a cache for a thousand items holds a
+//!   thousand, however their keys are spread.
+//! - *Keys are compared with nothing held.* The cache compares hashes, addresses,
+//!   and keys that are equal if their hashes are ([`Query::by_hash`]). For any other
+//!   comparison it takes a reference to the key, lets go of everything, and asks
+//!   ([`Query::is`]); afterwards it looks whether that life of the entry goes on.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `entry` | where an item lies, and the lives of that place |
+//! | `table` | the chains, and why a miss is one |
+//! | `lookup` | the search for a key, with nothing held |
+//! | `policy`, `ghost` | who is evicted |
+//! | `timers`, `clock` | what expires |
+//! | `shard` | what a lock protects |
+//! | `update` | the operations that change the cache |
+//! | `removed` | what they removed without being asked |
+//!
+//! # Invariants
+//! Beside those of the files:
+//! - **C1** An item is in the cache while its entry's stamp says that it is live
+//!   (E1). That one word is where insertion and removal take effect.
+//! - **C2** No two live entries have equal keys: whoever inserts holds the lock, and
+//!   has compared its key with each live entry of the same hash.
+//! - **C3** The weights of all items, and of those about to be inserted, add up to
+//!   what the budget has given out, which is never more than the limit.
+//! - **C4** What a reader returns was the value of a live entry with its key at the
+//!   moment of its second look at the value (E3, E4).
+//!
+//! # Orderings
+//! | ordering | site | pairs with | protects |
+//! |---|---|---|---|
+//! | `Release` | a step of a stamp | `Acquire` of the stamp | the entry's content |
+//! | `Release` | filling an entry | `Acquire` of hash, key and way to compare | E3: that the stamp has grown |
+//! | `Release` | a link or a head, set | `Acquire` of the link or head | the entry that it names; T2: that the table has changed |
+//! | `Release` | the value, replaced | `Acquire` of the value | the value behind the address |
+//! | `Acquire` fence | after taking a reference | the death of what was at the address before | C4: the second look is no older than what was taken |
+//! | `Release` | the table, published | `Acquire` of the table | the chains |
+//! | `Release` | the core, published | `Acquire` of the core | all of it |
+//! | `Relaxed` | the use count | | nothing: a lost use is one less |
+//! | `Relaxed` | the budget | itself | nothing but the sum |
+//!
+//! # Progress
+//! A hit, a miss and `contains` are lock-free, comparisons aside: starting again
+//! means that another thread removed, inserted or replaced something. All that
+//! changes the cache locks one shard; an insertion that finds no victim there,
+//! another one as well, after it has released the first.
+
+mod clock;
+mod entry;
+mod ghost;
+mod lookup;
+mod policy;
+mod removed;
+mod shard;
+mod table;
+mod timers;
+mod update;
+
+use std::marker::PhantomData;
+
+use crossbeam_utils::CachePadded;
+
+use super::pointer::Counted;
+use crate::shim::{AtomicPtr, AtomicU64, Ordering::Relaxed, ordering, spin};
+use entry::{Entries, Entry};
+use lookup::{Found, Look};
+use shard::{Locked, Shard};
+
+pub use clock::{Clock, Monotonic};
+pub use lookup::Query;
+pub use removed::{Evicted, Reason, Removed};
+pub use update::{Failure, Item};
+
+/// A limit that is none.
+pub const UNBOUNDED: u64 = u64::MAX;
+
+/// Caches for fewer items are not divided.
+const FEWEST_TO_SHARD: u64 = 1024;
+const MOST_SHARDS: usize = 16;
+/// The bits of a hash that choose the shard start here.
+const SHARD_SHIFT: u32 = 60;
+
+/// What all items may weigh together, and how much of it is given out (C3).
+#[derive(Debug)]
+struct Budget {
+    limit: u64,
+    used: CachePadded<AtomicU64>,
+}
+
+impl Budget {
+    /// Gives out `weight`, unless that is too much. A full budget is not written to.
+    fn reserve(&self, weight: u64) -> bool {
+        if weight == 0 || self.limit == UNBOUNDED {
+            return true;
+        }
+        let fits = |used: u64| used.checked_add(weight).filter(|used| *used <= self.limit);
+        self.used.fetch_update(Relaxed, Relaxed, fits).is_ok()
+    }
+
+    fn release(&self, weight: u64) {
+        if weight > 0 && self.limit != UNBOUNDED {
+            self.used.fetch_sub(weight, Relaxed);
+        }
+    }
+}
+
+/// What a cache has from its first insertion on.
+#[derive(Debug)]
+struct Core {
+    entries: Entries,
+    /// A power of two of them.
+    shards: Box<[Shard]>,
+    budget: Budget,
+}
+
+impl Core {
+    fn new(shards: usize, limit: u64) -> Self {
+        Self {
+            entries: Entries::new(),
+            shards: (0..shards).map(|_| Shard::new()).collect(),
+            budget: Budget { limit, used: CachePadded::new(AtomicU64::new(0)) },
+        }
+    }
+
+    #[inline]
+    fn shard(&self, hash: u64) -> &Shard {
+        // A power of two, so that the mask keeps it in bounds.
+        &self.shards[self.number(hash)]
+    }
+
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // four bits
+    fn number(&self, hash: u64) -> usize {
+        (hash >> SHARD_SHIFT) as usize & (self.shards.len() - 1)
+    }
+
+    /// The bits that all hashes of a shard have in common.
+    fn shard_bits(&self) -> u64 {
+        (self.shards.len() as u64 - 1) << SHARD_SHIFT
+    }
+
+    fn lock(&self, hash: u64) -> Locked<'_> {
+        self.shard(hash).lock(&self.entries)
+    }
+
+    /// A shard's share of the limit.
+    fn room(&self) -> u64 {
+        self.budget.limit / self.shards.len() as u64
+    }
+}
+
+/// The cache.
+#[derive(Debug)]
+pub struct Cache<T: Counted, C: Clock = Monotonic> {
+    /// Null before the first insertion.
+    core: AtomicPtr<Core>,
+    limit: u64,
+    shards: usize,
+    clock: C,
+    _owns: PhantomData<T>,
+}
+
+// SAFETY: its words are values, which may be used by all threads and dropped by
+// any; the core is made of atomics, and of what locks protect.
+unsafe impl<T: Counted, C: Clock> Send for Cache<T, C> {}
+// SAFETY: as above.
+unsafe impl<T: Counted, C: Clock> Sync for Cache<T, C> {}
+
+impl<T: Counted> Cache<T> {
+    /// An empty cache for items that weigh at most `limit` together. It has
+    /// allocated nothing.
+    ///
+    /// `weighed` tells that weights are not all 1. Such a cache is not divided, for
+    /// a shard might hold a single item, recent or not.
+    pub fn new(limit: u64, weighed: bool) -> Self {
+        let divided = !weighed && limit >= FEWEST_TO_SHARD;
+        let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+        let shards = if divided { 2 * processors().next_power_of_two() } else { 1 };
+        Self::with(limit, shards.min(MOST_SHARDS), Monotonic)
+    }
+}
+
+impl<T: Counted, C: Clock> Cache<T, C> {
+    /// A cache with so many shards, a power of two of up to 16, and its own clock.
+    pub fn with(limit: u64, shards: usize, clock: C) -> Self {
+        debug_assert!(shards.is_power_of_two() && shards <= MOST_SHARDS);
+        let core = AtomicPtr::new(std::ptr::null_mut());
+        Self { core, limit, shards, clock, _owns: PhantomData }
+    }
+
+    /// What all items may weigh together.
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// The time, for deadlines.
+    pub fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
+    /// The value of a key, which is noted as used. If its time is over, it is removed
+    /// and handed to `expired`.
+    ///
+    /// # Errors
+    /// As [`Query::is`].
+    #[inline]
+    pub fn get<Q: Query<T>>(
+        &self,
+        query: &Q,
+        expired: impl FnMut(Evicted<T>),
+    ) -> Result<Option<T>, Q::Error> {
+        let look = |_: &Core, found: Found<'_>| {
+            let look = self.look(found);
+            if let Look::Found(_) = look {
+                found.place.mark();
+            }
+            look
+        };
+        self.find(query, look, expired)
+    }
+
+    /// The value of a key, as [`Self::get`], but not noted.
+    ///
+    /// # Errors
+    /// As [`Query::is`].
+    pub fn peek<Q: Query<T>>(
+        &self,
+        query: &Q,
+        expired: impl FnMut(Evicted<T>),
+    ) -> Result<Option<T>, Q::Error> {
+        self.find(query, |_, found| self.look(found), expired)
+    }
+
+    /// Whether a key is there.
+    ///
+    /// # Errors
+    /// As [`Query::is`].
+    pub fn contains<Q: Query<T>>(
+        &self,
+        query: &Q,
+        expired: impl FnMut(Evicted<T>),
+    ) -> Result<bool, Q::Error> {
+        let look = |_: &Core, Found { place, life }: Found<'_>| {
+            let deadline = place.deadline();
+            if !place.is_still(life.stamp) {
+                return Look::Gone;
+            }
+            if self.has_passed(deadline) { Look::Expired } else { Look::Found(()) }
+        };
+        Ok(self.find(query, look, expired)?.is_some())
+    }
+
+    /// How many items there are, expired ones included.
+    pub fn len(&self) -> usize {
+        self.each_shard(|locked| locked.state.policy.len()).sum()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What all items weigh together.
+    pub fn weight(&self) -> u64 {
+        self.each_shard(|locked| locked.state.policy.weight()).sum()
+    }
+
+    /// The keys, shard by shard as of one moment each.
+    pub fn keys(&self) -> Vec<T> {
+        self.snapshot(|(key, _)| copy(key))
+    }
+
+    /// The items, shard by shard as of one moment each.
+    pub fn items(&self) -> Vec<(T, T)> {
+        self.snapshot(|(key, value)| (copy(key), copy(value)))
+    }
+
+    /// A copy of each item. References are taken under the lock, which may be done.
+    fn snapshot<R>(&self, copy: impl Fn((usize, usize)) -> R) -> Vec<R> {
+        let now = self.now();
+        let is_good = |place: &&Entry| !(1..=now).contains(&place.deadline());
+        let copies = self.each_shard(|locked| {
+            locked.items().filter(is_good).map(|place| copy(place.words())).collect::<Vec<_>>()
+        });
+        copies.flatten().collect()
+    }
+
+    /// Calls `visit` with each key and value until it fails; for a garbage collector.
+    ///
+    /// # Safety
+    /// No other thread is inside an operation on this cache.
+    ///
+    /// # Errors
+    /// The first error of `visit`.
+    pub unsafe fn traverse<E>(&self, mut visit: impl FnMut(&T) -> Result<(), E>) -> Result<(), E> {
+        let Some(core) = self.core() else { return Ok(()) };
+        let tables = core.shards.iter().filter_map(|shard| shard.tables.current());
+        for (_, place) in tables.flat_map(|table| table.all(&core.entries)) {
+            let (key, value) = place.words();
+            // SAFETY: nothing is in flight, so what is in a chain is live (C1, E4).
+            unsafe { T::peek(key, &mut visit) }?;
+            // SAFETY: as above.
+            unsafe { T::peek(value, &mut visit) }?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn core(&self) -> Option<&Core> {
+        // Acquire: all of it.
+        let core = self.core.load(ordering!(Acquire, "cache.core.load"));
+        // SAFETY: null, or made by `core_or_new`; it stays until the cache is dropped.
+        unsafe { core.as_ref() }
+    }
+
+    fn core_or_new(&self) -> &Core {
+        if let Some(core) = self.core() {
+            return core;
+        }
+        let made = Box::into_raw(Box::new(Core::new(self.shards, self.limit)));
+        let publish = ordering!(AcqRel, "cache.core.publish");
+        let lost = ordering!(Acquire, "cache.core.lost");
+        let core = match self.core.compare_exchange(std::ptr::null_mut(), made, publish, lost) {
+            Ok(_) => made,
+            Err(others) => {
+                // SAFETY: made above, and no other thread has seen it.
+                drop(unsafe { Box::from_raw(made) });
+                others
+            }
+        };
+        // SAFETY: as in `core`.
+        unsafe { &*core }
+    }
+
+    /// Searches for a key until `look` has found what it looks for in its entry, or
+    /// there is none. Who comes upon an item whose time is over removes it.
+    #[inline(always)]
+    fn find<Q: Query<T>, R>(
+        &self,
+        query: &Q,
+        look: impl Fn(&Core, Found<'_>) -> Look<R>,
+        mut expired: impl FnMut(Evicted<T>),
+    ) -> Result<Option<R>, Q::Error> {
+        let Some(core) = self.core() else { return Ok(None) };
+        let mut unequal = Vec::new();
+        while let Some(found) = core.search(query, &mut unequal)? {
+            match look(core, found) {
+                Look::Found(value) => return Ok(Some(value)),
+                Look::Expired => {
+                    if let Some(item) = self.drop_expired(core, query, found) {
+                        expired(item);
+                    }
+                    return Ok(None);
+                }
+                Look::Gone => spin(1),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Looks at the value of an entry.
+    #[inline(always)]
+    fn look(&self, found: Found<'_>) -> Look<T> {
+        // SAFETY: words in our entries are of `T`s.
+        match unsafe { found.place.value(found.life.stamp) } {
+            None => Look::Gone,
+            Some((_, deadline)) if self.has_passed(deadline) => Look::Expired,
+            Some((value, _)) => Look::Found(value),
+        }
+    }
+
+    /// Whether a deadline has passed. The clock is asked only if there is one.
+    #[inline(always)]
+    fn has_passed(&self, deadline: u64) -> bool {
+        deadline != 0 && self.is_past(deadline)
+    }
+
+    #[inline(never)]
+    fn is_past(&self, deadline: u64) -> bool {
+        deadline <= self.clock.now()
+    }
+
+    /// Calls `look` with each shard, locked.
+    fn each_shard<R>(&self, look: impl Fn(Locked<'_>) -> R) -> impl Iterator<Item = R> {
+        let core = self.core();
+        let shards = core.into_iter().flat_map(|core| core.shards.iter().map(move |s| (core, s)));
+        shards.map(move |(core, shard)| look(shard.lock(&core.entries)))
+    }
+}
+
+impl<T: Counted, C: Clock> Drop for Cache<T, C> {
+    fn drop(&mut self) {
+        self.clear();
+        let core = self.core.load(Relaxed);
+        if !core.is_null() {
+            // SAFETY: made by `core_or_new`; nobody else is left.
+            drop(unsafe { Box::from_raw(core) });
+        }
+    }
+}
+
+/// A reference beside the one that a word owns. The shard's lock is held.
+fn copy<T: Counted>(word: usize) -> T {
+    // SAFETY: E4, and the lock: the word's own reference stays.
+    let copy = unsafe { T::try_acquire(word) };
+    copy.expect("what is in the cache is not dead")
+}

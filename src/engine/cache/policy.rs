@@ -1,0 +1,195 @@
+//! Who is evicted: S3-FIFO.
+//!
+//! # Idea and source
+//! J. Yang, Y. Zhang, Z. Qiu, Y. Yue, K. V. Rashmi, "FIFO queues are all you need
+//! for cache eviction", SOSP 2023. Most items of a cache are used once. So new
+//! ones pass through a *small* queue, a tenth of the cache; what was used twice
+//! there moves on to the *main* queue, the rest goes. What comes back soon after it
+//! went, as the *ghost* remembers, enters the main queue directly. There an item
+//! that was used since it came to the front goes round once more.
+//!
+//! A hit therefore moves nothing: it raises a two-bit count. That is why readers
+//! need no lock. The parameters, and filling the main queue too as long as nothing
+//! was ever evicted, are those of the authors' simulator, libCacheSim.
+//!
+//! Two things differ. The small queue's tenth is of what the shard holds, because
+//! shards share one bound. And a search for a victim passes over
+//! [`MOST_PASSED`] items at most, because it happens under the shard's lock.
+
+use super::super::arena::NIL;
+use super::entry::{Entries, Place, entry};
+use super::ghost::Ghost;
+
+/// The small queue's share is one in so many.
+const SMALL_SHARE: u64 = 10;
+
+/// Uses in the small queue that earn a place in the main one.
+const EARNED: u8 = 2;
+
+/// How many items a search for a victim may pass over.
+const MOST_PASSED: usize = 256;
+
+/// A queue of entries, linked through them.
+#[derive(Debug, Default)]
+struct Queue {
+    oldest: u32,
+    newest: u32,
+    len: usize,
+    weight: u64,
+}
+
+impl Queue {
+    fn push(&mut self, entries: &Entries, index: u32, place: Place) {
+        let older = std::mem::replace(&mut self.newest, index);
+        if older == NIL {
+            self.oldest = index;
+        } else {
+            entry(entries, older).with_links(|links| links.newer = index);
+        }
+        self.len += 1;
+        let new = entry(entries, index);
+        new.set_place(place);
+        self.weight += new.with_links(|links| {
+            (links.older, links.newer) = (older, NIL);
+            links.weight
+        });
+    }
+
+    fn remove(&mut self, entries: &Entries, index: u32) {
+        let links = entry(entries, index).links();
+        match links.older {
+            NIL => self.oldest = links.newer,
+            older => entry(entries, older).with_links(|older| older.newer = links.newer),
+        }
+        match links.newer {
+            NIL => self.newest = links.older,
+            newer => entry(entries, newer).with_links(|newer| newer.older = links.older),
+        }
+        self.len -= 1;
+        self.weight -= links.weight;
+    }
+}
+
+/// The queues of a shard.
+#[derive(Debug, Default)]
+pub(super) struct Policy {
+    small: Queue,
+    main: Queue,
+    ghost: Ghost,
+    /// Whether anything was ever evicted.
+    was_full: bool,
+}
+
+impl Policy {
+    pub(super) fn len(&self) -> usize {
+        self.small.len + self.main.len
+    }
+
+    pub(super) fn weight(&self) -> u64 {
+        self.small.weight + self.main.weight
+    }
+
+    /// Whichever comes first, of all items.
+    pub(super) fn any(&self) -> Option<u32> {
+        [self.small.oldest, self.main.oldest].into_iter().find(|index| *index != NIL)
+    }
+
+    /// Whether an item with this key was evicted of late. It is asked before room is made
+    /// for the new one, and once: then that is forgotten.
+    pub(super) fn returns(&mut self, hash: u64) -> bool {
+        self.ghost.remove(hash)
+    }
+
+    /// Takes in a new item. `room` is what the shard may hold, as far as is known.
+    pub(super) fn admit(&mut self, entries: &Entries, index: u32, returns: bool, room: u64) {
+        let filling = !self.was_full && self.small.weight >= (room / SMALL_SHARE).max(1);
+        if returns || filling {
+            self.main.push(entries, index, Place::Main);
+        } else {
+            self.small.push(entries, index, Place::Small);
+        }
+    }
+
+    /// Lets an item go that was removed for another reason than its being the victim.
+    pub(super) fn remove(&mut self, entries: &Entries, index: u32) {
+        self.queue(entries, index).remove(entries, index);
+    }
+
+    /// Takes note of a new weight.
+    pub(super) fn reweigh(&mut self, entries: &Entries, index: u32, weight: u64) {
+        let before =
+            entry(entries, index).with_links(|links| std::mem::replace(&mut links.weight, weight));
+        let queue = self.queue(entries, index);
+        queue.weight = queue.weight - before + weight;
+    }
+
+    /// Who is to go next; not `spared`, if there is another one.
+    pub(super) fn victim(&mut self, entries: &Entries, spared: u32) -> Option<u32> {
+        let passes = self.len().min(MOST_PASSED);
+        for _ in 0..passes {
+            if !self.pass(entries, spared) {
+                break;
+            }
+        }
+        // Nothing but the spared one is passed over without end.
+        if self.front() == spared && self.len() > 1 {
+            self.requeue(entries, spared);
+        }
+        Some(self.front()).filter(|index| *index != NIL && *index != spared)
+    }
+
+    /// Lets the victim go.
+    pub(super) fn evict(&mut self, entries: &Entries, index: u32) {
+        self.was_full = true;
+        if entry(entries, index).place() == Place::Small {
+            // As many as the main queue should have.
+            let share = self.len() - self.len() / 10;
+            self.ghost.insert(entry(entries, index).hash(), share);
+        }
+        self.remove(entries, index);
+    }
+
+    /// The item whose turn it is: the small queue's while that has its share.
+    fn front(&self) -> u32 {
+        let small = self.small.weight.saturating_mul(SMALL_SHARE) >= self.weight();
+        if self.small.len > 0 && (small || self.main.len == 0) {
+            self.small.oldest
+        } else {
+            self.main.oldest
+        }
+    }
+
+    /// Passes over the item whose turn it is, if it has earned that.
+    fn pass(&mut self, entries: &Entries, spared: u32) -> bool {
+        let index = self.front();
+        if index == NIL {
+            return false;
+        }
+        let front = entry(entries, index);
+        let earned = match front.place() {
+            Place::Small => front.used() >= EARNED,
+            Place::Main => front.unmark() > 0,
+        };
+        if !earned && index != spared {
+            return false;
+        }
+        if front.place() == Place::Small {
+            front.forget_use();
+        }
+        self.requeue(entries, index);
+        true
+    }
+
+    /// To the end of the main queue.
+    fn requeue(&mut self, entries: &Entries, index: u32) {
+        self.remove(entries, index);
+        self.main.push(entries, index, Place::Main);
+    }
+
+    fn queue(&mut self, entries: &Entries, index: u32) -> &mut Queue {
+        match entry(entries, index).place() {
+            Place::Small => &mut self.small,
+            Place::Main => &mut self.main,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What an operation removed for want of room or of time: to be reported, and
+//! dropped, once no lock is held.
+
+/// Why an item was removed without being asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// To make room.
+    Size,
+    /// Its time was over.
+    Expired,
+}
+
+/// An item that was removed.
+#[derive(Debug)]
+pub struct Evicted<T> {
+    /// Its key.
+    pub key: T,
+    /// Its value.
+    pub value: T,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Items that were removed. One of them costs no allocation.
+#[derive(Debug)]
+pub struct Removed<T> {
+    first: Option<Evicted<T>>,
+    more: Vec<Evicted<T>>,
+}
+
+impl<T> Default for Removed<T> {
+    fn default() -> Self {
+        Self { first: None, more: Vec::new() }
+    }
+}
+
+impl<T> Removed<T> {
+    /// Adds one.
+    pub(super) fn push(&mut self, evicted: Evicted<T>) {
+        if self.first.is_none() {
+            self.first = Some(evicted);
+        } else {
+            self.more.push(evicted);
+        }
+    }
+
+    /// Adds one, if there is one.
+    pub(super) fn extend(&mut self, evicted: Option<Evicted<T>>) {
+        if let Some(evicted) = evicted {
+            self.push(evicted);
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+}
+
+impl<T> IntoIterator for Removed<T> {
+    type Item = Evicted<T>;
+    type IntoIter =
+        std::iter::Chain<std::option::IntoIter<Evicted<T>>, std::vec::IntoIter<Evicted<T>>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.first.into_iter().chain(self.more)
+    }
+}

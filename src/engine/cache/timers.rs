@@ -1,0 +1,53 @@
+//! Which items expire next.
+//!
+//! A heap of deadlines, each with the life that it was set for. A timer is not
+//! removed with its item, nor when the item gets another deadline: whoever takes
+//! it out finds that it is void. When most are, they are all sorted out.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::entry::{Life, Stamp};
+
+/// Void timers that are not worth sorting out.
+const NEGLIGIBLE: usize = 64;
+
+/// The deadlines of a shard, the soonest first.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    heap: BinaryHeap<Reverse<(u64, u32, Stamp)>>,
+}
+
+impl Timers {
+    /// Sets a timer. There are `len` items, each with one valid timer at most;
+    /// `is_valid` tells whether a life has this deadline.
+    pub(super) fn set(
+        &mut self,
+        deadline: u64,
+        life: Life,
+        len: usize,
+        is_valid: impl Fn(u64, Life) -> bool,
+    ) {
+        if self.heap.len() > 2 * len + NEGLIGIBLE {
+            self.heap.retain(|&Reverse((deadline, index, stamp))| {
+                is_valid(deadline, Life { index, stamp })
+            });
+            self.heap.shrink_to(2 * len + NEGLIGIBLE);
+        }
+        self.heap.push(Reverse((deadline, life.index, life.stamp)));
+    }
+
+    /// Takes out a timer whose time has come.
+    pub(super) fn take_due(&mut self, now: impl FnOnce() -> u64) -> Option<(u64, Life)> {
+        let &Reverse((deadline, index, stamp)) = self.heap.peek()?;
+        if deadline > now() {
+            return None;
+        }
+        self.heap.pop();
+        Some((deadline, Life { index, stamp }))
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.heap = BinaryHeap::new();
+    }
+}

@@ -1,0 +1,826 @@
+"""Single flight: who loads, who waits, and who gets what."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import pytest
+from lockfree import AtomicInt64, _loading
+from support import in_child, run_threads, start, waiting
+
+TICK = 0.03  # long enough for another thread to begin to wait
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind() -> Any:
+    yield
+    assert not _loading._leading
+    assert not _loading._waits
+
+
+class Slow:
+    """A loader that says that it began, and then waits to be told to go on."""
+
+    def __init__(self, value: object = "value", error: BaseException | None = None) -> None:
+        self.began, self.go_on = threading.Event(), threading.Event()
+        self.calls = AtomicInt64()
+        self.value, self.error = value, error
+
+    def __call__(self, _key: object) -> Any:
+        self.calls.increment()
+        self.began.set()
+        assert self.go_on.wait(30)
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+def begun(slow: Slow, call: Callable[[], Any]) -> Future[Any]:
+    """Start a call on a thread of its own, and return once its loader runs."""
+    future = start(call)
+    assert slow.began.wait(30)
+    return future
+
+
+# --- one loads, the others wait ------------------------------------------------
+
+
+def test_a_missing_key_is_loaded_and_kept(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+    assert c.get_or_load(3, lambda key: key * key) == 9
+    assert (c.get_or_load(3, pytest.fail), c[3], c.stats().loads) == (9, 9, 1)
+
+
+def test_of_many_threads_one_loads(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+    calls = AtomicInt64()
+
+    def loader(_key: object) -> object:
+        calls.increment()
+        time.sleep(TICK)
+        return object()
+
+    results = run_threads(8, lambda _index: c.get_or_load("k", loader))
+    assert calls.load() == c.stats().loads == len(set(map(id, results))) == 1
+
+
+def test_of_many_rounds_each_has_one_load(impl: ModuleType) -> None:
+    c = impl.Cache(None)
+    calls = [AtomicInt64() for _ in range(300)]
+
+    def worker(_index: int) -> None:
+        for key in range(300):
+            assert c.get_or_load(key, lambda key: calls[key].increment()) == 1
+
+    run_threads(4, worker)
+    assert c.stats().loads == 300
+
+
+def test_other_keys_need_not_wait(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+    slow = Slow()
+    leader = begun(slow, lambda: c.get_or_load("slow", slow))
+    assert start(lambda: c.get_or_load("quick", str)).result(30) == "quick"
+    slow.go_on.set()
+    assert leader.result(30) == "value"
+
+
+def test_a_loader_may_load_other_keys(impl: ModuleType) -> None:
+    c = impl.Cache(None)
+
+    def fib(n: int) -> int:
+        return n if n < 2 else c.get_or_load(n - 1, fib) + c.get_or_load(n - 2, fib)
+
+    assert c.get_or_load(60, fib) == 1548008755920
+    assert c.stats().loads == 61
+
+
+def test_who_comes_late_does_not_load_again(impl: ModuleType) -> None:
+    """Between a miss and a look into the table of flights, a whole load may pass."""
+
+    class Late(impl.Cache):  # type: ignore[name-defined, misc]
+        def get(self, key: object, default: object = None, /) -> object:
+            found = super().get(key, default)
+            if found is default:
+                self[key] = "meanwhile"
+            return found
+
+    assert Late(10).get_or_load("k", pytest.fail) == "meanwhile"
+
+
+# --- errors --------------------------------------------------------------------
+
+
+def test_an_error_goes_to_all_who_wait_and_is_not_kept(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+    error = ZeroDivisionError()
+    slow = Slow(error=error)
+    leader = begun(slow, lambda: c.get_or_load("k", slow))
+    waiters = waiting(*[lambda: c.get_or_load("k", pytest.fail)] * 3)
+    slow.go_on.set()
+    assert [future.exception(30) for future in (leader, *waiters)] == [error] * 4
+    assert "k" not in c
+    assert c.get_or_load("k", str) == "k"
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError]
+)
+def test_an_interruption_is_ones_own_and_one_other_loads(
+    impl: ModuleType, error: type[BaseException]
+) -> None:
+    c = impl.Cache(10)
+    slow, second = Slow(error=error()), Slow(value="second")
+    leader = begun(slow, lambda: c.get_or_load("k", slow))
+    waiters = waiting(*[lambda: c.get_or_load("k", second)] * 4)
+    slow.go_on.set()
+    assert second.began.wait(30)
+    assert isinstance(leader.exception(30), error)
+    time.sleep(TICK)
+    second.go_on.set()
+    assert [future.result(30) for future in waiters] == ["second"] * 4
+    assert (slow.calls.load(), second.calls.load()) == (1, 1)
+
+
+def test_errors_of_a_key_or_weigher_do_not_keep_the_key_loading(impl: ModuleType) -> None:
+    wrong = True
+
+    def weigh(_key: object, _value: object) -> int:
+        if wrong:
+            raise ZeroDivisionError
+        return 1
+
+    c = impl.Cache(10, weigher=weigh)
+    with pytest.raises(ZeroDivisionError):
+        c.get_or_load("k", str)
+    wrong = False
+    assert start(lambda: c.get_or_load("k", str)).result(30) == "k"
+    with pytest.raises(TypeError, match="unhashable"):
+        c.get_or_load([], str)
+
+
+def test_an_error_leaves_no_garbage(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+
+    def attempt() -> None:
+        slow = Slow(error=ZeroDivisionError())
+        leader = begun(slow, lambda: c.get_or_load("k", slow))
+        threading.Timer(TICK, slow.go_on.set).start()
+        with pytest.raises(ZeroDivisionError):
+            c.get_or_load("k", pytest.fail)
+        with pytest.raises(ZeroDivisionError):
+            leader.result(30)
+        with pytest.raises(ZeroDivisionError):
+            c.get_or_load("k", lambda _key: 1 // 0)
+
+    attempt()
+    gc.collect()
+    gc.disable()
+    try:
+        attempt()
+        assert not [each for each in gc.get_objects() if isinstance(each, _loading._Flight)]
+    finally:
+        gc.enable()
+
+
+def test_a_load_that_ends_as_one_is_about_to_wait(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+    slow = Slow()
+    leader = begun(slow, lambda: c.get_or_load("k", slow))
+
+    class Late(dict[Any, Any]):
+        """Those who wait, enrolled only when it is too late to be woken."""
+
+        def __setitem__(self, wake: object, nothing: None) -> None:
+            slow.go_on.set()
+            assert leader.result(30) == "value"
+            super().__setitem__(wake, nothing)
+
+    [flight] = c._flights
+    flight._sleepers = Late()
+    assert start(lambda: c.get_or_load("k", pytest.fail)).result(30) == "value"
+
+
+# --- waiting for oneself -------------------------------------------------------
+
+
+def test_a_loader_that_asks_for_its_own_key_is_told(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+
+    def loader(key: str) -> object:
+        return c.get_or_load(key, loader)
+
+    with pytest.raises(RuntimeError, match=r"^the loader of 'k' asks for 'k' itself$"):
+        c.get_or_load("k", loader)
+    with pytest.raises(RuntimeError, match="'k'"):
+        c.get_or_load("other", lambda _key: c.get_or_load("k", loader))
+    assert c.get_or_load("k", str) == "k"
+
+
+def errors_in_ring(caches: list[Any], ask: Callable[..., Any]) -> list[BaseException | None]:
+    """Load a key per cache; once all have begun, each loader asks for the next key."""
+    keys = [f"key {number}" for number in range(len(caches))]
+    all_began = threading.Barrier(len(keys))
+
+    def loader(key: str) -> Any:
+        all_began.wait(30)
+        following = (keys.index(key) + 1) % len(keys)
+        return ask(caches[following], keys[following], loader)
+
+    calls = [partial(c.get_or_load, key, loader) for c, key in zip(caches, keys, strict=True)]
+    return [future.exception(30) for future in [start(call) for call in calls]]
+
+
+@pytest.mark.parametrize("length", [2, 3, 5])
+@pytest.mark.parametrize("shared", [True, False], ids=["one cache", "a cache each"])
+def test_a_cycle_of_threads_is_broken(impl: ModuleType, length: int, shared: bool) -> None:
+    for _ in range(10):
+        first = impl.Cache(10)
+        caches = [first if shared else impl.Cache(10) for _ in range(length)]
+        for error in errors_in_ring(caches, lambda cache, *args: cache.get_or_load(*args)):
+            assert isinstance(error, RuntimeError)
+            assert "would never end: its loader waits for the caller" in str(error)
+
+
+def test_a_loader_that_bears_the_refusal_ends_the_cycle(impl: ModuleType) -> None:
+    def ask(cache: Any, key: str, loader: Any) -> object:
+        with suppress(RuntimeError):
+            return cache.get_or_load(key, loader)
+        return "instead"
+
+    c = impl.Cache(10)
+    assert errors_in_ring([c, c], ask) == [None, None]
+    assert set(c.values()) == {"instead"}
+
+
+def test_to_wait_for_the_same_load_is_no_cycle(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+
+    def ask(key: str) -> object:
+        return c.get_or_load(key, pytest.fail)
+
+    slow = Slow()
+    bottom = begun(slow, lambda: c.get_or_load("bottom", slow))
+    sides = ("left", "right")
+    loaders = waiting(*[partial(c.get_or_load, side, lambda _key: ask("bottom")) for side in sides])
+    tops = waiting(*[partial(ask, side) for side in sides])
+    slow.go_on.set()
+    assert {future.result(30) for future in (bottom, *loaders, *tops)} == {"value"}
+
+
+# --- tasks ---------------------------------------------------------------------
+
+
+def run(main: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine; one that hangs is a failure."""
+    return asyncio.run(asyncio.wait_for(main, 30))
+
+
+def test_of_many_tasks_one_loads(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+
+    async def loader(key: str) -> str:
+        await asyncio.sleep(TICK)
+        return key
+
+    async def main() -> Any:
+        return await asyncio.gather(*(c.async_get_or_load("k", loader) for _ in range(500)))
+
+    assert run(main()) == ["k"] * 500
+    assert c.stats().loads == 1
+
+
+def test_a_hit_does_not_suspend(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+    c["k"] = 1
+    with pytest.raises(StopIteration) as caught:
+        c.async_get_or_load("k", pytest.fail).send(None)
+    assert caught.value.value == 1
+
+
+def test_without_an_event_loop_it_says_so(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        c.async_get_or_load("k", pytest.fail).send(None)
+
+
+def test_threads_and_tasks_of_several_loops_share_a_load(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+    calls = AtomicInt64()
+    everybody = threading.Barrier(4)
+
+    def loader(_key: object) -> int:
+        time.sleep(2 * TICK)
+        return calls.increment()
+
+    async def async_loader(_key: object) -> int:
+        await asyncio.sleep(2 * TICK)
+        return calls.increment()
+
+    async def main() -> Any:
+        return await asyncio.gather(*(c.async_get_or_load("k", async_loader) for _ in range(5)))
+
+    def worker(index: int) -> object:
+        everybody.wait(30)
+        return c.get_or_load("k", loader) if index % 2 else run(main())
+
+    assert run_threads(4, worker) == [[1] * 5, 1, [1] * 5, 1]
+
+
+def test_an_error_goes_to_all_tasks(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+    error = ZeroDivisionError()
+
+    async def loader(_key: object) -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    async def main() -> Any:
+        asks = (c.async_get_or_load("k", loader) for _ in range(5))
+        return await asyncio.gather(*asks, return_exceptions=True)
+
+    assert run(main()) == [error] * 5
+    assert c.stats().loads == 1
+
+
+def test_who_is_cancelled_while_loading_leaves_it_to_another(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+    began: list[str] = []
+
+    async def ask(name: str) -> str:
+        async def loader(_key: object) -> str:
+            began.append(name)
+            await asyncio.sleep(TICK)
+            return name
+
+        value: str = await c.async_get_or_load("k", loader)
+        return value
+
+    async def main() -> Any:
+        tasks = [asyncio.create_task(ask(name)) for name in "abcd"]
+        await asyncio.sleep(TICK / 3)
+        tasks[0].cancel()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    first, *others = run(main())
+    assert isinstance(first, asyncio.CancelledError)
+    assert others == [began[1]] * 3
+    assert began[0] == "a"
+    assert len(began) == 2
+
+
+def test_who_is_cancelled_while_waiting_disturbs_nobody(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+
+    async def loader(key: str) -> str:
+        await asyncio.sleep(TICK)
+        return key
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(c.async_get_or_load("k", loader)) for _ in range(4)]
+        await asyncio.sleep(TICK / 3)
+        [flight] = c._flights
+        assert len(flight._sleepers) == 3
+        tasks[1].cancel()
+        await asyncio.sleep(0)
+        assert len(flight._sleepers) == 2
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(results.pop(1), asyncio.CancelledError)
+        assert results == ["k"] * 3
+
+    run(main())
+    assert c.stats().loads == 1
+
+
+def test_a_coroutine_that_is_closed_leaves_the_load_to_another(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+
+    async def main() -> None:
+        async def never(_key: object) -> None:
+            await asyncio.sleep(0)
+
+        leader = c.async_get_or_load("k", never)
+        leader.send(None)
+        waiter = start(lambda: c.get_or_load("k", str))
+        await asyncio.sleep(TICK)
+        assert not waiter.done()
+        leader.close()
+        assert await asyncio.wrap_future(waiter) == "k"
+
+    run(main())
+
+
+def test_a_loop_that_is_closed_keeps_nobody_waiting(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+    slow = Slow()
+    leader = begun(slow, lambda: c.get_or_load("k", slow))
+    loop = asyncio.new_event_loop()
+    waiter = c.async_get_or_load("k", pytest.fail)
+    task = loop.create_task(waiter)
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    slow.go_on.set()
+    assert leader.result(30) == "value"
+    waiter.close()
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+def test_a_coroutine_outside_any_task_does_not_stand_for_its_thread(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+
+    async def loader(_key: object) -> object:
+        await asyncio.sleep(0)
+        return "value"
+
+    async def main() -> None:
+        leader = c.async_get_or_load("k", loader)
+        asyncio.get_running_loop().call_soon(leader.send, None)
+        waiter = asyncio.create_task(c.async_get_or_load("k", loader))
+        await asyncio.sleep(TICK)
+        assert not waiter.done()
+        with pytest.raises(StopIteration):
+            leader.send(None)
+        assert await waiter == "value"
+
+    run(main())
+
+
+def test_a_task_that_asks_for_its_own_key_is_told(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+
+    async def other(key: str) -> str:
+        return key
+
+    async def loader(key: str) -> object:
+        await c.async_get_or_load("other", other)
+        return await c.async_get_or_load(key, loader)
+
+    with pytest.raises(RuntimeError, match=r"^the loader of 'k' asks for 'k' itself$"):
+        run(c.async_get_or_load("k", loader))
+
+
+@pytest.mark.parametrize("length", [2, 3])
+def test_a_cycle_of_tasks_is_broken(impl: ModuleType, length: int) -> None:
+    c = impl.Cache(10)
+    keys = list(range(length))
+
+    async def loader(key: int) -> object:
+        await asyncio.sleep(TICK)
+        return await c.async_get_or_load((key + 1) % length, loader)
+
+    async def main() -> Any:
+        asks = (c.async_get_or_load(key, loader) for key in keys)
+        return await asyncio.gather(*asks, return_exceptions=True)
+
+    for error in run(main()):
+        assert isinstance(error, RuntimeError)
+        assert "would never end" in str(error)
+
+
+def test_a_cycle_of_a_thread_and_a_task_is_broken(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+    both = threading.Barrier(2)
+
+    def of_thread(_key: object) -> Any:
+        both.wait(30)
+        return c.get_or_load("task's", pytest.fail)
+
+    async def of_task(_key: object) -> Any:
+        await asyncio.to_thread(both.wait, 30)
+        return await c.async_get_or_load("thread's", pytest.fail)
+
+    thread = start(lambda: c.get_or_load("thread's", of_thread))
+    task = start(lambda: run(c.async_get_or_load("task's", of_task)))
+    for future in (thread, task):
+        error = future.exception(30)
+        assert isinstance(error, RuntimeError)
+        assert "would never end" in str(error)
+
+
+def test_two_tasks_of_which_neither_waits_for_the_other(impl: ModuleType) -> None:
+    """Both run in one thread, but only a task's own waiting keeps its load waiting."""
+    c = impl.Cache(10)
+
+    async def slow(key: object) -> object:
+        await asyncio.sleep(TICK)
+        return key
+
+    async def loader(_key: object) -> Any:
+        return await c.async_get_or_load("slow", slow)
+
+    async def main() -> Any:
+        return await asyncio.gather(
+            c.async_get_or_load("slow", slow),
+            c.async_get_or_load("a", loader),
+            c.async_get_or_load("b", loader),
+        )
+
+    assert run(main()) == ["slow"] * 3
+
+
+def test_who_would_block_the_loop_that_loads_is_told(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+
+    async def slow(key: str) -> str:
+        await asyncio.sleep(TICK)
+        return key
+
+    async def main() -> None:
+        leader = asyncio.create_task(c.async_get_or_load("k", slow))
+        await asyncio.sleep(0)
+        text = r"^waiting for 'k' here would block the event loop that loads it$"
+        with pytest.raises(RuntimeError, match=text):
+            c.get_or_load("k", pytest.fail)
+        # Also through a load in another thread, which waits for this loop.
+        [other] = waiting(
+            lambda: c.get_or_load("other", lambda _key: c.get_or_load("k", pytest.fail))
+        )
+        with pytest.raises(RuntimeError, match="'other' would never end"):
+            c.get_or_load("other", pytest.fail)
+        assert await leader == "k"
+        assert await asyncio.wrap_future(other) == "k"
+
+    run(main())
+
+
+def test_an_event_loop_inside_a_loader_is_the_loaders(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+
+    async def pointless(_key: object) -> None:
+        raise AssertionError
+
+    def loader(key: str) -> Any:
+        return run(c.async_get_or_load(key, pointless))
+
+    text = "the loader of 'k' asks for 'k' itself"
+    [asked] = [start(lambda: c.get_or_load("k", loader))]
+    assert str(asked.exception(30)) == text
+    assert start(lambda: c.get_or_load("k", lambda _key: run(asyncio.sleep(0, 3)))).result(30) == 3
+
+
+# --- changes while a key is loaded ---------------------------------------------
+
+
+def test_the_value_is_put_whatever_happened_meanwhile(impl: ModuleType) -> None:
+    for change in (
+        lambda c: c.put("k", "put"),
+        lambda c: (c.put("k", "put"), c.pop("k")),
+        lambda c: c.clear(),
+    ):
+        c = impl.Cache(10)
+        slow = Slow()
+        leader = begun(slow, lambda c=c, slow=slow: c.get_or_load("k", slow))  # type: ignore[misc]
+        change(c)
+        slow.go_on.set()
+        assert leader.result(30) == "value"
+        assert c["k"] == "value"
+
+
+def test_what_is_put_meanwhile_is_a_hit(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+    slow = Slow()
+    leader = begun(slow, lambda: c.get_or_load("k", slow))
+    c["k"] = "put"
+    assert c.get_or_load("k", pytest.fail) == "put"
+    slow.go_on.set()
+    assert leader.result(30) == "value"
+
+
+# --- keys with code ------------------------------------------------------------
+
+
+class Meddler:
+    """A key whose comparison calls something."""
+
+    def __init__(self, meddle: Callable[[], object]) -> None:
+        self.meddle = meddle
+
+    def __hash__(self) -> int:
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        self.meddle()
+        return isinstance(other, Meddler)
+
+
+def test_comparing_keys_may_load(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+    loaded: list[str] = []
+
+    def meddle() -> None:
+        if not loaded:
+            loaded.append("not yet")
+            loaded.append(c.get_or_load(1, str))
+
+    slow = Slow()
+    first, second = Meddler(meddle), Meddler(meddle)
+    leader = begun(slow, lambda: c.get_or_load(first, slow))
+    [waiter] = waiting(lambda: c.get_or_load(second, pytest.fail))
+    slow.go_on.set()
+    assert leader.result(30) == waiter.result(30) == "value"
+    assert loaded == ["not yet", "1"]
+
+
+class Wrong(Meddler):
+    """A key whose comparison fails."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: 1 // 0)
+
+    __hash__ = Meddler.__hash__
+
+
+def test_an_error_of_a_comparison_with_a_loading_key_reaches_the_caller(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+    slow = Slow()
+    leader = begun(slow, lambda: c.get_or_load(Wrong(), slow))
+    with pytest.raises(ZeroDivisionError):
+        c.get_or_load(Wrong(), pytest.fail)
+    slow.go_on.set()
+    assert leader.result(30) == "value"
+
+
+def test_landing_compares_no_keys(impl: ModuleType) -> None:
+    c = impl.Cache(10)
+
+    class Odd:
+        equal = True
+
+        def __hash__(self) -> int:
+            return 5
+
+        def __eq__(self, other: object) -> bool:
+            if not self.equal:
+                raise ZeroDivisionError
+            return self is other
+
+    first, second = Slow(), Slow(error=KeyError())
+    leaders = [begun(first, lambda: c.get_or_load(Odd(), first))]
+    leaders.append(begun(second, lambda: c.get_or_load(Odd(), second)))
+    Odd.equal = False
+    second.go_on.set()
+    assert isinstance(leaders[1].exception(30), KeyError)
+    Odd.equal = True
+    first.go_on.set()
+    assert leaders[0].result(30) == "value"
+    assert not c._flights
+
+
+# --- signals, forks ------------------------------------------------------------
+
+
+PRELUDE = """
+    import os, signal, threading, time
+    import lockfree, lockfree.locked
+    c = {module}.Cache(10)
+    go_on, began = threading.Event(), threading.Event()
+    def slow(key):
+        began.set()
+        go_on.wait(30)
+        return key
+    def interrupt(after):
+        threading.Timer(after, os.kill, (os.getpid(), signal.SIGINT)).start()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signal can be sent there")
+def test_who_waits_on_the_main_thread_answers_ctrl_c(impl: ModuleType) -> None:
+    child = in_child(
+        PRELUDE.format(module=impl.__name__)
+        + """
+    leader = threading.Thread(target=c.get_or_load, args=("k", slow))
+    leader.start()
+    began.wait(30)
+    interrupt(0.3)
+    start = time.monotonic()
+    try:
+        c.get_or_load("k", slow)
+    except KeyboardInterrupt:
+        print(time.monotonic() - start < 0.4)
+    go_on.set()
+    leader.join()
+    print(c["k"], c.stats().loads)
+    """
+    )
+    assert child == (0, "True\nk 1\n", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signal can be sent there")
+def test_ctrl_c_in_a_loader_leaves_the_key_to_others(impl: ModuleType) -> None:
+    child = in_child(
+        PRELUDE.format(module=impl.__name__)
+        + """
+    interrupt(0.3)
+    try:
+        c.get_or_load("k", slow)
+    except KeyboardInterrupt:
+        print(c.get_or_load("k", str), c.stats().loads)
+    """
+    )
+    assert child == (0, "k 2\n", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signal can be sent there")
+def test_exceptions_of_signal_handlers_hang_nobody() -> None:
+    """Whatever instruction they come between, each key is loaded by somebody in the end.
+
+    Over a `dict`, each of whose methods either happens or does not: the locked cache
+    can be interrupted half-way.
+    """
+    child = in_child(
+        """
+    import signal, threading, time
+    from lockfree._loading import LoadingMethods
+    class Cache(LoadingMethods):
+        def __init__(self):
+            self._values, self._flights = {}, {}
+            self.get = self._peek = self._values.get
+            self.put = self._values.__setitem__
+            self._count_load = int
+    c = Cache()
+    class Alarm(BaseException):
+        pass
+    def ring(*_):
+        raise Alarm
+    signal.signal(signal.SIGALRM, ring)
+    rounds, alarms = 3000, 0
+    position = [0]
+    def follow():
+        for key in range(rounds):
+            while position[0] < key:
+                time.sleep(0)
+            assert c.get_or_load(key, str) == str(key)
+    followers = [threading.Thread(target=follow) for _ in range(2)]
+    for follower in followers:
+        follower.start()
+    for key in range(rounds):
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 1e-6 + (key % 97) * 5e-7)
+            position[0] = key
+            c.get_or_load(key, str)
+            c.get_or_load(("own", key), str)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        except Alarm:
+            alarms += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    position[0] = rounds
+    for follower in followers:
+        follower.join()
+    for key in range(rounds):
+        assert c.get_or_load(("own", key), str)
+    print(alarms > 100, len(c._flights))
+    """,
+        timeout=100,
+    )
+    assert child == (0, "True 0\n", "")
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no os.fork there")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_child_process_loads_what_its_parent_was_loading(impl: ModuleType) -> None:
+    child = in_child(
+        PRELUDE.format(module=impl.__name__)
+        + """
+    import warnings
+    warnings.simplefilter("ignore")
+    leader = threading.Thread(target=c.get_or_load, args=("k", slow))
+    leader.start()
+    began.wait(30)
+    waiter = threading.Thread(target=c.get_or_load, args=("k", str))
+    waiter.start()
+    time.sleep(0.1)
+    def fork_inside(key):
+        pid = os.fork()
+        if pid:
+            return os.waitpid(pid, 0)[1]
+        # The thread that forked goes on with its own load, in the child as well.
+        try:
+            c.get_or_load(key, str)
+        except RuntimeError:
+            assert not lockfree._loading._waits
+            assert c.get_or_load("k", len) == 1
+            threads = [threading.Thread(target=c.get_or_load, args=(n, str)) for n in range(5)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            os._exit(len(c) - 6)
+    print(c.get_or_load("own", fork_inside))
+    go_on.set()
+    leader.join()
+    waiter.join()
+    print(c["k"])
+    """
+    )
+    assert child == (0, "0\nk\n", "")

@@ -1,0 +1,600 @@
+//! The cache: each operation, the policy, and threads.
+#![cfg(not(loom))]
+// Keys and shares are small numbers.
+#![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+
+mod counted;
+mod s3fifo;
+mod sought;
+mod threads;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use counted::{Memory, Value};
+use lockfree::engine::cache::{Cache, Clock, Item, Query, Reason, Removed, UNBOUNDED};
+use lockfree::engine::{Counted, Pointer};
+use proptest::prelude::*;
+use s3fifo::S3Fifo;
+use sought::{FOREVER, Map, Numbered};
+use threads::{on_threads, until_threads_meet};
+
+/// A number that needs no memory: its address is itself.
+#[derive(Debug)]
+struct Number(usize);
+
+// SAFETY: an address is not 0, and `from_raw` is the inverse.
+unsafe impl Pointer for Number {
+    fn into_raw(self) -> usize {
+        self.0 + 1
+    }
+
+    unsafe fn from_raw(word: usize) -> Self {
+        Self(word - 1)
+    }
+
+    unsafe fn peek<R>(word: usize, look: impl FnOnce(&Self) -> R) -> R {
+        look(&Self(word - 1))
+    }
+}
+
+// SAFETY: numbers do not die.
+unsafe impl Counted for Number {
+    fn share(&self) {}
+
+    unsafe fn try_acquire(word: usize) -> Option<Self> {
+        Some(Self(word - 1))
+    }
+}
+
+impl Numbered for Number {
+    fn number(&self) -> usize {
+        self.0
+    }
+}
+
+/// A `Value`'s number is never 0.
+impl Numbered for Value {
+    fn number(&self) -> usize {
+        self.number() - 1
+    }
+}
+
+/// Time that the test sets.
+#[derive(Clone, Debug, Default)]
+struct Manual(Arc<AtomicU64>);
+
+impl Manual {
+    fn set(&self, now: u64) {
+        self.0.store(now, Relaxed);
+    }
+}
+
+impl Clock for Manual {
+    fn now(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+fn spread(number: usize) -> (u64, bool) {
+    (number as u64, true)
+}
+
+/// Two of three keys have another key's hash.
+fn colliding(number: usize) -> (u64, bool) {
+    (number as u64 / 3, false)
+}
+
+type Numbers = Map<Number, Manual, fn(usize) -> Number>;
+
+fn timed(limit: u64, shards: usize, clock: &Manual) -> Numbers {
+    Map { cache: Cache::with(limit, shards, clock.clone()), make: Number, hash: spread }
+}
+
+fn numbers(limit: u64, shards: usize) -> Numbers {
+    timed(limit, shards, &Manual::default())
+}
+
+#[test]
+fn what_is_put_is_found_until_it_is_removed() {
+    for hash in [spread, colliding] {
+        let map = Map { hash, ..numbers(UNBOUNDED, 1) };
+        assert_eq!((map.get(1), map.contains(1), map.remove(1)), (None, false, None));
+        map.put(1, 10);
+        map.put(2, 20);
+        assert_eq!((map.get(1), map.contains(1), map.get(3)), (Some(10), true, None));
+        map.put(1, 11);
+        assert_eq!(map.items(), [(1, 11), (2, 20)]);
+        assert_eq!((map.remove(1), map.remove(1), map.get(1)), (Some(11), None, None));
+        assert_eq!(
+            (map.get_or_put(2, 21, FOREVER), map.get_or_put(1, 12, FOREVER)),
+            (Some(20), None)
+        );
+        assert_eq!((map.cache.len(), map.items()), (2, vec![(1, 12), (2, 20)]));
+        map.cache.clear();
+        assert_eq!((map.cache.len(), map.items(), map.get(2)), (0, vec![], None));
+    }
+}
+
+#[test]
+fn a_small_cache_holds_just_so_many_and_the_newest() {
+    for limit in [1, 2, 3, 10] {
+        let map = numbers(limit, 1);
+        for key in 0..100 {
+            let removed = map.put(key, key);
+            assert_eq!(removed.len(), usize::from(key as u64 >= limit));
+            assert_eq!(map.get(key), Some(key));
+            // The others are used, all the same.
+            (0..3 * key)
+                .for_each(|key| assert!(map.get(key / 3).is_none_or(|value| value == key / 3)));
+            assert_eq!(map.cache.len(), limit.min(key as u64 + 1) as usize);
+        }
+    }
+}
+
+/// Whatever the shards of the keys, all room can be used, and no more.
+#[test]
+fn the_bound_is_of_all_shards_together() {
+    let one_shard = |number: usize| (number as u64, true);
+    for shards in [2, 16] {
+        for hash in [spread, one_shard] {
+            let map = Map { hash, ..numbers(100, shards) };
+            for key in 0..1000 {
+                assert_eq!(map.put(key, key).len(), usize::from(key >= 100));
+                assert_eq!((map.get(key), map.cache.len()), (Some(key), (key + 1).min(100)));
+            }
+        }
+    }
+}
+
+/// The first item of a shard when all room is taken up by the others.
+#[test]
+fn a_shard_with_nothing_to_give_takes_room_from_another() {
+    let map = numbers(2, 16);
+    for key in 0..1000 {
+        map.put(key, key);
+        assert_eq!((map.get(key), map.cache.len()), (Some(key), (key + 1).min(2)));
+    }
+}
+
+#[test]
+fn expired_is_absent() {
+    let clock = Manual::default();
+    let map = timed(UNBOUNDED, 1, &clock);
+    map.put_weighed(1, 10, 1, 100);
+    map.put(2, 20);
+    clock.set(99);
+    assert_eq!((map.get(1), map.contains(1)), (Some(10), true));
+    clock.set(100);
+    assert_eq!((map.get(1), map.contains(1), map.remove(1)), (None, false, None));
+    map.put_weighed(3, 30, 1, 200);
+    map.put_weighed(3, 31, 1, 300);
+    clock.set(250);
+    assert_eq!(map.get(3), Some(31));
+    map.put_weighed(3, 32, 1, 260);
+    clock.set(260);
+    assert_eq!((map.items(), map.get_or_put(3, 33, FOREVER)), (vec![(2, 20)], None));
+    assert_eq!(map.items(), [(2, 20), (3, 33)]);
+}
+
+#[test]
+fn expired_items_make_room_and_are_reported_as_such() {
+    let clock = Manual::default();
+    let map = timed(3, 1, &clock);
+    map.put(0, 0);
+    assert!(map.put_weighed(1, 1, 1, 10).is_empty());
+    assert!(map.put_weighed(2, 2, 1, 20).is_empty());
+    clock.set(20);
+    let item = Item { key: Number(3), value: Number(3), weight: 1, deadline: FOREVER };
+    let mut removed = Removed::default();
+    map.cache.put(&map.sought(3), item, &mut removed).unwrap();
+    let removed: Vec<_> = removed.into_iter().map(|e| (e.key.0, e.reason)).collect();
+    assert_eq!(removed, [(1, Reason::Expired), (2, Reason::Expired)]);
+    assert_eq!(map.items(), [(0, 0), (3, 3)]);
+}
+
+#[test]
+fn expire_removes_what_is_past_its_time_and_only_that() {
+    let clock = Manual::default();
+    let map = timed(UNBOUNDED, 4, &clock);
+    // Most are set anew before, so that most timers are void.
+    for deadline in [5, 50, 7, 70] {
+        (0..1000).for_each(|key| drop(map.put_weighed(key, key, 1, deadline + key as u64 % 2)));
+    }
+    (0..500).for_each(|key| drop(map.put(key, key)));
+    (900..1000).for_each(|key| assert!(map.remove(key).is_some()));
+    for (now, expired) in [(51, 0), (70, 200), (70, 0), (71, 200), (1000, 0)] {
+        clock.set(now);
+        assert_eq!(map.cache.expire(&mut Removed::default()), expired, "at {now}");
+    }
+    assert_eq!(map.cache.len(), 500);
+}
+
+#[test]
+fn the_limit_is_of_the_weights() {
+    let map = numbers(10, 1);
+    map.put_weighed(1, 1, 4, FOREVER);
+    map.put_weighed(2, 2, 6, FOREVER);
+    assert_eq!((map.cache.len(), map.cache.weight()), (2, 10));
+    assert!(map.put_weighed(3, 3, 0, FOREVER).is_empty());
+    assert_eq!(map.put_weighed(4, 4, 5, FOREVER), [1, 2]);
+    assert_eq!((map.cache.len(), map.cache.weight()), (2, 5));
+    assert_eq!(map.put_weighed(5, 5, 10, FOREVER), [4]);
+    assert_eq!((map.items(), map.cache.weight()), (vec![(3, 3), (5, 5)], 10));
+}
+
+/// The one that is replaced by a heavier one stays; others go for it.
+#[test]
+fn a_heavier_value_displaces_others() {
+    for key in 0..3 {
+        let map = numbers(6, 1);
+        (0..3).for_each(|key| drop(map.put_weighed(key, key, 2, FOREVER)));
+        assert_eq!(map.put_weighed(key, 9, 3, FOREVER).len(), 1);
+        assert_eq!((map.get(key), map.cache.weight()), (Some(9), 5));
+        assert_eq!(map.put_weighed(key, 9, 6, FOREVER).len(), 1);
+        assert_eq!(map.items(), [(key, 9)]);
+        map.put_weighed(key, 9, 1, FOREVER);
+        assert!(map.put_weighed(7, 7, 5, FOREVER).is_empty());
+    }
+}
+
+#[test]
+fn the_victim_that_is_removed_is_the_next_to_be_evicted() {
+    let map = numbers(100, 1);
+    (0..100).for_each(|key| drop(map.put(key, key)));
+    (0..50).for_each(|key| assert_eq!(map.get(key), map.get(key)));
+    let mut removed = Removed::default();
+    let (key, _) = map.cache.remove_victim(&mut removed).unwrap();
+    map.put(key.0, key.0);
+    let order: Vec<_> = std::iter::from_fn(|| map.cache.remove_victim(&mut removed)).collect();
+    assert!(removed.is_empty());
+    assert_eq!((order.len(), map.cache.len()), (100, 0));
+    assert!(order[..49].iter().all(|(key, _)| key.0 >= 50), "used ones outlive the others");
+}
+
+/// A comparison that uses the cache it is asked by, or fails.
+struct Meddler<'a> {
+    map: &'a Numbers,
+    meddle: fn(&Numbers) -> Result<bool, &'static str>,
+}
+
+impl Query<Number> for Meddler<'_> {
+    type Error = &'static str;
+
+    fn hash(&self) -> u64 {
+        0
+    }
+
+    fn address(&self) -> usize {
+        usize::MAX // it is no other's
+    }
+
+    fn by_hash(&self) -> bool {
+        false
+    }
+
+    fn is(&self, _key: &Number) -> Result<bool, &'static str> {
+        (self.meddle)(self.map)
+    }
+}
+
+#[test]
+fn a_comparison_may_use_the_cache() {
+    let map = Map { hash: colliding, ..numbers(UNBOUNDED, 1) };
+    let item = || Item { key: Number(9), value: Number(9), weight: 1, deadline: FOREVER };
+    map.put(0, 0);
+    // The item that it is compared with goes while it is compared.
+    let meddle = |map: &Numbers| Ok(map.remove(0).is_some());
+    let meddler = Meddler { map: &map, meddle };
+    assert!(map.cache.get(&meddler, drop).unwrap().is_none());
+    map.put(0, 0);
+    map.cache.put(&meddler, item(), &mut Removed::default()).unwrap();
+    assert_eq!(map.items(), [(9, 9)]);
+    // One more comes, which it has not been compared with.
+    let meddle = |map: &Numbers| Ok(map.get_or_put(0, 0, FOREVER).is_none());
+    let meddler = Meddler { map: &map, meddle };
+    map.cache.put(&meddler, item(), &mut Removed::default()).unwrap();
+    assert_eq!(map.items(), [(0, 0), (9, 9)]);
+}
+
+#[test]
+fn a_comparison_that_fails_changes_nothing() {
+    let map = Map { hash: colliding, ..numbers(1, 1) };
+    map.put(0, 0);
+    let meddler = Meddler { map: &map, meddle: |_| Err("refused") };
+    assert_eq!(map.cache.get(&meddler, drop).map(drop), Err("refused"));
+    assert_eq!(map.cache.remove(&meddler, drop).map(drop), Err("refused"));
+    let item = Item { key: Number(1), value: Number(1), weight: 1, deadline: FOREVER };
+    assert!(map.cache.put(&meddler, item, &mut Removed::default()).is_err());
+    assert_eq!(map.items(), [(0, 0)]);
+}
+
+#[test]
+fn references_are_dropped_once() {
+    let memory = Memory::<256>::default();
+    let make = |number| memory.value(number + 1);
+    let map = Map { cache: Cache::with(10, 1, Manual::default()), make, hash: colliding };
+    for key in 0..100 {
+        map.put(key % 30, key);
+        map.get(key % 7);
+        map.get_or_put(key % 11, key, FOREVER);
+        map.remove(key % 13);
+        assert_eq!(memory.live(), 2 * map.cache.len());
+    }
+    let items = map.cache.items();
+    map.cache.clear();
+    assert_eq!(memory.live(), 2 * items.len());
+    drop(items);
+    assert_eq!(memory.live(), 0);
+    (0..5).for_each(|key| drop(map.put(key, key)));
+    drop(map);
+    assert_eq!(memory.live(), 0);
+}
+
+/// What a thread may do to the map, in the model's terms.
+#[derive(Clone, Debug)]
+enum Op {
+    Get(usize),
+    Contains(usize),
+    Put(usize, usize, u64),
+    GetOrPut(usize, usize, u64),
+    Remove(usize),
+    Clear,
+    Expire,
+    Wait(u64),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let key = 0..40_usize;
+    let deadline = prop_oneof![Just(FOREVER), 1..30_u64];
+    prop_oneof![
+        4 => key.clone().prop_map(Op::Get),
+        1 => key.clone().prop_map(Op::Contains),
+        4 => (key.clone(), 0..1000_usize, deadline.clone()).prop_map(|(k, v, d)| Op::Put(k, v, d)),
+        2 => (key.clone(), 0..1000_usize, deadline).prop_map(|(k, v, d)| Op::GetOrPut(k, v, d)),
+        2 => key.prop_map(Op::Remove),
+        1 => Just(Op::Clear),
+        1 => Just(Op::Expire),
+        1 => (0..5_u64).prop_map(Op::Wait),
+    ]
+}
+
+/// What there is, with the time at which it goes.
+#[derive(Default)]
+struct Model {
+    items: BTreeMap<usize, (usize, u64)>,
+    now: u64,
+}
+
+impl Model {
+    fn expire(&mut self) {
+        let now = self.now;
+        self.items.retain(|_, (_, deadline)| *deadline == FOREVER || *deadline > now);
+    }
+
+    fn get(&self, key: usize) -> Option<usize> {
+        self.items.get(&key).map(|(value, _)| *value)
+    }
+
+    /// A deadline as it is given to the operation, and as it is kept.
+    fn deadline(&self, from_now: u64) -> u64 {
+        if from_now == FOREVER { FOREVER } else { self.now + from_now }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 256 }, ..Default::default() })]
+
+    #[test]
+    fn it_is_a_map(
+        ops in prop::collection::vec(op(), 0..200),
+        shards in prop_oneof![Just(1_usize), Just(4)],
+        collide: bool,
+    ) {
+        let clock = Manual::default();
+        let hash = if collide { colliding } else { spread };
+        let map = Map { hash, ..timed(UNBOUNDED, shards, &clock) };
+        let mut model = Model::default();
+        for op in ops {
+            match op {
+                Op::Get(key) => prop_assert_eq!(map.get(key), model.get(key)),
+                Op::Contains(key) => prop_assert_eq!(map.contains(key), model.get(key).is_some()),
+                Op::Put(key, value, from_now) => {
+                    let deadline = model.deadline(from_now);
+                    map.put_weighed(key, value, 1, deadline);
+                    model.items.insert(key, (value, deadline));
+                }
+                Op::GetOrPut(key, value, from_now) => {
+                    let deadline = model.deadline(from_now);
+                    prop_assert_eq!(map.get_or_put(key, value, deadline), model.get(key));
+                    model.items.entry(key).or_insert((value, deadline));
+                }
+                Op::Remove(key) => {
+                    let removed = model.items.remove(&key).map(|(value, _)| value);
+                    prop_assert_eq!(map.remove(key), removed);
+                }
+                Op::Clear => {
+                    map.cache.clear();
+                    model.items.clear();
+                }
+                Op::Expire => {
+                    map.cache.expire(&mut Removed::default());
+                    prop_assert_eq!(map.cache.len(), model.items.len());
+                }
+                Op::Wait(time) => {
+                    model.now += time;
+                    clock.set(model.now);
+                    model.expire();
+                }
+            }
+            let items: Vec<_> = model.items.iter().map(|(key, (value, _))| (*key, *value)).collect();
+            prop_assert_eq!(map.items(), items);
+        }
+    }
+}
+
+/// A stream of keys.
+struct Requests {
+    /// The shares of all keys up to each, of those that come more than once.
+    shares: Vec<f64>,
+    /// One request in so many is for a key that comes once; 0 is none.
+    scan: usize,
+    state: u64,
+    count: usize,
+}
+
+impl Requests {
+    fn zipf(keys: usize, skew: f64, scan: usize) -> Self {
+        let mut sum = 0.0;
+        let shares = (1..=keys).map(|rank| {
+            sum += (rank as f64).powf(-skew);
+            sum
+        });
+        Self { shares: shares.collect(), scan, state: 1, count: 0 }
+    }
+}
+
+impl Iterator for Requests {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        self.count += 1;
+        if self.scan > 0 && self.count.is_multiple_of(self.scan) {
+            return Some(self.shares.len() + self.count);
+        }
+        // splitmix64
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = (self.state ^ (self.state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        let share = ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64;
+        let sought = share * self.shares.last()?;
+        Some(self.shares.partition_point(|sum| *sum < sought))
+    }
+}
+
+/// The hit ratios, in percent, of the model and of the cache.
+fn ratios(requests: impl Iterator<Item = usize>, capacity: usize, shards: usize) -> (f64, f64) {
+    let map = numbers(capacity as u64, shards);
+    let mut model = S3Fifo::new(capacity);
+    let (mut expected, mut hits, mut count) = (0, 0, 0);
+    for key in requests {
+        count += 1;
+        expected += usize::from(model.access(key));
+        hits += usize::from(map.get_or_put(key, key, FOREVER).is_some());
+    }
+    let percent = |hits: usize| 100.0 * hits as f64 / f64::from(count);
+    (percent(expected), percent(hits))
+}
+
+#[cfg_attr(miri, ignore)]
+#[test]
+fn the_hit_ratio_is_that_of_the_model() {
+    const KEYS: usize = 20_000;
+    const REQUESTS: usize = 200_000;
+    for (shards, capacities) in [(1, &[KEYS / 100, KEYS / 10][..]), (16, &[KEYS / 10])] {
+        for &capacity in capacities {
+            for (skew, scan) in [(0.7, 0), (0.9, 0), (1.1, 0), (1.0, 2), (1.0, 5)] {
+                let requests = Requests::zipf(KEYS, skew, scan).take(REQUESTS);
+                let (expected, found) = ratios(requests, capacity, shards);
+                let what = format!(
+                    "{found:.2} % for {expected:.2} % of Zipf {skew}, scans {scan}, {capacity} in {shards}"
+                );
+                println!("{what}");
+                assert!((found - expected).abs() < 0.5, "{what}");
+            }
+            let around = (0..REQUESTS).map(|i| i % (capacity * 3 / 2));
+            let (expected, found) = ratios(around, capacity, shards);
+            println!("{found:.2} % for {expected:.2} % of a loop, {capacity} in {shards}");
+            assert!((found - expected).abs() < 0.5, "{found} {expected}");
+        }
+    }
+}
+
+const THREADS: usize = 4;
+const ROUNDS: usize = if cfg!(miri) { 50 } else { 100_000 };
+
+/// Each thread puts values that tell their key and itself; what anybody reads tells the
+/// key that it was read by.
+fn threads_find_what_was_put(limit: u64, shards: usize, hash: fn(usize) -> (u64, bool)) {
+    const KEYS: usize = 64;
+    until_threads_meet(|| {
+        let memory = Memory::<{ 2 * KEYS + 8 * THREADS }>::default();
+        let make = |number| memory.value(number + 1);
+        let map = Map { cache: Cache::with(limit, shards, Manual::default()), make, hash };
+        let check = |key: usize, value: Option<usize>| {
+            let Some(value) = value else { return false };
+            assert_eq!(value / THREADS, key, "another key's value");
+            true
+        };
+        let foreign = on_threads(THREADS, |thread| {
+            let mut random = Requests::zipf(KEYS, 0.5, 0);
+            random.state = thread as u64;
+            let mut foreign = 0;
+            for round in 0..ROUNDS {
+                let key = random.next().expect("endless");
+                let value = key * THREADS + thread;
+                let found = match round % 8 {
+                    0 => {
+                        map.put(key, value);
+                        None
+                    }
+                    1 => map.get_or_put(key, value, FOREVER),
+                    2 => map.remove(key),
+                    _ => map.get(key),
+                };
+                let was_there = check(key, found);
+                foreign += usize::from(was_there && found != Some(value));
+            }
+            foreign
+        });
+        assert!(map.cache.len() as u64 <= limit);
+        let items = map.items();
+        assert!(items.windows(2).all(|pair| pair[0].0 < pair[1].0), "a key is there twice");
+        assert_eq!(memory.live(), 2 * items.len());
+        map.cache.clear();
+        assert_eq!(memory.live(), 0);
+        foreign.into_iter().sum()
+    });
+}
+
+#[test]
+fn threads_find_what_was_put_in_a_large_cache() {
+    threads_find_what_was_put(UNBOUNDED, 4, spread);
+}
+
+#[test]
+fn threads_find_what_was_put_in_a_small_cache() {
+    threads_find_what_was_put(20, 1, colliding);
+    threads_find_what_was_put(20, 4, spread);
+}
+
+/// Readers look for keys that are there all the while; others come and go, in the same
+/// chains, and the table grows.
+#[test]
+fn what_is_there_is_never_missed() {
+    const STEADY: usize = 8;
+    until_threads_meet(|| {
+        let map = numbers(UNBOUNDED, 1);
+        (0..STEADY).for_each(|key| drop(map.put(key, 0)));
+        let running = AtomicUsize::new(1);
+        let passes = on_threads(THREADS, |thread| {
+            let mut passes = 0;
+            if thread == 0 {
+                for round in 0..ROUNDS {
+                    let key = STEADY + round % 1000;
+                    map.put(key, 0);
+                    map.put(round % STEADY, round);
+                    map.remove(STEADY + (round + 500) % 1000);
+                }
+                running.store(0, Relaxed);
+            }
+            while thread > 0 && running.load(Relaxed) == 1 {
+                (0..STEADY).for_each(|key| assert!(map.get(key).is_some(), "{key} was missed"));
+                passes += 1;
+            }
+            passes
+        });
+        passes.into_iter().sum()
+    });
+}

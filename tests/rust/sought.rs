@@ -1,0 +1,119 @@
+//! Keys for the tests of the cache, and the cache as they see it.
+
+use std::convert::Infallible;
+
+use lockfree::engine::Counted;
+use lockfree::engine::cache::{Cache, Clock, Failure, Item, Query, Removed};
+
+/// A reference that shows a number.
+pub(crate) trait Numbered: Counted {
+    fn number(&self) -> usize;
+}
+
+/// A key that is looked for: a number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sought {
+    pub(crate) number: usize,
+    pub(crate) hash: u64,
+    /// Whether no two numbers have the same hash.
+    pub(crate) by_hash: bool,
+}
+
+impl<T: Numbered> Query<T> for Sought {
+    type Error = Infallible;
+
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    fn address(&self) -> usize {
+        usize::MAX // it is no other's
+    }
+
+    fn by_hash(&self) -> bool {
+        self.by_hash
+    }
+
+    fn is(&self, key: &T) -> Result<bool, Infallible> {
+        assert!(!self.by_hash, "the hash tells");
+        Ok(key.number() == self.number)
+    }
+}
+
+/// How long an item is good that is good for ever.
+pub(crate) const FOREVER: u64 = 0;
+
+/// A map from numbers to numbers.
+pub(crate) struct Map<T: Counted, C: Clock, M> {
+    pub(crate) cache: Cache<T, C>,
+    /// Makes references.
+    pub(crate) make: M,
+    /// Hashes keys, and tells whether that is all that counts.
+    pub(crate) hash: fn(usize) -> (u64, bool),
+}
+
+impl<T: Numbered, C: Clock, M: Fn(usize) -> T> Map<T, C, M> {
+    pub(crate) fn sought(&self, number: usize) -> Sought {
+        let (hash, by_hash) = (self.hash)(number);
+        Sought { number, hash, by_hash }
+    }
+
+    pub(crate) fn get(&self, key: usize) -> Option<usize> {
+        let Ok(value) = self.cache.get(&self.sought(key), drop);
+        value.map(|value| value.number())
+    }
+
+    pub(crate) fn contains(&self, key: usize) -> bool {
+        let Ok(there) = self.cache.contains(&self.sought(key), drop);
+        there
+    }
+
+    pub(crate) fn put(&self, key: usize, value: usize) -> Vec<usize> {
+        self.put_weighed(key, value, 1, FOREVER)
+    }
+
+    /// Returns the keys that had to go.
+    pub(crate) fn put_weighed(
+        &self,
+        key: usize,
+        value: usize,
+        weight: u64,
+        deadline: u64,
+    ) -> Vec<usize> {
+        let item = Item { key: (self.make)(key), value: (self.make)(value), weight, deadline };
+        let mut removed = Removed::default();
+        there_is_memory(self.cache.put(&self.sought(key), item, &mut removed));
+        keys(removed)
+    }
+
+    pub(crate) fn get_or_put(&self, key: usize, value: usize, deadline: u64) -> Option<usize> {
+        let item = Item { key: (self.make)(key), value: (self.make)(value), weight: 1, deadline };
+        let mut removed = Removed::default();
+        let found = there_is_memory(self.cache.get_or_put(&self.sought(key), item, &mut removed));
+        found.map(|value| value.number())
+    }
+
+    pub(crate) fn remove(&self, key: usize) -> Option<usize> {
+        let Ok(item) = self.cache.remove(&self.sought(key), drop);
+        item.map(|(key, value)| {
+            assert_eq!(key.number(), key.number());
+            value.number()
+        })
+    }
+
+    /// All items, ordered by their keys.
+    pub(crate) fn items(&self) -> Vec<(usize, usize)> {
+        let items = self.cache.items().into_iter();
+        let mut items: Vec<_> = items.map(|(key, value)| (key.number(), value.number())).collect();
+        items.sort_unstable();
+        items
+    }
+}
+
+pub(crate) fn there_is_memory<R>(result: Result<R, Failure<Infallible>>) -> R {
+    result.unwrap_or_else(|failure| panic!("{failure:?}"))
+}
+
+pub(crate) fn keys<T: Numbered>(removed: Removed<T>) -> Vec<usize> {
+    removed.into_iter().map(|evicted| evicted.key.number()).collect()
+}
