@@ -9,7 +9,9 @@
 #![cfg(loom)]
 
 mod counted;
+#[allow(dead_code)] // other tests use the rest
 mod outcomes;
+#[allow(dead_code)] // other tests use the rest
 mod sought;
 
 use std::array;

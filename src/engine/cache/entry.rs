@@ -30,7 +30,7 @@ use super::super::pointer::Counted;
 use crate::shim::{
     AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
-    UnsafeCell, mutant, ordering, spin,
+    UnsafeCell, fence, mutant, ordering, spin,
 };
 
 /// All entries of a cache.
@@ -193,6 +193,8 @@ impl Entry {
         let word = self.key.load(Acquire);
         // SAFETY: a word that is not 0 is of a shared `T` (E4), read just now.
         let key = if word == 0 { None } else { unsafe { T::try_acquire(word) } };
+        // As in `value`; the models' keys are numbers in their hashes, and need no such look.
+        fence(Acquire);
         // By E2 it is the key, and by E4 it was owned by the entry, if the life goes on.
         key.filter(|_| self.is_still(stamp))
     }
@@ -211,6 +213,9 @@ impl Entry {
             }
             // SAFETY: as in `key`.
             let value = unsafe { T::try_acquire(word) };
+            if !mutant!("cache.value.fence") {
+                fence(Acquire);
+            }
             let deadline = self.deadline.load(Acquire);
             let unchanged = self.value.load(Acquire) == word || mutant!("cache.value.unchecked");
             if !self.is_still(stamp) {

@@ -47,7 +47,7 @@
 //! | `Release` | filling an entry | `Acquire` of hash, key and way to compare | E3: that the stamp has grown |
 //! | `Release` | a link or a head, set | `Acquire` of the link or head | the entry that it names; T2: that the table has changed |
 //! | `Release` | the value, replaced | `Acquire` of the value | the value behind the address |
-//! | `Acquire` | taking a reference to the value | the death of what was at the address | C4: the second look comes after it |
+//! | `Acquire` fence | after taking a reference | the death of what was at the address before | C4: the second look is no older than what was taken |
 //! | `Release` | the table, published | `Acquire` of the table | the chains |
 //! | `Release` | the core, published | `Acquire` of the core | all of it |
 //! | `Relaxed` | the use count | | nothing: a lost use is one less |
