@@ -59,7 +59,8 @@ mod imp {
         std::sync::atomic::fence(Ordering::SeqCst);
     }
 
-    /// A fence that a caller asked for.
+    /// A fence of that ordering.
+    #[inline(always)]
     #[allow(clippy::disallowed_methods)] // this is the replacement
     pub fn fence(order: Ordering) {
         std::sync::atomic::fence(order);
@@ -80,6 +81,7 @@ mod imp {
     pub use loom::cell::UnsafeCell;
     pub use loom::sync::atomic::{
         AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+        fence,
     };
 
     pub use loom::sync::{Mutex, MutexGuard};
@@ -91,7 +93,7 @@ mod imp {
 
     /// See the std side.
     pub fn full_fence() {
-        loom::sync::atomic::fence(Ordering::SeqCst);
+        fence(Ordering::SeqCst);
     }
 
     /// A spinning thread waits for another one: loom must run that one.

@@ -1,7 +1,8 @@
 //! Which memory orderings an operation may have.
 //!
 //! The rules are those of C++20 and Rust: a load cannot release, a store cannot
-//! acquire, and a compare-and-swap that fails has only read.
+//! acquire, and a compare-and-swap that fails has only read. A fence at `Relaxed`,
+//! which orders nothing, is allowed by C++ only.
 
 use crate::shim::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
 

@@ -37,9 +37,9 @@ pub unsafe trait Pointer: Send {
 ///
 /// # Safety
 /// [`Counted::try_acquire`] never revives the dead, and returns a reference to
-/// what is at the address then, be it what was there before or something new; in
-/// the latter case it acquires (in the sense of the memory model) what was done
-/// before the older one died. Whoever holds a reference keeps the address from
+/// what is at the address then, be it what was there before or something new. It
+/// need not synchronize with anything: CPython finds an immortal object by a
+/// relaxed load of its count. Whoever holds a reference keeps the address from
 /// being reused.
 pub unsafe trait Counted: Pointer {
     /// Makes [`Counted::try_acquire`] work from now on, in all threads. To be

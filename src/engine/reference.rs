@@ -25,7 +25,7 @@
 //! |---|---|---|---|
 //! | `Release` at least | every write | `Acquire` at least in every read | the value behind the address |
 //! | `Acquire` | a reader's first look | every write | the count that it tries to change |
-//! | `Acquire` | a reader's taking a reference ([`Counted::try_acquire`]) | the death of what was at the address before | P2: the look comes after it |
+//! | `Acquire` fence | after a reader's taking a reference ([`Counted::try_acquire`]) | the death of what was at the address before | P2: the second look is no older than what was taken |
 //!
 //! # Progress
 //! `exchange`, `store` and `compare_exchange` are wait-free. `load` is lock-free: a
@@ -38,7 +38,7 @@ use super::pointer::Counted;
 use crate::shim::{
     AtomicUsize,
     Ordering::{self, AcqRel, Acquire, Relaxed, Release},
-    mutant, spin, weakened,
+    fence, mutant, spin, weakened,
 };
 
 /// The shared reference.
@@ -68,10 +68,13 @@ impl<T: Counted> Reference<T> {
             // loom lets an attempt on the count see the newest one.)
             let word = self.word.load(Acquire);
             // SAFETY: P1, and nothing was done since.
-            if let Some(value) = unsafe { T::try_acquire(word) }
-                && (self.is(word, order) || mutant!("reference.load.unchecked"))
-            {
-                return value;
+            if let Some(value) = unsafe { T::try_acquire(word) } {
+                if !mutant!("reference.load.fence") {
+                    fence(Acquire);
+                }
+                if self.is(word, order) || mutant!("reference.load.unchecked") {
+                    return value;
+                }
             }
             // The word has a new value by now.
             spin(1);

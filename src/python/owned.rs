@@ -161,8 +161,8 @@ unsafe impl Pointer for Owned {
 
 // SAFETY: both are what free-threaded CPython does itself with the values of a dict,
 // of whatever type: the memory of an object is given to other objects only, until
-// every attached thread has said that it is between two instructions. They acquire
-// and release. With a GIL an attached thread is alone, and nothing dies meanwhile.
+// every attached thread has said that it is between two instructions. With a GIL an
+// attached thread is alone, and nothing dies meanwhile.
 unsafe impl Counted for Owned {
     #[inline]
     fn share(&self) {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import io
+import os
 import sys
 import weakref
 from collections.abc import Callable, Iterator
@@ -165,6 +166,25 @@ def test_nobody_waits_for_a_thread_that_was_not_started(monkeypatch: pytest.Monk
         at_once([lambda meet: meet()] * 2)
     started[0].join(30)
     assert not started[0].is_alive()
+
+
+def test_what_a_thread_raises_is_raised_and_keeps_nobody_waiting() -> None:
+    def fail(_meet: Meet) -> None:
+        raise ValueError("no result")
+
+    with pytest.raises(ValueError, match="no result"):
+        at_once([fail, lambda meet: meet()])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has affinities")
+def test_threads_need_no_core_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    ended: list[int] = []
+    at_once([lambda _meet: ended.append(1)] * 2)
+    assert ended == [1, 1]
 
 
 # The buffer of atomic parts.

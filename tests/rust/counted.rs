@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 use lockfree::engine::{Counted, Pointer};
 use lockfree::shim::{
     AtomicUsize,
-    Ordering::{AcqRel, Acquire, Relaxed},
+    Ordering::{AcqRel, Relaxed},
 };
 
 /// Where a value is, or was, or will be.
@@ -102,7 +102,8 @@ unsafe impl Counted for Value {
         // SAFETY: the tests keep the memory.
         let value = std::mem::ManuallyDrop::new(unsafe { Self::from_raw(word) });
         let one_more = |references: usize| (references > 0).then_some(references + 1);
-        let found = value.place().references.fetch_update(Acquire, Relaxed, one_more);
+        // Relaxed: it need not synchronize with anything.
+        let found = value.place().references.fetch_update(Relaxed, Relaxed, one_more);
         found.ok().map(|_| std::mem::ManuallyDrop::into_inner(value))
     }
 }
