@@ -55,6 +55,20 @@ def test_a_different_value_is_not_waited_for(
     assert a.at(Ordering.RELAXED).wait(new, timeout) is True
 
 
+def test_the_old_value_is_converted_once_and_outside_of_locks(impl: ModuleType) -> None:
+    class Index:
+        def __index__(self) -> int:
+            conversions.append(1)
+            notifier = start(a.notify_all)
+            notifier.result(NEVER)
+            return 0
+
+    conversions: list[int] = []
+    a = impl.AtomicInt64(0)
+    assert a.wait(Index(), timeout=A_WHILE) is False
+    assert len(conversions) == 1
+
+
 @pytest.mark.parametrize("timeout", [0, 0.0, -0.0, False, 1e-9, 0.05])
 def test_a_wait_ends_in_time(impl: ModuleType, name: str, timeout: float) -> None:
     a, old, _ = make(impl, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from operator import eq, ge, gt, le, lt, ne
-from typing import Any, Final, Generic, NoReturn, TypeVar, final
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, final
 
 from lockfree._async import AsyncWait
 from lockfree._ordering import Ordering
@@ -135,6 +135,11 @@ class Watched(AsyncWait):
 
     _waiter = Waiter
 
+    if TYPE_CHECKING:
+
+        @staticmethod
+        def _of(value: Any) -> Any: ...
+
     def _init_watch(self) -> None:
         # Reentrant: waking a coroutine runs code of its loop.
         self._watch = threading.RLock()
@@ -142,6 +147,7 @@ class Watched(AsyncWait):
 
     def wait(self, old: Any, /, timeout: float | None = None) -> bool:
         """Wait until the value is not `old`; return whether it came to that in time."""
+        old = self._of(old)  # user code: no lock is held
         remaining = within(timeout)
         sleeper = None
         with self._watch:
@@ -190,6 +196,9 @@ class View:
         self._failure = _READING.get(self._ordering, self._ordering)
         if failure is not None:
             self._failure = _allowed("a failed exchange", _name(failure), _READS)
+
+    def __init_subclass__(cls) -> None:
+        raise TypeError("type 'lockfree.locked.View' is not an acceptable base type")
 
     def __getattr__(self, name: str) -> Any:
         if name in _NOT_ON_VIEWS or name.startswith("_"):
