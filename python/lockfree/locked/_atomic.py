@@ -131,7 +131,7 @@ class Word(Generic[T, A]):
 class Watched(AsyncWait):
     """An atomic that threads and coroutines can wait on."""
 
-    __slots__ = ("_changed", "_watch")
+    __slots__ = ("_changed", "_run", "_watch")
 
     _waiter = Waiter
 
@@ -144,6 +144,7 @@ class Watched(AsyncWait):
         # Reentrant: waking a coroutine runs code of its loop.
         self._watch = threading.RLock()
         self._changed = Event()
+        self._run = 0
 
     def wait(self, old: Any, /, timeout: float | None = None) -> bool:
         """Wait until the value is not `old`; return whether it came to that in time."""
@@ -168,6 +169,10 @@ class Watched(AsyncWait):
         """Let all who wait look again."""
         with self._watch:
             self._changed.notify(None)
+
+    def _is_tired(self, _event: int, /) -> bool:
+        self._run += 1
+        return self._run % 64 == 0
 
     def _enrol(self, _event: int, waiter: Waiter, /) -> None:
         with self._watch:
