@@ -43,6 +43,7 @@ class Waitable:
 
     if TYPE_CHECKING:
         _waiter: Callable[[Callable[[], bool]], Any]
+        _is_tired: Callable[[int], bool]
         _enrol: Callable[[int, Any], None]
         _leave: Callable[[int, Any], None]
         _notify: Callable[[int], None]
@@ -58,6 +59,8 @@ class AsyncWait(Waitable):
 
     async def async_wait(self, old: Any, /) -> None:
         """Wait until the value is not `old`, without blocking the event loop."""
+        if self._is_tired(CHANGES):
+            await _pause()
         if not self._differs(old):
             await _wait(self, CHANGES, lambda: self._differs(old) or _NOTHING)
 
@@ -66,7 +69,6 @@ class AsyncMethods(Waitable, Generic[T]):
     """The methods of queues, over a few primitives that both kinds have."""
 
     if TYPE_CHECKING:
-        _is_tired: Callable[[int], bool]
         _grab: Callable[[Any], Any]
         _press: Callable[[T], bool]
         get_many: Callable[..., list[T]]

@@ -713,6 +713,9 @@ class AtomicRef(Generic[_T]):
         {'level': 2}
     """
 
+    @overload
+    def __new__(cls, /) -> AtomicRef[_T | None]: ...
+    @overload
     def __new__(cls, obj: _T = ..., /) -> Self: ...
     @property
     def value(self) -> _T:
@@ -858,6 +861,9 @@ class AtomicStampedRef(Generic[_T]):
         AtomicStampedRef('A', 2)
     """
 
+    @overload
+    def __new__(cls, /) -> AtomicStampedRef[_T | None]: ...
+    @overload
     def __new__(cls, obj: _T = ..., stamp: SupportsIndex = 0, /) -> Self: ...
     @property
     def value(self) -> tuple[_T, int]:

@@ -18,7 +18,7 @@ use super::fastcall::{FastClass, Method, methods};
 use super::ordering::Orders;
 use super::owned::Owned;
 use super::user;
-use super::waiting::{Attempt, Patience, Sleeper, Sought, TaskWaiter, wait};
+use super::waiting::{Attempt, Patience, Sleeper, Sought, TaskWaiter, is_tired, wait};
 use super::watchers::Watchers;
 use crate::shim::Ordering;
 
@@ -161,7 +161,7 @@ fn old_value<T: Waitable>(value: Arg<'_, '_>) -> Result<Old<T>> {
 }
 
 /// `wait` and all that belongs to it; the coroutines' part is in Python
-/// (`lockfree._async`), over the last four.
+/// (`lockfree._async`), over the last five.
 pub(crate) const fn waiting<T: Waitable>() -> &'static [Method] {
     methods! {
         for T: Waitable;
@@ -183,6 +183,8 @@ pub(crate) const fn waiting<T: Waitable>() -> &'static [Method] {
                 this.watchers().notify(usize::MAX);
                 Ok(())
             };
+        one c"_is_tired" c"_is_tired($self, event, /)\n--\n\nWhether it is time for a pause."
+            |_, _, _| Ok(is_tired());
         one c"_differs" c"_differs($self, old, /)\n--\n\nWhether the value is not `old`."
             |this, _, old| {
                 let order = this.orders().loading()?;

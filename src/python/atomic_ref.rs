@@ -50,16 +50,16 @@ fn replace_by(cell: &Cell, change: Arg<'_, '_>, orders: Orders) -> Result<(Owned
         // SAFETY: a new reference, or null with an exception set.
         let new = unsafe { Bound::from_owned_ptr_or_opt(change.py(), new) };
         let new = Owned::from(new.ok_or_else(Error::pending)?);
-        if replace(cell, &old, new.clone(), orders) {
+        if replace(cell, old.address(), new.clone(), orders) {
             return Ok((old, new));
         }
     }
 }
 
-/// Replaces `expected` by `desired`; returns whether that happened.
-fn replace(cell: &Cell, expected: &Owned, desired: Owned, orders: Orders) -> bool {
-    let replaced =
-        cell.compare_exchange(expected.address(), desired, orders.both(), orders.failing());
+/// Replaces the object at `expected`, which the caller keeps alive, by `desired`;
+/// returns whether that happened.
+fn replace(cell: &Cell, expected: usize, desired: Owned, orders: Orders) -> bool {
+    let replaced = cell.compare_exchange(expected, desired, orders.both(), orders.failing());
     // Whichever it is, it is dropped here, which may run a finalizer.
     replaced.is_ok()
 }
@@ -187,8 +187,8 @@ const fn ref_methods<T: Face<Cell = Cell>>() -> &'static [Method] {
             c"compare_exchange($self, expected, desired, /)\n--\n\n\
             Replace `expected`, that very object, by `desired`; return whether that happened."
             |this, _, [expected, desired]| {
-                let expected = Owned::new(expected);
-                Ok(replace(this.cell(), &expected, Owned::new(desired), this.orders()))
+                let expected = Cell::old(expected)?;
+                Ok(replace(this.cell(), expected, Owned::new(desired), this.orders()))
             };
         one c"fetch_update"
             c"fetch_update($self, fn, /)\n--\n\nReplace the object by `fn(object)` and return the old one."

@@ -278,11 +278,16 @@ pub(crate) struct Cache {
 impl Cache {
     #[inline]
     fn contents(&self) -> Result<&Contents> {
-        self.contents.get().map(|contents| &**contents).ok_or_else(Self::uninitialized)
+        self.contents.get().map(|contents| &**contents).ok_or_else(Self::not_initialized)
+    }
+
+    /// A cache as it is before `__init__`.
+    pub(crate) fn uninitialized() -> Self {
+        Self { contents: OnceLock::new() }
     }
 
     #[cold]
-    fn uninitialized() -> Error {
+    fn not_initialized() -> Error {
         Error::wrong_value("Cache.__init__() was not called".to_owned())
     }
 
@@ -301,7 +306,7 @@ impl Cache {
         text_signature = "(maxsize, *, ttl=None, weigher=None, on_evict=None, shared=False)"
     )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { contents: OnceLock::new() }
+        Self::uninitialized()
     }
 
     #[pyo3(signature = (maxsize, *, ttl=None, weigher=None, on_evict=None, shared=Truth(false)))]

@@ -65,6 +65,7 @@ use pyo3::prelude::*;
 /// Native atomics and lock-free containers.
 #[pymodule(gil_used = false)]
 mod _native {
+    use super::cached;
     use super::error;
     use super::fastcall::{self, PanicProbe};
     use super::fork;
@@ -133,6 +134,7 @@ mod _native {
         fastcall::install::<AtomicStampedRefView>(py)?;
         error::prepare(py)?;
         fork::watch();
+        cached::prepare(py)?;
         fastcall::install::<Cache>(py)?;
         fastcall::install::<Queue>(py)?;
         fastcall::install::<Stack>(py)?;

@@ -11,7 +11,7 @@ import sysconfig
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, TypeVar
@@ -198,3 +198,14 @@ def waiting(*calls: Callable[[], T]) -> list[Future[T]]:
     early = [future.result() for future in futures if future.done()]
     assert not early, "does not wait"
     return futures
+
+
+def steps(coroutine: Coroutine[Any, Any, Any]) -> int:
+    """Run a coroutine that needs nobody else; return how often it gave way."""
+    gave_way = 0
+    while True:
+        try:
+            assert coroutine.send(None) is None, "waits"
+        except StopIteration:
+            return gave_way
+        gave_way += 1

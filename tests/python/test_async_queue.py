@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import lockfree
 import pytest
 from lockfree import Empty, Full, ShutDown
-from support import in_child, run_threads, start
+from support import in_child, run_threads, start, steps
 
 T = TypeVar("T")
 
@@ -78,17 +78,6 @@ def other_loop_waits(
     time.sleep(MOMENT)
     assert not future.done(), "does not wait"
     return future
-
-
-def steps(coroutine: Coroutine[Any, Any, Any]) -> int:
-    """Run a coroutine that needs nobody else; return how often it gave way."""
-    gave_way = 0
-    while True:
-        try:
-            assert coroutine.send(None) is None, "waits"
-        except StopIteration:
-            return gave_way
-        gave_way += 1
 
 
 def abandon(task: asyncio.Task[Any]) -> None:

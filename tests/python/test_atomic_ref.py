@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from itertools import count
 from types import GenericAlias, ModuleType
-from typing import Any
+from typing import Any, assert_type
 
 import lockfree
 import pytest
@@ -24,6 +24,13 @@ def equal_but_not_same() -> tuple[int, int]:
 
 
 # --- AtomicRef -----------------------------------------------------------------
+
+
+def test_without_an_object_it_may_hold_none_to_a_type_checker() -> None:
+    assert_type(lockfree.AtomicRef[int]().load(), int | None)
+    assert_type(lockfree.AtomicRef(1).load(), int)
+    assert_type(lockfree.AtomicStampedRef[int]().load()[0], int | None)
+    assert_type(lockfree.AtomicStampedRef(1).load()[0], int)
 
 
 def test_refers_to_any_object(impl: ModuleType) -> None:

@@ -254,6 +254,12 @@ def test_repr_tells_the_ordering_and_an_unusual_failure(
         assert repr(a.at(ordering, failure)) == f"{name}({new}){shown}{unusual})"
 
 
+def test_a_view_is_final(impl: ModuleType) -> None:
+    view = impl.AtomicInt64().at(Ordering.RELAXED)
+    with pytest.raises(TypeError, match="is not an acceptable base type"):
+        type("Sub", (type(view),), {})
+
+
 def test_a_view_keeps_its_atomic_alive(impl: ModuleType, name: str) -> None:
     a = make(impl, name)
     ref = weakref.ref(a)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from operator import eq, ge, gt, le, lt, ne
-from typing import Any, Final, Generic, NoReturn, TypeVar, final
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, final
 
 from lockfree._async import AsyncWait
 from lockfree._ordering import Ordering
@@ -131,17 +131,24 @@ class Word(Generic[T, A]):
 class Watched(AsyncWait):
     """An atomic that threads and coroutines can wait on."""
 
-    __slots__ = ("_changed", "_watch")
+    __slots__ = ("_changed", "_run", "_watch")
 
     _waiter = Waiter
+
+    if TYPE_CHECKING:
+
+        @staticmethod
+        def _of(value: Any) -> Any: ...
 
     def _init_watch(self) -> None:
         # Reentrant: waking a coroutine runs code of its loop.
         self._watch = threading.RLock()
         self._changed = Event()
+        self._run = 0
 
     def wait(self, old: Any, /, timeout: float | None = None) -> bool:
         """Wait until the value is not `old`; return whether it came to that in time."""
+        old = self._of(old)  # user code: no lock is held
         remaining = within(timeout)
         sleeper = None
         with self._watch:
@@ -162,6 +169,10 @@ class Watched(AsyncWait):
         """Let all who wait look again."""
         with self._watch:
             self._changed.notify(None)
+
+    def _is_tired(self, _event: int, /) -> bool:
+        self._run += 1
+        return self._run % 64 == 0
 
     def _enrol(self, _event: int, waiter: Waiter, /) -> None:
         with self._watch:
@@ -190,6 +201,9 @@ class View:
         self._failure = _READING.get(self._ordering, self._ordering)
         if failure is not None:
             self._failure = _allowed("a failed exchange", _name(failure), _READS)
+
+    def __init_subclass__(cls) -> None:
+        raise TypeError("type 'lockfree.locked.View' is not an acceptable base type")
 
     def __getattr__(self, name: str) -> Any:
         if name in _NOT_ON_VIEWS or name.startswith("_"):

@@ -35,6 +35,10 @@ class AtomicRef(Watched, Generic[T]):
     def __init_subclass__(cls) -> None:
         raise TypeError("type 'lockfree.locked.AtomicRef' is not an acceptable base type")
 
+    @staticmethod
+    def _of(obj: T) -> T:
+        return obj
+
     @property
     def value(self) -> T:
         """The object, as `load()` reads it. Read-only: write with `store()`."""
