@@ -57,6 +57,7 @@ mod adaptive {
     use pyo3::ffi;
 
     use crate::python::convert::Arg;
+    use crate::python::identity::thread_identity;
     use crate::shim::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
     /// Hand-overs in a row that make an object contended.
@@ -128,40 +129,5 @@ mod adaptive {
         static START: OnceLock<Instant> = OnceLock::new();
         // 56 bits of nanoseconds are two years.
         u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(0)
-    }
-
-    /// A word that no other running thread has; never [`DEFERRED`], never 0.
-    /// CPython tells threads apart by the same register.
-    #[inline(always)]
-    fn thread_identity() -> usize {
-        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-        {
-            let pointer: usize;
-            // SAFETY: the x86-64 ABI keeps the thread pointer's own address at
-            // offset 0 of the segment it points to.
-            unsafe {
-                std::arch::asm!("mov {}, fs:0", out(reg) pointer,
-                    options(nostack, preserves_flags, pure, readonly));
-            }
-            pointer
-        }
-        #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
-        {
-            let pointer: usize;
-            // SAFETY: reads the thread pointer.
-            unsafe {
-                std::arch::asm!("mrs {}, tpidr_el0", out(reg) pointer,
-                    options(nostack, preserves_flags, pure, nomem));
-            }
-            pointer
-        }
-        #[cfg(not(all(
-            any(target_arch = "x86_64", target_arch = "aarch64"),
-            target_os = "linux"
-        )))]
-        {
-            thread_local!(static HERE: u64 = const { 0 });
-            HERE.with(|here| std::ptr::from_ref(here).addr())
-        }
     }
 }

@@ -12,10 +12,12 @@
 //! | `cache` | class `Cache` |
 //! | `cached` | class `_CachedFunction`, of the decorator `cached` |
 //! | `convert` | arguments: Python objects to Rust values |
+//! | `counting` | reference counts |
 //! | `deferral` | when an atomic stops being reference counted |
 //! | `error` | every error, its text, and how it is raised |
 //! | `fastcall` | the raw method slots of the hot methods |
 //! | `fork` | what a forked child must know |
+//! | `identity` | which thread is running |
 //! | `isolated` | a value on cache lines of its own |
 //! | `key` | keys, hashed and compared |
 //! | `lab` | class `_InterruptibleStack`, for the laboratory |
@@ -41,10 +43,12 @@ mod baseline;
 mod cache;
 mod cached;
 mod convert;
+mod counting;
 mod deferral;
 mod error;
 mod fastcall;
 mod fork;
+mod identity;
 mod isolated;
 mod key;
 mod lab;

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 
 use super::convert::{Arg, IntoObject, borrowed};
 use super::error::{Error, Result};
-use super::user;
+use super::{counting, user};
 use crate::engine::{Counted, Pointer};
 
 /// A reference whose clone is an increment and whose drop is a decrement.
@@ -45,7 +45,7 @@ impl Owned {
     #[inline]
     pub(crate) unsafe fn from_borrowed(object: *mut ffi::PyObject) -> Self {
         // SAFETY: the caller's promise.
-        unsafe { ffi::Py_INCREF(object) };
+        unsafe { counting::incref(object) };
         // SAFETY: the address of an object.
         Self(unsafe { NonNull::new_unchecked(object) })
     }
@@ -166,41 +166,17 @@ unsafe impl Pointer for Owned {
 unsafe impl Counted for Owned {
     #[inline]
     fn share(&self) {
-        #[cfg(Py_GIL_DISABLED)]
         // SAFETY: a live object, and the thread is attached by the invariant.
-        unsafe {
-            c::PyUnstable_EnableTryIncRef(self.0.as_ptr());
-        }
+        unsafe { counting::share(self.0.as_ptr()) };
     }
 
     #[inline]
     unsafe fn try_acquire(word: usize) -> Option<Self> {
         let object = std::ptr::with_exposed_provenance_mut(word);
-        #[cfg(Py_GIL_DISABLED)]
         // SAFETY: the address of what was an object a moment ago, as the caller
         // promises, and the thread has been attached since.
-        if unsafe { c::PyUnstable_TryIncRef(object) } == 0 {
-            return None;
-        }
-        #[cfg(not(Py_GIL_DISABLED))]
-        // SAFETY: the word owns a reference, and nobody else runs.
-        unsafe {
-            ffi::Py_INCREF(object);
-        }
+        let taken = unsafe { counting::try_incref(object) };
         // SAFETY: the address of an object.
-        Some(Self(unsafe { NonNull::new_unchecked(object) }))
-    }
-}
-
-/// Missing in pyo3-ffi 0.30.
-#[cfg(Py_GIL_DISABLED)]
-mod c {
-    use std::ffi::c_int;
-
-    use pyo3::ffi::PyObject;
-
-    unsafe extern "C" {
-        pub(super) fn PyUnstable_EnableTryIncRef(object: *mut PyObject);
-        pub(super) fn PyUnstable_TryIncRef(object: *mut PyObject) -> c_int;
+        taken.then(|| Self(unsafe { NonNull::new_unchecked(object) }))
     }
 }
