@@ -538,12 +538,14 @@ def test_waiting_takes_no_memory_for_good() -> None:
 
 @pytest.fixture(scope="session")
 def built(impl: ModuleType) -> dict[str, Any]:
-    """Run the examples of the documentation and return what they define."""
-    page = Path(__file__).parents[2] / "docs" / "atomics.md"
+    """Run the first recipes of the documentation and return what they define."""
+    page = Path(__file__).parents[2] / "docs" / "use" / "recipes.md"
     defined: dict[str, Any] = {}
-    for example in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
-        exec(example.replace("from lockfree import", f"from {impl.__name__} import"), defined)
-    return defined
+    for recipe in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+        exec(recipe.replace("from lockfree import", f"from {impl.__name__} import"), defined)
+        if "Once" in defined:
+            return defined
+    raise AssertionError("the recipes have no Once")
 
 
 def test_a_latch_opens_when_all_have_come(built: dict[str, Any]) -> None:
@@ -567,32 +569,31 @@ def test_a_semaphore_lets_so_many_in(built: dict[str, Any]) -> None:
 
     def work(_: int) -> None:
         for _ in range(200):
-            semaphore.acquire()
-            most.fetch_max(inside.increment())
-            inside.decrement()
-            semaphore.release()
+            with semaphore:
+                most.fetch_max(inside.increment())
+                inside.decrement()
 
     run_threads(6, work)
     assert most <= 2
-    for _ in range(2):
-        semaphore.acquire()
-    (third,) = waiting(semaphore.acquire)
-    semaphore.release()
-    third.result(NEVER)
+    with semaphore:
+        with semaphore:
+            (third,) = waiting(semaphore.__enter__)
+        third.result(NEVER)
 
 
-def test_a_once_calls_once_and_all_get_the_result(built: dict[str, Any]) -> None:
+def test_a_once_calls_once_and_all_wait_for_it(built: dict[str, Any]) -> None:
     for _ in range(30):
         calls = AtomicInt64()
 
-        def slow(calls: AtomicInt64 = calls) -> int:
+        def slow(calls: AtomicInt64 = calls) -> None:
             time.sleep(0.001)
-            return calls.increment()
+            calls.increment()
 
         once = built["Once"](slow)
 
-        def work(_: int, once: Callable[[], int] = once) -> int:
-            return once()
+        def work(_: int, once: Callable[[], None] = once, calls: AtomicInt64 = calls) -> int:
+            once()
+            return calls.load()
 
         assert run_threads(5, work) == [1] * 5
 
