@@ -43,7 +43,7 @@ PAGES: Final = {
 FENCE: Final = re.compile(r"^( *)```(\w*)([^\n]*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 TITLE: Final = re.compile(r'title="(.*?)"')
 VALUE: Final = re.compile(r"""['"\[({\d-]|True\b|False\b""")
-COMMAND: Final = re.compile(r"python -m lockfree\.(lab|bench)\b([^`&\n]*)")
+COMMAND: Final = re.compile(r"python -m lockfree\.(lab|bench)\b([^`&|\n]*)")
 LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
 HEADING: Final = re.compile(r"^#+ (.+)$", re.MULTILINE)
 

@@ -63,6 +63,9 @@ _OTHERS: Final = (
     Look("#5D3A9B", "*"),
 )
 
+_MANY_NINES: Final = 7
+"""So many percentiles have no room for all their labels."""
+
 _LOGARITHMIC: Final = 30
 """Where the best is so many times the worst, a linear scale would show the best alone."""
 
@@ -160,7 +163,7 @@ def _lines(axes: Any, result: Result, looks: Mapping[str, Look]) -> None:
     if heights and max(heights) > _LOGARITHMIC * min(heights):
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(_plain)
-    else:
+    elif axes.get_yscale() == "linear":  # the panels share it
         axes.set_ylim(bottom=0)
 
 
@@ -196,7 +199,9 @@ def _curves(axes: Any, result: Result, looks: Mapping[str, Look]) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     nines = range(1 + int(log10(rarest)))
-    axes.set_xticks([10.0**each for each in nines], [_share(each) for each in nines], fontsize=8.5)
+    every = 1 if len(nines) < _MANY_NINES else 2  # their labels would touch
+    labels = [_share(each) if each % every == 0 else "" for each in nines]
+    axes.set_xticks([10.0**each for each in nines], labels, fontsize=8.5)
     axes.minorticks_off()
     axes.yaxis.set_major_formatter(_duration)
     axes.set_xlabel("share of operations that took no longer")
