@@ -6,9 +6,8 @@ import csv
 import json
 import sys
 from collections import Counter
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -438,12 +437,9 @@ def test_the_page_has_what_was_measured_and_keeps_the_rest(
 ) -> None:
     pytest.importorskip("matplotlib")
     script = Path(__file__, "../../../benches/report").resolve()
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    loader = SourceFileLoader("benches_report", str(script))
-    spec = spec_from_loader(loader.name, loader)
-    assert spec is not None
-    page: Any = module_from_spec(spec)
-    loader.exec_module(page)
+    page: Any = ModuleType("report")  # a script, whose name has no suffix
+    page.__file__ = str(script)
+    exec(compile(script.read_text(encoding="utf-8"), script, "exec"), vars(page))
     assert page.BEGIN in page.PAGE.read_text(encoding="utf-8")
     monkeypatch.setattr(page, "PAGE", tmp_path / "page.md")
     monkeypatch.setattr(page, "CHARTS", tmp_path / "benchmarks")
