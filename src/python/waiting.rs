@@ -278,20 +278,23 @@ impl Wait<'_, '_> {
                 self.event.withdraw(&self.waiter);
                 return Ok(Some(done));
             }
-            let awake = self.sleep()?;
-            if let Awake::Late = awake {
-                // With a notification of the last moment, if there is one; and who held
-                // back for the urgent has not looked yet.
-                let _ = self.event.leave(&self.waiter);
-                return Ok(attempt());
-            }
-            if let Some(done) = attempt() {
-                return Ok(Some(done));
-            }
-            if let Awake::Notified = awake
-                && begin.elapsed() > PATIENT
-            {
-                self.hurry();
+            match self.sleep()? {
+                Awake::Late => {
+                    // With a notification of the last moment, if there is one; and who
+                    // held back for the urgent has not looked yet.
+                    let _ = self.event.leave(&self.waiter);
+                    return Ok(attempt());
+                }
+                // As one who comes anew, in its old place: the urgent go first.
+                Awake::Disturbed => {}
+                Awake::Notified => {
+                    if let Some(done) = attempt() {
+                        return Ok(Some(done));
+                    }
+                    if begin.elapsed() > PATIENT {
+                        self.hurry();
+                    }
+                }
             }
         }
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from itertools import chain, count
@@ -429,15 +430,24 @@ def test_a_full_queue_is_never_found_empty(impl: ModuleType, timeout: float) -> 
         getter.result(NEVER)
 
 
+def in_vain(early: Future[Any], bait: Callable[[], None]) -> bool:
+    """Lure one who waits; return, once it has surely been woken, whether it was for nothing."""
+    time.sleep(0.1)
+    bait()
+    time.sleep(0.2)
+    return not early.done()
+
+
 def test_who_waited_in_vain_comes_first() -> None:
-    while True:
-        q = Queue[str]()
-        [early] = waiting(q.get)
+    def bait() -> None:
         q.put("bait")
         with suppress(Empty):
             q.get_nowait()
-        time.sleep(0.1)
-        if not early.done():
+
+    while True:
+        q = Queue[str]()
+        [early] = waiting(q.get)
+        if in_vain(early, bait):
             break
 
     def put_later() -> None:
@@ -452,15 +462,16 @@ def test_who_waited_in_vain_comes_first() -> None:
 
 
 def test_who_found_no_room_in_vain_comes_first() -> None:
+    def bait() -> None:
+        with suppress(Empty, Full):
+            q.get_nowait()
+            q.put_nowait("old")
+
     while True:
         q = Queue[str](1)
         q.put("old")
         [early] = waiting(lambda q=q: q.put("first"))  # type: ignore[misc]
-        q.get()
-        with suppress(Full):
-            q.put_nowait("old")
-        time.sleep(0.01)
-        if not early.done():
+        if in_vain(early, bait):
             break
         q.drain()
 
