@@ -29,7 +29,7 @@ from lockfree.bench.summary import (
     speedup,
     summarize,
 )
-from lockfree.bench.worker import REPEATS, Run, in_threads, source, workload
+from lockfree.bench.worker import Run, in_threads, source, workload
 from support import FREE_THREADED, in_child
 
 TALLY = AtomicInt64()  # what the cells below count in
@@ -129,7 +129,7 @@ def test_there_is_no_percentile_of_nothing() -> None:
 def test_each_thread_does_ten_operations_per_iteration(threads: int, scope: str) -> None:
     TALLY.store(0)
     run = workload(cell_of(scope=scope), COUNTING)(threads, 20)
-    assert TALLY.load() == threads * 20 * REPEATS == run.operations
+    assert TALLY.load() == threads * 20 * 10 == run.operations
     assert run.seconds > 0
     assert run.ns_per_operation == pytest.approx(run.seconds * 1e9 / run.operations)
 
@@ -144,7 +144,7 @@ def test_the_object_is_a_local_or_a_global_as_the_cell_says(kind: str, scope: st
 
 
 def test_items_are_counted_where_an_operation_handles_many() -> None:
-    assert workload(cell_of(items=100), COUNTING)(2, 3).operations == 2 * 3 * REPEATS * 100
+    assert workload(cell_of(items=100), COUNTING)(2, 3).operations == 2 * 3 * 100
 
 
 def test_a_latency_run_times_each_statement_by_itself() -> None:
@@ -293,7 +293,7 @@ def test_what_one_half_puts_the_other_gets(
     contender = Contender("queue", "from lockfree import Queue\nc = Queue(5)", statements)
     cell = Cell("x", "", (contender,), kind=kind, threads=(threads,))
     run = workload(cell, contender)(threads, 3)
-    items = 3 if kind == "handoff" else 3 * REPEATS * max(1, threads // 2)
+    items = 3 if kind == "handoff" else 3 * 10 * max(1, threads // 2)
     assert run.operations == items
     assert run.latencies.total() == (items if kind == "handoff" else 0)
 
@@ -304,7 +304,7 @@ def test_coroutines_are_measured_where_a_loop_already_runs() -> None:
         contender = Contender("queue", "from lockfree import Queue\nc = Queue(5)", statements)
         return workload(cell_of(kind="tasks"), contender)(1, 3)
 
-    assert asyncio.run(in_a_notebook()).operations == 3 * REPEATS
+    assert asyncio.run(in_a_notebook()).operations == 3 * 10
 
 
 def test_cells_are_told_apart_and_have_their_baseline() -> None:

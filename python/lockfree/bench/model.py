@@ -72,6 +72,14 @@ class Cell:
         return name in (self.name, self.name.partition(".")[0])
 
     @property
+    def repeats(self) -> int:
+        """How often a throughput loop's body says the operation, to thin out the loop's cost.
+
+        One of many items does that by itself.
+        """
+        return 10 if self.items == 1 else 1
+
+    @property
     def unit(self) -> str:
         """What a time is the time of."""
         return "item" if self.items > 1 or self.kind in ("transfer", "tasks") else "operation"

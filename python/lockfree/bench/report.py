@@ -51,7 +51,7 @@ def legend(settings: Settings) -> list[str]:
     return [
         "A time per operation is the wall time from the first thread's start to the last one's "
         "end, over the operations of all threads together. The operation stands ten times in the "
-        "loop, whose own cost is not subtracted.",
+        "loop, one of many items once; the loop's own cost is not subtracted.",
         "x7.1 is 7.1 times as fast as the baseline, by the medians; below x1 is slower. iqr is how "
         "far the quartiles of the rounds are apart, in percent of the median. Where the middle "
         f"halves overlap, or there is one round only, {SAME} marks that no difference is shown.",

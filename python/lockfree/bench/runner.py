@@ -61,7 +61,7 @@ class Settings:
         return min(self.seconds, max(SHORTEST, seconds_left / turns_left))
 
 
-QUICK = Settings(rounds=3, seconds=0.02, minutes=0.5)
+QUICK = Settings(rounds=3, seconds=0.02, threads=(1, 2), minutes=0.5)
 """A smoke run, too short for conclusions."""
 
 

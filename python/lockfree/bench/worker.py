@@ -17,9 +17,6 @@ from typing import Any
 
 from lockfree.bench.model import Cell, Contender, RustLoop
 
-REPEATS = 10
-"""How often a throughput loop's body says the operation, to thin out the loop's cost."""
-
 # The clock is a local, for where threads share a global, its reference count is a
 # bottleneck of its own.
 _WORKER = """\
@@ -90,7 +87,7 @@ Workload = Callable[[int, int], Run]
 def workload(cell: Cell, contender: Contender | RustLoop) -> Workload:
     """Return what runs the contender as the cell's kind asks."""
     if isinstance(contender, RustLoop):
-        return _rust_loop(contender)
+        return _rust_loop(cell, contender)
     return _python_loop(cell, contender)
 
 
@@ -102,9 +99,9 @@ def source(cell: Cell, contender: Contender, role: int = 0) -> str:
     if cell.kind == "transfer" and "await " in statements[role]:
         return _coroutines(cell, statements[role : role + 1])
     if cell.kind == "throughput":
-        body = "\n".join(statements * REPEATS)
+        body = "\n".join(statements * cell.repeats)
     elif cell.kind == "transfer":
-        body = "\n".join([statements[role]] * REPEATS)
+        body = "\n".join([statements[role]] * cell.repeats)
     elif cell.kind == "handoff":
         body = _HANDOFF[role].format(statement=statements[role])
     else:
@@ -119,7 +116,7 @@ def source(cell: Cell, contender: Contender, role: int = 0) -> str:
 def _coroutines(cell: Cell, statements: Sequence[str]) -> str:
     """Return the source of a function that runs each statement in a task of one loop."""
     roles = [
-        _ROLE.format(number=number, body=indent("\n".join([statement] * REPEATS), " " * 12))
+        _ROLE.format(number=number, body=indent("\n".join([statement] * cell.repeats), " " * 12))
         for number, statement in enumerate(statements)
     ]
     calls = ", ".join(f"role{number}()" for number in range(len(roles)))
@@ -143,7 +140,7 @@ def _python_loop(cell: Cell, contender: Contender) -> Workload:
         exec(compile(source(cell, contender, role), where, "exec"), namespace)
         workers.append(namespace["worker"])
     timed = len(contender.statements) // len(workers) if cell.is_timed else 0
-    operations = timed or REPEATS * cell.items
+    operations = timed or cell.repeats * cell.items
 
     awaits = any("await " in statement for statement in contender.statements)
 
@@ -162,11 +159,11 @@ def _python_loop(cell: Cell, contender: Contender) -> Workload:
     return run
 
 
-def _rust_loop(contender: RustLoop) -> Workload:
+def _rust_loop(cell: Cell, contender: RustLoop) -> Workload:
     from lockfree._native import _baseline  # absent where the package is pure Python
 
     def run(threads: int, iterations: int) -> Run:
-        each = iterations * REPEATS
+        each = iterations * cell.repeats
         return Run(_baseline(contender.loop, threads, each), threads * each)
 
     return run
