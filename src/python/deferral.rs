@@ -8,10 +8,10 @@
 //! earn it: a [`Deferral`] sits in each atomic and notices threads that keep
 //! alternating on it.
 //!
-//! Each operation compares one word, beside the object's header, with the identity of the running thread. Where they differ, the object
-//! changed hands. [`HANDOVERS`] hand-overs in a row, none later than
-//! [`QUICK`] after the one before, make it contended; one slow hand-over starts
-//! the count again. An object used by one thread, or handed on now and then, or
+//! Each operation compares one word, beside the object's header, with the
+//! identity of the running thread. Where they differ, the object changed hands.
+//! [`HANDOVERS`] hand-overs in a row, none later than [`QUICK`] after the one
+//! before, make it contended; one slow hand-over starts the count again. An object used by one thread, or handed on now and then, or
 //! by a sequence of short-lived threads, keeps its prompt free. Below that rate
 //! of use the two read-modify-writes would cost about one percent.
 //!

@@ -48,6 +48,7 @@ mod deferral;
 mod error;
 mod fastcall;
 mod fork;
+#[cfg(Py_GIL_DISABLED)]
 mod identity;
 mod isolated;
 mod key;
