@@ -54,4 +54,16 @@ pub unsafe trait Counted: Pointer {
     unsafe fn try_acquire(word: usize) -> Option<Self>
     where
         Self: Sized;
+
+    /// The same where it takes no atomic read-modify-write, as with a value of the
+    /// thread's own; `None` says nothing.
+    ///
+    /// # Safety
+    /// As [`Counted::try_acquire`].
+    unsafe fn try_acquire_own(_word: usize) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
 }

@@ -63,21 +63,50 @@ impl<T: Counted> Reference<T> {
     /// Returns a reference to the value.
     #[inline]
     pub fn load(&self, order: Ordering) -> T {
+        // SAFETY: `attempt` passes on what P1 says.
+        match self.attempt(order, |word| unsafe { T::try_acquire_own(word) }) {
+            Ok(value) => value,
+            Err(stale) => self.load_anyhow(order, stale),
+        }
+    }
+
+    /// As [`Self::load`], whoever's the value is. Apart, so that the short way needs no
+    /// stack frame.
+    #[inline(never)]
+    fn load_anyhow(&self, order: Ordering, mut stale: Option<T>) -> T {
         loop {
-            // Acquire: the value was made, its count included. (No model can miss it:
-            // loom lets an attempt on the count see the newest one.)
-            let word = self.word.load(Acquire);
-            // SAFETY: P1, and nothing was done since.
-            if let Some(value) = unsafe { T::try_acquire(word) } {
-                if !mutant!("reference.load.fence") {
-                    fence(Acquire);
-                }
-                if self.is(word, order) || mutant!("reference.load.unchecked") {
-                    return value;
-                }
+            drop(stale);
+            // SAFETY: `attempt` passes on what P1 says.
+            match self.attempt(order, |word| unsafe { T::try_acquire(word) }) {
+                Ok(value) => return value,
+                Err(taken) => stale = taken,
             }
             // The word has a new value by now.
             spin(1);
+        }
+    }
+
+    /// Takes a reference by `acquire` and looks again (P2).
+    ///
+    /// # Errors
+    /// What was taken, if it may never have been in the word.
+    #[inline(always)]
+    fn attempt(
+        &self,
+        order: Ordering,
+        acquire: impl FnOnce(usize) -> Option<T>,
+    ) -> Result<T, Option<T>> {
+        // Acquire: the value was made, its count included. (No model can miss it:
+        // loom lets an attempt on the count see the newest one.)
+        let word = self.word.load(Acquire);
+        let value = acquire(word).ok_or(None)?;
+        if !mutant!("reference.load.fence") {
+            fence(Acquire);
+        }
+        if self.is(word, order) || mutant!("reference.load.unchecked") {
+            Ok(value)
+        } else {
+            Err(Some(value))
         }
     }
 

@@ -9,9 +9,9 @@
 use pyo3::ffi;
 
 #[cfg(not(Py_GIL_DISABLED))]
-pub(crate) use with_gil::{share, try_incref};
+pub(crate) use with_gil::{share, try_incref, try_incref as incref_own};
 #[cfg(Py_GIL_DISABLED)]
-pub(crate) use without_gil::{incref, share, try_incref};
+pub(crate) use without_gil::{incref, incref_own, share, try_incref};
 
 #[cfg(not(Py_GIL_DISABLED))]
 pub(crate) use ffi::Py_INCREF as incref;
@@ -62,7 +62,7 @@ mod without_gil {
     #[inline]
     pub(crate) unsafe fn incref(object: *mut ffi::PyObject) {
         // SAFETY: the caller's promise.
-        if !unsafe { incref_locally(object) } {
+        if !unsafe { incref_own(object) } {
             // SAFETY: as above.
             unsafe { ffi::Py_INCREF(object) };
         }
@@ -87,7 +87,7 @@ mod without_gil {
     pub(crate) unsafe fn try_incref(object: *mut ffi::PyObject) -> bool {
         // SAFETY: the caller's promise. What is a thread's own does not die but by
         // that thread, and what is dead is nobody's own.
-        if unsafe { incref_locally(object) } {
+        if unsafe { incref_own(object) } {
             return true;
         }
         // SAFETY: the caller's promise.
@@ -100,7 +100,7 @@ mod without_gil {
     /// # Safety
     /// The memory is an object's, or was a moment ago.
     #[inline(always)]
-    unsafe fn incref_locally(object: *mut ffi::PyObject) -> bool {
+    pub(crate) unsafe fn incref_own(object: *mut ffi::PyObject) -> bool {
         if !IS_CPYTHONS {
             return false;
         }

@@ -179,4 +179,13 @@ unsafe impl Counted for Owned {
         // SAFETY: the address of an object.
         taken.then(|| Self(unsafe { NonNull::new_unchecked(object) }))
     }
+
+    #[inline(always)]
+    unsafe fn try_acquire_own(word: usize) -> Option<Self> {
+        let object = std::ptr::with_exposed_provenance_mut(word);
+        // SAFETY: as above.
+        let taken = unsafe { counting::incref_own(object) };
+        // SAFETY: the address of an object.
+        taken.then(|| Self(unsafe { NonNull::new_unchecked(object) }))
+    }
 }
