@@ -10,6 +10,7 @@ it passes the news on.
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
@@ -33,6 +34,10 @@ JOINERS: Final = 2
 CHANGES: Final = 0
 """The only event of an atomic."""
 
+TIRED: Final = 1
+URGENT: Final = 2
+"""Why a coroutine should not begin at once."""
+
 _NOTHING: Final[Any] = object()
 
 
@@ -43,7 +48,7 @@ class Waitable:
 
     if TYPE_CHECKING:
         _waiter: Callable[[Callable[[], bool]], Any]
-        _is_tired: Callable[[int], bool]
+        _hold: Callable[[int], int]
         _enrol: Callable[[int, Any], None]
         _leave: Callable[[int, Any], None]
         _notify: Callable[[int], None]
@@ -59,8 +64,8 @@ class AsyncWait(Waitable):
 
     async def async_wait(self, old: Any, /) -> None:
         """Wait until the value is not `old`, without blocking the event loop."""
-        if self._is_tired(CHANGES):
-            await _pause()
+        if hold := self._hold(CHANGES):
+            await _give_way(hold)
         if not self._differs(old):
             await _wait(self, CHANGES, lambda: self._differs(old) or _NOTHING)
 
@@ -78,8 +83,8 @@ class AsyncMethods(Waitable, Generic[T]):
 
     async def async_get(self) -> T:
         """Remove and return the first item, waiting for one."""
-        if self._is_tired(GETTERS):
-            await _pause()
+        if hold := self._hold(GETTERS):
+            await _give_way(hold)
         item: T = self._grab(_NOTHING)
         if item is _NOTHING:
             item = await _wait(self, GETTERS, lambda: self._grab(_NOTHING))
@@ -87,8 +92,8 @@ class AsyncMethods(Waitable, Generic[T]):
 
     async def async_get_many(self, n: SupportsIndex) -> list[T]:
         """Remove and return up to `n` items, waiting for the first."""
-        if self._is_tired(GETTERS):
-            await _pause()
+        if hold := self._hold(GETTERS):
+            await _give_way(hold)
         items = self._some(n)
         if items is _NOTHING:
             items = await _wait(self, GETTERS, lambda: self._some(n))
@@ -96,8 +101,8 @@ class AsyncMethods(Waitable, Generic[T]):
 
     async def async_put(self, item: T) -> None:
         """Put an item, waiting for room."""
-        if self._is_tired(PUTTERS):
-            await _pause()
+        if hold := self._hold(PUTTERS):
+            await _give_way(hold)
         if not self._press(item):
             await _wait(self, PUTTERS, lambda: self._press(item) or _NOTHING)
 
@@ -170,6 +175,32 @@ async def _wait(owner: Waitable, event: int, attempt: Callable[[], Any]) -> Any:
             raise
         if done is not _NOTHING:
             return done
+
+
+async def _give_way(hold: int) -> None:
+    """Let the others run, if somebody is urgent or it is always the same task that runs.
+
+    Not of tasks that do little each: they keep their order.
+    """
+    if hold == URGENT or _RUNNER.is_the_same():
+        await _pause()
+
+
+class _Runner(threading.local):
+    """Remembers which task runs."""
+
+    _task: weakref.ref[Any] | None = None
+
+    def is_the_same(self) -> bool:
+        """Return whether the same task ran when this was last asked; without one, True."""
+        task = _asyncio().current_task()
+        if task is None:
+            return True
+        before, self._task = self._task, weakref.ref(task)
+        return before is not None and before() is task
+
+
+_RUNNER: Final = _Runner()
 
 
 @coroutine

@@ -1243,7 +1243,7 @@ class Queue(Generic[_T]):
 
     # What the asynchronous methods are made of; `event` is one of lockfree._async.
     _waiter: type[_Waiter]
-    def _is_tired(self, event: int, /) -> bool:
+    def _hold(self, event: int, /) -> int:
         """Whether it is time for a pause."""
 
     def _grab(self, nothing: Any, /) -> Any:

@@ -18,7 +18,7 @@ use super::fastcall::{FastClass, Method, methods};
 use super::ordering::Orders;
 use super::owned::Owned;
 use super::user;
-use super::waiting::{Attempt, Patience, Sleeper, Sought, TaskWaiter, is_tired, wait};
+use super::waiting::{Attempt, Patience, Sleeper, Sought, TaskWaiter, hold, wait};
 use super::watchers::Watchers;
 use crate::shim::Ordering;
 
@@ -183,8 +183,8 @@ pub(crate) const fn waiting<T: Waitable>() -> &'static [Method] {
                 this.watchers().notify(usize::MAX);
                 Ok(())
             };
-        one c"_is_tired" c"_is_tired($self, event, /)\n--\n\nWhether it is time for a pause."
-            |_, _, _| Ok(is_tired());
+        one c"_hold" c"_hold($self, event, /)\n--\n\nWhy a coroutine should not begin at once; 0 if it may."
+            |_, _, _| Ok(hold(false) as i64);
         one c"_differs" c"_differs($self, old, /)\n--\n\nWhether the value is not `old`."
             |this, _, old| {
                 let order = this.orders().loading()?;

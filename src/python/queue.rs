@@ -21,7 +21,7 @@ use super::list::{Slots, collect};
 use super::nesting::drop_contents;
 use super::owned::Owned;
 use super::user;
-use super::waiting::{Attempt, Patience, Sleeper, Sought, TaskWaiter, is_tired, persist, wait};
+use super::waiting::{Attempt, Patience, Sleeper, Sought, TaskWaiter, hold, persist, wait};
 use crate::engine::{self, Event, Refusal, TryGet};
 
 /// A first-in, first-out queue for any number of producers and consumers.
@@ -607,10 +607,10 @@ fast_methods! {
             }
             this.get_patiently(py, Patience::Forever)
         };
-    one c"_is_tired" c"_is_tired($self, event, /)\n--\n\nWhether it is time for a pause."
+    one c"_hold" c"_hold($self, event, /)\n--\n\nWhy a coroutine should not begin at once; 0 if it may."
         |this, _, event| {
             let event = event.extract().and_then(|event| this.event(event)).map_err(Error::raised)?;
-            Ok(is_tired() || event.is_urgent())
+            Ok(hold(event.is_urgent()) as i64)
         };
     one c"_grab" c"_grab($self, nothing, /)\n--\n\nGet an item, or `nothing`."
         |this, py, nothing| Ok(this.grab(py)?.unwrap_or_else(|| Owned::new(nothing)));

@@ -29,9 +29,19 @@ const SIGNALS: Duration = Duration::from_millis(50);
 /// How long a thread may be woken in vain before it is urgent.
 const PATIENT: Duration = Duration::from_millis(5);
 
-/// How many operations a coroutine completes without suspending, before the event
-/// loop is given a turn.
+/// How many operations coroutines complete without suspending, before it is asked
+/// which task they belong to: one that did the last two such runs gives way.
 const RUN: u32 = 64;
+
+/// Why a coroutine should not begin at once; `_async.py` has the same numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Hold {
+    Not = 0,
+    /// Many have begun at once.
+    Tired = 1,
+    /// Somebody else is urgent.
+    Urgent = 2,
+}
 
 /// Who waits.
 #[derive(Clone, Debug)]
@@ -119,15 +129,19 @@ fn task_waiter(waiter: &Owned) -> &TaskWaiter {
     waiter.get()
 }
 
-/// Whether a coroutine on this thread has gone on for long enough without a pause.
-pub(crate) fn is_tired() -> bool {
+/// Whether a coroutine on this thread may begin at once.
+pub(crate) fn hold(urgent: bool) -> Hold {
     thread_local! {
         static LEFT: Cell<u32> = const { Cell::new(RUN) };
     }
     LEFT.with(|left| {
         let tired = left.get() == 0;
         left.set(if tired { RUN } else { left.get() - 1 });
-        tired
+        match (urgent, tired) {
+            (true, _) => Hold::Urgent,
+            (_, true) => Hold::Tired,
+            _ => Hold::Not,
+        }
     })
 }
 

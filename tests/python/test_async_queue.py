@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import lockfree
 import pytest
 from lockfree import Empty, Full, ShutDown
+from lockfree._async import URGENT
 from support import in_child, run_threads, start, steps
 
 T = TypeVar("T")
@@ -142,6 +143,16 @@ def test_what_can_be_done_at_once_gives_way_now_and_then(impl: ModuleType) -> No
             assert 5 <= sum(gave_way) <= 100
         q.task_done(1000)
         assert steps(q.async_join()) == 0
+
+    run(main())
+
+
+def test_tasks_that_do_little_each_keep_their_order(impl: ModuleType) -> None:
+    async def main() -> None:
+        q = impl.Queue()
+        for _ in range(5):
+            await asyncio.gather(*(q.async_put(number) for number in range(100)))
+            assert q.drain() == list(range(100))
 
     run(main())
 
@@ -556,7 +567,7 @@ def test_a_batch_goes_to_a_task_while_a_thread_is_urgent() -> None:
                     q.put_many("abc")
                     q.drain()
                 time.sleep(0.005)
-                if q._is_tired(0) and q._is_tired(0):  # then somebody is urgent
+                if q._hold(0) == URGENT:
                     urgent += 1
                     q.put("item")
                     taken = time.monotonic() + NEVER
@@ -596,7 +607,7 @@ def test_urgent_putters_do_not_hold_up_those_who_get() -> None:
                     q.get_nowait()
                 with suppress(Full):
                     q.put_nowait("mine")
-            urgent = q._is_tired(1) and q._is_tired(1)
+            urgent = q._hold(1) == URGENT
         assert run(poll(q))
         while not all(putter.done() for putter in putters):
             q.drain()

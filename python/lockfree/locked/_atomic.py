@@ -7,7 +7,7 @@ from collections.abc import Callable
 from operator import eq, ge, gt, le, lt, ne
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, final
 
-from lockfree._async import AsyncWait
+from lockfree._async import TIRED, AsyncWait
 from lockfree._ordering import Ordering
 from lockfree.locked._event import Event, Waiter, within
 from lockfree.locked._values import is_number, not_copyable, shown
@@ -170,9 +170,9 @@ class Watched(AsyncWait):
         with self._watch:
             self._changed.notify(None)
 
-    def _is_tired(self, _event: int, /) -> bool:
+    def _hold(self, _event: int, /) -> int:
         self._run += 1
-        return self._run % 64 == 0
+        return TIRED if self._run % 64 == 0 else 0
 
     def _enrol(self, _event: int, waiter: Waiter, /) -> None:
         with self._watch:

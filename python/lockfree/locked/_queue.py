@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, SupportsIndex, TypeVar
 
-from lockfree._async import AsyncMethods
+from lockfree._async import TIRED, AsyncMethods
 from lockfree._async_queue import refuse_hooks
 from lockfree._errors import Empty, Full, ShutDown
 from lockfree.locked._event import Event, Sleeper, Waiter, within
@@ -234,9 +234,9 @@ class Queue(AsyncMethods[T]):
 
     _waiter = Waiter
 
-    def _is_tired(self, _event: int, /) -> bool:
+    def _hold(self, _event: int, /) -> int:
         self._run += 1
-        return self._run % 64 == 0
+        return TIRED if self._run % 64 == 0 else 0
 
     def _grab(self, nothing: Any, /) -> Any:
         try:
