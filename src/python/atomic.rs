@@ -230,6 +230,21 @@ fn sleeper(waiter: Arg<'_, '_>) -> Result<Sleeper> {
 
 /// Makes a cell of the engine a [`Word`].
 macro_rules! word {
+    (waitable $cell:ident of $value:ty, from $convert:ident) => {
+        $crate::python::atomic::word! { $cell of $value, from $convert }
+
+        impl Comparable for $cell {
+            type Old = $value;
+
+            fn old(value: Arg<'_, '_>) -> Result<$value> {
+                $convert(value)
+            }
+
+            fn differs(&self, old: &$value, order: Ordering) -> bool {
+                self.load(order) != *old
+            }
+        }
+    };
     ($cell:ident of $value:ty, from $convert:ident) => {
         impl Word for $cell {
             type Value = $value;
@@ -267,10 +282,17 @@ macro_rules! word {
     };
 }
 
-/// Makes the class of an atomic's views.
-macro_rules! view {
-    ($view:ident, $name:literal, of waitable $atomic:ident, methods $methods:expr) => {
-        $crate::python::atomic::view! { $view, $name, of $atomic, methods $methods }
+/// Gives an atomic its methods, and makes the class of its views, which have them too.
+/// It has the fields `deferral` and, if it is waitable, `watchers`.
+macro_rules! faces {
+    ($atomic:ident, $view:ident $name:literal, of waitable $cell:ident: $type:ty, methods $methods:expr) => {
+        $crate::python::atomic::faces! { $atomic, $view $name, of $cell: $type, methods $methods }
+
+        impl Waitable for $atomic {
+            fn watchers(&self) -> &Watchers {
+                &self.watchers
+            }
+        }
 
         impl Waitable for $view {
             fn watchers(&self) -> &Watchers {
@@ -278,7 +300,30 @@ macro_rules! view {
             }
         }
     };
-    ($view:ident, $name:literal, of $atomic:ident, methods $methods:expr) => {
+    ($atomic:ident, $view:ident $name:literal, of $cell:ident: $type:ty, methods $methods:expr) => {
+        impl FastClass for $atomic {
+            const METHODS: &'static [&'static [Method]] = $methods;
+
+            #[inline(always)]
+            fn deferral(&self) -> Option<&Deferral> {
+                Some(&self.deferral)
+            }
+        }
+
+        impl Face for $atomic {
+            type Cell = $type;
+
+            #[inline(always)]
+            fn cell(&self) -> &$type {
+                &self.$cell
+            }
+
+            #[inline(always)]
+            fn orders(&self) -> Orders {
+                Orders::SEQ_CST
+            }
+        }
+
         /// An atomic's methods at another memory ordering; made by `at()`.
         #[pyclass(frozen, weakref, module = "lockfree._native", name = $name)]
         #[derive(Debug)]
@@ -343,4 +388,4 @@ macro_rules! view {
     };
 }
 
-pub(crate) use {view, word};
+pub(crate) use {faces, word};

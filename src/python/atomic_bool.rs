@@ -10,7 +10,7 @@ use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyBool, PyTuple};
 
 use super::atomic::{
-    Comparable, Face, Waitable, Word, compared, view, waiting, word, word_methods,
+    Comparable, Face, Waitable, Word, compared, faces, waiting, word, word_methods,
 };
 use super::convert::{Arg, Given, boolean};
 use super::deferral::Deferral;
@@ -31,10 +31,10 @@ pub(crate) struct AtomicBool {
     deferral: Deferral,
 }
 
-word! { Flag of bool, from boolean }
+word! { waitable Flag of bool, from boolean }
 
-view! {
-    AtomicBoolView, "_AtomicBoolView", of waitable AtomicBool,
+faces! {
+    AtomicBool, AtomicBoolView "_AtomicBoolView", of waitable cell: Flag,
     methods &[word_methods::<Self>(), flag_methods::<Self>(), waiting::<Self>()]
 }
 
@@ -113,48 +113,6 @@ impl AtomicBool {
 
     fn __clear__(&self) {
         self.watchers.clear();
-    }
-}
-
-impl FastClass for AtomicBool {
-    const METHODS: &'static [&'static [Method]] =
-        &[word_methods::<Self>(), flag_methods::<Self>(), waiting::<Self>()];
-
-    #[inline(always)]
-    fn deferral(&self) -> Option<&Deferral> {
-        Some(&self.deferral)
-    }
-}
-
-impl Face for AtomicBool {
-    type Cell = Flag;
-
-    #[inline(always)]
-    fn cell(&self) -> &Flag {
-        &self.cell
-    }
-
-    #[inline(always)]
-    fn orders(&self) -> Orders {
-        Orders::SEQ_CST
-    }
-}
-
-impl Waitable for AtomicBool {
-    fn watchers(&self) -> &Watchers {
-        &self.watchers
-    }
-}
-
-impl Comparable for Flag {
-    type Old = bool;
-
-    fn old(value: Arg<'_, '_>) -> Result<bool> {
-        boolean(value)
-    }
-
-    fn differs(&self, old: &bool, order: Ordering) -> bool {
-        self.load(order) != *old
     }
 }
 

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyFloat, PyTuple};
 
-use super::atomic::{Face, Word, compared, view, word, word_methods};
+use super::atomic::{Face, Word, compared, faces, word, word_methods};
 use super::convert::{Arg, Given, float64};
 use super::deferral::Deferral;
 use super::error::{Result, not_copyable};
@@ -29,8 +29,8 @@ pub(crate) struct AtomicFloat64 {
 
 word! { Float64 of f64, from float64 }
 
-view! {
-    AtomicFloat64View, "_AtomicFloat64View", of AtomicFloat64,
+faces! {
+    AtomicFloat64, AtomicFloat64View "_AtomicFloat64View", of cell: Float64,
     methods &[word_methods::<Self>(), additions::<Self>()]
 }
 
@@ -115,29 +115,6 @@ impl AtomicFloat64 {
     #[allow(clippy::unused_self, clippy::unnecessary_wraps)] // the collector's protocol
     fn __traverse__(&self, _visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
         Ok(())
-    }
-}
-
-impl FastClass for AtomicFloat64 {
-    const METHODS: &'static [&'static [Method]] = &[word_methods::<Self>(), additions::<Self>()];
-
-    #[inline(always)]
-    fn deferral(&self) -> Option<&Deferral> {
-        Some(&self.deferral)
-    }
-}
-
-impl Face for AtomicFloat64 {
-    type Cell = Float64;
-
-    #[inline(always)]
-    fn cell(&self) -> &Float64 {
-        &self.cell
-    }
-
-    #[inline(always)]
-    fn orders(&self) -> Orders {
-        Orders::SEQ_CST
     }
 }
 

@@ -10,7 +10,7 @@ use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::PyTuple;
 
 use super::atomic::{
-    Comparable, Face, Waitable, Word, compared, view, waiting, word, word_methods,
+    Comparable, Face, Waitable, Word, compared, faces, waiting, word, word_methods,
 };
 use super::convert::{Arg, Given, int_object, int64};
 use super::deferral::Deferral;
@@ -31,10 +31,10 @@ pub(crate) struct AtomicInt64 {
     deferral: Deferral,
 }
 
-word! { Int64 of i64, from int64 }
+word! { waitable Int64 of i64, from int64 }
 
-view! {
-    AtomicInt64View, "_AtomicInt64View", of waitable AtomicInt64,
+faces! {
+    AtomicInt64, AtomicInt64View "_AtomicInt64View", of waitable cell: Int64,
     methods &[word_methods::<Self>(), arithmetic::<Self>(), waiting::<Self>()]
 }
 
@@ -141,48 +141,6 @@ impl AtomicInt64 {
 
     fn __clear__(&self) {
         self.watchers.clear();
-    }
-}
-
-impl FastClass for AtomicInt64 {
-    const METHODS: &'static [&'static [Method]] =
-        &[word_methods::<Self>(), arithmetic::<Self>(), waiting::<Self>()];
-
-    #[inline(always)]
-    fn deferral(&self) -> Option<&Deferral> {
-        Some(&self.deferral)
-    }
-}
-
-impl Face for AtomicInt64 {
-    type Cell = Int64;
-
-    #[inline(always)]
-    fn cell(&self) -> &Int64 {
-        &self.cell
-    }
-
-    #[inline(always)]
-    fn orders(&self) -> Orders {
-        Orders::SEQ_CST
-    }
-}
-
-impl Waitable for AtomicInt64 {
-    fn watchers(&self) -> &Watchers {
-        &self.watchers
-    }
-}
-
-impl Comparable for Int64 {
-    type Old = i64;
-
-    fn old(value: Arg<'_, '_>) -> Result<i64> {
-        int64(value)
-    }
-
-    fn differs(&self, old: &i64, order: Ordering) -> bool {
-        self.load(order) != *old
     }
 }
 

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::PyTuple;
 
-use super::atomic::{Comparable, Face, Waitable, view, waiting};
+use super::atomic::{Comparable, Face, Waitable, faces, waiting};
 use super::convert::{Arg, Given, borrowed};
 use super::deferral::Deferral;
 use super::error::{Error, Result, not_copyable};
@@ -36,8 +36,8 @@ pub(crate) struct AtomicRef {
     deferral: Deferral,
 }
 
-view! {
-    AtomicRefView, "_AtomicRefView", of waitable AtomicRef,
+faces! {
+    AtomicRef, AtomicRefView "_AtomicRefView", of waitable cell: Cell,
     methods &[ref_methods::<Self>(), waiting::<Self>()]
 }
 
@@ -124,35 +124,6 @@ impl Drop for AtomicRef {
     fn drop(&mut self) {
         // SAFETY: this is the drop; the field is not used again.
         drop_contents(Box::new(unsafe { ManuallyDrop::take(&mut self.cell) }));
-    }
-}
-
-impl FastClass for AtomicRef {
-    const METHODS: &'static [&'static [Method]] = &[ref_methods::<Self>(), waiting::<Self>()];
-
-    #[inline(always)]
-    fn deferral(&self) -> Option<&Deferral> {
-        Some(&self.deferral)
-    }
-}
-
-impl Face for AtomicRef {
-    type Cell = Cell;
-
-    #[inline(always)]
-    fn cell(&self) -> &Cell {
-        &self.cell
-    }
-
-    #[inline(always)]
-    fn orders(&self) -> Orders {
-        Orders::SEQ_CST
-    }
-}
-
-impl Waitable for AtomicRef {
-    fn watchers(&self) -> &Watchers {
-        &self.watchers
     }
 }
 

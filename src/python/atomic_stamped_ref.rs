@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::PyTuple;
 
-use super::atomic::{Face, view};
+use super::atomic::{Face, faces};
 use super::convert::{Arg, Given, borrowed, int_object, int64};
 use super::deferral::Deferral;
 use super::error::{Error, Result, not_copyable};
@@ -34,8 +34,8 @@ pub(crate) struct AtomicStampedRef {
     deferral: Deferral,
 }
 
-view! {
-    AtomicStampedRefView, "_AtomicStampedRefView", of AtomicStampedRef,
+faces! {
+    AtomicStampedRef, AtomicStampedRefView "_AtomicStampedRefView", of pair: Pair,
     methods &[stamped_ref_methods::<Self>()]
 }
 
@@ -147,29 +147,6 @@ impl Drop for AtomicStampedRef {
     fn drop(&mut self) {
         // SAFETY: this is the drop; the field is not used again.
         drop_contents(Box::new(unsafe { ManuallyDrop::take(&mut self.pair) }));
-    }
-}
-
-impl FastClass for AtomicStampedRef {
-    const METHODS: &'static [&'static [Method]] = &[stamped_ref_methods::<Self>()];
-
-    #[inline(always)]
-    fn deferral(&self) -> Option<&Deferral> {
-        Some(&self.deferral)
-    }
-}
-
-impl Face for AtomicStampedRef {
-    type Cell = Pair;
-
-    #[inline(always)]
-    fn cell(&self) -> &Pair {
-        &self.pair
-    }
-
-    #[inline(always)]
-    fn orders(&self) -> Orders {
-        Orders::SEQ_CST
     }
 }
 
