@@ -4,7 +4,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use super::convert::Arg;
+use super::convert::{Arg, plain_int64};
 use super::error::{Error, Result};
 use super::owned::Owned;
 use super::user;
@@ -45,11 +45,8 @@ fn small_int(object: Arg<'_, '_>) -> Option<i64> {
     if unsafe { ffi::PyLong_CheckExact(object.as_ptr()) } == 0 {
         return None;
     }
-    let mut overflow = 0;
-    // SAFETY: a live int, and the thread is attached (a `Borrowed` proves both).
-    let number = unsafe { ffi::PyLong_AsLongLongAndOverflow(object.as_ptr(), &raw mut overflow) };
-    // A C function returns -1 for an error, so that no hash is -1. (An overflow is one too.)
-    (-MODULUS < number && number < MODULUS && number != -1).then_some(number)
+    // A C function returns -1 for an error, so that no hash is -1.
+    plain_int64(object).filter(|number| -MODULUS < *number && *number < MODULUS && *number != -1)
 }
 
 impl Query<Owned> for Key<'_, '_> {

@@ -63,8 +63,11 @@ impl Owned {
 
     /// `None`.
     #[inline]
-    pub(crate) fn none(py: Python<'_>) -> Self {
-        Self::new(py.None().bind_borrowed(py))
+    pub(crate) fn none(_py: Python<'_>) -> Self {
+        // SAFETY: has no conditions. (`py.None()` would be a `Py` to drop.)
+        let none = unsafe { ffi::Py_None() };
+        // SAFETY: the token proves the thread attached, and `None` is alive.
+        unsafe { Self::from_borrowed(none) }
     }
 
     /// Whether it is `None`.

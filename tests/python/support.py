@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 import pytest
@@ -140,6 +141,33 @@ class Child(NamedTuple):
     returncode: int
     stdout: str
     stderr: str
+
+
+MEMORY: Final = """
+import os, threading
+from pathlib import Path
+import lockfree
+from lockfree import *
+
+MIB = 2**20
+
+def resident():
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+def run_threads(n, fn):
+    threads = [threading.Thread(target=fn, args=(i,)) for i in range(n)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+"""
+"""Begins the code of a child that measures how much memory it has."""
+
+needs_statm: Final = pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="reads memory use from /proc/self/statm"
+)
 
 
 def in_child(

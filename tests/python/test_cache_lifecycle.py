@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from support import in_child
+from support import MEMORY, in_child, needs_statm
 
 
 class Thing:
@@ -516,6 +516,27 @@ def test_an_idle_cache_is_small(impl: ModuleType) -> None:
     if impl.__name__ == "lockfree.locked":
         pytest.skip("the locked cache is made of Python objects")
     assert sys.getsizeof(impl.Cache(10**6)) < 1024
+
+
+@needs_statm
+@pytest.mark.parametrize("call", ["get(1)", "get(1, None)", "setdefault(i)"])
+def test_no_answer_takes_memory_for_good(call: str) -> None:
+    child = in_child(
+        MEMORY
+        + f"""
+c = Cache(2)
+
+def ask(n):
+    for i in range(n):
+        c.{call}
+
+ask(10_000)
+before = resident()
+ask(1_000_000)
+assert resident() - before < MIB, resident() - before
+"""
+    )
+    assert child == (0, "", "")
 
 
 def test_expired_entries_are_let_go(impl: ModuleType) -> None:

@@ -11,13 +11,12 @@ import os
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 from lockfree import AtomicInt64, Empty, Full, Queue, ShutDown
-from support import Node, hammer, in_child, run_threads, waiting
+from support import MEMORY, Node, hammer, in_child, needs_statm, run_threads, waiting
 
 NEVER = 10  # seconds, after which something that should have happened did not
 
@@ -787,29 +786,6 @@ for wait, serve in [
 
 
 # --- memory --------------------------------------------------------------------
-
-MEMORY = """
-import os, threading
-from pathlib import Path
-from lockfree import Queue
-
-MIB = 2**20
-
-def resident():
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-def run_threads(n, fn):
-    threads = [threading.Thread(target=fn, args=(i,)) for i in range(n)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-"""
-needs_statm = pytest.mark.skipif(
-    not Path("/proc/self/statm").exists(), reason="reads memory use from /proc/self/statm"
-)
 
 
 @needs_statm

@@ -11,13 +11,12 @@ import os
 import sys
 import weakref
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 from lockfree import AtomicInt64, Stack
-from support import Node, hammer, in_child, run_threads
+from support import MEMORY, Node, hammer, in_child, needs_statm, run_threads
 
 # --- garbage collection --------------------------------------------------------
 
@@ -307,28 +306,6 @@ def test_200_forked_children_use_old_and_new_stacks() -> None:
     assert child == (0, "", "")
 
 
-MEMORY = """
-import os, threading
-from pathlib import Path
-from lockfree import Stack
-
-def resident():
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-def run_threads(n, fn):
-    threads = [threading.Thread(target=fn) for _ in range(n)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-"""
-needs_statm = pytest.mark.skipif(
-    not Path("/proc/self/statm").exists(), reason="reads memory use from /proc/self/statm"
-)
-
-
 @needs_statm
 def test_a_million_items_take_32_bytes_each_and_their_places_are_reused() -> None:
     child = in_child(
@@ -358,7 +335,7 @@ def test_2_million_pairs_take_no_memory() -> None:
         MEMORY
         + """
 s = Stack()
-def pairs():
+def pairs(_):
     for number in range(500_000):
         s.push(number)
         s.pop()

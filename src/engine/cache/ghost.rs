@@ -55,17 +55,20 @@ impl Ghost {
     /// Whether the key was evicted of late, which is forgotten.
     pub(super) fn remove(&mut self, hash: u64) -> bool {
         let wanted = fingerprint(hash);
-        for place in self.places(wanted).into_iter().flatten() {
-            let Bucket { fingerprints, times } = self.buckets[place];
-            let slots = fingerprints.into_iter().zip(times);
-            let found =
-                slots.map(|(fingerprint, time)| fingerprint == wanted && self.is_recent(time));
-            if let Some(slot) = found.into_iter().position(|found| found) {
-                self.buckets[place].times[slot] = 0;
-                return true;
-            }
+        let Some(places) = self.places(wanted) else { return false };
+        places.into_iter().any(|place| self.remove_from(place, wanted))
+    }
+
+    fn remove_from(&mut self, place: usize, wanted: u32) -> bool {
+        let Bucket { fingerprints, times } = &self.buckets[place];
+        // All at once, without a branch: most often it is not there.
+        if fingerprints.map(|each| each == wanted) == [false; SLOTS] {
+            return false;
         }
-        false
+        let is_it = |slot: &usize| fingerprints[*slot] == wanted && self.is_recent(times[*slot]);
+        let Some(slot) = (0..SLOTS).find(is_it) else { return false };
+        self.buckets[place].times[slot] = 0;
+        true
     }
 
     fn age(&self, time: u32) -> u32 {
