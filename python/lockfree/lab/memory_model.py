@@ -26,7 +26,7 @@ SUMMARY = "memory orderings: what may happen out of order, and what does here"
 ITERATIONS: Final = 200_000
 """How often the experiment runs each test at each ordering."""
 
-_BATCH: Final = 1 << 16  # some 10 ms: often enough for Ctrl-C
+_BATCH: Final = 1 << 13  # 1 or 2 ms, some 50 on a busy machine: often enough for Ctrl-C
 _NO_ENGINE: Final = "the native extension is not there, hence no threads that are quick enough"
 
 
