@@ -88,14 +88,24 @@ def test_every_statement_is_run_and_counted(seen: Atomicity) -> None:
     ],
 )
 def test_the_bytecode_says_how_far_apart_load_and_store_are(code: str, text: str) -> None:
-    assert lost_updates.bytecode(BY_CODE[code]) == text
+    assert lost_updates._observe(BY_CODE[code], 0, GIL).bytecode == text
 
 
-@pytest.mark.parametrize("code", ["o.a += 1", "numbers[0] += 1", "d['k'] += f()"])
-def test_the_load_is_that_of_the_target(code: str) -> None:
-    number, _, noun = lost_updates.bytecode(BY_CODE[code]).partition(" ")
-    assert noun == "instructions"
-    assert 5 <= int(number) <= 10
+@pytest.mark.parametrize(
+    ("code", "load"),
+    [
+        ("x += 1", "LOAD_GLOBAL"),
+        ("o.a += 1", "LOAD_ATTR"),
+        ("numbers[0] += 1", "BINARY_"),
+        ("d['k'] += f()", "BINARY_"),
+    ],
+)
+def test_the_instructions_go_from_the_load_of_the_target_to_its_store(code: str, load: str) -> None:
+    found = lost_updates.instructions(BY_CODE[code])
+    assert 4 <= len(found) <= 10
+    assert found[0].startswith(load)
+    assert "BINARY_OP" in found[1:-1]
+    assert found[-1].startswith("STORE_")
 
 
 @pytest.mark.parametrize(
@@ -108,7 +118,7 @@ def test_the_load_is_that_of_the_target(code: str) -> None:
     ],
 )
 def test_no_verdict_says_atomic(lost: int, promise: str | None, verdict: str) -> None:
-    assert Observation("x += 1", "4 instructions", "atomic", lost, 5000, promise).verdict == verdict
+    assert Observation("x += 1", ["ADD"], "atomic", lost, 5000, promise).verdict == verdict
 
 
 def test_what_the_gil_promises_is_not_promised_without_it() -> None:
@@ -138,6 +148,8 @@ def test_it_renders_as_a_table(seen: Atomicity) -> None:
     tree = ElementTree.fromstring(f"<div>{seen._repr_html_()}</div>")
     rows = [[cell.text for cell in row] for row in tree.iterfind("table/tbody/tr")]
     assert [row[0] for row in rows] == [case.code for case in CASES]
+    assert [row[1] for row in rows if row[0] == "x = me"] == ["STORE_GLOBAL"]
+    assert [row[1] for row in rows if row[0] == "q.append(1)"] == ["one call"]
     assert [row[3] for row in rows] == [each.verdict for each in seen.observations]
     links = {link.text: link.get("href") for link in tree.iterfind("p/a")}
     assert links.items() <= LINKS.items()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dis
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -123,14 +123,25 @@ class Observation:
     """What came of a statement."""
 
     code: str
-    bytecode: str
-    """What lies between reading and storing, from ``dis``."""
+    instructions: Sequence[str]
+    """From reading the variable to storing it, by ``dis``; none if both are inside a call."""
     tutorial: str
     lost: int
     of: int
     promise: str | None
     """Which of the `LINKS` promises that nothing is lost, if any does."""
     fault: str = "lost"
+
+    @property
+    def bytecode(self) -> str:
+        """Say how far apart reading and storing are."""
+        match len(self.instructions):
+            case 0:
+                return "one call"
+            case 1:
+                return "one store"
+            case count:
+                return f"{count} instructions"
 
     @property
     def verdict(self) -> str:
@@ -152,20 +163,25 @@ class Atomicity:
 
     def __str__(self) -> str:
         links = "\n".join(f"{name}: {link}" for name, link in self._links().items())
-        return f"{self.interpreter}\n\n{table(self._rows())}\n\n{links}"
+        rows = self._rows(each.bytecode for each in self.observations)
+        return f"{self.interpreter}\n\n{table(rows)}\n\n{links}"
 
     def _repr_html_(self) -> str:
         links = (f'<a href="{escape(link)}">{name}</a>' for name, link in self._links().items())
-        return f"{html_table(self._rows(), self.interpreter)}<p>{', '.join(links)}</p>"
+        rows = self._rows(
+            ", ".join(each.instructions) or each.bytecode for each in self.observations
+        )
+        return f"{html_table(rows, self.interpreter)}<p>{', '.join(links)}</p>"
 
     def _links(self) -> dict[str, str]:
         promises = {each.promise for each in self.observations}
         return {name: link for name, link in LINKS.items() if name in promises}
 
-    def _rows(self) -> list[tuple[str, ...]]:
+    def _rows(self, bytecodes: Iterable[str]) -> list[tuple[str, ...]]:
         rows: list[tuple[str, ...]] = [("statement", "bytecode", "the tutorial", "seen")]
         rows += [
-            (each.code, each.bytecode, each.tutorial, each.verdict) for each in self.observations
+            (each.code, bytecode, each.tutorial, each.verdict)
+            for each, bytecode in zip(self.observations, bytecodes, strict=True)
         ]
         return rows
 
@@ -215,7 +231,7 @@ def _observe(case: Case, seconds: float, gil: bool) -> Observation:
             lost += _lost_in_a_round(case)
             of += THREADS * TIMES
     promise = case.with_gil if gil else case.without_gil
-    return Observation(case.code, bytecode(case), case.tutorial, lost, of, promise, case.fault)
+    return Observation(case.code, instructions(case), case.tutorial, lost, of, promise, case.fault)
 
 
 def _lost_in_a_round(case: Case) -> int:
@@ -233,20 +249,17 @@ def _lost_in_a_round(case: Case) -> int:
     return total - int(eval(case.found, namespace))
 
 
-def bytecode(case: Case) -> str:
-    """Say how many instructions there are from reading the variable to storing it."""
+def instructions(case: Case) -> list[str]:
+    """Return the names of the instructions from reading the variable to storing it."""
     namespace: dict[str, FunctionType] = {}
     exec(case.function(), {}, namespace)
-    instructions = list(dis.get_instructions(namespace["work"]))
-    stores = [each for each in instructions if each.opname in _READS]
+    code = list(dis.get_instructions(namespace["work"]))
+    stores = [each for each in code if each.opname in _READS]
     if not stores:
-        return "one call"
+        return []
     store = stores[-1]
-    reads = [each for each in instructions if _is_read(each, store)]
-    if not reads:
-        return "one store"
-    distance = instructions.index(store) - instructions.index(reads[0]) + 1
-    return f"{distance} instructions"
+    first = next((each for each in code if _is_read(each, store)), store)
+    return [each.opname for each in code[code.index(first) : code.index(store) + 1]]
 
 
 _READS: Final = {
@@ -272,7 +285,8 @@ def run() -> bool:
     """Run all statements, and say where the tutorial is wrong."""
     print(f"{paragraphs(_INTRODUCTION)}\n")
     seen = atomicity(seconds=0.2)
-    print(f"{seen}\n\n{paragraphs(_EXPLANATION)}")
+    addition = ", ".join(seen["x += 1"].instructions)
+    print(f"{seen}\n\n{paragraphs(_EXPLANATION.format(addition))}")
     return verdict(_claims(seen, _has_gil()))
 
 
@@ -303,12 +317,14 @@ _INTRODUCTION = f"""
 """
 
 _EXPLANATION = """
-    x += 1 is not a single instruction: it loads, adds and stores, just as x = x + 1 does. With a
-    GIL, CPython since 3.10 lets another thread run only at calls and where a loop starts over, and
-    in x += 1 there is neither between load and store. That is an accident of the implementation,
-    not a promise: x += f() has a call there, a property is one, and so is an addition written in
-    Python. Without a GIL nothing keeps any of them together, whatever is on the right.
+    x += 1 is not a single instruction: it loads, adds and stores, just as x = x + 1 does. Here it
+    is {}. With a GIL, CPython since 3.10 lets another thread run only at calls and where a loop
+    starts over, and in x += 1 there is neither between load and store. That is an accident of the
+    implementation, not a promise: x += f() has a call there, a property is one, and so is an
+    addition written in Python. Without a GIL nothing keeps any of them together, whatever is on the
+    right.
 
     list.extend of a list is one call, into which nobody comes with a GIL, as the FAQ says. Of a
     generator it runs Python between any two items. AtomicInt64.increment() counts exactly.
 """
+"""With a place for the instructions of ``x += 1``."""
