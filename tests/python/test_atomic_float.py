@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
+from itertools import product
 from types import ModuleType
 from typing import Any
 
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 from support import hammer
 
 INF, NAN, BIGGEST = math.inf, math.nan, 1.7976931348623157e308
+OTHER_NAN: float = struct.unpack("<d", struct.pack("<Q", 0x7FF8_0000_0000_0001))[0]
 
 
 def bits(value: float) -> bytes:
@@ -174,12 +176,11 @@ def test_compare_exchange_compares_bits(impl: ModuleType) -> None:
         assert bits(a.load()) == bits(7.0 if swapped else value)
         return bool(swapped)
 
-    other_nan: float = struct.unpack("<d", struct.pack("<Q", 0x7FF8_0000_0000_0001))[0]
     assert swaps(0.1, 0.1)
     assert swaps(1.0, 1)
     assert not swaps(0.1, 0.1 + 2e-17 + 1e-16)
     assert swaps(NAN, NAN)
-    assert not swaps(NAN, other_nan)
+    assert not swaps(NAN, OTHER_NAN)
     assert not swaps(0.0, -0.0)
     assert not swaps(-0.0, 0)
 
@@ -194,6 +195,12 @@ def test_additions_return_old_or_new(impl: ModuleType) -> None:
     a -= 0.5
     assert a == 1.5
     assert a is same
+
+
+def test_what_add_returns_is_what_it_stored(impl: ModuleType) -> None:
+    for value, n in product((NAN, -NAN, OTHER_NAN, INF, 0.1), repeat=2):
+        a = impl.AtomicFloat64(value)
+        assert a.compare_exchange(a.add(n), 0.5)
 
 
 @pytest.mark.parametrize(

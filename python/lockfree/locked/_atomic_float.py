@@ -36,7 +36,9 @@ class AtomicFloat64(Word[float, SupportsFloat | SupportsIndex]):
     def add(self, n: SupportsFloat | SupportsIndex, /) -> float:
         """Add `n` and return the new value."""
         n = float64(n)
-        return self.fetch_add(n) + n
+        with self._lock:
+            self._value += n
+            return self._value
 
     def _same(self, a: float, b: float) -> bool:
         return pack("<d", a) == pack("<d", b)
