@@ -31,15 +31,17 @@ impl Shared {
         self.reference.load(order).number()
     }
 
-    /// Replaces the value and returns the number of the old one.
+    /// Replaces the value and returns the number of the old one. Even `Relaxed` publishes
+    /// the value, and all other orderings are at least that.
     fn exchange(&self, number: usize) -> usize {
-        self.reference.exchange(self.memory.value(number), SeqCst).number()
+        self.reference.exchange(self.memory.value(number), Relaxed).number()
     }
 
     /// Replaces the value, as long as it is the one given.
     fn replace(&self, expected: &Value, number: usize) -> Result<usize, usize> {
         let desired = self.memory.value(number);
-        let replaced = self.reference.compare_exchange(expected.address(), desired, SeqCst, SeqCst);
+        let replaced =
+            self.reference.compare_exchange(expected.address(), desired, Relaxed, Relaxed);
         replaced.map(|old| old.number()).map_err(|desired| desired.number())
     }
 
