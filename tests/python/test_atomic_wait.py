@@ -478,9 +478,9 @@ def test_daemon_threads_that_wait_do_not_disturb_the_end() -> None:
     child = in_child(
         """
         import threading, time
-        from lockfree import AtomicBool, AtomicInt64
+        from lockfree import AtomicBool, AtomicInt64, AtomicRef
 
-        for a in (AtomicBool(), AtomicInt64(), AtomicInt64()):
+        for a in (AtomicBool(), AtomicInt64(), AtomicRef()):
             threading.Thread(target=a.wait, args=(a.load(),), daemon=True).start()
         time.sleep(0.1)
         print("end")

@@ -182,15 +182,21 @@ def int64_call(random: Random, number: int) -> Call:
     )
 
 
+# One of each, so that equal is the same; not the interpreter's own small ints, whose references
+# nobody counts.
+OBJECTS = tuple(10**6 + number for number in range(1 + THREADS * CALLS_EACH))
+
+
 def ref_call(random: Random, number: int) -> Call:
-    """Draw a call on a reference; all numbers are small ints, of which there is one each."""
+    """Draw a call on a reference."""
+    first, before, obj = OBJECTS[0], OBJECTS[number - 1], OBJECTS[number]
     return random.choice(
         [
             Call("load"),
-            Call("store", (number,)),
-            Call("exchange", (number,)),
-            Call("compare_exchange", (0, number)),
-            Call("compare_exchange", (number - 1, 0)),
+            Call("store", (obj,)),
+            Call("exchange", (obj,)),
+            Call("compare_exchange", (first, obj)),
+            Call("compare_exchange", (before, first)),
         ]
     )
 
@@ -242,7 +248,7 @@ def recorded(create: Callable[[], object], draw: Draw, rounds: int) -> list[Hist
     ("name", "arguments", "draw", "specification", "state"),
     [
         ("AtomicInt64", (), int64_call, INT64, 0),
-        ("AtomicRef", (0,), ref_call, REF, 0),
+        ("AtomicRef", OBJECTS[:1], ref_call, REF, OBJECTS[0]),
         ("AtomicStampedRef", (0, 0), stamped_ref_call, STAMPED_REF, (0, 0)),
         ("Stack", (), stack_call, STACK, ()),
     ],
