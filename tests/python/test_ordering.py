@@ -16,9 +16,11 @@ from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import lockfree.locked
 import pytest
 from lockfree import Ordering
-from support import hammer
+from lockfree.locked import _atomic
+from support import hammer, waiting
 
 RELAXED, ACQUIRE, RELEASE, ACQ_REL, SEQ_CST = Ordering
 LOADS = {RELAXED: RELAXED, ACQUIRE: ACQUIRE, RELEASE: RELAXED, ACQ_REL: ACQUIRE, SEQ_CST: SEQ_CST}
@@ -306,6 +308,12 @@ def test_a_fence_orders_something(impl: ModuleType, ordering: Ordering) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         impl.fence(ordering)
     assert str(caught.value) == "a fence takes ACQUIRE, RELEASE, ACQ_REL or SEQ_CST, not RELAXED"
+
+
+def test_all_locked_fences_are_under_one_lock() -> None:
+    with _atomic._FENCE:
+        (other,) = waiting(partial(lockfree.locked.fence, Ordering.SEQ_CST))
+    other.result(10)
 
 
 @pytest.mark.parametrize("bad", [1, "SEQ_CST", None])

@@ -21,6 +21,9 @@ _FENCES: Final = ("ACQUIRE", "RELEASE", "ACQ_REL", "SEQ_CST")
 _READING: Final = {"RELEASE": "RELAXED", "ACQ_REL": "ACQUIRE"}
 """The part of an ordering that concerns reading, where that is another one."""
 
+_FENCE: Final = threading.RLock()
+"""One for all: two threads are ordered by a lock only if it is the same."""
+
 _LOADS: Final = frozenset({"load", "wait", "async_wait"})
 _NOT_ON_VIEWS: Final = frozenset({"at", "value"})
 
@@ -237,7 +240,7 @@ class View:
 def fence(ordering: Ordering, /) -> None:
     """Order what comes before against what comes after."""
     _allowed("a fence", _name(ordering), _FENCES)
-    with threading.Lock():
+    with _FENCE:
         pass
 
 
