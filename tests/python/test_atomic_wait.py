@@ -598,6 +598,22 @@ def test_a_once_calls_once_and_all_wait_for_it(built: dict[str, Any]) -> None:
         assert run_threads(5, work) == [1] * 5
 
 
+def test_a_once_that_failed_is_tried_again(built: dict[str, Any]) -> None:
+    outcomes: list[Exception | None] = [None, ValueError(), KeyError()]
+
+    def fails_twice() -> None:
+        if outcome := outcomes.pop():
+            raise outcome
+
+    once = built["Once"](fails_twice)
+    for error in (KeyError, ValueError):
+        with pytest.raises(error):
+            once()
+    once()
+    once()
+    assert not outcomes
+
+
 def test_a_barrier_of_waiters_sees_what_came_before(impl: ModuleType, name: str) -> None:
     a, old, new = make(impl, name)
     written: list[int] = []
