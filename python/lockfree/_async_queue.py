@@ -26,7 +26,7 @@ class AsyncQueue(Generic[T]):
 
     Progress: as `Queue`, whose engine it shares.
 
-    Example:
+    Examples:
         >>> import asyncio
         >>> async def main():
         ...     q = AsyncQueue()

@@ -82,7 +82,7 @@ def cached(
         TypeError: `maxsize` is not an integer, a function or None; or there are both
             a `ttl` and a `cache`.
 
-    Example:
+    Examples:
         >>> @cached
         ... def square(n):
         ...     return n * n

@@ -72,7 +72,7 @@ class AtomicBool:
     Progress: wait-free or lock-free, as each method says. Source: C's
     ``atomic_flag``, and the test-and-set instruction of the IBM System/360 (1964).
 
-    Example:
+    Examples:
         >>> started = AtomicBool()
         >>> started.test_and_set()  # of all threads one gets False: the first
         False
@@ -261,7 +261,7 @@ class AtomicFloat64:
     Progress: wait-free or lock-free, as each method says. Source: P0020, "Floating
     Point Atomic", C++20.
 
-    Example:
+    Examples:
         >>> total = AtomicFloat64()
         >>> total.add(0.5)
         0.5
@@ -416,7 +416,7 @@ class AtomicInt64:
     Progress: wait-free or lock-free, as each method says. Source: M. Herlihy,
     "Wait-Free Synchronization", TOPLAS 1991.
 
-    Example:
+    Examples:
         >>> hits = AtomicInt64()
         >>> hits.increment()
         1
@@ -704,7 +704,7 @@ class AtomicRef(Generic[_T]):
     reference as free-threaded CPython does from a dict ("optimistically avoiding
     locking", S. Gross, PEP 703).
 
-    Example:
+    Examples:
         >>> config = AtomicRef({"level": 1})
         >>> old = config.load()
         >>> config.compare_exchange(old, old | {"level": 2})
@@ -850,7 +850,7 @@ class AtomicStampedRef(Generic[_T]):
     Progress: lock-free, allocation aside. Source: ``AtomicStampedReference`` of D.
     Lea's ``java.util.concurrent`` (JSR 166): one reference to an immutable pair.
 
-    Example:
+    Examples:
         >>> top = AtomicStampedRef("A")
         >>> seen, stamp = top.load()
         >>> top.store("B", 1)
@@ -986,7 +986,7 @@ class Queue(Generic[_T]):
     allocation aside. Source: positions as in D. Vyukov's bounded MPMC queue
     (2010), on segments as in M. M. Michael and M. L. Scott's queue (PODC 1996).
 
-    Example:
+    Examples:
         >>> q = Queue(maxsize=2)
         >>> q.put("a")
         >>> q.put_many(["b", "c"], timeout=0)
@@ -1303,7 +1303,7 @@ class Stack(Generic[_T]):
     Treiber, "Systems Programming: Coping with Parallelism", IBM RJ 5118, 1986, with
     a version tag against ABA and announced readers.
 
-    Example:
+    Examples:
         >>> s = Stack([1, 2])
         >>> s.push(3)
         >>> s.pop()
@@ -1454,7 +1454,7 @@ class Cache(MutableMapping[_K, _V]):
     Y. Zhang, Z. Qiu, Y. Yue, K. V. Rashmi, "FIFO Queues are All You Need for Cache
     Eviction", SOSP 2023.
 
-    Example:
+    Examples:
         >>> squares = Cache(2)
         >>> squares[3] = 9
         >>> squares.get_or_load(4, lambda n: n * n)
@@ -1731,7 +1731,7 @@ class StripedCounter:
     Progress: adding is wait-free, except for a thread's first time. Source: D. Lea,
     ``LongAdder``, JDK 8, with a cell for each running thread in place of a hash.
 
-    Example:
+    Examples:
         >>> requests = StripedCounter()
         >>> requests.increment()
         >>> requests.add(10)
