@@ -161,8 +161,8 @@ async def _wait(owner: Waitable, event: int, attempt: Callable[[], Any]) -> Any:
     waiter = owner._waiter(partial(_port_of(loop).wake, sleeper))
     while True:
         sleeper.future = loop.create_future()
-        owner._enrol(event, waiter)
         try:
+            owner._enrol(event, waiter)
             done = attempt()
             if done is not _NOTHING:
                 owner._leave(event, waiter)
@@ -170,7 +170,8 @@ async def _wait(owner: Waitable, event: int, attempt: Callable[[], Any]) -> Any:
             await sleeper.future
             done = attempt()
         except BaseException:
-            # Also when it is cancelled: then the news, if any, is for the next one.
+            # Also when it is cancelled, or a signal handler raises: then the news, if any,
+            # is for the next one.
             owner._leave(event, waiter)
             raise
         if done is not _NOTHING:

@@ -440,8 +440,12 @@ impl Cache {
     #[getter]
     fn _flights(&self, py: Python<'_>) -> Result<Py<PyAny>> {
         let flights = &self.contents()?.flights;
-        let flights = flights.get_or_init(|| PyDict::new(py).into_any().into());
-        Ok(flights.clone().into_py())
+        if let Some(table) = flights.get() {
+            return Ok(table.clone().into_py());
+        }
+        // Not inside the initialization: on CPython 3.11 making a dict may run user code.
+        let table = PyDict::new(py).into_any().into();
+        Ok(flights.get_or_init(|| table).clone().into_py())
     }
 
     /// Return a snapshot of keys and values.

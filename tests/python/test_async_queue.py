@@ -756,6 +756,25 @@ def test_a_coroutine_that_is_freed_passes_its_wake_up_on(impl: ModuleType) -> No
     assert q.empty()
 
 
+def test_an_exception_between_enrolling_and_sleeping_loses_no_wake_up(impl: ModuleType) -> None:
+    # Of a signal handler, which runs between any two steps.
+    class Interrupted(impl.Queue):  # type: ignore[misc, name-defined]
+        def _enrol(self, event: int, waiter: Any) -> None:
+            super()._enrol(event, waiter)
+            raise ZeroDivisionError
+
+    q = Interrupted()
+
+    async def main() -> None:
+        with pytest.raises(ZeroDivisionError):
+            await q.async_get()
+        get = thread_waits(q.get)
+        q.put("item")
+        assert await soon(asyncio.wrap_future(get)) == "item"
+
+    run(main())
+
+
 @pytest.mark.parametrize("seconds", [0, 1e-6, 1e-3])
 def test_timeouts_take_nothing(impl: ModuleType, seconds: float) -> None:
     async def main() -> None:

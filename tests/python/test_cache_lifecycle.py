@@ -300,6 +300,33 @@ def test_the_collector_may_use_the_cache(impl: ModuleType) -> None:
     assert child == (0, "10\n", "")
 
 
+def test_the_collector_may_load_while_a_load_is_prepared(impl: ModuleType) -> None:
+    """On CPython 3.11 it also comes while a dict is made: here, the table of the loads."""
+    child = in_child(
+        f"""
+        import gc
+        from {impl.__name__} import Cache
+        class Cycle:
+            def __init__(self):
+                self.me = self
+            def __del__(self):
+                c._flights
+        for _ in range(20):
+            c = Cache(10)
+            gc.collect()
+            gc.disable()
+            used_up = [{{}} for _ in range(200)]  # the dicts that CPython keeps for later
+            Cycle()
+            gc.enable()
+            gc.set_threshold(1)
+            print(c._flights is c._flights)
+            gc.set_threshold(700)
+        """,
+        timeout=10,
+    )
+    assert child == (0, "True\n" * 20, "")
+
+
 # --- what peers do wrong -------------------------------------------------------
 
 
