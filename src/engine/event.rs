@@ -261,7 +261,7 @@ impl<W: Waiter> Event<W> {
     fn forget(&self, list: &mut List<W>) {
         list.generation = W::generation();
         // Not dropped: what the waiters hold may be in any state.
-        std::mem::forget(std::mem::take(&mut list.waiters));
+        list.waiters.drain(..).for_each(std::mem::forget);
         self.enrolled.store(0, Relaxed);
         self.urgent.store(0, Relaxed);
     }
