@@ -27,6 +27,7 @@ import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from itertools import count
 from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
@@ -118,13 +119,13 @@ class _Flight:
 
     __slots__ = (
         "_cache", "_error", "_forks", "_hash", "_key", "_landed", "_outer", "_settled", "_sleepers",
-        "task", "thread", "value",
+        "number", "task", "thread", "value",
     )  # fmt: skip
 
     def __init__(self, cache: Any, key: Any, task: object | None) -> None:
         self._cache = cache
         self._key, self._hash = key, hash(key)
-        self.thread, self.task = get_ident(), task
+        self.thread, self.task, self.number = get_ident(), task, next(_numbers)
         self.value = _MISSING
         self._error: Exception | None = None
         self._sleepers: dict[Callable[[], object], None] = {}
@@ -269,10 +270,11 @@ class _Flight:
 class _Wait:
     """A thread that waits for a flight, or a task that does."""
 
-    __slots__ = ("flight", "task", "thread")
+    __slots__ = ("flight", "number", "task", "thread")
 
     def __init__(self, flight: _Flight, task: object | None) -> None:
         self.flight, self.task, self.thread = flight, task, get_ident()
+        self.number = next(_numbers)
 
     def announce(self) -> None:
         """Tell all others, unless the flight would never land then."""
@@ -296,11 +298,16 @@ class _Wait:
         """Whether the flight cannot land while this goes on.
 
         A thread that waits stops all it does, its event loop's tasks too. A task stops
-        itself, and the synchronous load inside which its event loop runs, if there is one.
+        itself, and the synchronous loads inside which its event loop runs: those that its
+        thread was in already when it began to wait.
         """
         if self.thread != flight.thread:
             return False
-        return self.task is None or flight.task is None or self.task is flight.task
+        if self.task is None:
+            return True
+        if flight.task is None:
+            return flight.number < self.number
+        return self.task is flight.task
 
     def _refusal(self) -> str:
         key = self.flight.name
@@ -310,6 +317,9 @@ class _Wait:
             return f"waiting for {key} here would block the event loop that loads it"
         return f"the loader of {key} asks for {key} itself"
 
+
+_numbers: Final = count()
+"""What came first: the numbers of flights, and of those who wait."""
 
 _leading: Final[dict[Any, _Flight]] = {}
 """The innermost flight of each thread and task that leads one."""

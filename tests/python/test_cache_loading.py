@@ -173,10 +173,15 @@ def test_errors_of_a_key_or_weigher_do_not_keep_the_key_loading(impl: ModuleType
 def test_an_error_leaves_no_garbage(impl: ModuleType) -> None:
     c = impl.Cache(10)
 
+    def fail_once_somebody_waits(slow: Slow) -> None:
+        while not any([flight._sleepers for flight in c._flights.copy()]):
+            time.sleep(0.001)
+        slow.go_on.set()
+
     def attempt() -> None:
         slow = Slow(error=ZeroDivisionError())
         leader = begun(slow, lambda: c.get_or_load("k", slow))
-        threading.Timer(TICK, slow.go_on.set).start()
+        start(lambda: fail_once_somebody_waits(slow))
         with pytest.raises(ZeroDivisionError):
             c.get_or_load("k", pytest.fail)
         with pytest.raises(ZeroDivisionError):
@@ -552,6 +557,32 @@ def test_who_would_block_the_loop_that_loads_is_told(impl: ModuleType) -> None:
         assert await asyncio.wrap_future(other) == "k"
 
     run(main())
+
+
+def test_a_load_inside_an_event_loop_waits_for_none_of_its_tasks(impl: ModuleType) -> None:
+    """A task of the loop waits for who waits for the load, which needs no loop to end."""
+    c = impl.Cache(10)
+    began = threading.Event()
+    slow = Slow()
+
+    def of_thread(_key: object) -> Any:
+        began.set()
+        assert slow.began.wait(30)
+        return c.get_or_load("slow", pytest.fail)
+
+    async def of_task(_key: object) -> Any:
+        return await c.async_get_or_load("thread's", pytest.fail)
+
+    async def main() -> Any:
+        thread = start(lambda: c.get_or_load("thread's", of_thread))
+        assert began.wait(30)
+        task = asyncio.create_task(c.async_get_or_load("task's", of_task))
+        await asyncio.sleep(TICK)
+        threading.Timer(TICK, slow.go_on.set).start()
+        c.get_or_load("slow", slow)
+        return await asyncio.wrap_future(thread), await task
+
+    assert run(main()) == ("value", "value")
 
 
 def test_an_event_loop_inside_a_loader_is_the_loaders(impl: ModuleType) -> None:
