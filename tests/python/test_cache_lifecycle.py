@@ -432,6 +432,23 @@ def test_a_load_is_made_once(impl: ModuleType) -> None:
     assert child == (0, "['k']\n", "")
 
 
+def test_keys_of_one_hash_cost_what_they_cost_a_dict(impl: ModuleType) -> None:
+    """Each look-up compares each of them once, and does little else."""
+    child = in_child(
+        f"""
+        import sys
+        from {impl.__name__} import Cache
+        keys = [n * sys.hash_info.modulus for n in range(1500)]
+        c = Cache(None)
+        c.update((key, key) for key in keys)
+        assert all(c[key] == key for key in keys)
+        print(len(c), len(set(map(hash, keys))))
+        """,
+        timeout=30,
+    )
+    assert child == (0, "1500 1\n", "")
+
+
 def test_statistics_do_not_drift(impl: ModuleType) -> None:
     """Each call of `theine`'s `stats()` adds hits and misses."""
     c = impl.Cache(10)
@@ -539,10 +556,43 @@ def test_daemon_threads_that_wait_do_not_hang_the_exit(impl: ModuleType) -> None
     assert child == (0, "over\n", "")
 
 
-def test_an_idle_cache_is_small(impl: ModuleType) -> None:
-    if impl.__name__ == "lockfree.locked":
-        pytest.skip("the locked cache is made of Python objects")
-    assert sys.getsizeof(impl.Cache(10**6)) < 1024
+@needs_statm
+def test_an_idle_cache_is_small() -> None:
+    child = in_child(
+        MEMORY
+        + """
+caches = [Cache(10**6) for _ in range(1000)]
+before = resident()
+caches += [Cache(10**6) for _ in range(10_000)]
+each = (resident() - before) / 10_000
+assert each < 1024, each
+"""
+    )
+    assert child == (0, "", "")
+
+
+@needs_statm
+@pytest.mark.parametrize("ttl", [None, 1000])
+def test_an_entry_is_small(ttl: float | None) -> None:
+    """Also where the tables have just grown, and each entry had several deadlines."""
+    child = in_child(
+        MEMORY
+        + f"""
+size = 140_000
+keys = [object() for _ in range(2 * size)]
+before = resident()
+c = Cache(size, ttl={ttl})
+for _ in range(3):
+    for i in range(size):
+        c[keys[i]] = None
+for key in keys:
+    c[key] = None
+each = (resident() - before) / size
+assert len(c) == size
+assert each < 130, each
+"""
+    )
+    assert child == (0, "", "")
 
 
 @needs_statm

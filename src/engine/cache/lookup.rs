@@ -5,6 +5,7 @@
 
 use super::Core;
 use super::entry::{Entry, Life, entry};
+use super::table::Table;
 use crate::engine::arena::NIL;
 use crate::engine::pointer::Counted;
 use crate::shim::spin;
@@ -38,12 +39,22 @@ pub(super) struct Found<'a> {
     pub(super) life: Life,
 }
 
+impl Found<'_> {
+    /// The next entry in the chain, if this life goes on. However long the walk has
+    /// rested here, that is as good as if it had just come.
+    #[inline(always)]
+    fn next(&self, table: &Table) -> Option<u32> {
+        let next = self.place.next(table.generation());
+        self.place.lives_on(self.life.stamp).then_some(next)
+    }
+}
+
 /// What a walk came to.
 enum Step<'a, T> {
     /// The key's entry.
     Found(Found<'a>),
-    /// It has the same hash; only a comparison can tell.
-    Compare(Found<'a>, T),
+    /// It has the same hash; only a comparison can tell. The table is that of the walk.
+    Compare(Found<'a>, T, &'a Table),
     /// The key is not in the cache.
     Absent,
     /// Something moved: walk again.
@@ -83,20 +94,29 @@ impl Core {
         unequal: &mut Vec<Life>,
         mut step: Step<'a, T>,
     ) -> Result<Option<Found<'a>>, Q::Error> {
+        // Of this walk it meets none again, so that it need not look for them.
+        let mut before = unequal.len();
         loop {
-            match step {
+            step = match step {
                 Step::Found(found) => return Ok(Some(found)),
                 Step::Absent => return Ok(None),
-                Step::Lost => spin(1),
-                Step::Compare(found, key) => {
+                Step::Lost => {
+                    spin(1);
+                    before = unequal.len();
+                    self.walk(query, unequal)
+                }
+                Step::Compare(found, key, table) => {
                     // Nothing is held here but references.
                     if query.is(&key)? {
                         return Ok(Some(found));
                     }
                     unequal.push(found.life);
+                    match found.next(table) {
+                        None => Step::Lost,
+                        Some(next) => self.walk_from(next, table, query, &unequal[..before]),
+                    }
                 }
             }
-            step = self.walk(query, unequal);
         }
     }
 
@@ -104,32 +124,40 @@ impl Core {
     #[inline(always)]
     fn walk<T: Counted, Q: Query<T>>(&self, query: &Q, unequal: &[Life]) -> Step<'_, T> {
         let hash = mix(query.hash());
-        let tables = &self.shard(hash).tables;
-        let Some(table) = tables.current() else { return Step::Absent };
-        let mut index = table.head(hash);
+        let Some(table) = self.shard(hash).tables.current() else { return Step::Absent };
+        self.walk_from(table.head(hash), table, query, unequal)
+    }
+
+    /// The walk from one of its entries on.
+    #[inline(always)]
+    fn walk_from<'a, T: Counted, Q: Query<T>>(
+        &'a self,
+        mut index: u32,
+        table: &'a Table,
+        query: &Q,
+        unequal: &[Life],
+    ) -> Step<'a, T> {
+        let hash = mix(query.hash());
         while index != NIL {
             let place = entry(&self.entries, index);
             let stamp = place.stamp();
-            let found = place.hash();
-            if stamp.is_free() || !table.is_home(found, hash) {
+            let hash_here = place.hash();
+            if stamp.is_free() || !table.is_home(hash_here, hash) {
                 return Step::Lost;
             }
-            let life = Life { index, stamp };
-            if found == hash && stamp.is_live() && !unequal.contains(&life) {
-                let found = Found { place, life };
+            let found = Found { place, life: Life { index, stamp } };
+            if hash_here == hash && stamp.is_live() && !unequal.contains(&found.life) {
                 if place.is_surely(query.address(), query.by_hash()) {
                     return Step::Found(found);
                 }
                 // SAFETY: words in our entries are of `T`s.
                 let key = unsafe { place.key(stamp) };
-                return key.map_or(Step::Lost, |key| Step::Compare(found, key));
+                return key.map_or(Step::Lost, |key| Step::Compare(found, key, table));
             }
-            index = place.next(table.generation());
-            if !place.lives_on(stamp) {
-                return Step::Lost;
-            }
+            let Some(next) = found.next(table) else { return Step::Lost };
+            index = next;
         }
-        if tables.is_current(table) { Step::Absent } else { Step::Lost }
+        if self.shard(hash).tables.is_current(table) { Step::Absent } else { Step::Lost }
     }
 }
 

@@ -293,7 +293,11 @@ impl<T: Counted, C: Clock> Cache<T, C> {
                 locked.give(index);
                 1
             });
-            if locked.namesakes(hash).any(|life| !unequal.contains(&life)) {
+            // In general they were compared in the order of the chain.
+            let mut in_order = unequal.iter();
+            let mut is_unequal =
+                |life| in_order.any(|each| *each == life) || unequal.contains(&life);
+            if !locked.namesakes(hash).all(&mut is_unequal) {
                 core.budget.release(share);
                 return Err(Refusal::Rival(item));
             }
