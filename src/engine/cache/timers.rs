@@ -2,7 +2,7 @@
 //!
 //! A heap of deadlines, each with the life that it was set for. A timer is not
 //! removed with its item, nor when the item gets another deadline: whoever takes
-//! it out finds that it is void. When most are, they are all sorted out.
+//! it out finds that it is void. When one in four is, they are all sorted out.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -28,11 +28,12 @@ impl Timers {
         len: usize,
         is_valid: impl Fn(u64, Life) -> bool,
     ) {
-        if self.heap.len() > 2 * len + NEGLIGIBLE {
+        let most = len + len / 3 + NEGLIGIBLE;
+        if self.heap.len() > most {
             self.heap.retain(|&Reverse((deadline, index, stamp))| {
                 is_valid(deadline, Life { index, stamp })
             });
-            self.heap.shrink_to(2 * len + NEGLIGIBLE);
+            self.heap.shrink_to(most);
         }
         self.heap.push(Reverse((deadline, life.index, life.stamp)));
     }
