@@ -239,7 +239,7 @@ impl Entry {
     #[inline]
     pub(super) fn mark(&self) {
         let used = self.used.load(Relaxed);
-        if used < MOST_USED {
+        if used < MOST_USED && !mutant!("cache.used.unmarked") {
             self.used.store(used + 1, Relaxed);
         }
     }
@@ -255,7 +255,9 @@ impl Entry {
         self.key.store(content.key, Release);
         self.value.store(content.value, Release);
         self.deadline.store(content.deadline, Release);
-        self.used.store(0, Relaxed);
+        if !mutant!("cache.used.inherited") {
+            self.used.store(0, Relaxed);
+        }
     }
 
     /// Takes the key and the value out of a dead entry (E4).
