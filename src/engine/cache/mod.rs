@@ -88,8 +88,9 @@ pub use update::{Failure, Item};
 /// A limit that is none.
 pub const UNBOUNDED: u64 = u64::MAX;
 
-/// Caches for fewer items are not divided.
-const FEWEST_TO_SHARD: u64 = 1024;
+/// Caches for fewer items are not divided: in parts of some hundred, how often a loop
+/// hits is a matter of luck.
+const FEWEST_TO_SHARD: u64 = 4096;
 const MOST_SHARDS: usize = 16;
 /// The bits of a hash that choose the shard start here.
 const SHARD_SHIFT: u32 = 60;
