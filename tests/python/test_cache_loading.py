@@ -174,7 +174,7 @@ def test_an_error_leaves_no_garbage(impl: ModuleType) -> None:
     c = impl.Cache(10)
 
     def fail_once_somebody_waits(slow: Slow) -> None:
-        while not any([flight._sleepers for flight in c._flights.copy()]):
+        while not any(flight._sleepers for flight in c._flights.copy()):
             time.sleep(0.001)
         slow.go_on.set()
 
