@@ -30,7 +30,7 @@ from lockfree.bench.summary import (
     summarize,
 )
 from lockfree.bench.worker import Run, in_threads, source, workload
-from support import FREE_THREADED, in_child
+from support import CORES, FREE_THREADED, in_child, start
 
 TALLY = AtomicInt64()  # what the cells below count in
 
@@ -283,6 +283,7 @@ def test_every_contender_runs(cell: Cell, contender: Contender | RustLoop) -> No
     [
         ("transfer", ("c.put(1)", "c.get()"), 4),
         ("transfer", ("c.put(1)", "await c.async_get()"), 2),
+        ("transfer", ("await c.async_put(1)", "await c.async_get()"), 4),
         ("tasks", ("await c.async_put(1)", "await c.async_get()"), 1),
         ("handoff", ("c.put(clock())", "sent = c.get()"), 2),
     ],
@@ -296,6 +297,23 @@ def test_what_one_half_puts_the_other_gets(
     items = 3 if kind == "handoff" else 3 * 10 * max(1, threads // 2)
     assert run.operations == items
     assert run.latencies.total() == (items if kind == "handoff" else 0)
+
+
+@pytest.mark.parametrize(("kind", "timed"), [("throughput", 0), ("latency", 3 * 5 * 2)])
+def test_each_thread_has_an_event_loop_where_something_is_awaited(kind: Any, timed: int) -> None:
+    statements = ("await c.async_put(1)", "await c.async_get()")
+    contender = Contender("queue", "from lockfree import Queue\nc = Queue()", statements)
+    run = workload(cell_of(kind=kind), contender)(3, 5)
+    assert run.operations == (timed or 3 * 5 * 10)
+    assert run.latencies.total() == timed
+
+
+def test_coroutines_find_the_object_where_threads_do() -> None:
+    contender = Contender("queue", "c = None", ("await c.async_put(1)",))
+    names: dict[str, Any] = {}
+    exec(source(cell_of(), contender), names)
+    assert names["role0"].__code__.co_freevars == ()  # those are shared, and counted
+    assert "c" in names["role0"].__code__.co_varnames
 
 
 def test_coroutines_are_measured_where_a_loop_already_runs() -> None:
@@ -313,6 +331,37 @@ def test_cells_are_told_apart_and_have_their_baseline() -> None:
         names = [contender.name for contender in cell.contenders]
         assert len(set(names)) == len(names)
         assert cell.baseline in names
+
+
+def test_a_loops_queue_keeps_its_bound_for_whoever_puts_from_elsewhere() -> None:
+    queue = handwritten.LoopQueue(2)
+    got: list[int] = []
+
+    async def consume() -> None:
+        while len(got) < 20:
+            assert queue._queue.qsize() <= 2
+            got.append(await queue.async_get())
+
+    def produce() -> None:
+        for number in range(10):
+            queue.put(number)
+
+    async def produce_more() -> None:
+        for number in range(10, 20):
+            await queue.async_put(number)
+
+    producers = [start(produce), start(lambda: asyncio.run(produce_more()))]
+    asyncio.run(consume())
+    for producer in producers:
+        producer.result(10)
+    assert sorted(got) == list(range(20))
+    assert [each for each in got if each < 10] == list(range(10))
+
+
+def test_latency_is_measured_with_more_threads_than_cores() -> None:
+    for settings, most in ((Settings(), 8), (runner.QUICK, 2)):
+        assert settings.thread_counts(cell_of())[-1] == most
+        assert settings.thread_counts(cell_of(kind="latency")) == (max(8, 2 * CORES),)
 
 
 def test_the_tutorials_counter_counts() -> None:
