@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lockfree import AtomicInt64
 from lockfree.bench import __main__ as command
-from lockfree.bench import handwritten, peers, plan, runner
+from lockfree.bench import handwritten, layout, peers, plan, report, runner
 from lockfree.bench.cells import CELLS
+from lockfree.bench.environment import describe
 from lockfree.bench.model import Cell, Contender, RustLoop
 from lockfree.bench.runner import Budget, Result, Series, Settings, calibrate, measure
 from lockfree.bench.summary import (
@@ -472,6 +473,7 @@ def test_an_unknown_name_is_an_error_that_lists_the_known(
         ["--threads", "two"],
         ["--rounds", "-1"],
         ["--minutes", "nan"],
+        ["--cells", "counter.cas,,counter.add"],
         ["--json", "no/such/folder/x"],
         ["--csv", "no/such/folder/x"],
         ["--plot", f"{__file__}/charts"],
@@ -528,6 +530,18 @@ def test_a_missing_peer_is_said_in_one_line(
     assert "Traceback" not in captured.err
 
 
+def test_the_missing_peers_are_said_with_one_command_for_all() -> None:
+    left_out = {
+        "a": "not installed (pip install a-lib)",
+        "b": "importing it turns the GIL on",
+        "c + Lock": "not installed (pip install c-lib)",
+    }
+    assert [fact for name, fact in report.facts(describe({}, ""), left_out) if "out" in name] == [
+        "a, c + Lock: not installed (pip install a-lib c-lib)",
+        "b: importing it turns the GIL on",
+    ]
+
+
 def test_without_the_native_implementation_its_contenders_are_left_out() -> None:
     code = """
         from lockfree.bench import __main__ as command
@@ -561,6 +575,14 @@ def test_a_peer_that_kills_the_interpreter_is_left_out(
 ) -> None:
     module = peer(tmp_path, "import os; os._exit(7)", monkeypatch)
     assert peers.why_not(module) == "does not import (exit status 7)"
+
+
+def test_a_peer_whose_import_hangs_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "_PATIENCE", 0.5)
+    module = peer(tmp_path, "import time; time.sleep(60)", monkeypatch)
+    assert peers.why_not(module) == "does not import (not within 0.5 s)"
 
 
 def test_a_peer_that_turns_the_gil_on_is_left_out(
@@ -642,6 +664,18 @@ def test_ctrl_c_before_the_first_round_prints_no_empty_table(
     assert command.main(["--quick", "--cells", "counter.cas"]) == 130
     out = capsys.readouterr().out
     assert "median" not in out.partition("Interrupted")[0]
+
+
+def test_ctrl_c_while_a_table_is_printed_ends_it_as_well(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    only(monkeypatch, cell_of(COUNTING, baseline="counting"))
+    monkeypatch.setattr(layout, "text", interrupted)
+    assert command.main(["--quick", "--threads", "1"]) == 130
+    assert "Interrupted" in capsys.readouterr().out
 
 
 def test_the_package_does_not_load_the_benchmark_nor_that_what_it_can_do_without() -> None:

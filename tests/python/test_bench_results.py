@@ -108,6 +108,11 @@ def test_a_table_tells_what_noise_can_explain_and_only_then() -> None:
     assert report.NO_DIFFERENCE in layout.text(report.table(result))
 
 
+def test_a_table_ends_with_what_the_cell_remarks() -> None:
+    result = throughput(TEN, 1, remark="Mind the gap.")
+    assert layout.text(report.table(result)).splitlines()[-1] == "Mind the gap."
+
+
 def test_a_latency_table_is_ranked_by_the_tail() -> None:
     result = latency(
         8,

@@ -98,10 +98,13 @@ def _run(comparison: Comparison, plan: Plan) -> None:
     """Measure, and print each table as soon as it is whole."""
     print(report.header(comparison.environment, comparison.left_out, _width()), flush=True)
     bar = progress(sum(comparison.settings.turns(*each) for each in plan))
-    for result in comparison.measure(plan, bar.show):
-        bar.hide()
-        table = report.table(result, comparison.baseline)
-        print(f"\n{layout.text(table, _width())}", flush=True)
+    try:
+        for result in comparison.measure(plan, bar.show):
+            bar.hide()
+            table = report.table(result, comparison.baseline)
+            print(f"\n{layout.text(table, _width())}", flush=True)
+    except KeyboardInterrupt:  # it came while nothing was measured
+        comparison.interrupted = True
     bar.hide()
     if comparison.interrupted:
         print("\nInterrupted: this is what was measured so far.")

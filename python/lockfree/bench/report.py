@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 from lockfree.bench.environment import Environment
@@ -25,10 +26,24 @@ def facts(environment: Environment, left_out: Mapping[str, str]) -> list[tuple[s
         ("interpreter", interpreter(environment)),
         ("lockfree", f"{environment.lockfree}, {environment.implementation}"),
         ("peers", peers or "none installed"),
-        *(("left out", f"{name}: {reason}") for name, reason in left_out.items()),
+        *(("left out", each) for each in _left_out(left_out)),
         ("date", environment.date),
         ("command", environment.command),
     ]
+
+
+def _left_out(left_out: Mapping[str, str]) -> list[str]:
+    """Return a line for each, but one for all that only have to be installed."""
+    absent = {
+        name: found[1]
+        for name, reason in left_out.items()
+        if (found := re.fullmatch(r"not installed \(pip install (.+)\)", reason))
+    }
+    lines = [f"{name}: {reason}" for name, reason in left_out.items() if name not in absent]
+    if not absent:
+        return lines
+    packages = " ".join(dict.fromkeys(absent.values()))
+    return [f"{', '.join(absent)}: not installed (pip install {packages})", *lines]
 
 
 def interpreter(environment: Environment) -> str:
@@ -78,7 +93,8 @@ def table(result: Result, baseline: str | None = None) -> Table:
     names = ranking(result, counts[-1])
     blocks = [_block(result, threads, names, baseline) for threads in counts]
     unit = "ns" if cell.is_timed else f"ns/{cell.unit}"
-    return Table(title, unit, names, blocks, [*_doubts(blocks), *_failures(result)])
+    remarks = [cell.remark] if cell.remark else []
+    return Table(title, unit, names, blocks, [*_doubts(blocks), *_failures(result), *remarks])
 
 
 def ranking(result: Result, threads: int) -> list[str]:

@@ -174,7 +174,8 @@ def _rust_loop(cell: Cell, contender: RustLoop) -> Workload:
 
     def run(threads: int, iterations: int) -> Run:
         each = iterations * cell.repeats
-        return Run(_baseline(contender.loop, threads, each), threads * each)
+        seconds = _baseline(contender.loop, threads, each)
+        return Run(seconds, threads * each * cell.items)
 
     return run
 

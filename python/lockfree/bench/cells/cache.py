@@ -5,7 +5,7 @@ from __future__ import annotations
 from textwrap import indent
 from typing import NamedTuple
 
-from lockfree.bench.model import NATIVE, Cell, Contender
+from lockfree.bench.model import NATIVE, Cell, Contender, RustLoop
 
 SIZE = 1000
 
@@ -140,7 +140,7 @@ CELLS = (
     Cell(
         "cache.hit",
         "look up one of 100 keys, the values small ints",
-        _hits(_SMALL_INTS),
+        (*_hits(_SMALL_INTS), RustLoop("cache.hit")),
         baseline="functools.lru_cache",
         items=100,
     ),
