@@ -38,6 +38,7 @@ ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = {
     str(page.relative_to(ROOT)): page
     for page in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")))
+    if page.parent.name != "notebooks"  # rendered: test_notebooks.py runs them
 }
 
 FENCE: Final = re.compile(r"^( *)```(\w*)([^\n]*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
