@@ -626,6 +626,16 @@ def test_a_structure_stands_for_its_cells() -> None:
     assert chosen == ["stack.pushpop", "stack.batch", "stack.latency", "counter.cas"]
 
 
+def test_a_cell_that_is_named_twice_is_measured_once() -> None:
+    chosen = [cell.name for cell, _ in plan.choose(["stack.batch", "stack"], None)]
+    assert chosen == ["stack.batch", "stack.pushpop", "stack.latency"]
+
+
+def test_the_baseline_is_measured_with_the_others() -> None:
+    [(_, contenders)] = plan.choose(["stack.pushpop"], ["lockfree"], "deque")
+    assert [each.name for each in contenders] == ["lockfree", "deque"]
+
+
 def test_ctrl_c_prints_what_was_measured_so_far(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
