@@ -185,7 +185,9 @@ def test_commands_exist(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         if "--compare" in arguments:
             continue  # of files that are not there
         if module == "bench":
-            assert bench([*arguments, "--list"]) == 0
+            # A command that was measured elsewhere has that machine's folders in it.
+            local = [Path(each).name if Path(each).is_absolute() else each for each in arguments]
+            assert bench([*local, "--list"]) == 0
         else:
             assert set(arguments) <= set(EXPERIMENTS)
 
