@@ -3,16 +3,21 @@
 //! The benchmark shows it beside the Python contenders as the ceiling: what is
 //! left above it is the cost of calling from Python.
 
+use std::convert::Infallible;
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::Instant;
 
-use crate::engine::{Int64, Pointer, Queue, Stack, Striped};
+use crate::engine::cache::{Cache, Item, Query, Removed};
+use crate::engine::{Counted, Int64, Pointer, Queue, Stack, Striped};
 use crate::shim::Ordering::SeqCst;
 
 /// The loops that [`run`] knows, by the name of the benchmark's cell.
 pub const CELLS: &[&str] =
-    &["increment", "load", "cas", "striped", "stack.pushpop", "queue.putget"];
+    &["increment", "load", "cas", "striped", "stack.pushpop", "queue.putget", "cache.hit"];
+
+/// How many keys an iteration of `cache.hit` looks up.
+const KEYS: usize = 100;
 
 /// Runs the cell's loop `iterations` times on each of `threads` threads that
 /// share one object. Returns the seconds from the common start to the end of
@@ -38,29 +43,77 @@ pub fn run(cell: &str, threads: usize, iterations: u64) -> Option<f64> {
             black_box(stack.pop());
         })),
         "queue.putget" => Some(timed(threads, iterations, || {
-            let _ = black_box(queue.try_put(Token));
+            let _ = black_box(queue.try_put(Number(0)));
             let _ = black_box(queue.try_get());
         })),
+        "cache.hit" => {
+            let cache = full_cache();
+            Some(timed(threads, iterations, || {
+                for key in 0..KEYS {
+                    let Ok(value) = cache.get(&Number(black_box(key)), drop);
+                    black_box(value);
+                }
+            }))
+        }
         _ => None,
     }
 }
 
-/// An item for the queue.
+/// A cache that has all keys.
+fn full_cache() -> Cache<Number> {
+    let cache = Cache::new(10 * KEYS as u64, false);
+    for key in 0..KEYS {
+        let item = Item { key: Number(key), value: Number(key), weight: 1, deadline: 0 };
+        cache.put(&Number(key), item, &mut Removed::default()).expect("there is memory");
+    }
+    cache
+}
+
+/// An item, a key or a value: its address is its number.
 #[derive(Debug)]
-struct Token;
+struct Number(usize);
 
-// SAFETY: 1 is not 0, and a token is as good as any other.
-unsafe impl Pointer for Token {
+// SAFETY: an address is not 0, and `from_raw` is the inverse.
+unsafe impl Pointer for Number {
     fn into_raw(self) -> usize {
-        1
+        self.0 + 1
     }
 
-    unsafe fn from_raw(_word: usize) -> Self {
-        Self
+    unsafe fn from_raw(word: usize) -> Self {
+        Self(word - 1)
     }
 
-    unsafe fn peek<R>(_word: usize, look: impl FnOnce(&Self) -> R) -> R {
-        look(&Self)
+    unsafe fn peek<R>(word: usize, look: impl FnOnce(&Self) -> R) -> R {
+        look(&Self(word - 1))
+    }
+}
+
+// SAFETY: numbers do not die.
+unsafe impl Counted for Number {
+    fn share(&self) {}
+
+    unsafe fn try_acquire(word: usize) -> Option<Self> {
+        Some(Self(word - 1))
+    }
+}
+
+impl Query<Self> for Number {
+    type Error = Infallible;
+
+    fn hash(&self) -> u64 {
+        self.0 as u64
+    }
+
+    fn address(&self) -> usize {
+        self.0 + 1
+    }
+
+    fn by_hash(&self) -> bool {
+        true
+    }
+
+    fn is(&self, key: &Self) -> Result<bool, Infallible> {
+        Ok(self.0 == key.0)
     }
 }
 

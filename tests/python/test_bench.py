@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lockfree import AtomicInt64
 from lockfree.bench import __main__ as command
-from lockfree.bench import handwritten, peers, plan, runner
+from lockfree.bench import handwritten, layout, peers, plan, report, runner
 from lockfree.bench.cells import CELLS
+from lockfree.bench.environment import describe
 from lockfree.bench.model import Cell, Contender, RustLoop
 from lockfree.bench.runner import Budget, Result, Series, Settings, calibrate, measure
 from lockfree.bench.summary import (
@@ -30,7 +31,7 @@ from lockfree.bench.summary import (
     summarize,
 )
 from lockfree.bench.worker import Run, in_threads, source, workload
-from support import FREE_THREADED, in_child
+from support import CORES, FREE_THREADED, in_child, start
 
 TALLY = AtomicInt64()  # what the cells below count in
 
@@ -283,6 +284,7 @@ def test_every_contender_runs(cell: Cell, contender: Contender | RustLoop) -> No
     [
         ("transfer", ("c.put(1)", "c.get()"), 4),
         ("transfer", ("c.put(1)", "await c.async_get()"), 2),
+        ("transfer", ("await c.async_put(1)", "await c.async_get()"), 4),
         ("tasks", ("await c.async_put(1)", "await c.async_get()"), 1),
         ("handoff", ("c.put(clock())", "sent = c.get()"), 2),
     ],
@@ -296,6 +298,23 @@ def test_what_one_half_puts_the_other_gets(
     items = 3 if kind == "handoff" else 3 * 10 * max(1, threads // 2)
     assert run.operations == items
     assert run.latencies.total() == (items if kind == "handoff" else 0)
+
+
+@pytest.mark.parametrize(("kind", "timed"), [("throughput", 0), ("latency", 3 * 5 * 2)])
+def test_each_thread_has_an_event_loop_where_something_is_awaited(kind: Any, timed: int) -> None:
+    statements = ("await c.async_put(1)", "await c.async_get()")
+    contender = Contender("queue", "from lockfree import Queue\nc = Queue()", statements)
+    run = workload(cell_of(kind=kind), contender)(3, 5)
+    assert run.operations == (timed or 3 * 5 * 10)
+    assert run.latencies.total() == timed
+
+
+def test_coroutines_find_the_object_where_threads_do() -> None:
+    contender = Contender("queue", "c = None", ("await c.async_put(1)",))
+    names: dict[str, Any] = {}
+    exec(source(cell_of(), contender), names)
+    assert names["role0"].__code__.co_freevars == ()  # those are shared, and counted
+    assert "c" in names["role0"].__code__.co_varnames
 
 
 def test_coroutines_are_measured_where_a_loop_already_runs() -> None:
@@ -313,6 +332,37 @@ def test_cells_are_told_apart_and_have_their_baseline() -> None:
         names = [contender.name for contender in cell.contenders]
         assert len(set(names)) == len(names)
         assert cell.baseline in names
+
+
+def test_a_loops_queue_keeps_its_bound_for_whoever_puts_from_elsewhere() -> None:
+    queue = handwritten.LoopQueue(2)
+    got: list[int] = []
+
+    async def consume() -> None:
+        while len(got) < 20:
+            assert queue._queue.qsize() <= 2
+            got.append(await queue.async_get())
+
+    def produce() -> None:
+        for number in range(10):
+            queue.put(number)
+
+    async def produce_more() -> None:
+        for number in range(10, 20):
+            await queue.async_put(number)
+
+    producers = [start(produce), start(lambda: asyncio.run(produce_more()))]
+    asyncio.run(consume())
+    for producer in producers:
+        producer.result(10)
+    assert sorted(got) == list(range(20))
+    assert [each for each in got if each < 10] == list(range(10))
+
+
+def test_latency_is_measured_with_more_threads_than_cores() -> None:
+    for settings, most in ((Settings(), 8), (runner.QUICK, 2)):
+        assert settings.thread_counts(cell_of())[-1] == most
+        assert settings.thread_counts(cell_of(kind="latency")) == (max(8, 2 * CORES),)
 
 
 def test_the_tutorials_counter_counts() -> None:
@@ -423,6 +473,7 @@ def test_an_unknown_name_is_an_error_that_lists_the_known(
         ["--threads", "two"],
         ["--rounds", "-1"],
         ["--minutes", "nan"],
+        ["--cells", "counter.cas,,counter.add"],
         ["--json", "no/such/folder/x"],
         ["--csv", "no/such/folder/x"],
         ["--plot", f"{__file__}/charts"],
@@ -479,6 +530,18 @@ def test_a_missing_peer_is_said_in_one_line(
     assert "Traceback" not in captured.err
 
 
+def test_the_missing_peers_are_said_with_one_command_for_all() -> None:
+    left_out = {
+        "a": "not installed (pip install a-lib)",
+        "b": "importing it turns the GIL on",
+        "c + Lock": "not installed (pip install c-lib)",
+    }
+    assert [fact for name, fact in report.facts(describe({}, ""), left_out) if "out" in name] == [
+        "a, c + Lock: not installed (pip install a-lib c-lib)",
+        "b: importing it turns the GIL on",
+    ]
+
+
 def test_without_the_native_implementation_its_contenders_are_left_out() -> None:
     code = """
         from lockfree.bench import __main__ as command
@@ -512,6 +575,14 @@ def test_a_peer_that_kills_the_interpreter_is_left_out(
 ) -> None:
     module = peer(tmp_path, "import os; os._exit(7)", monkeypatch)
     assert peers.why_not(module) == "does not import (exit status 7)"
+
+
+def test_a_peer_whose_import_hangs_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "_PATIENCE", 0.5)
+    module = peer(tmp_path, "import time; time.sleep(60)", monkeypatch)
+    assert peers.why_not(module) == "does not import (not within 0.5 s)"
 
 
 def test_a_peer_that_turns_the_gil_on_is_left_out(
@@ -555,6 +626,16 @@ def test_a_structure_stands_for_its_cells() -> None:
     assert chosen == ["stack.pushpop", "stack.batch", "stack.latency", "counter.cas"]
 
 
+def test_a_cell_that_is_named_twice_is_measured_once() -> None:
+    chosen = [cell.name for cell, _ in plan.choose(["stack.batch", "stack"], None)]
+    assert chosen == ["stack.batch", "stack.pushpop", "stack.latency"]
+
+
+def test_the_baseline_is_measured_with_the_others() -> None:
+    [(_, contenders)] = plan.choose(["stack.pushpop"], ["lockfree"], "deque")
+    assert [each.name for each in contenders] == ["lockfree", "deque"]
+
+
 def test_ctrl_c_prints_what_was_measured_so_far(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -593,6 +674,18 @@ def test_ctrl_c_before_the_first_round_prints_no_empty_table(
     assert command.main(["--quick", "--cells", "counter.cas"]) == 130
     out = capsys.readouterr().out
     assert "median" not in out.partition("Interrupted")[0]
+
+
+def test_ctrl_c_while_a_table_is_printed_ends_it_as_well(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    only(monkeypatch, cell_of(COUNTING, baseline="counting"))
+    monkeypatch.setattr(layout, "text", interrupted)
+    assert command.main(["--quick", "--threads", "1"]) == 130
+    assert "Interrupted" in capsys.readouterr().out
 
 
 def test_the_package_does_not_load_the_benchmark_nor_that_what_it_can_do_without() -> None:

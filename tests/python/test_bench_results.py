@@ -108,6 +108,11 @@ def test_a_table_tells_what_noise_can_explain_and_only_then() -> None:
     assert report.NO_DIFFERENCE in layout.text(report.table(result))
 
 
+def test_a_table_ends_with_what_the_cell_remarks() -> None:
+    result = throughput(TEN, 1, remark="Mind the gap.")
+    assert layout.text(report.table(result)).splitlines()[-1] == "Mind the gap."
+
+
 def test_a_latency_table_is_ranked_by_the_tail() -> None:
     result = latency(
         8,
@@ -132,6 +137,16 @@ def test_a_percentile_of_too_few_operations_is_no_number() -> None:
     rows = dict(zip(table.names, table.blocks[0].rows[1:], strict=True))
     assert rows["lock"] == ["10", "x1.0", "10", "-", "", "20", "504"]
     assert rows["few"] == ["10", "~x1.0", "-", "-", "", "20", "99"]
+
+
+def test_a_ratio_of_rounds_too_short_for_the_percentile_is_no_number() -> None:
+    # All rounds together are enough for p99.9, each of them is not.
+    rounds = [{10: 390, 50: 10}] * 3
+    table = report.table(latency(2, lock=rounds, fast=[{1: 390, 5: 10}] * 3))
+    assert table.blocks[0].rows[1:] == [
+        ["1", "x10", "5", "5", "", "5", "1,200"],
+        ["10", "x1.0", "50", "50", "", "50", "1,200"],
+    ]
 
 
 @pytest.mark.parametrize("width", [80, 100, 120])
@@ -360,6 +375,58 @@ def test_runs_without_anything_in_common_are_an_error(
     assert "nothing in common" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--cells", "--contenders"])
+def test_a_name_that_both_runs_do_not_have_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        side_by_side(tmp_path, throughput(TEN, 1), throughput(TEN, 1), option, "nonsense")
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert "'nonsense' in common" in error
+    assert ("test.cell" if option == "--cells" else "fast, lock") in error
+
+
+def test_relative_to_a_baseline_that_was_not_measured_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = {"fast": TEN["fast"]}
+    with pytest.raises(SystemExit) as ended:
+        side_by_side(tmp_path, throughput(alone, 1), throughput(alone, 1), "--relative")
+    assert ended.value.code == 2
+    assert "nothing in common relative to a baseline" in capsys.readouterr().err
+
+
+def test_relative_means_the_baseline_that_the_first_run_had_or_is_given() -> None:
+    names = {"fast": TEN["fast"], "other": [50.0, 50.0, 50.0], "lock": TEN["lock"]}
+    before, after = (comparison_of(throughput(names, 1)) for _ in "ab")
+    for series in after.results[0].series:  # twice as slow, but for the cell's own baseline
+        series.times = [each * (1 if series.contender == "lock" else 2) for each in series.times]
+    slower = {
+        name: [
+            change.contender
+            for change in regression.changes(before, after, relative=True, baseline=name)[
+                "test.cell"
+            ]
+            if change.is_regression(0.1)
+        ]
+        for name in (None, "other")
+    }
+    assert slower == {None: ["fast", "other"], "other": []}
+    before.baseline = "other"
+    assert not any(
+        change.is_regression(0.1)
+        for change in regression.changes(before, after, relative=True)["test.cell"]
+    )
+
+
+def test_what_only_one_run_has_is_said() -> None:
+    before, after = comparison_of(throughput(TEN, 1)), comparison_of()
+    lines = regression.context(before, after).splitlines()
+    assert lines[-1] == "only in     A  test.cell, fast, lock"
+    assert regression.context(after, before).splitlines()[-1].startswith("only in     B")
+
+
 def test_where_they_were_measured_is_said_once_if_it_is_the_same() -> None:
     before, after = comparison_of(), comparison_of()
     assert "\nmachine     A" not in regression.context(before, after)
@@ -419,13 +486,29 @@ def test_two_comparisons_share_their_axes() -> None:
     assert first.get_ylim() == second.get_ylim()
 
 
+@pytest.mark.parametrize("kind", CHARTED)
+def test_two_comparisons_show_also_who_takes_part_in_one_only(kind: str) -> None:
+    pytest.importorskip("matplotlib")
+    from lockfree.bench.charts import figure
+
+    whole = comparison_of(CHARTED[kind])
+    names = {series.contender for series in CHARTED[kind].series}
+    part = whole.only(None, ["lock"])
+    for both in ([part, whole], [whole, part]):
+        panels = figure(both).subfigs[0]
+        if kind == "bars":
+            assert {each.get_text() for each in panels.axes[0].get_yticklabels()} == names
+        else:
+            assert {text.get_text() for text in panels.legends[0].texts} == names
+
+
 def test_a_percentile_curve_ends_with_the_longest() -> None:
     pytest.importorskip("matplotlib")
     from lockfree.bench.charts import _percentile_curve
 
     odds, values = _percentile_curve(Counter({10: 900, 20: 99, 30: 1}))
     assert (odds[0], odds[-1]) == pytest.approx((1, 1000))
-    assert (values[0], values[-1]) == (10, 20)  # one in a thousand takes longer than 20
+    assert (values[0], values[-2], values[-1]) == (10, 20, 30)
     assert values == sorted(values)
 
 

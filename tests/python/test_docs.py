@@ -38,6 +38,7 @@ ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = {
     str(page.relative_to(ROOT)): page
     for page in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")))
+    if page.parent.name != "notebooks"  # rendered: test_notebooks.py runs them
 }
 
 FENCE: Final = re.compile(r"^( *)```(\w*)([^\n]*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
@@ -184,7 +185,9 @@ def test_commands_exist(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         if "--compare" in arguments:
             continue  # of files that are not there
         if module == "bench":
-            assert bench([*arguments, "--list"]) == 0
+            # A command that was measured elsewhere has that machine's folders in it.
+            local = [Path(each).name if Path(each).is_absolute() else each for each in arguments]
+            assert bench([*local, "--list"]) == 0
         else:
             assert set(arguments) <= set(EXPERIMENTS)
 

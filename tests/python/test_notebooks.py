@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import lockfree
 import pytest
 from lockfree.bench.comparison import QUICK_VARIABLE
 from support import FREE_THREADED, in_child
 
 NOTEBOOKS = sorted(Path(__file__, "../../../notebooks").resolve().glob("*.ipynb"))
+PAGES = Path(__file__, "../../../docs/notebooks").resolve()
 EXECUTED = sys.version_info[:2] == (3, 11) or (FREE_THREADED and sys.version_info[:2] == (3, 14))
 
 notebooks = pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
@@ -66,6 +70,60 @@ def test_the_first_cell_fails_if_the_gil_is_on() -> None:
     assert "turned the GIL on" in on.stderr
     assert off.returncode == 0
     assert "the GIL is off" in off.stdout
+
+
+@notebooks
+def test_the_documentation_has_it_as_executed_for_this_version(file: Path) -> None:
+    page = PAGES / f"{file.stem}.md"
+    rendered = page.read_text(encoding="utf-8")
+    title = text(cells(file, "markdown")[0]).partition("\n")[0]
+    assert rendered.startswith(f"{title}\n\n*`notebooks/{file.name}`, executed for lockfree ")
+    assert f"executed for lockfree {lockfree.__version__} on " in rendered
+    assert "the GIL is off\n```" in rendered
+    assert f"{page.parent.name}/{page.name}" in (PAGES.parent.parent / "mkdocs.yml").read_text()
+    figures = re.findall(r"!\[chart\]\((.+)\)", rendered)
+    assert figures
+    assert {PAGES / figure for figure in figures} == set((PAGES / file.stem).iterdir())
+
+
+def test_a_notebook_becomes_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("nbclient")
+    script = Path(__file__, "../../../notebooks/render").resolve()
+    render: Any = ModuleType("render")  # a script, whose name has no suffix
+    render.__file__ = str(script)
+    exec(compile(script.read_text(encoding="utf-8"), script, "exec"), vars(render))
+    monkeypatch.setattr(render, "PAGES", tmp_path)
+    data = [
+        {"text/plain": "<a table>", "text/html": "<table></table>"},
+        {"text/plain": "a figure", "image/svg+xml": "<svg/>"},
+        {"text/plain": "7"},
+    ]
+    outputs: list[dict[str, Any]] = [{"output_type": "stream", "text": "printed\n"}]
+    outputs += [{"output_type": "execute_result", "data": each} for each in data]
+    story = "# 9. A story\n\nOnce.\n\nTwice."
+    render.write(
+        "09_story",
+        [
+            {"cell_type": "markdown", "source": story},
+            {"cell_type": "code", "source": "1 + 1", "outputs": outputs},
+        ],
+    )
+    page = (tmp_path / "09_story.md").read_text()
+    title, origin, *rest = page.split("\n\n")
+    assert title == "# 9. A story"
+    assert origin.startswith(
+        f"*`notebooks/09_story.ipynb`, executed for lockfree {lockfree.__version__}"
+    )
+    assert rest == [
+        "Once.",
+        "Twice.",
+        "```python\n1 + 1\n```",
+        "```text\nprinted\n```",
+        "<table></table>",
+        "![chart](09_story/1.svg)",
+        "```text\n7\n```\n",
+    ]
+    assert (tmp_path / "09_story/1.svg").read_text() == "<svg/>"
 
 
 @notebooks

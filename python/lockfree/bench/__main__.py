@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -20,11 +21,27 @@ from lockfree.bench.options import parser as make_parser
 from lockfree.bench.plan import Plan, choose, leave_out
 from lockfree.bench.progress import progress
 from lockfree.bench.record import read_json, write_csv, write_json
+from lockfree.bench.regression import Changes
 from lockfree.bench.runner import QUICK, Settings
 
 _INTERRUPTED = 130  # the status that a shell gives to a command ended by Ctrl-C
+_UNREAD = 141  # or by its output's reader, who had enough
 _REGRESSION = 1
 _UNABLE = 2  # that of argparse
+
+
+def in_shell() -> int:
+    """Run `main` for a shell, where Ctrl-C and ``| head`` are no errors; return the exit status."""
+    try:
+        try:
+            return main()
+        finally:
+            sys.stdout.flush()  # rather now than when the interpreter ends, which complains
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _UNREAD
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,13 +53,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.plot:
             extra("matplotlib")  # rather now than after minutes of measuring
         if options.compare:
-            return _set_side_by_side(options)
-        plan = choose(options.cells, options.contenders, options.baseline)
+            before, after = (read_json(path) for path in options.compare)
+            changes = regression.changes(
+                before,
+                after,
+                options.cells,
+                options.contenders,
+                baseline=options.baseline,
+                relative=options.relative,
+            )
+        else:
+            plan = choose(options.cells, options.contenders, options.baseline)
     except MissingExtra as missing:
         print(missing, file=sys.stderr)
         return _UNABLE
     except (OSError, ValueError) as error:
         parser.error(str(error))
+    if options.compare:
+        return _set_side_by_side(before, after, changes, options)
     if options.list:
         print(_listing(plan))
         return 0
@@ -58,33 +86,45 @@ def _measure(plan: Plan, options: argparse.Namespace, command: str) -> int:
     settings = _settings(options)
     environment = describe(peers.versions(), command)
     comparison = Comparison(environment, settings, left_out, options.baseline)
-    _run(comparison, plan)
-    _print(*report.legend(settings))
-    _write(comparison, options)
-    return _INTERRUPTED if comparison.interrupted else 0
+    try:
+        _run(comparison, plan)
+        _print(*report.legend(settings))
+    finally:  # also where nobody reads the tables any more
+        status = _write(comparison, options)
+    return status or (_INTERRUPTED if comparison.interrupted else 0)
 
 
 def _run(comparison: Comparison, plan: Plan) -> None:
     """Measure, and print each table as soon as it is whole."""
     print(report.header(comparison.environment, comparison.left_out, _width()), flush=True)
     bar = progress(sum(comparison.settings.turns(*each) for each in plan))
-    for result in comparison.measure(plan, bar.show):
-        bar.hide()
-        table = report.table(result, comparison.baseline)
-        print(f"\n{layout.text(table, _width())}", flush=True)
+    try:
+        for result in comparison.measure(plan, bar.show):
+            bar.hide()
+            table = report.table(result, comparison.baseline)
+            print(f"\n{layout.text(table, _width())}", flush=True)
+    except KeyboardInterrupt:  # it came while nothing was measured
+        comparison.interrupted = True
     bar.hide()
     if comparison.interrupted:
         print("\nInterrupted: this is what was measured so far.")
 
 
-def _write(comparison: Comparison, options: argparse.Namespace) -> None:
-    """Write the files that were asked for."""
-    if options.json:
-        write_json(comparison, options.json)
-    if options.csv:
-        write_csv(comparison, options.csv)
-    if options.plot:
-        _draw([comparison], options.plot)
+def _write(comparison: Comparison, options: argparse.Namespace) -> int:
+    """Write the files that were asked for; return the exit status."""
+    try:
+        if options.json:
+            write_json(comparison, options.json)
+        if options.csv:
+            write_csv(comparison, options.csv)
+        if options.plot:
+            _draw([comparison], options.plot)
+    except BrokenPipeError:  # no file's
+        raise
+    except OSError as error:
+        print(f"cannot write the results: {error}", file=sys.stderr)
+        return _UNABLE
+    return 0
 
 
 def _draw(comparisons: Sequence[Comparison], folder: Path) -> None:
@@ -94,18 +134,17 @@ def _draw(comparisons: Sequence[Comparison], folder: Path) -> None:
     _print(f"{report.count(len(cells), 'chart')} in {folder}, as PNG and SVG.")
 
 
-def _set_side_by_side(options: argparse.Namespace) -> int:
-    """Print two runs side by side; return the exit status: 1 if the second is a regression."""
-    before, after = (read_json(path).only(options.cells, None) for path in options.compare)
-    changes = regression.changes(before, after, options.contenders, relative=options.relative)
-    if not changes:
-        raise ValueError("the two runs have nothing in common")
+def _set_side_by_side(
+    before: Comparison, after: Comparison, changes: Changes, options: argparse.Namespace
+) -> int:
+    """Print two runs side by side; return the exit status: 1 if the second is slower."""
     print(regression.context(before, after, _width()))
     unit = "baselines" if options.relative else "ns"
     for cell, each in changes.items():
         print(f"\n{layout.text(regression.table(cell, each, unit), _width())}")
     if options.plot:
-        _draw([each.only(None, options.contenders) for each in (before, after)], options.plot)
+        runs = [each.only(options.cells, options.contenders) for each in (before, after)]
+        _draw(runs, options.plot)
     limit = options.tolerance / 100
     slower = [change for change in chain(*changes.values()) if change.is_regression(limit)]
     print(f"\nSlower by more than {options.tolerance:g} %, and not by chance:")
@@ -144,4 +183,4 @@ def _width() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(in_shell())

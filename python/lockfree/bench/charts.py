@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate, cycle
+from itertools import accumulate, chain, cycle
 from math import ceil, log10
 from pathlib import Path
 from textwrap import shorten
@@ -104,16 +104,20 @@ def _chart(part: Any, comparisons: Sequence[Comparison]) -> None:
     shown = [each for each in comparisons if each.results]
     results = [each.results[0] for each in shown]
     cell = results[0].cell
-    looks = _looks(results[0], shown[0].baseline or cell.baseline)
+    looks = _looks(results, shown[0].baseline or cell.baseline)
     panels = part.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0]
     for axes, comparison, result in zip(panels, shown, results, strict=True):
         _panel(result)(axes, result, looks)
         axes.set_title(_where(comparison.environment), fontsize=8.5, color="#555555", loc="left")
         axes.label_outer()
     part.suptitle(f"{cell.name}: {cell.description}", fontsize=11, fontweight="bold")
-    handles, labels = panels[0].get_legend_handles_labels()
-    if handles:
-        part.legend(handles, labels, loc="outside lower center", ncols=4)
+    drawn: dict[str, Any] = {}
+    for axes in panels:
+        handles, labels = axes.get_legend_handles_labels()
+        drawn = dict(zip(labels, handles, strict=True)) | drawn
+    if drawn:
+        names = [name for name in looks if name in drawn]
+        part.legend([drawn[name] for name in names], names, loc="outside lower center", ncols=4)
 
 
 def _panel(result: Result) -> Callable[[Any, Result, Mapping[str, Look]], None]:
@@ -124,13 +128,14 @@ def _panel(result: Result) -> Callable[[Any, Result, Mapping[str, Look]], None]:
     return _lines if several else _bars
 
 
-def _looks(result: Result, baseline: str) -> dict[str, Look]:
-    """Return a look for each contender, the best one first."""
+def _looks(results: Sequence[Result], baseline: str) -> dict[str, Look]:
+    """Return a look for each contender of any result, the best one of the first first."""
     others = cycle(_OTHERS)
-    names = dict.fromkeys(series.contender for series in result.series)
+    names = dict.fromkeys(series.contender for result in results for series in result.series)
     looks = {name: _KNOWN.get(name) or next(others) for name in names if name != baseline}
     looks[baseline] = _BASELINE
-    return {name: looks[name] for name in ranking(result, _most_threads(result))}
+    ranked = chain.from_iterable(ranking(result, _most_threads(result)) for result in results)
+    return {name: looks[name] for name in dict.fromkeys(ranked)}
 
 
 def _where(environment: Environment) -> str:
@@ -190,14 +195,14 @@ def _curves(axes: Any, result: Result, looks: Mapping[str, Look]) -> None:
     """Draw latency over the share of operations that take no longer."""
     most = _most_threads(result)
     series = {each.contender: each for each in result.series if each.threads == most}
-    rarest = 10.0
     for name, look in looks.items():
-        if series[name].latencies and series[name].error is None:
-            odds, values = _percentile_curve(series[name].latencies)
+        measured = series.get(name)
+        if measured and measured.latencies and measured.error is None:
+            odds, values = _percentile_curve(measured.latencies)
             axes.plot(odds, values, label=name, **_style(look) | {"marker": ""})
-            rarest = max(rarest, odds[-1])
     axes.set_xscale("log")
     axes.set_yscale("log")
+    rarest = max(10, axes.get_xlim()[1])  # the panels share it
     nines = range(1 + int(log10(rarest)))
     every = 1 if len(nines) < _MANY_NINES else 2  # their labels would touch
     labels = [_share(each) if each % every == 0 else "" for each in nines]
@@ -209,12 +214,15 @@ def _curves(axes: Any, result: Result, looks: Mapping[str, Look]) -> None:
 
 
 def _percentile_curve(latencies: Counter[int]) -> tuple[list[float], list[int]]:
-    """Return points of the curve: one in how many operations took longer, and than what."""
+    """Return points of the curve: one in how many operations took longer, and than what.
+
+    The last point is the longest of all: one in as many as there are took that long.
+    """
     values = sorted(latencies)
     ranks = list(accumulate(latencies[value] for value in values))
     odds = [ranks[-1] ** (step / _STEPS) for step in range(_STEPS + 1)]
     at = [bisect_left(ranks, ceil(ranks[-1] * (1 - 1 / each))) for each in odds]
-    return odds, [values[index] for index in at]
+    return odds, [*(values[index] for index in at[:-1]), values[-1]]
 
 
 def _share(nines: int) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections import deque
 from collections.abc import MutableMapping
+from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -92,6 +94,35 @@ class LocalCounter(threading.local):
     def sum(self) -> int:
         """Return the sum of all threads' counts."""
         return sum(count for (count,) in self.counts)
+
+
+class LoopQueue:
+    """An ``asyncio.Queue``, and the event loop that it belongs to: that of who gets.
+
+    What comes from elsewhere has to ask that loop to put it, and to wait for the
+    answer if the queue's bound shall hold.
+    """
+
+    def __init__(self, maxsize: int) -> None:
+        self._queue: asyncio.Queue[int] = asyncio.Queue(maxsize)
+        self._loop = Future[asyncio.AbstractEventLoop]()
+
+    def put(self, item: int) -> None:
+        """Wait for room and append an item, from a thread."""
+        self._put(item).result()
+
+    async def async_put(self, item: int) -> None:
+        """Wait for room and append an item, from another event loop."""
+        await asyncio.wrap_future(self._put(item))
+
+    def _put(self, item: int) -> Future[None]:
+        return asyncio.run_coroutine_threadsafe(self._queue.put(item), self._loop.result())
+
+    async def async_get(self) -> int:
+        """Take the first item."""
+        if not self._loop.done():
+            self._loop.set_result(asyncio.get_running_loop())
+        return await self._queue.get()
 
 
 class LockFreeCounter:

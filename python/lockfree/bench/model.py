@@ -66,6 +66,8 @@ class Cell:
     use of a shared one costs the threads a fight over its reference count."""
     items: int = 1
     """How many items one operation handles; times are per item."""
+    remark: str = ""
+    """What to bear in mind while reading its table; stands below it."""
 
     def is_called(self, name: str) -> bool:
         """Whether `name` is that of the cell or of its structure."""

@@ -72,7 +72,10 @@ def _add_comparison(group: argparse._ArgumentGroup) -> None:
 
 
 def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",")]
+    names = [name.strip() for name in text.split(",")]
+    if "" in names:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of names")
+    return names
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -98,8 +101,13 @@ def _positive(text: str) -> float:
 def _writable(text: str) -> Path:
     """Refuse now what would otherwise fail after minutes of measuring."""
     path = Path(text)
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise argparse.ArgumentTypeError(f"cannot write to {text!r}")
+    is_new = not path.exists()
+    try:
+        path.open("a").close()
+        if is_new:
+            path.unlink()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"cannot write to {text!r}: {error.strerror}") from error
     return path
 
 
@@ -108,5 +116,6 @@ def _folder(text: str) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise argparse.ArgumentTypeError(f"cannot make the folder {text!r}") from error
+        why = error.strerror
+        raise argparse.ArgumentTypeError(f"cannot make the folder {text!r}: {why}") from error
     return path

@@ -26,6 +26,8 @@ DISTRIBUTIONS = {
 }
 """The peers' modules, and what pip calls them (``benches/peers.txt``)."""
 
+_PATIENCE = 60  # seconds
+
 _PROBE = """\
 import importlib, sys
 importlib.import_module(sys.argv[1])
@@ -64,10 +66,15 @@ def _import_trouble(module: str) -> str | None:
     and for all contenders.
     """
     command = [sys.executable, "-c", _PROBE, module]
-    child = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        child = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=_PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        return f"does not import (not within {_PATIENCE} s)"
     if child.returncode != 0:
         lines = child.stderr.strip().splitlines()
         return f"does not import ({lines[-1] if lines else f'exit status {child.returncode}'})"
-    if child.stdout.split()[-1] == "True" and not gil_enabled():
+    if child.stdout.split()[-1:] == ["True"] and not gil_enabled():
         return "importing it turns the GIL on"
     return None

@@ -19,17 +19,20 @@ def choose(
 ) -> Plan:
     """Return the chosen cells, each with the chosen among its contenders; None is all.
 
-    The name of a structure chooses all its cells. One of your own is given as it is.
+    The name of a structure chooses all its cells. One of your own is given as it is. A
+    `baseline` is chosen with the others.
 
     Raises:
         ValueError: there is no cell or contender of a name.
     """
-    chosen = list(CELLS) if cells is None else [found for each in cells for found in _found(each)]
+    found = CELLS if cells is None else [cell for each in cells for cell in _found(each)]
+    chosen = [cell for index, cell in enumerate(found) if cell not in found[:index]]
     known = dict.fromkeys(each.name for cell in chosen for each in cell.contenders)
-    for name in (*(contenders or ()), *([baseline] if baseline else ())):
+    named = [*(contenders or ()), *([baseline] if baseline else ())]
+    for name in named:
         if name not in known:
             raise ValueError(f"no contender {name!r}; there are {', '.join(known)}")
-    wanted = known if contenders is None else contenders
+    wanted = known if contenders is None else named
     return [(cell, [each for each in cell.contenders if each.name in wanted]) for cell in chosen]
 
 

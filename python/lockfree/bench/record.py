@@ -54,7 +54,7 @@ def _document(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-_CELL = ("name", "description", "baseline", "kind", "scope", "items")
+_CELL = ("name", "description", "baseline", "kind", "scope", "items", "remark")
 
 
 def _cell(result: Result) -> dict[str, Any]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from lockfree.bench.comparison import Comparison
 from lockfree.bench.layout import WIDTH, Block, Table, filled
 from lockfree.bench.report import NO_DIFFERENCE, SAME, count, digits, facts, times
-from lockfree.bench.runner import Result, Series
-from lockfree.bench.summary import Summary, differ, is_resolved, speedup, summarize
+from lockfree.bench.runner import Result
+from lockfree.bench.summary import Summary, differ, speedup, summarize
 
 _JUDGED = ("p50", "p99", "p99.9")
 """What is judged of latencies; the longest of all is chance."""
@@ -28,13 +29,18 @@ class Change:
     error: str | None
     """Why there is nothing in B."""
 
+    @property
+    def can_be_judged(self) -> bool:
+        """Whether there is something to set side by side, or it failed since."""
+        return self.before is not None and (self.after or self.error) is not None
+
     def is_regression(self, tolerance: float) -> bool:
         """Whether B is slower by more than `tolerance`, and noise does not explain it.
 
         What fails in B and did not in A is one, too.
         """
         if self.before is None or self.after is None:
-            return self.before is not None and self.error is not None
+            return self.can_be_judged
         slower = self.after.median > (1 + tolerance) * self.before.median
         return slower and differ(self.before, self.after)
 
@@ -47,67 +53,108 @@ class Change:
 
 
 def context(before: Comparison, after: Comparison, width: int = WIDTH) -> str:
-    """Return where both were measured, as text; one line for what is the same."""
+    """Return where both were measured, as text, and what only one has.
+
+    What is the same is said once.
+    """
     known = [dict(facts(each.environment, {})) for each in (before, after)]
     lines = []
     for name, fact in known[0].items():
         both = [("", fact)] if fact == known[1][name] else [("A", fact), ("B", known[1][name])]
         lines += [f"{name:11} {label:1}  {text}" for label, text in both]
+    a, b = (_names(each) for each in (before, after))
+    for label, names in (("A", [n for n in a if n not in b]), ("B", [n for n in b if n not in a])):
+        if names:
+            lines.append(f"{'only in':11} {label}  {', '.join(names)}")
     return "\n".join(filled(line, width, indent=15) for line in lines)
+
+
+def _names(run: Comparison) -> list[str]:
+    """Return the names of the cells, and those of the contenders."""
+    contenders = [series.contender for result in run.results for series in result.series]
+    return list(dict.fromkeys([*(result.cell.name for result in run.results), *contenders]))
+
+
+Changes: TypeAlias = Mapping[str, list[Change]]
+"""By cell."""
 
 
 def changes(
     before: Comparison,
     after: Comparison,
+    cells: Sequence[str] | None = None,
     contenders: Sequence[str] | None = None,
     *,
+    baseline: str | None = None,
     relative: bool = False,
-) -> dict[str, list[Change]]:
-    """Return the changes by cell, of the contenders that both have; None is all.
+) -> Changes:
+    """Return the changes of what both have, and of that only these; None is all.
 
     Those that are `relative` are of each round's time in times of the baseline's: that
-    does not depend on how fast the machine was on the day.
+    does not depend on how fast the machine was on the day. The baseline is the first
+    run's, unless it is given.
+
+    Raises:
+        ValueError: both have nothing of a name, or no numbers to set side by side.
     """
-    first = {result.cell.name: result for result in before.results}
+    found = {}
+    for a, b in _in_both(before, after, cells):
+        unit = (baseline or before.baseline or a.cell.baseline) if relative else None
+        found[a.cell.name] = _changes(_Side(a, unit), _Side(b, unit))
+    known = dict.fromkeys(change.contender for each in found.values() for change in each)
+    for name in contenders or ():
+        if name not in known:
+            raise _nothing_of("contender", name, known)
+    wanted = known if contenders is None else contenders
     found = {
-        result.cell.name: _changes(
-            _Side(first[result.cell.name], relative), _Side(result, relative), contenders
-        )
-        for result in after.results
-        if result.cell.name in first
+        cell: [change for change in each if change.contender in wanted]
+        for cell, each in found.items()
     }
+    if not any(change.can_be_judged for each in found.values() for change in each):
+        why = " relative to a baseline" if relative else ""
+        raise ValueError(f"the two runs have nothing in common{why}")
     return {cell: each for cell, each in found.items() if each}
+
+
+def _in_both(
+    before: Comparison, after: Comparison, cells: Sequence[str] | None
+) -> list[tuple[Result, Result]]:
+    """Return the results of the cells that both have, and of those only these."""
+    first = {result.cell.name: result for result in before.results}
+    pairs = [(first[b.cell.name], b) for b in after.results if b.cell.name in first]
+    for name in cells or ():
+        if not any(b.cell.is_called(name) for _, b in pairs):
+            raise _nothing_of("cell", name, [b.cell.name for _, b in pairs])
+    return [(a, b) for a, b in pairs if cells is None or any(map(b.cell.is_called, cells))]
+
+
+def _nothing_of(kind: str, name: str, known: Iterable[str]) -> ValueError:
+    return ValueError(f"the two runs have no {kind} {name!r} in common: {', '.join(known)}")
 
 
 class _Side:
     """A cell's result, as the numbers that are set beside another result's."""
 
-    def __init__(self, result: Result, relative: bool) -> None:
+    def __init__(self, result: Result, baseline: str | None) -> None:
         self.cell = result.cell
         self.series = {(each.contender, each.threads): each for each in result.series}
-        self._relative = relative
+        self._baseline = baseline
+        """In whose times the numbers are; None is nanoseconds."""
 
     def summary(self, key: tuple[str, int], label: str | None) -> Summary | None:
         """Return what the rounds say; None of what is not known well enough."""
-        own, baseline = self.series[key], self.series.get((self.cell.baseline, key[1]))
-        if not _is_known(own, label):
-            return None
-        if not self._relative:
+        own = self.series[key]
+        if self._baseline is None:
             return own.summary(label)
-        if baseline is None or not _is_known(baseline, label):
+        unit = self.series.get((self._baseline, key[1]))
+        if unit is None or not own.summary(label) or not unit.summary(label):
             return None
-        pairs = zip(own.rounds(label), baseline.rounds(label), strict=False)
-        return summarize([value / unit for value, unit in pairs if unit])
+        pairs = zip(own.rounds(label), unit.rounds(label), strict=False)
+        ratios = [value / of for value, of in pairs if of]
+        return summarize(ratios) if ratios else None
 
 
-def _is_known(series: Series, label: str | None) -> bool:
-    """Whether there are numbers, and of a percentile enough in each round."""
-    if series.error is not None or not series.times:
-        return False
-    return label is None or is_resolved(label, series.latencies.total() // len(series.times))
-
-
-def _changes(before: _Side, after: _Side, contenders: Sequence[str] | None) -> list[Change]:
+def _changes(before: _Side, after: _Side) -> list[Change]:
     return [
         Change(
             after.cell.name,
@@ -118,7 +165,7 @@ def _changes(before: _Side, after: _Side, contenders: Sequence[str] | None) -> l
             series.error,
         )
         for key, series in after.series.items()
-        if key in before.series and (contenders is None or key[0] in contenders)
+        if key in before.series
         for label in (_JUDGED if after.cell.is_timed else (None,))
     ]
 

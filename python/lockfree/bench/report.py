@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 from lockfree.bench.environment import Environment
 from lockfree.bench.layout import WIDTH, Block, Table, filled
-from lockfree.bench.model import RustLoop
+from lockfree.bench.model import Cell, RustLoop
 from lockfree.bench.runner import Result, Series, Settings
 from lockfree.bench.summary import Summary, differ, is_resolved, percentiles, speedup
 
@@ -25,10 +26,24 @@ def facts(environment: Environment, left_out: Mapping[str, str]) -> list[tuple[s
         ("interpreter", interpreter(environment)),
         ("lockfree", f"{environment.lockfree}, {environment.implementation}"),
         ("peers", peers or "none installed"),
-        *(("left out", f"{name}: {reason}") for name, reason in left_out.items()),
+        *(("left out", each) for each in _left_out(left_out)),
         ("date", environment.date),
         ("command", environment.command),
     ]
+
+
+def _left_out(left_out: Mapping[str, str]) -> list[str]:
+    """Return a line for each, but one for all that only have to be installed."""
+    absent = {
+        name: found[1]
+        for name, reason in left_out.items()
+        if (found := re.fullmatch(r"not installed \(pip install (.+)\)", reason))
+    }
+    lines = [f"{name}: {reason}" for name, reason in left_out.items() if name not in absent]
+    if not absent:
+        return lines
+    packages = " ".join(dict.fromkeys(absent.values()))
+    return [f"{', '.join(absent)}: not installed (pip install {packages})", *lines]
 
 
 def interpreter(environment: Environment) -> str:
@@ -78,7 +93,8 @@ def table(result: Result, baseline: str | None = None) -> Table:
     names = ranking(result, counts[-1])
     blocks = [_block(result, threads, names, baseline) for threads in counts]
     unit = "ns" if cell.is_timed else f"ns/{cell.unit}"
-    return Table(title, unit, names, blocks, [*_doubts(blocks), *_failures(result)])
+    remarks = [cell.remark] if cell.remark else []
+    return Table(title, unit, names, blocks, [*_doubts(blocks), *_failures(result), *remarks])
 
 
 def ranking(result: Result, threads: int) -> list[str]:
@@ -86,13 +102,20 @@ def ranking(result: Result, threads: int) -> list[str]:
 
     In a latency cell by the tail: that is what it is about.
     """
-    label = "p99.9" if result.cell.kind == "latency" else "p50" if result.cell.is_timed else None
-    times = {}
-    for series in result.series:
-        if series.threads == threads:
-            summary = series.summary(label)
-            times[series.contender] = math.inf if summary is None else summary.median
+    times = {
+        series.contender: _rank(result.cell, series)
+        for series in result.series
+        if series.threads == threads
+    }
     return sorted(times, key=times.__getitem__)
+
+
+def _rank(cell: Cell, series: Series) -> float:
+    """Return the number of the table by which its rows are sorted."""
+    if cell.is_timed and series.latencies and series.error is None:
+        return percentiles(series.latencies)["p99.9" if cell.kind == "latency" else "p50"]
+    summary = series.summary()
+    return math.inf if cell.is_timed or summary is None else summary.median
 
 
 def _block(result: Result, threads: int, names: Sequence[str], baseline: str) -> Block:
@@ -127,9 +150,7 @@ def _latencies(series: Series, baseline: Series | None) -> list[str]:
         label: f"{value:,}" if is_resolved(label, total) else "-"
         for label, value in percentiles(series.latencies).items()
     }
-    middle, tail = (
-        _ratio(series, baseline, label) if at[label] != "-" else "" for label in ("p50", "p99.9")
-    )
+    middle, tail = (_ratio(series, baseline, label) for label in ("p50", "p99.9"))
     return [at["p50"], middle, at["p99"], at["p99.9"], tail, at["max"], _thousands(total)]
 
 

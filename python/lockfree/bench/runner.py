@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from lockfree.bench import environment
 from lockfree.bench.model import Cell, Contender, RustLoop
-from lockfree.bench.summary import Summary, percentiles, summarize
+from lockfree.bench.summary import Summary, is_resolved, percentiles, summarize
 from lockfree.bench.worker import Run, Workload, workload
 
 TIMER = Contender("timer alone", "c = None", ("pass",))
@@ -36,6 +36,8 @@ class Settings:
     """About how long a run lasts, if time allows."""
     threads: tuple[int, ...] | None = None
     """The numbers of threads; None leaves them to the cell's kind."""
+    most: int = 8
+    """The largest number of threads of a throughput cell, if it is left to that."""
     minutes: float = 9
     """How long all cells together may take; for that, runs are made shorter."""
 
@@ -46,7 +48,7 @@ class Settings:
         if self.threads is not None:
             return self.threads
         if not cell.is_timed:
-            return (1, 2, 4, 8)
+            return tuple(count for count in (1, 2, 4, 8) if count <= self.most)
         # More than cores, for then the tail shows what it costs the others that
         # a thread is preempted in the middle of an operation.
         return (max(8, 2 * environment.cores()),)
@@ -61,7 +63,7 @@ class Settings:
         return min(self.seconds, max(SHORTEST, seconds_left / turns_left))
 
 
-QUICK = Settings(rounds=3, seconds=0.02, threads=(1, 2), minutes=0.5)
+QUICK = Settings(rounds=3, seconds=0.02, most=2, minutes=0.5)
 """A smoke run, too short for conclusions."""
 
 
@@ -90,7 +92,10 @@ class Series:
             self.percentiles.append(percentiles(run.latencies))
 
     def summary(self, percentile: str | None = None) -> Summary | None:
-        """Return what `rounds` say; None where it failed or no round is over yet."""
+        """Return what `rounds` say; None where it failed or no round is over yet.
+
+        Of a percentile also where a round has too few operations for it.
+        """
         values = self.rounds(percentile)
         return summarize(values) if values and self.error is None else None
 
@@ -98,6 +103,9 @@ class Series:
         """Return the time per operation of each round, or a percentile of its latencies."""
         if percentile is None:
             return self.times
+        operations = self.latencies.total() // max(1, len(self.percentiles))
+        if not is_resolved(percentile, operations):
+            return ()
         return [each[percentile] for each in self.percentiles]
 
 

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from math import inf
@@ -29,20 +29,21 @@ def worker({parameter}, iterations, samples):
 """
 
 # Starting the event loop is no part of what is measured.
-_COROUTINE = """\
+_LOOP = """\
+{roles}
 def worker({parameter}, iterations, samples):
     clock = perf_counter_ns
     async def main():
         began = clock()
         await asyncio.gather({calls})
         return began, clock()
-{roles}
     return asyncio.run(main())
 """
 
+# A task's variables are its own locals, and none of a closure: see above.
 _ROLE = """\
-    async def role{number}():
-        for i in range(iterations):
+async def role{number}({parameter}, iterations, samples, clock):
+    for i in range(iterations):
 {body}
 """
 
@@ -95,32 +96,41 @@ def source(cell: Cell, contender: Contender, role: int = 0) -> str:
     """Return the source of the function that each thread of a role runs."""
     statements = contender.statements
     if cell.kind == "tasks":
-        return _coroutines(cell, statements)
-    if cell.kind == "transfer" and "await " in statements[role]:
-        return _coroutines(cell, statements[role : role + 1])
+        return _coroutines(cell, enumerate([each] * cell.repeats for each in statements))
     if cell.kind == "throughput":
-        body = "\n".join(statements * cell.repeats)
+        body = list(statements * cell.repeats)
     elif cell.kind == "transfer":
-        body = "\n".join([statements[role]] * cell.repeats)
+        body = [statements[role]] * cell.repeats
     elif cell.kind == "handoff":
-        body = _HANDOFF[role].format(statement=statements[role])
+        body = [_HANDOFF[role].format(statement=statements[role])]
     else:
         count = len(statements)
-        body = "\n".join(
+        body = [
             _TIMED.format(statement=statement, count=count, index=index)
             for index, statement in enumerate(statements)
-        )
-    return _WORKER.format(parameter=_parameter(cell), body=indent(body, " " * 8))
+        ]
+    if any(map(_awaits, body)):
+        return _coroutines(cell, [(role, body)])
+    return _WORKER.format(parameter=_parameter(cell), body=_block(body, 8))
 
 
-def _coroutines(cell: Cell, statements: Sequence[str]) -> str:
-    """Return the source of a function that runs each statement in a task of one loop."""
-    roles = [
-        _ROLE.format(number=number, body=indent("\n".join([statement] * cell.repeats), " " * 12))
-        for number, statement in enumerate(statements)
-    ]
-    calls = ", ".join(f"role{number}()" for number in range(len(roles)))
-    return _COROUTINE.format(parameter=_parameter(cell), calls=calls, roles="".join(roles))
+def _coroutines(cell: Cell, bodies: Iterable[tuple[int, Sequence[str]]]) -> str:
+    """Return the source of a function that runs each role's body in a task of one loop."""
+    parameter = _parameter(cell)
+    roles, calls = [], []
+    for number, body in bodies:
+        block = _block(body, 8)
+        roles.append(_ROLE.format(number=number, parameter=parameter, body=block))
+        calls.append(f"role{number}({parameter}, iterations, samples, clock)")
+    return _LOOP.format(roles="".join(roles), parameter=parameter, calls=", ".join(calls))
+
+
+def _block(statements: Sequence[str], spaces: int) -> str:
+    return indent("\n".join(statements), " " * spaces)
+
+
+def _awaits(statement: str) -> bool:
+    return "await " in statement
 
 
 def _parameter(cell: Cell) -> str:
@@ -142,7 +152,7 @@ def _python_loop(cell: Cell, contender: Contender) -> Workload:
     timed = len(contender.statements) // len(workers) if cell.is_timed else 0
     operations = timed or cell.repeats * cell.items
 
-    awaits = any("await " in statement for statement in contender.statements)
+    awaits = any(map(_awaits, contender.statements))
 
     def run(threads: int, iterations: int) -> Run:
         exec(setup, namespace)  # a fresh object: no run inherits another's state
@@ -164,7 +174,8 @@ def _rust_loop(cell: Cell, contender: RustLoop) -> Workload:
 
     def run(threads: int, iterations: int) -> Run:
         each = iterations * cell.repeats
-        return Run(_baseline(contender.loop, threads, each), threads * each)
+        seconds = _baseline(contender.loop, threads, each)
+        return Run(seconds, threads * each * cell.items)
 
     return run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textwrap import indent
 from typing import NamedTuple
 
-from lockfree.bench.model import NATIVE, Cell, Contender
+from lockfree.bench.model import NATIVE, Cell, Contender, RustLoop
 
 SIZE = 1000
 
@@ -70,10 +70,19 @@ def _hits(values: str) -> tuple[Contender, ...]:
     )
 
 
-def _read_through(each: _Cache) -> Contender:
-    ask = f"if {each.get} is None:\n    {each.put}" if each.get != each.put else each.get
-    statement = f"for key in keys:\n{indent(ask, '    ')}"
+def _read_through(each: _Cache) -> str:
+    return each.get if each.get == each.put else f"if {each.get} is None:\n    {each.put}"
+
+
+def _zipf(each: _Cache) -> Contender:
+    statement = f"for key in keys:\n{indent(_read_through(each), '    ')}"
     return Contender(each.name, _ZIPF + each.setup, (statement,), each.needs)
+
+
+def _single(each: _Cache) -> Contender:
+    # No list of keys, whose reference count the threads would share.
+    statement = f"key = i % 100 if i % 8 else i % {10 * SIZE}\n{_read_through(each)}"
+    return Contender(each.name, _SMALL_INTS + each.setup, (statement,), each.needs)
 
 
 def _writes() -> tuple[Contender, ...]:
@@ -131,7 +140,7 @@ CELLS = (
     Cell(
         "cache.hit",
         "look up one of 100 keys, the values small ints",
-        _hits(_SMALL_INTS),
+        (*_hits(_SMALL_INTS), RustLoop("cache.hit")),
         baseline="functools.lru_cache",
         items=100,
     ),
@@ -145,7 +154,7 @@ CELLS = (
     Cell(
         "cache.zipf",
         "look up Zipf's keys, and put those that a cache of a tenth has not",
-        tuple(map(_read_through, _BOUNDED)),
+        tuple(map(_zipf, _BOUNDED)),
         baseline="functools.lru_cache",
         items=10 * SIZE,
     ),
@@ -162,6 +171,13 @@ CELLS = (
         _CALLS,
         baseline="functools.lru_cache",
         items=100,
+    ),
+    Cell(
+        "cache.latency",
+        "how long a look-up takes; one in eight is of a rare key, which is then put",
+        tuple(map(_single, _BOUNDED)),
+        baseline="functools.lru_cache",
+        kind="latency",
     ),
     Cell(
         "cache.stampede",

@@ -74,6 +74,12 @@ _TUTORIAL = (
     Contender("queue.Queue", _QUEUE, _PUT_GET),
 )
 
+_CRITIQUE = (
+    "In the original it runs once, so that nobody can tell the difference from the noise. Its "
+    "consumer spins: what is measured is how it disturbs the producer. And its get() says with "
+    "None that there is nothing, so that an item that is None is lost."
+)
+
 CELLS = (
     Cell(
         "queue.putget",
@@ -96,6 +102,7 @@ CELLS = (
         baseline="LockedQueue",
         kind="transfer",
         threads=(2,),
+        remark=_CRITIQUE,
     ),
     Cell(
         "queue.bounded",

@@ -16,23 +16,30 @@ _OWN_INCREMENT = "try:\n    c.increment()\nexcept AttributeError:\n    c = c.pop
 
 _LOCKFREE = Contender("lockfree", _STRIPED, ("c.add()",), needs=NATIVE)
 
+_SELDOM_READ = (
+    _LOCKFREE,
+    Contender("AtomicInt64", _ATOMIC, ("c.increment()",), needs=NATIVE),
+    Contender("separate counters", _SEPARATE, (_OWN_INCREMENT,), needs=NATIVE),
+    Contender("lockfree.locked", _LOCKED, ("c.add()",)),
+    Contender("threading.Lock", _LOCK, ("with c.lock:\n    c.value += 1",)),
+)
+
 CELLS = (
     Cell(
         "counter.striped",
         "add 1 to a counter that is seldom read",
-        (
-            _LOCKFREE,
-            Contender("AtomicInt64", _ATOMIC, ("c.increment()",), needs=NATIVE),
-            Contender("separate counters", _SEPARATE, (_OWN_INCREMENT,), needs=NATIVE),
-            Contender("lockfree.locked", _LOCKED, ("c.add()",)),
-            Contender("threading.Lock", _LOCK, ("with c.lock:\n    c.value += 1",)),
-            RustLoop("striped"),
-        ),
+        (*_SELDOM_READ, RustLoop("striped")),
     ),
     Cell(
         "counter.threadlocal",
         "add 1 to a count for each thread",
         (_LOCKFREE, Contender("threading.local", _LOCAL, ("c.count[0] += 1",))),
         baseline="threading.local",
+    ),
+    Cell(
+        "counter.striped_latency",
+        "how long it takes to add 1 to a counter that is seldom read",
+        _SELDOM_READ,
+        kind="latency",
     ),
 )

@@ -11,6 +11,8 @@ _JANUS = "from janus import Queue\nc = Queue(100)"
 
 _PUT, _GET = "await c.async_put(1)", "await c.async_get()"
 _JANUS_GET = "await c.async_q.get()"
+# It belongs to one event loop, which others have to ask.
+_LOOP_QUEUE = "from lockfree.bench.handwritten import LoopQueue\nc = LoopQueue(100)"
 
 _TASKS = (
     Contender("lockfree", _LOCKFREE, (_PUT, _GET), needs=NATIVE),
@@ -21,11 +23,13 @@ _TASKS = (
     Contender("janus", _JANUS, ("await c.async_q.put(1)", _JANUS_GET), needs="janus"),
 )
 
-# Of these, asyncio.Queue cannot be used from another thread, and janus from one loop only.
-_TWO_LOOPS = tuple(each for each in _TASKS if each.name not in ("asyncio.Queue", "janus"))
+# Only these can be used from several event loops.
+_ANYWHERE = tuple(each for each in _TASKS if each.name not in ("asyncio.Queue", "janus"))
+_TWO_LOOPS = (*_ANYWHERE, Contender("asyncio.Queue", _LOOP_QUEUE, (_PUT, _GET)))
 _THREAD_TO_LOOP = (
     Contender("lockfree", _LOCKFREE, ("c.put(1)", _GET), needs=NATIVE),
     Contender("lockfree.locked", _LOCKED, ("c.put(1)", _GET)),
+    Contender("asyncio.Queue", _LOOP_QUEUE, ("c.put(1)", _GET)),
     Contender("culsans", _CULSANS, ("c.sync_put(1)", _GET), needs="culsans"),
     Contender("aiologic", _AIOLOGIC, ("c.green_put(1)", _GET), needs="aiologic"),
     Contender("janus", _JANUS, ("c.sync_q.put(1)", _JANUS_GET), needs="janus"),
@@ -57,7 +61,7 @@ CELLS = (
         "async.handoff",
         "from a thread to an event loop through a queue of at most 100, per item",
         _THREAD_TO_LOOP,
-        baseline="culsans",
+        baseline="asyncio.Queue",
         kind="transfer",
         threads=(2,),
     ),
@@ -65,9 +69,22 @@ CELLS = (
         "async.twoloops",
         "from one event loop to another through a queue of at most 100, per item",
         _TWO_LOOPS,
-        baseline="culsans",
+        baseline="asyncio.Queue",
         kind="transfer",
         threads=(2,),
+    ),
+    Cell(
+        "async.loops",
+        "put an item and get one, an event loop in each thread",
+        _ANYWHERE,
+        baseline="lockfree.locked",
+    ),
+    Cell(
+        "async.latency",
+        "how long a single put or get takes, an event loop in each thread",
+        _ANYWHERE,
+        baseline="lockfree.locked",
+        kind="latency",
     ),
     Cell(
         "async.pingpong",
