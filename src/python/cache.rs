@@ -72,6 +72,7 @@ impl Callback {
         }
     }
 
+    #[inline]
     fn get(&self) -> Option<Owned> {
         self.0.as_ref().map(|function| function.load(SeqCst)).filter(|function| !function.is_none())
     }
@@ -99,14 +100,14 @@ impl Contents {
     /// The value of a key, counted.
     #[inline]
     fn look_up(&self, key: &Key<'_, '_>) -> Result<Option<Owned>> {
-        let value = self.engine.get(key, |expired| self.report_one(expired))?;
+        let value = self.engine.get(key, |expired| self.report_one(&expired))?;
         self.count(if value.is_some() { Event::Hit } else { Event::Miss });
         Ok(value)
     }
 
     /// Removes a key, and returns its value.
     fn remove(&self, key: &Key<'_, '_>) -> Result<Option<Owned>> {
-        let item = self.engine.remove(key, |expired| self.report_one(expired))?;
+        let item = self.engine.remove(key, |expired| self.report_one(&expired))?;
         Ok(item.map(|(_, value)| value))
     }
 
@@ -143,6 +144,7 @@ impl Contents {
     }
 
     /// What is to be put. Runs `weigher`.
+    #[inline(always)]
     fn item(&self, key: Arg<'_, '_>, value: Arg<'_, '_>, ttl: Option<f64>) -> Result<Item<Owned>> {
         let weight = self.weigh(key, value)?;
         let deadline = ttl.map_or(FOREVER, |ttl| {
@@ -154,8 +156,12 @@ impl Contents {
         Ok(Item { key: Owned::new(key), value: Owned::new(value), weight, deadline })
     }
 
+    #[inline]
     fn weigh(&self, key: Arg<'_, '_>, value: Arg<'_, '_>) -> Result<u64> {
-        let Some(weigher) = self.weigher.get() else { return Ok(1) };
+        self.weigher.get().map_or(Ok(1), |weigher| Self::ask_for_weight(&weigher, key, value))
+    }
+
+    fn ask_for_weight(weigher: &Owned, key: Arg<'_, '_>, value: Arg<'_, '_>) -> Result<u64> {
         // SAFETY: live objects, and the thread is attached (a `Borrowed` proves both).
         let weight = unsafe { user::call(weigher.as_ptr(), &[key.as_ptr(), value.as_ptr()]) };
         // SAFETY: a new reference, or null with an exception set.
@@ -169,7 +175,7 @@ impl Contents {
     /// An item that is too heavy for the whole cache is evicted before it is in.
     fn refuse(&self, item: Item<Owned>) {
         let Item { key, value, .. } = item;
-        self.report_one(Evicted { key, value, reason: Reason::Size });
+        self.report_one(&Evicted { key, value, reason: Reason::Size });
     }
 
     /// Reports what an operation removed, also where that failed then.
@@ -182,27 +188,29 @@ impl Contents {
             Failure::Comparison(error) => error.taken_off(),
             Failure::OutOfMemory => engine::OutOfMemory.into(),
         });
-        self.report(removed);
+        self.report(&removed);
         result
     }
 
     /// Counts items that had to go, and calls `on_evict` for each.
-    fn report(&self, removed: Removed<Owned>) {
-        removed.into_iter().for_each(|evicted| self.report_one(evicted));
+    #[inline]
+    fn report(&self, removed: &Removed<Owned>) {
+        removed.iter().for_each(|evicted| self.report_one(evicted));
     }
 
-    #[cold]
-    fn report_one(&self, evicted: Evicted<Owned>) {
-        let Evicted { key, value, reason } = evicted;
-        self.count(match reason {
+    #[inline]
+    fn report_one(&self, evicted: &Evicted<Owned>) {
+        self.count(match evicted.reason {
             Reason::Size => Event::Eviction,
             Reason::Expired => Event::Expiration,
         });
-        self.tell(&key, &value, reason);
+        if let Some(on_evict) = self.on_evict.get() {
+            Self::tell(&on_evict, evicted);
+        }
     }
 
-    fn tell(&self, key: &Owned, value: &Owned, reason: Reason) {
-        let Some(on_evict) = self.on_evict.get() else { return };
+    #[cold]
+    fn tell(on_evict: &Owned, Evicted { key, value, reason }: &Evicted<Owned>) {
         let text = match reason {
             Reason::Size => c"size",
             Reason::Expired => c"expired",
@@ -222,7 +230,7 @@ impl Contents {
     fn expire(&self) -> usize {
         let mut removed = Removed::default();
         let count = self.engine.expire(&mut removed);
-        self.report(removed);
+        self.report(&removed);
         count
     }
 
@@ -374,7 +382,7 @@ impl Cache {
         let contents = self.contents()?;
         contents
             .engine
-            .contains(&Key::new(key.as_borrowed())?, |expired| contents.report_one(expired))
+            .contains(&Key::new(key.as_borrowed())?, |expired| contents.report_one(&expired))
     }
 
     fn __len__(&self) -> Result<usize> {
@@ -394,7 +402,7 @@ impl Cache {
         let contents = self.contents()?;
         let mut removed = Removed::default();
         let item = contents.engine.remove_victim(&mut removed);
-        contents.report(removed);
+        contents.report(&removed);
         let empty = || PyString::new(py, "popitem(): the cache is empty").into_any();
         let (key, value) = item.ok_or_else(|| Error::missing(empty().into()))?;
         Ok((key.into_py(), value.into_py()))
@@ -457,7 +465,7 @@ impl Cache {
     #[pyo3(signature = (key, default, /))]
     fn _peek(&self, key: &Bound<'_, PyAny>, default: &Bound<'_, PyAny>) -> Result<Py<PyAny>> {
         let (contents, key) = (self.contents()?, Key::new(key.as_borrowed())?);
-        let value = contents.engine.peek(&key, |expired| contents.report_one(expired))?;
+        let value = contents.engine.peek(&key, |expired| contents.report_one(&expired))?;
         Ok(value.unwrap_or_else(|| Owned::new(default.as_borrowed())).into_py())
     }
 

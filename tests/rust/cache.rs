@@ -189,7 +189,7 @@ fn expired_items_make_room_and_are_reported_as_such() {
     let item = Item { key: Number(3), value: Number(3), weight: 1, deadline: FOREVER };
     let mut removed = Removed::default();
     map.cache.put(&map.sought(3), item, &mut removed).unwrap();
-    let removed: Vec<_> = removed.into_iter().map(|e| (e.key.0, e.reason)).collect();
+    let removed: Vec<_> = removed.iter().map(|e| (e.key.0, e.reason)).collect();
     assert_eq!(removed, [(1, Reason::Expired), (2, Reason::Expired)]);
     assert_eq!(map.items(), [(0, 0), (3, 3)]);
 }
@@ -239,6 +239,18 @@ fn a_heavier_value_displaces_others() {
     }
 }
 
+/// What is replaced is alone in the main queue, and the small one has less than its share.
+#[test]
+fn a_heavier_value_displaces_what_is_in_the_other_queue() {
+    let map = numbers(100, 1);
+    map.put_weighed(0, 0, 10, FOREVER);
+    map.put_weighed(1, 1, 85, FOREVER);
+    map.remove(0);
+    map.put_weighed(2, 2, 5, FOREVER);
+    assert_eq!(map.put_weighed(1, 9, 98, FOREVER), [2]);
+    assert_eq!((map.items(), map.cache.weight()), (vec![(1, 9)], 98));
+}
+
 #[test]
 fn the_victim_that_is_removed_is_the_next_to_be_evicted() {
     let map = numbers(100, 1);
@@ -248,7 +260,7 @@ fn the_victim_that_is_removed_is_the_next_to_be_evicted() {
     let (key, _) = map.cache.remove_victim(&mut removed).unwrap();
     map.put(key.0, key.0);
     let order: Vec<_> = std::iter::from_fn(|| map.cache.remove_victim(&mut removed)).collect();
-    assert!(removed.is_empty());
+    assert_eq!(removed.iter().count(), 0);
     assert_eq!((order.len(), map.cache.len()), (100, 0));
     assert!(order[..49].iter().all(|(key, _)| key.0 >= 50), "used ones outlive the others");
 }

@@ -12,9 +12,13 @@ use lockfree::shim::{
 /// Where a value is, or was, or will be.
 #[derive(Default)]
 struct Place {
+    /// [`ONE`] for each reference, and [`SHARED`].
     references: AtomicUsize,
     number: AtomicUsize,
 }
+
+const SHARED: usize = 1;
+const ONE: usize = 2;
 
 /// So many places, which stay as long as this does.
 pub(crate) struct Memory<const PLACES: usize>([Box<Place>; PLACES]);
@@ -29,7 +33,7 @@ impl<const PLACES: usize> Memory<PLACES> {
     /// A value at the first place that is free.
     pub(crate) fn value(&self, number: usize) -> Value {
         let is_free =
-            |place: &&Place| place.references.compare_exchange(0, 1, AcqRel, Relaxed).is_ok();
+            |place: &&Place| place.references.compare_exchange(0, ONE, AcqRel, Relaxed).is_ok();
         let place = self.0.iter().map(|place| &**place).find(is_free).expect("a place is free");
         // As an allocator that writes into what is free; and only the reference's
         // orderings say who sees what follows.
@@ -70,7 +74,12 @@ impl Value {
 
 impl Drop for Value {
     fn drop(&mut self) {
-        self.place().references.fetch_sub(1, AcqRel);
+        let one_less = |references: usize| match references - ONE {
+            0 | SHARED => Some(0),
+            left => Some(left),
+        };
+        let changed = self.place().references.fetch_update(AcqRel, Relaxed, one_less);
+        assert!(changed.is_ok());
     }
 }
 
@@ -96,12 +105,16 @@ unsafe impl Pointer for Value {
 
 // SAFETY: a count of 0 is never raised, and a place is used anew at 0 only.
 unsafe impl Counted for Value {
-    fn share(&self) {}
+    fn share(&self) {
+        let references = self.place().references.fetch_or(SHARED, Relaxed);
+        assert!(references >= ONE, "the dead are shared with nobody");
+    }
 
     unsafe fn try_acquire(word: usize) -> Option<Self> {
         // SAFETY: the tests keep the memory.
         let value = std::mem::ManuallyDrop::new(unsafe { Self::from_raw(word) });
-        let one_more = |references: usize| (references > 0).then_some(references + 1);
+        let is_shared = |references: usize| references >= ONE && references & SHARED != 0;
+        let one_more = |references: usize| is_shared(references).then_some(references + ONE);
         // Relaxed: it need not synchronize with anything.
         let found = value.place().references.fetch_update(Relaxed, Relaxed, one_more);
         found.ok().map(|_| std::mem::ManuallyDrop::into_inner(value))

@@ -70,7 +70,11 @@ unsafe impl Pointer for Thing {
 
 // SAFETY: keys do not die, and values are counted.
 unsafe impl Counted for Thing {
-    fn share(&self) {}
+    fn share(&self) {
+        if let Self::Counted(value) = self {
+            value.share();
+        }
+    }
 
     unsafe fn try_acquire(word: usize) -> Option<Self> {
         if word % 2 == 1 {

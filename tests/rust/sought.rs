@@ -83,7 +83,7 @@ impl<T: Numbered, C: Clock, M: Fn(usize) -> T> Map<T, C, M> {
         let item = Item { key: (self.make)(key), value: (self.make)(value), weight, deadline };
         let mut removed = Removed::default();
         there_is_memory(self.cache.put(&self.sought(key), item, &mut removed));
-        keys(removed)
+        keys(&removed)
     }
 
     pub(crate) fn get_or_put(&self, key: usize, value: usize, deadline: u64) -> Option<usize> {
@@ -114,6 +114,6 @@ pub(crate) fn there_is_memory<R>(result: Result<R, Failure<Infallible>>) -> R {
     result.unwrap_or_else(|failure| panic!("{failure:?}"))
 }
 
-pub(crate) fn keys<T: Numbered>(removed: Removed<T>) -> Vec<usize> {
-    removed.into_iter().map(|evicted| evicted.key.number()).collect()
+pub(crate) fn keys<T: Numbered>(removed: &Removed<T>) -> Vec<usize> {
+    removed.iter().map(|evicted| evicted.key.number()).collect()
 }

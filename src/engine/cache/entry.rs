@@ -143,6 +143,15 @@ pub(super) struct Content {
     pub(super) deadline: u64,
 }
 
+/// Why no reference was taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Refused {
+    /// The life is over.
+    Gone,
+    /// What is there was not shared yet.
+    Unshared,
+}
+
 /// What readers do.
 impl Entry {
     #[inline]
@@ -185,31 +194,30 @@ impl Entry {
         by_hash && self.by_hash.load(Acquire) || self.key.load(Acquire) == word
     }
 
-    /// A reference to the key of this life, as long as it lasts.
+    /// A reference to the key of this life.
     ///
     /// # Safety
     /// Words in this entry are of `T`s.
-    pub(super) unsafe fn key<T: Counted>(&self, stamp: Stamp) -> Option<T> {
+    pub(super) unsafe fn key<T: Counted>(&self, stamp: Stamp) -> Result<T, Refused> {
         let word = self.key.load(Acquire);
         // SAFETY: a word that is not 0 is of a shared `T` (E4), read just now.
         let key = if word == 0 { None } else { unsafe { T::try_acquire(word) } };
         // As in `value`; the models' keys are numbers in their hashes, and need no such look.
         fence(Acquire);
         // By E2 it is the key, and by E4 it was owned by the entry, if the life goes on.
-        key.filter(|_| self.is_still(stamp))
+        if self.is_still(stamp) { key.ok_or(Refused::Unshared) } else { Err(Refused::Gone) }
     }
 
-    /// A reference to the value at a moment of this life, and the deadline then;
-    /// `None` once the life is over.
+    /// A reference to the value at a moment of this life, and the deadline then.
     ///
     /// # Safety
     /// As for `key`.
     #[inline(always)]
-    pub(super) unsafe fn value<T: Counted>(&self, stamp: Stamp) -> Option<(T, u64)> {
+    pub(super) unsafe fn value<T: Counted>(&self, stamp: Stamp) -> Result<(T, u64), Refused> {
         loop {
             let word = self.value.load(Acquire);
             if word == 0 {
-                return None;
+                return Err(Refused::Gone);
             }
             // SAFETY: as in `key`.
             let value = unsafe { T::try_acquire(word) };
@@ -219,10 +227,10 @@ impl Entry {
             let deadline = self.deadline.load(Acquire);
             let unchanged = self.value.load(Acquire) == word || mutant!("cache.value.unchecked");
             if !self.is_still(stamp) {
-                return None;
+                return Err(Refused::Gone);
             }
-            if unchanged && let Some(value) = value {
-                return Some((value, deadline));
+            if unchanged {
+                return value.map(|value| (value, deadline)).ok_or(Refused::Unshared);
             }
             // The value was replaced meanwhile.
             spin(1);

@@ -4,11 +4,11 @@
 //! `entry.rs` has the invariants that start with E.
 
 use super::Core;
-use super::entry::{Entry, Life, entry};
+use super::entry::{Entry, Life, Refused, entry};
 use super::table::Table;
 use crate::engine::arena::NIL;
 use crate::engine::pointer::Counted;
-use crate::shim::spin;
+use crate::shim::{Ordering::Relaxed, mutant, spin};
 
 /// A key that is looked for.
 pub trait Query<T> {
@@ -57,6 +57,8 @@ enum Step<'a, T> {
     Compare(Found<'a>, T, &'a Table),
     /// The key is not in the cache.
     Absent,
+    /// It has the same hash, but cannot be compared yet.
+    Unshared(Found<'a>, &'a Table),
     /// Something moved: walk again.
     Lost,
 }
@@ -68,6 +70,8 @@ pub(super) enum Look<T> {
     Expired,
     /// It was removed meanwhile.
     Gone,
+    /// It was put before the cache was known to be shared.
+    Unshared,
 }
 
 impl Core {
@@ -105,6 +109,10 @@ impl Core {
                     before = unequal.len();
                     self.walk(query, unequal)
                 }
+                Step::Unshared(found, table) => {
+                    self.share::<T>(query.hash(), found);
+                    self.walk_from(found.life.index, table, query, &unequal[..before])
+                }
                 Step::Compare(found, key, table) => {
                     // Nothing is held here but references.
                     if query.is(&key)? {
@@ -117,6 +125,16 @@ impl Core {
                     }
                 }
             }
+        }
+    }
+
+    /// Shares what an entry has, if its life goes on, and whatever is put from now on.
+    #[cold]
+    pub(super) fn share<T: Counted>(&self, hash: u64, Found { place, life }: Found<'_>) {
+        self.is_shared.store(true, Relaxed);
+        let locked = self.lock(mix(hash));
+        if place.is_still(life.stamp) || mutant!("cache.share.gone") {
+            locked.share::<T>(place);
         }
     }
 
@@ -152,7 +170,11 @@ impl Core {
                 }
                 // SAFETY: words in our entries are of `T`s.
                 let key = unsafe { place.key(stamp) };
-                return key.map_or(Step::Lost, |key| Step::Compare(found, key, table));
+                return match key {
+                    Ok(key) => Step::Compare(found, key, table),
+                    Err(Refused::Unshared) => Step::Unshared(found, table),
+                    Err(Refused::Gone) => Step::Lost,
+                };
             }
             let Some(next) = found.next(table) else { return Step::Lost };
             index = next;

@@ -7,6 +7,11 @@
 //!   to the value is taken as CPython takes one to the value in a `dict`: try, and
 //!   look again ([`pointer`](super::pointer)). There is no epoch, no hazard pointer
 //!   and no count of readers; nothing is freed later than it is removed.
+//! - *What one thread uses is shared with none.* Taking references from other threads
+//!   has to be made possible first, by an atomic operation on the value's count
+//!   ([`Counted::share`]), and another when it dies. A reader who finds that this was
+//!   not done does it, under the lock, and notes that there are others: whatever is put
+//!   from then on is shared at once. (CPython does so with the values of a dict.)
 //! - *A hit moves nothing*: the [policy] is S3-FIFO, whose memory of a use is a
 //!   two-bit count beside the item. Once that is full a hit writes to no shared
 //!   memory but the value's reference count.
@@ -50,12 +55,15 @@
 //! | `Acquire` fence | after taking a reference | the death of what was at the address before | C4: the second look is no older than what was taken |
 //! | `Release` | the table, published | `Acquire` of the table | the chains |
 //! | `Release` | the core, published | `Acquire` of the core | all of it |
+//! | `Relaxed` | whether the cache is shared | | nothing: a reader who finds an item that is not shares it |
 //! | `Relaxed` | the use count | | nothing: a lost use is one less |
 //! | `Relaxed` | the budget | itself | nothing but the sum |
 //!
 //! # Progress
 //! A hit, a miss and `contains` are lock-free, comparisons aside: starting again
-//! means that another thread removed, inserted or replaced something. All that
+//! means that another thread removed, inserted or replaced something. (Once for each
+//! item that was put before a second thread read anything, its first reader there
+//! locks the shard.) All that
 //! changes the cache locks one shard; an insertion that finds no victim there,
 //! another one as well, after it has released the first.
 
@@ -75,8 +83,8 @@ use std::marker::PhantomData;
 use crossbeam_utils::CachePadded;
 
 use super::pointer::Counted;
-use crate::shim::{AtomicPtr, AtomicU64, Ordering::Relaxed, ordering, spin};
-use entry::{Entries, Entry};
+use crate::shim::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed, ordering, spin};
+use entry::{Entries, Entry, Refused};
 use lookup::{Found, Look};
 use shard::{Locked, Shard};
 
@@ -125,6 +133,9 @@ struct Core {
     entries: Entries,
     /// A power of two of them.
     shards: Box<[Shard]>,
+    /// Whether more threads than one are known to read: what is put is shared with them
+    /// at once.
+    is_shared: AtomicBool,
     budget: Budget,
 }
 
@@ -133,6 +144,7 @@ impl Core {
         Self {
             entries: Entries::new(),
             shards: (0..shards).map(|_| Shard::new()).collect(),
+            is_shared: AtomicBool::new(false),
             budget: Budget { limit, used: CachePadded::new(AtomicU64::new(0)) },
         }
     }
@@ -295,7 +307,8 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         let now = self.now();
         let is_good = |place: &&Entry| !(1..=now).contains(&place.deadline());
         let copies = self.each_shard(|locked| {
-            locked.items().filter(is_good).map(|place| copy(place.words())).collect::<Vec<_>>()
+            let good = locked.items().filter(is_good).inspect(|place| locked.share::<T>(place));
+            good.map(|place| copy(place.words())).collect::<Vec<_>>()
         });
         copies.flatten().collect()
     }
@@ -324,14 +337,17 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     fn core(&self) -> Option<&Core> {
         // Acquire: all of it.
         let core = self.core.load(ordering!(Acquire, "cache.core.load"));
-        // SAFETY: null, or made by `core_or_new`; it stays until the cache is dropped.
+        // SAFETY: null, or made by `new_core`; it stays until the cache is dropped.
         unsafe { core.as_ref() }
     }
 
+    #[inline]
     fn core_or_new(&self) -> &Core {
-        if let Some(core) = self.core() {
-            return core;
-        }
+        self.core().unwrap_or_else(|| self.new_core())
+    }
+
+    #[cold]
+    fn new_core(&self) -> &Core {
         let made = Box::into_raw(Box::new(Core::new(self.shards, self.limit)));
         let publish = ordering!(AcqRel, "cache.core.publish");
         let lost = ordering!(Acquire, "cache.core.lost");
@@ -368,6 +384,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
                     return Ok(None);
                 }
                 Look::Gone => spin(1),
+                Look::Unshared => core.share::<T>(query.hash(), found),
             }
         }
         Ok(None)
@@ -378,9 +395,10 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     fn look(&self, found: Found<'_>) -> Look<T> {
         // SAFETY: words in our entries are of `T`s.
         match unsafe { found.place.value(found.life.stamp) } {
-            None => Look::Gone,
-            Some((_, deadline)) if self.has_passed(deadline) => Look::Expired,
-            Some((value, _)) => Look::Found(value),
+            Ok((_, deadline)) if self.has_passed(deadline) => Look::Expired,
+            Ok((value, _)) => Look::Found(value),
+            Err(Refused::Unshared) => Look::Unshared,
+            Err(Refused::Gone) => Look::Gone,
         }
     }
 
@@ -408,7 +426,7 @@ impl<T: Counted, C: Clock> Drop for Cache<T, C> {
         self.clear();
         let core = self.core.load(Relaxed);
         if !core.is_null() {
-            // SAFETY: made by `core_or_new`; nobody else is left.
+            // SAFETY: made by `new_core`; nobody else is left.
             drop(unsafe { Box::from_raw(core) });
         }
     }
@@ -418,5 +436,5 @@ impl<T: Counted, C: Clock> Drop for Cache<T, C> {
 fn copy<T: Counted>(word: usize) -> T {
     // SAFETY: E4, and the lock: the word's own reference stays.
     let copy = unsafe { T::try_acquire(word) };
-    copy.expect("what is in the cache is not dead")
+    copy.expect("what is in the cache is not dead, and was shared")
 }

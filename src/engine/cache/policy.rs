@@ -17,7 +17,7 @@
 //! [`MOST_PASSED`] items at most, because it happens under the shard's lock.
 
 use super::super::arena::NIL;
-use super::entry::{Entries, Place, entry};
+use super::entry::{Entries, Entry, Links, Place, entry};
 use super::ghost::Ghost;
 
 /// The small queue's share is one in so many.
@@ -55,8 +55,8 @@ impl Queue {
         });
     }
 
-    fn remove(&mut self, entries: &Entries, index: u32) {
-        let links = entry(entries, index).links();
+    /// Takes out an entry that has these links.
+    fn remove(&mut self, entries: &Entries, links: &Links) {
         match links.older {
             NIL => self.oldest = links.newer,
             older => entry(entries, older).with_links(|older| older.newer = links.newer),
@@ -67,6 +67,11 @@ impl Queue {
         }
         self.len -= 1;
         self.weight -= links.weight;
+    }
+
+    /// Whether there is nothing in it but this one.
+    fn is_only(&self, index: u32) -> bool {
+        self.oldest == self.newest && (self.oldest == NIL || self.oldest == index)
     }
 }
 
@@ -112,84 +117,78 @@ impl Policy {
 
     /// Lets an item go that was removed for another reason than its being the victim.
     pub(super) fn remove(&mut self, entries: &Entries, index: u32) {
-        self.queue(entries, index).remove(entries, index);
+        let removed = entry(entries, index);
+        self.queue(removed).remove(entries, &removed.links());
     }
 
     /// Takes note of a new weight.
     pub(super) fn reweigh(&mut self, entries: &Entries, index: u32, weight: u64) {
-        let before =
-            entry(entries, index).with_links(|links| std::mem::replace(&mut links.weight, weight));
-        let queue = self.queue(entries, index);
+        let reweighed = entry(entries, index);
+        let before = reweighed.with_links(|links| std::mem::replace(&mut links.weight, weight));
+        let queue = self.queue(reweighed);
         queue.weight = queue.weight - before + weight;
     }
 
-    /// Who is to go next; not `spared`, if there is another one.
+    /// Who is to go next; not `spared`.
     pub(super) fn victim(&mut self, entries: &Entries, spared: u32) -> Option<u32> {
-        let passes = self.len().min(MOST_PASSED);
-        for _ in 0..passes {
-            if !self.pass(entries, spared) {
-                break;
+        let mut passes = self.len().min(MOST_PASSED);
+        loop {
+            let index = self.front(spared);
+            if index == NIL || index == spared && self.len() == 1 {
+                return None;
             }
+            let front = entry(entries, index);
+            if index != spared && (passes == 0 || !has_earned(front)) {
+                return Some(index);
+            }
+            // To the end of the main queue.
+            self.remove(entries, index);
+            self.main.push(entries, index, Place::Main);
+            passes = passes.saturating_sub(1);
         }
-        // Nothing but the spared one is passed over without end.
-        if self.front() == spared && self.len() > 1 {
-            self.requeue(entries, spared);
-        }
-        Some(self.front()).filter(|index| *index != NIL && *index != spared)
     }
 
     /// Lets the victim go.
     pub(super) fn evict(&mut self, entries: &Entries, index: u32) {
         self.was_full = true;
-        if entry(entries, index).place() == Place::Small {
+        let victim = entry(entries, index);
+        if victim.place() == Place::Small {
             // As many as the main queue should have.
             let share = self.len() - self.len() / 10;
-            self.ghost.insert(entry(entries, index).hash(), share);
+            self.ghost.insert(victim.hash(), share);
         }
-        self.remove(entries, index);
+        self.queue(victim).remove(entries, &victim.links());
     }
 
-    /// The item whose turn it is: the small queue's while that has its share.
-    fn front(&self) -> u32 {
+    /// The item whose turn it is: the small queue's while that has its share, or there is
+    /// nobody else in the main one but `spared`.
+    fn front(&self, spared: u32) -> u32 {
         let small = self.small.weight.saturating_mul(SMALL_SHARE) >= self.weight();
-        if self.small.len > 0 && (small || self.main.len == 0) {
+        if self.small.len > 0 && (small || self.main.is_only(spared)) {
             self.small.oldest
         } else {
             self.main.oldest
         }
     }
 
-    /// Passes over the item whose turn it is, if it has earned that.
-    fn pass(&mut self, entries: &Entries, spared: u32) -> bool {
-        let index = self.front();
-        if index == NIL {
-            return false;
-        }
-        let front = entry(entries, index);
-        let earned = match front.place() {
-            Place::Small => front.used() >= EARNED,
-            Place::Main => front.unmark() > 0,
-        };
-        if !earned && index != spared {
-            return false;
-        }
-        if front.place() == Place::Small {
-            front.forget_use();
-        }
-        self.requeue(entries, index);
-        true
-    }
-
-    /// To the end of the main queue.
-    fn requeue(&mut self, entries: &Entries, index: u32) {
-        self.remove(entries, index);
-        self.main.push(entries, index, Place::Main);
-    }
-
-    fn queue(&mut self, entries: &Entries, index: u32) -> &mut Queue {
-        match entry(entries, index).place() {
+    fn queue(&mut self, of: &Entry) -> &mut Queue {
+        match of.place() {
             Place::Small => &mut self.small,
             Place::Main => &mut self.main,
         }
+    }
+}
+
+/// Whether the item whose turn it is has earned to be passed over; that is used up.
+fn has_earned(front: &Entry) -> bool {
+    match front.place() {
+        Place::Small => {
+            let earned = front.used() >= EARNED;
+            if earned {
+                front.forget_use();
+            }
+            earned
+        }
+        Place::Main => front.unmark() > 0,
     }
 }

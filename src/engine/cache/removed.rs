@@ -36,6 +36,7 @@ impl<T> Default for Removed<T> {
 
 impl<T> Removed<T> {
     /// Adds one.
+    #[inline]
     pub(super) fn push(&mut self, evicted: Evicted<T>) {
         if self.first.is_none() {
             self.first = Some(evicted);
@@ -51,18 +52,9 @@ impl<T> Removed<T> {
         }
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.first.is_none()
-    }
-}
-
-impl<T> IntoIterator for Removed<T> {
-    type Item = Evicted<T>;
-    type IntoIter =
-        std::iter::Chain<std::option::IntoIter<Evicted<T>>, std::vec::IntoIter<Evicted<T>>>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.first.into_iter().chain(self.more)
+    /// All of them, in the order in which they went.
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = &Evicted<T>> {
+        self.first.iter().chain(&self.more)
     }
 }

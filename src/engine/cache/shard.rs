@@ -7,7 +7,9 @@
 use crossbeam_utils::CachePadded;
 
 use super::super::arena::{NIL, OutOfMemory};
+use super::super::pointer::Counted;
 use super::entry::{Content, Entries, Entry, Life, entry};
+use super::lookup::{Query, mix};
 use super::policy::Policy;
 use super::table::Tables;
 use super::timers::Timers;
@@ -19,6 +21,22 @@ pub(super) struct Words {
     pub(super) key: usize,
     pub(super) value: usize,
     pub(super) weight: u64,
+}
+
+/// What came of comparing a key with those of its hash.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) equal: Option<Life>,
+    pub(super) unequal: Vec<Life>,
+}
+
+/// Whether an item has a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Namesake {
+    Absent,
+    Equal(Life),
+    /// There is one of the same hash; only a comparison can tell.
+    Unknown,
 }
 
 /// What the policy wants to know of a new item.
@@ -72,11 +90,28 @@ pub(super) struct Locked<'a> {
 }
 
 impl Locked<'_> {
-    /// The lives with this hash.
-    pub(super) fn namesakes(&self, hash: u64) -> impl Iterator<Item = Life> {
-        let chain = self.tables.current().map(|table| table.chain(self.entries, hash));
-        let namesakes = chain.into_iter().flatten().filter(move |(_, place)| place.hash() == hash);
-        namesakes.map(|(index, place)| Life { index, stamp: place.stamp() })
+    /// Looks for the item with this key (C2).
+    #[inline]
+    pub(super) fn namesake<T, Q: Query<T>>(&self, query: &Q, known: &Known) -> Namesake {
+        let hash = mix(query.hash());
+        let Some(table) = self.tables.current() else { return Namesake::Absent };
+        let mut namesake = Namesake::Absent;
+        // In general they were compared in the order of the chain.
+        let mut in_order = known.unequal.iter();
+        for (index, place) in table.chain(self.entries, hash) {
+            if place.hash() != hash {
+                continue;
+            }
+            let life = Life { index, stamp: place.stamp() };
+            if in_order.any(|each| *each == life) || known.unequal.contains(&life) {
+                continue;
+            }
+            if known.equal == Some(life) || place.is_surely(query.address(), query.by_hash()) {
+                return Namesake::Equal(life);
+            }
+            namesake = Namesake::Unknown;
+        }
+        namesake
     }
 
     /// The entries of all items.
@@ -85,16 +120,14 @@ impl Locked<'_> {
         table.into_iter().flat_map(|table| table.all(self.entries)).map(|(_, place)| place)
     }
 
-    /// Sees to it that one more item can be linked, and returns an entry for it.
-    pub(super) fn reserve(&mut self, shard_bits: u64) -> Result<u32, OutOfMemory> {
+    /// Sees to it that one more item can be inserted, also after others were removed.
+    pub(super) fn reserve(&mut self, shard_bits: u64) -> Result<(), OutOfMemory> {
         self.tables.reserve(self.entries, self.state.policy.len() + 1, shard_bits)?;
-        match self.state.free {
-            NIL => self.entries.grow(1),
-            free => {
-                self.state.free = entry(self.entries, free).links().newer;
-                Ok(free)
-            }
+        if self.state.free == NIL {
+            let index = self.entries.grow(1)?;
+            self.give(index);
         }
+        Ok(())
     }
 
     /// Gives a free entry to this shard.
@@ -109,8 +142,10 @@ impl Locked<'_> {
         std::mem::replace(&mut self.state.free, links.newer)
     }
 
-    /// Puts an item in the cache, into an entry that [`Self::reserve`] returned.
-    pub(super) fn insert(&mut self, index: u32, content: &Content, admission: &Admission) {
+    /// Puts an item in the cache, for which [`Self::reserve`] has made provision. (Its
+    /// entry is the victim's, if there is one: that one is at hand.)
+    pub(super) fn insert(&mut self, content: &Content, admission: &Admission) {
+        let index = self.take_given();
         let place = entry(self.entries, index);
         place.fill(content);
         place.with_links(|links| links.weight = admission.weight);
@@ -140,10 +175,14 @@ impl Locked<'_> {
         old
     }
 
+    #[inline]
     fn set_timer(&mut self, deadline: u64, life: Life) {
-        if deadline == 0 {
-            return;
+        if deadline != 0 {
+            self.start_timer(deadline, life);
         }
+    }
+
+    fn start_timer(&mut self, deadline: u64, life: Life) {
         let (entries, state) = (self.entries, &mut *self.state);
         let is_valid = |deadline, life: Life| {
             let place = entry(entries, life.index);
@@ -164,6 +203,21 @@ impl Locked<'_> {
         let deadline = entry(self.entries, index).deadline();
         self.state.policy.evict(self.entries, index);
         Some((self.take_out(index), deadline))
+    }
+
+    /// Lets all threads take references to a live item.
+    pub(super) fn share<T: Counted>(&self, place: &Entry) {
+        let (key, value) = place.words();
+        for word in [key, value] {
+            // SAFETY: E4, and the lock: the word's own reference stays.
+            unsafe { T::peek(word, T::share) };
+        }
+    }
+
+    /// Whether any item may expire.
+    #[inline]
+    pub(super) fn has_timers(&self) -> bool {
+        !self.state.timers.is_empty()
     }
 
     /// Removes an item whose deadline has passed.

@@ -19,6 +19,11 @@ pub(super) struct Timers {
 }
 
 impl Timers {
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.heap.is_empty()
+    }
+
     /// Sets a timer. There are `len` items, each with one valid timer at most;
     /// `is_valid` tells whether a life has this deadline.
     pub(super) fn set(

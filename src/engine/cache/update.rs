@@ -1,18 +1,18 @@
 //! The operations that change the cache.
 //!
-//! Each searches as a reader does, with nothing held, and then acts under the lock
-//! of the key's shard, if what it found is still so; otherwise it searches again.
-//! References are dropped after the lock was released.
+//! Each acts under the lock of the key's shard. What has to be compared first is
+//! compared as readers do it, with nothing held; under the lock it shows whether what
+//! came of that is still so. References are dropped after the lock was released.
 
-use super::entry::{Content, Life};
+use super::entry::{Content, Life, entry};
 use super::lookup::{Found, Look, Query, mix};
 use super::removed::{Evicted, Reason, Removed};
-use super::shard::{Admission, Locked, Words};
+use super::shard::{Admission, Known, Locked, Namesake, Words};
 use super::{Cache, Clock, Core};
 use crate::engine::Backoff;
-use crate::engine::arena::NIL;
+use crate::engine::arena::{NIL, OutOfMemory};
 use crate::engine::pointer::Counted;
-use crate::shim::spin;
+use crate::shim::{Ordering::Relaxed, spin};
 
 /// An insertion removes up to so many expired items on its way, so that they do
 /// not pile up.
@@ -32,9 +32,13 @@ pub struct Item<T> {
 }
 
 impl<T: Counted> Item<T> {
-    fn share(&self) {
-        self.key.share();
-        self.value.share();
+    /// Lets other threads take references, if there are any.
+    #[inline]
+    fn share(&self, core: &Core) {
+        if core.is_shared.load(Relaxed) {
+            self.key.share();
+            self.value.share();
+        }
     }
 }
 
@@ -54,10 +58,17 @@ impl<E> From<E> for Failure<E> {
 }
 
 /// Why an item was not inserted.
-enum Refusal<T> {
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
     /// There is an item that the key was not compared with.
-    Rival(Item<T>),
+    Rival,
     OutOfMemory,
+}
+
+impl From<OutOfMemory> for Refusal {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
 }
 
 /// The references of an item that was removed.
@@ -85,21 +96,33 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         mut item: Item<T>,
         removed: &mut Removed<T>,
     ) -> Result<(), Failure<Q::Error>> {
-        item.share();
         let core = self.core_or_new();
-        let mut unequal = Vec::new();
+        item.share(core);
+        let mut known = Known::default();
         loop {
-            item = match core.search(query, &mut unequal)? {
-                Some(found) => match self.replace(core, query, found, item, removed) {
-                    Ok(()) => return Ok(()),
-                    Err(item) => item,
-                },
-                None => match self.insert(core, query, &unequal, item, removed) {
-                    Ok(()) => return Ok(()),
-                    Err(Refusal::Rival(item)) => item,
-                    Err(Refusal::OutOfMemory) => return Err(Failure::OutOfMemory),
-                },
-            }
+            let mut locked = core.lock(mix(query.hash()));
+            let inserted = match locked.namesake(query, &known) {
+                Namesake::Equal(life) => {
+                    // What has expired is not there: it is not replaced, but goes.
+                    if let Some(expired) = self.take_expired(core, &mut locked, life) {
+                        removed.push(expired);
+                        continue;
+                    }
+                    self.replace(core, locked, life, item, removed);
+                    return Ok(());
+                }
+                Namesake::Absent => self.insert(core, locked, query, &known, item, removed),
+                Namesake::Unknown => {
+                    drop(locked);
+                    Err((Refusal::Rival, item))
+                }
+            };
+            item = match inserted {
+                Ok(()) => return Ok(()),
+                Err((Refusal::Rival, item)) => item,
+                Err((Refusal::OutOfMemory, _)) => return Err(Failure::OutOfMemory),
+            };
+            known.equal = core.search(query, &mut known.unequal)?.map(|found| found.life);
         }
     }
 
@@ -113,11 +136,11 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         mut item: Item<T>,
         removed: &mut Removed<T>,
     ) -> Result<Option<T>, Failure<Q::Error>> {
-        item.share();
         let core = self.core_or_new();
-        let mut unequal = Vec::new();
+        item.share(core);
+        let mut known = Known::default();
         loop {
-            if let Some(found) = core.search(query, &mut unequal)? {
+            if let Some(found) = core.search(query, &mut known.unequal)? {
                 match self.look(found) {
                     Look::Found(value) => {
                         found.place.mark();
@@ -125,13 +148,18 @@ impl<T: Counted, C: Clock> Cache<T, C> {
                     }
                     Look::Expired => removed.extend(self.drop_expired(core, query, found)),
                     Look::Gone => spin(1),
+                    Look::Unshared => core.share::<T>(query.hash(), found),
                 }
                 continue;
             }
-            item = match self.insert(core, query, &unequal, item, removed) {
+            let locked = core.lock(mix(query.hash()));
+            if locked.namesake(query, &known) != Namesake::Absent {
+                continue;
+            }
+            item = match self.insert(core, locked, query, &known, item, removed) {
                 Ok(()) => return Ok(None),
-                Err(Refusal::Rival(item)) => item,
-                Err(Refusal::OutOfMemory) => return Err(Failure::OutOfMemory),
+                Err((Refusal::Rival, item)) => item,
+                Err((Refusal::OutOfMemory, _)) => return Err(Failure::OutOfMemory),
             }
         }
     }
@@ -224,16 +252,13 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         query: &Q,
         found: Found<'_>,
     ) -> Option<Evicted<T>> {
-        self.take_expired(core, &mut core.lock(mix(query.hash())), found)
+        self.take_expired(core, &mut core.lock(mix(query.hash())), found.life)
     }
 
     /// Removes an item if it is there and its time is over.
-    fn take_expired(
-        &self,
-        core: &Core,
-        locked: &mut Locked<'_>,
-        Found { place, life }: Found<'_>,
-    ) -> Option<Evicted<T>> {
+    #[inline]
+    fn take_expired(&self, core: &Core, locked: &mut Locked<'_>, life: Life) -> Option<Evicted<T>> {
+        let place = entry(&core.entries, life.index);
         (place.is_still(life.stamp) && self.has_passed(place.deadline())).then(|| {
             let words = locked.remove(life.index);
             core.budget.release(words.weight);
@@ -241,86 +266,105 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         })
     }
 
-    /// Replaces the value of an item that was found; gives the new item back, if that
-    /// one is not there any more.
-    fn replace<Q: Query<T>>(
+    /// Replaces the value of an item that is there.
+    #[inline]
+    fn replace(
         &self,
         core: &Core,
-        query: &Q,
-        found: Found<'_>,
+        mut locked: Locked<'_>,
+        life: Life,
         item: Item<T>,
         removed: &mut Removed<T>,
-    ) -> Result<(), Item<T>> {
-        let mut locked = core.lock(mix(query.hash()));
-        // What has expired is not there: it is not replaced, but goes.
-        removed.extend(self.take_expired(core, &mut locked, found));
-        let Found { place, life } = found;
-        if !place.is_still(life.stamp) {
-            return Err(item);
-        }
-        let before = place.links().weight;
-        let growth = item.weight.saturating_sub(before);
-        let fits = self.make_room(core, &mut locked, growth, life.index, removed);
-        debug_assert!(fits, "the item alone fits, and only an undivided cache is weighed");
-        core.budget.release(before.saturating_sub(item.weight));
+    ) {
+        let place = entry(&core.entries, life.index);
         let Item { key, value, weight, deadline } = item;
+        let before = place.links().weight;
+        if weight != before {
+            let growth = weight.saturating_sub(before);
+            let fits = self.make_room(core, &mut locked, growth, life.index, removed);
+            debug_assert!(fits, "the item alone fits, and only an undivided cache is weighed");
+            core.budget.release(before.saturating_sub(weight));
+        }
         let old = locked.replace(life, value.into_raw(), deadline, weight);
         place.mark();
         drop(locked);
         // SAFETY: E4: the word's reference is ours now.
         drop(unsafe { T::from_raw(old) });
         drop(key);
+    }
+
+    /// Inserts an item that is not there, unless one comes in that its key was not
+    /// compared with (C2), while room is sought elsewhere.
+    #[inline]
+    fn insert<'a, Q: Query<T>>(
+        &self,
+        core: &'a Core,
+        mut locked: Locked<'a>,
+        query: &Q,
+        known: &Known,
+        item: Item<T>,
+        removed: &mut Removed<T>,
+    ) -> Result<(), (Refusal, Item<T>)> {
+        let hash = mix(query.hash());
+        if locked.has_timers() {
+            self.expire_some(core, &mut locked, EXPIRED_AT_ONCE, removed);
+        }
+        if let Err(error) = locked.reserve(core.shard_bits()) {
+            return Err((error.into(), item));
+        }
+        let returns = locked.state.policy.returns(hash);
+        if !self.make_room(core, &mut locked, item.weight, NIL, removed) {
+            match self.find_room(core, locked, query, known, item.weight, removed) {
+                Ok(relocked) => locked = relocked,
+                Err(refusal) => return Err((refusal, item)),
+            }
+        }
+        let Item { key, value, weight, deadline } = item;
+        let (key, value) = (key.into_raw(), value.into_raw());
+        let content = Content { key, value, hash, by_hash: query.by_hash(), deadline };
+        locked.insert(&content, &Admission { weight, returns, room: core.room() });
         Ok(())
     }
 
-    /// Inserts an item, unless there is one that its key was not compared with (C2).
-    fn insert<Q: Query<T>>(
+    /// The rest of making room, and an entry to go with it, when the shard of the key
+    /// has nothing more to give: from other shards.
+    #[cold]
+    fn find_room<'a, Q: Query<T>>(
         &self,
-        core: &Core,
+        core: &'a Core,
+        mut locked: Locked<'a>,
         query: &Q,
-        unequal: &[Life],
-        item: Item<T>,
+        known: &Known,
+        weight: u64,
         removed: &mut Removed<T>,
-    ) -> Result<(), Refusal<T>> {
+    ) -> Result<Locked<'a>, Refusal> {
         let hash = mix(query.hash());
         let mut backoff = Backoff::new();
-        // The entry of a victim in another shard, whose weight was 1 too.
-        let mut granted = None;
-        let mut returns = false;
         loop {
-            let mut locked = core.lock(hash);
-            let share = granted.map_or(0, |index| {
-                locked.give(index);
-                1
-            });
-            // In general they were compared in the order of the chain.
-            let mut in_order = unequal.iter();
-            let mut is_unequal =
-                |life| in_order.any(|each| *each == life) || unequal.contains(&life);
-            if !locked.namesakes(hash).all(&mut is_unequal) {
-                core.budget.release(share);
-                return Err(Refusal::Rival(item));
-            }
-            self.expire_some(core, &mut locked, EXPIRED_AT_ONCE, removed);
-            let Ok(index) = locked.reserve(core.shard_bits()) else {
-                core.budget.release(share);
-                return Err(Refusal::OutOfMemory);
-            };
-            returns |= locked.state.policy.returns(hash);
-            if self.make_room(core, &mut locked, item.weight - share, NIL, removed) {
-                let Item { key, value, weight, deadline } = item;
-                let (key, value) = (key.into_raw(), value.into_raw());
-                let content = Content { key, value, hash, by_hash: query.by_hash(), deadline };
-                locked.insert(index, &content, &Admission { weight, returns, room: core.room() });
-                return Ok(());
-            }
-            locked.give(index);
             drop(locked);
-            granted = self.evict_elsewhere(core, hash, removed);
+            let granted = self.evict_elsewhere(core, hash, removed);
             if granted.is_none() {
                 // All that is not in a shard is in the hands of writers.
                 backoff.wait();
             }
+            locked = core.lock(hash);
+            // The entry of a victim in another shard, whose weight was 1 too.
+            let share = granted.map_or(0, |index| {
+                locked.give(index);
+                1
+            });
+            let refusal = match locked.namesake(query, known) {
+                Namesake::Absent => locked.reserve(core.shard_bits()).err().map(Refusal::from),
+                _ => Some(Refusal::Rival),
+            };
+            if let Some(refusal) = refusal {
+                core.budget.release(share);
+                return Err(refusal);
+            }
+            if self.make_room(core, &mut locked, weight - share, NIL, removed) {
+                return Ok(locked);
+            }
+            core.budget.release(share);
         }
     }
 
