@@ -299,6 +299,23 @@ impl Cache {
         Error::wrong_value("Cache.__init__() was not called".to_owned())
     }
 
+    /// The value of a key, which has one.
+    #[inline]
+    fn item(&self, key: Arg<'_, '_>) -> Result<Owned> {
+        self.look_up(&Key::new(key)?)?.ok_or_else(|| Error::missing(Owned::new(key)))
+    }
+
+    /// Gives a key a value, or removes a key, which has one.
+    #[inline]
+    fn assign(&self, key: Arg<'_, '_>, value: Option<Arg<'_, '_>>) -> Result<()> {
+        let contents = self.contents()?;
+        let Some(value) = value else {
+            let removed = contents.remove(&Key::new(key)?)?;
+            return removed.map(drop).ok_or_else(|| Error::missing(Owned::new(key)));
+        };
+        contents.put(key, value, contents.ttl)
+    }
+
     /// The value of a key, noted and counted as used.
     #[inline]
     pub(crate) fn look_up(&self, key: &Key<'_, '_>) -> Result<Option<Owned>> {
@@ -362,20 +379,15 @@ impl Cache {
     }
 
     fn __getitem__(&self, key: &Bound<'_, PyAny>) -> Result<Py<PyAny>> {
-        let value = self.look_up(&Key::new(key.as_borrowed())?)?;
-        let value = value.ok_or_else(|| Error::missing(Owned::new(key.as_borrowed())));
-        Ok(value?.into_py())
+        Ok(self.item(key.as_borrowed())?.into_py())
     }
 
     fn __setitem__(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> Result<()> {
-        let contents = self.contents()?;
-        contents.put(key.as_borrowed(), value.as_borrowed(), contents.ttl)
+        self.assign(key.as_borrowed(), Some(value.as_borrowed()))
     }
 
     fn __delitem__(&self, key: &Bound<'_, PyAny>) -> Result<()> {
-        let key = key.as_borrowed();
-        let removed = self.contents()?.remove(&Key::new(key)?)?;
-        removed.map(drop).ok_or_else(|| Error::missing(Owned::new(key)))
+        self.assign(key.as_borrowed(), None)
     }
 
     fn __contains__(&self, key: &Bound<'_, PyAny>) -> Result<bool> {
@@ -532,6 +544,7 @@ impl Drop for Cache {
 
 fast_methods! {
     Cache;
+    mapping Cache::item, Cache::assign;
     one_or_two c"get" c"get($self, key, default=None, /)\n--\n\nReturn the value of a key, or `default`."
         |this, py, key, default| match (this.look_up(&Key::new(key)?)?, default) {
             (Some(value), _) => Ok(value),

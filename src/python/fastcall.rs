@@ -15,7 +15,7 @@
 //! nor calls anything, outside the guard, because the guard's stack frame would
 //! be a twentieth of the call.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3::PyClass;
@@ -53,10 +53,20 @@ pub(crate) enum Call {
     Keywords(ffi::PyCFunctionFastWithKeywords),
 }
 
+/// The slots of a mapping.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    pub(crate) subscript: ffi::binaryfunc,
+    pub(crate) assign: ffi::objobjargproc,
+}
+
 /// A class with raw slots.
 pub(crate) trait FastClass: PyClass<Frozen = True> + Sync {
     /// The tables, written by [`methods!`].
     const METHODS: &'static [&'static [Method]];
+
+    /// `obj[key]`, `obj[key] = value` and `del obj[key]`, in place of PyO3's.
+    const MAPPING: Option<Mapping> = None;
 
     /// What watches who uses an atomic; containers have none.
     #[inline(always)]
@@ -91,6 +101,11 @@ pub(crate) fn install<T: FastClass>(py: Python<'_>) -> PyResult<()> {
         let descriptor = unsafe { Bound::from_owned_ptr_or_err(py, descriptor) }?;
         class.setattr(method.name.to_string_lossy().as_ref(), descriptor)?;
     }
+    if let Some(Mapping { subscript, assign }) = T::MAPPING {
+        // SAFETY: a live class, which nobody uses yet, and a mapping's.
+        let slots = unsafe { &mut *(*class.as_type_ptr()).tp_as_mapping };
+        (slots.mp_subscript, slots.mp_ass_subscript) = (Some(subscript), Some(assign));
+    }
     Ok(())
 }
 
@@ -104,6 +119,33 @@ pub(crate) unsafe fn enter<T: FastClass, R: IntoObject>(
     slf: *mut ffi::PyObject,
     body: impl FnOnce(&T, Python<'_>) -> Result<R>,
 ) -> *mut ffi::PyObject {
+    // SAFETY: the caller's promises, passed on.
+    unsafe { guard(slf, std::ptr::null_mut(), |this, py| Ok(body(this, py)?.into_object(py))) }
+}
+
+/// Runs the body of a slot that answers whether it succeeded: 0, or -1.
+///
+/// # Safety
+/// As for [`enter`].
+#[inline(always)]
+pub(crate) unsafe fn enter_status<T: FastClass>(
+    slf: *mut ffi::PyObject,
+    body: impl FnOnce(&T, Python<'_>) -> Result<()>,
+) -> c_int {
+    // SAFETY: the caller's promises, passed on.
+    unsafe { guard(slf, -1, |this, py| body(this, py).map(|()| 0)) }
+}
+
+/// Returns what the body does, or `failed` with an exception set.
+///
+/// # Safety
+/// As for [`enter`].
+#[inline(always)]
+unsafe fn guard<T: FastClass, R: Copy>(
+    slf: *mut ffi::PyObject,
+    failed: R,
+    body: impl FnOnce(&T, Python<'_>) -> Result<R>,
+) -> R {
     let run = || {
         // SAFETY: the caller promises that the thread is attached.
         let py = unsafe { Python::assume_attached() };
@@ -115,12 +157,15 @@ pub(crate) unsafe fn enter<T: FastClass, R: IntoObject>(
         if let Some(deferral) = this.deferral() {
             deferral.touch(slf);
         }
-        match body(this, py) {
-            Ok(value) => value.into_object(py),
-            Err(error) => error.raise(),
-        }
+        body(this, py).unwrap_or_else(|error| {
+            error.raise();
+            failed
+        })
     };
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| raise_panic(&*payload))
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| {
+        raise_panic(&*payload);
+        failed
+    })
 }
 
 /// Runs the attempt of a quick slot; `None` where the guarded body must run.
@@ -367,14 +412,70 @@ macro_rules! methods {
     };
 }
 
-/// Implements [`FastClass`] for a class with one table of its own.
+/// Implements [`FastClass`] for a class with one table of its own; that of a mapping
+/// begins with the bodies of `obj[key]` and of assigning, or deleting, that.
 macro_rules! fast_methods {
-    ($class:ty; $($rows:tt)*) => {
+    (@ $class:ty; [$($constant:tt)*] $($rows:tt)*) => {
         impl $crate::python::fastcall::FastClass for $class {
+            $($constant)*
             const METHODS: &'static [&'static [$crate::python::fastcall::Method]] =
                 &[$crate::python::fastcall::methods!($class; $($rows)*)];
         }
     };
+    ($class:ty; mapping $subscript:expr, $assign:expr; $($rows:tt)*) => {
+        $crate::python::fastcall::fast_methods! {
+            @ $class;
+            [const MAPPING: Option<$crate::python::fastcall::Mapping> =
+                Some($crate::python::fastcall::mapping!($class, $subscript, $assign));]
+            $($rows)*
+        }
+    };
+    ($class:ty; $($rows:tt)*) => {
+        $crate::python::fastcall::fast_methods! { @ $class; [] $($rows)* }
+    };
+}
+
+/// The C functions around the bodies of a mapping's slots.
+macro_rules! mapping {
+    ($class:ty, $subscript:expr, $assign:expr) => {{
+        unsafe extern "C" fn subscript(
+            slf: *mut pyo3::ffi::PyObject,
+            key: *mut pyo3::ffi::PyObject,
+        ) -> *mut pyo3::ffi::PyObject {
+            let body: fn(
+                &$class,
+                $crate::python::convert::Arg<'_, '_>,
+            ) -> $crate::python::error::Result<_> = $subscript;
+            let body = |this: &$class, py: pyo3::Python<'_>| {
+                // SAFETY: the caller of the slot keeps its arguments alive.
+                body(this, unsafe { $crate::python::convert::borrowed(py, key) })
+            };
+            // SAFETY: called for objects of this class.
+            unsafe { $crate::python::fastcall::enter::<$class, _>(slf, body) }
+        }
+        unsafe extern "C" fn assign(
+            slf: *mut pyo3::ffi::PyObject,
+            key: *mut pyo3::ffi::PyObject,
+            value: *mut pyo3::ffi::PyObject,
+        ) -> std::ffi::c_int {
+            let body: fn(
+                &$class,
+                $crate::python::convert::Arg<'_, '_>,
+                Option<$crate::python::convert::Arg<'_, '_>>,
+            ) -> $crate::python::error::Result<()> = $assign;
+            let body = |this: &$class, py: pyo3::Python<'_>| {
+                // SAFETY: as above.
+                let key = unsafe { $crate::python::convert::borrowed(py, key) };
+                // SAFETY: as above; null says that the item is to be deleted.
+                let value = (!value.is_null())
+                    .then(|| unsafe { $crate::python::convert::borrowed(py, value) });
+                body(this, key, value)
+            };
+            // SAFETY: called for objects of this class.
+            unsafe { $crate::python::fastcall::enter_status::<$class>(slf, body) }
+        }
+        $crate::python::fastcall::Mapping { subscript, assign }
+    }};
 }
 
 /// The C function around one body.
@@ -552,7 +653,7 @@ macro_rules! slot {
     }};
 }
 
-pub(crate) use {fast_methods, methods, slot};
+pub(crate) use {fast_methods, mapping, methods, slot};
 
 /// Panics on request, once per convention: the tests show with it that a panic
 /// in a slot reaches Python as an exception.
@@ -570,6 +671,8 @@ impl PanicProbe {
 
 fast_methods! {
     PanicProbe;
+    mapping |_, key| -> Result<()> { panic!("deliberate: {}", &*key) },
+        |_, key, value| panic!("deliberate: {} {}", &*key, value.is_some());
     noargs c"noargs" c"noargs($self, /)\n--\n\nPanic." |_, _| -> Result<()> {
         panic!("deliberate")
     };

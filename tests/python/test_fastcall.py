@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 import types
 from collections.abc import Callable
 from functools import partial
@@ -26,8 +27,11 @@ ARGUMENTS = {"load": "", "store": "value, /", "compare_exchange": "expected, des
         (lambda probe: probe.one_or_two(1), "deliberate: 1 false"),
         (lambda probe: probe.two(1, "b"), "deliberate: 1 b"),
         (lambda probe: probe.keywords(a=1), "deliberate: true"),
+        (lambda probe: probe[1], "deliberate: 1"),
+        (lambda probe: operator.setitem(probe, 1, 2), "deliberate: 1 true"),
+        (lambda probe: operator.delitem(probe, 1), "deliberate: 1 false"),
     ],
-    ids=["noargs", "one", "optional", "one_or_two", "two", "keywords"],
+    ids=["noargs", "one", "optional", "one_or_two", "two", "keywords", "get", "set", "delete"],
 )
 def test_a_panic_is_an_exception(call: Callable[[Any], object], text: str) -> None:
     probe = _native._PanicProbe()

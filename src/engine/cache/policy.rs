@@ -19,6 +19,7 @@
 use super::super::arena::NIL;
 use super::entry::{Entries, Entry, Links, Place, entry};
 use super::ghost::Ghost;
+use super::shard::Admission;
 
 /// The small queue's share is one in so many.
 const SMALL_SHARE: u64 = 10;
@@ -39,7 +40,7 @@ struct Queue {
 }
 
 impl Queue {
-    fn push(&mut self, entries: &Entries, index: u32, place: Place) {
+    fn push(&mut self, entries: &Entries, index: u32, new: &Entry, place: Place) {
         let older = std::mem::replace(&mut self.newest, index);
         if older == NIL {
             self.oldest = index;
@@ -47,7 +48,6 @@ impl Queue {
             entry(entries, older).with_links(|links| links.newer = index);
         }
         self.len += 1;
-        let new = entry(entries, index);
         new.set_place(place);
         self.weight += new.with_links(|links| {
             (links.older, links.newer) = (older, NIL);
@@ -105,32 +105,41 @@ impl Policy {
         self.ghost.remove(hash)
     }
 
-    /// Takes in a new item. `room` is what the shard may hold, as far as is known.
-    pub(super) fn admit(&mut self, entries: &Entries, index: u32, returns: bool, room: u64) {
-        let filling = !self.was_full && self.small.weight >= (room / SMALL_SHARE).max(1);
-        if returns || filling {
-            self.main.push(entries, index, Place::Main);
+    /// Takes in a new item.
+    pub(super) fn admit(
+        &mut self,
+        entries: &Entries,
+        index: u32,
+        new: &Entry,
+        admission: &Admission,
+    ) {
+        let small_share = (admission.room / SMALL_SHARE).max(1);
+        let filling = !self.was_full && self.small.weight >= small_share;
+        if admission.returns || filling {
+            self.main.push(entries, index, new, Place::Main);
         } else {
-            self.small.push(entries, index, Place::Small);
+            self.small.push(entries, index, new, Place::Small);
         }
     }
 
     /// Lets an item go that was removed for another reason than its being the victim.
-    pub(super) fn remove(&mut self, entries: &Entries, index: u32) {
-        let removed = entry(entries, index);
+    pub(super) fn remove(&mut self, entries: &Entries, removed: &Entry) {
         self.queue(removed).remove(entries, &removed.links());
     }
 
     /// Takes note of a new weight.
-    pub(super) fn reweigh(&mut self, entries: &Entries, index: u32, weight: u64) {
-        let reweighed = entry(entries, index);
+    pub(super) fn reweigh(&mut self, reweighed: &Entry, weight: u64) {
         let before = reweighed.with_links(|links| std::mem::replace(&mut links.weight, weight));
         let queue = self.queue(reweighed);
         queue.weight = queue.weight - before + weight;
     }
 
     /// Who is to go next; not `spared`.
-    pub(super) fn victim(&mut self, entries: &Entries, spared: u32) -> Option<u32> {
+    pub(super) fn victim<'a>(
+        &mut self,
+        entries: &'a Entries,
+        spared: u32,
+    ) -> Option<(u32, &'a Entry)> {
         let mut passes = self.len().min(MOST_PASSED);
         loop {
             let index = self.front(spared);
@@ -139,19 +148,18 @@ impl Policy {
             }
             let front = entry(entries, index);
             if index != spared && (passes == 0 || !has_earned(front)) {
-                return Some(index);
+                return Some((index, front));
             }
             // To the end of the main queue.
-            self.remove(entries, index);
-            self.main.push(entries, index, Place::Main);
+            self.remove(entries, front);
+            self.main.push(entries, index, front, Place::Main);
             passes = passes.saturating_sub(1);
         }
     }
 
     /// Lets the victim go.
-    pub(super) fn evict(&mut self, entries: &Entries, index: u32) {
+    pub(super) fn evict(&mut self, entries: &Entries, victim: &Entry) {
         self.was_full = true;
-        let victim = entry(entries, index);
         if victim.place() == Place::Small {
             // As many as the main queue should have.
             let share = self.len() - self.len() / 10;

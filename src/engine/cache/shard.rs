@@ -132,8 +132,12 @@ impl Locked<'_> {
 
     /// Gives a free entry to this shard.
     pub(super) fn give(&mut self, index: u32) {
+        self.give_back(index, entry(self.entries, index));
+    }
+
+    fn give_back(&mut self, index: u32, free: &Entry) {
         let next = std::mem::replace(&mut self.state.free, index);
-        entry(self.entries, index).with_links(|links| links.newer = next);
+        free.with_links(|links| links.newer = next);
     }
 
     /// Takes back what was given last.
@@ -145,19 +149,20 @@ impl Locked<'_> {
     /// Puts an item in the cache, for which [`Self::reserve`] has made provision. (Its
     /// entry is the victim's, if there is one: that one is at hand.)
     pub(super) fn insert(&mut self, content: &Content, admission: &Admission) {
-        let index = self.take_given();
+        let index = self.state.free;
         let place = entry(self.entries, index);
+        self.state.free = place.links().newer;
         place.fill(content);
         place.with_links(|links| links.weight = admission.weight);
         if let Some(table) = self.tables.current() {
-            table.link(self.entries, index, content.hash, || {
+            table.link(index, place, content.hash, || {
                 // Linked: readers may pass through it from now on.
                 place.step();
             });
         }
         // Live: here the item comes into the cache.
         let stamp = place.step();
-        self.state.policy.admit(self.entries, index, admission.returns, admission.room);
+        self.state.policy.admit(self.entries, index, place, admission);
         self.set_timer(content.deadline, Life { index, stamp });
     }
 
@@ -169,8 +174,9 @@ impl Locked<'_> {
         deadline: u64,
         weight: u64,
     ) -> usize {
-        let old = entry(self.entries, life.index).replace(value, deadline);
-        self.state.policy.reweigh(self.entries, life.index, weight);
+        let place = entry(self.entries, life.index);
+        let old = place.replace(value, deadline);
+        self.state.policy.reweigh(place, weight);
         self.set_timer(deadline, life);
         old
     }
@@ -193,16 +199,17 @@ impl Locked<'_> {
 
     /// Removes a live item.
     pub(super) fn remove(&mut self, index: u32) -> Words {
-        self.state.policy.remove(self.entries, index);
-        self.take_out(index)
+        let place = entry(self.entries, index);
+        self.state.policy.remove(self.entries, place);
+        self.take_out(index, place)
     }
 
     /// Removes the policy's next victim.
     pub(super) fn evict(&mut self, spared: u32) -> Option<(Words, u64)> {
-        let index = self.state.policy.victim(self.entries, spared)?;
-        let deadline = entry(self.entries, index).deadline();
-        self.state.policy.evict(self.entries, index);
-        Some((self.take_out(index), deadline))
+        let (index, victim) = self.state.policy.victim(self.entries, spared)?;
+        let deadline = victim.deadline();
+        self.state.policy.evict(self.entries, victim);
+        Some((self.take_out(index, victim), deadline))
     }
 
     /// Lets all threads take references to a live item.
@@ -242,19 +249,19 @@ impl Locked<'_> {
     }
 
     /// The end of a life. The item is in no queue any more.
-    fn take_out(&mut self, index: u32) -> Words {
-        let place = entry(self.entries, index);
+    #[inline]
+    fn take_out(&mut self, index: u32, place: &Entry) -> Words {
         // Dead: here the item leaves the cache.
         place.step();
         if let Some(table) = self.tables.current() {
-            table.unlink(self.entries, index);
+            table.unlink(self.entries, index, place);
         }
         let (key, value) = place.empty();
         // Free.
         if !mutant!("cache.free.same_life") {
             place.step();
         }
-        self.give(index);
+        self.give_back(index, place);
         Words { key, value, weight: place.links().weight }
     }
 }

@@ -121,17 +121,18 @@ impl Table {
     }
 
     /// Puts a filled entry at the head of its chain. The caller holds the lock.
-    pub(super) fn link(&self, entries: &Entries, index: u32, hash: u64, linking: impl FnOnce()) {
+    #[inline]
+    pub(super) fn link(&self, index: u32, filled: &Entry, hash: u64, linking: impl FnOnce()) {
         let bucket = self.bucket(hash);
-        entry(entries, index).set_next(self.generation, bucket.load(Relaxed));
+        filled.set_next(self.generation, bucket.load(Relaxed));
         linking();
         // Release: the entry is whole.
         bucket.store(index, ordering!(Release, "cache.head.store"));
     }
 
     /// Takes an entry out of its chain. The caller holds the lock.
-    pub(super) fn unlink(&self, entries: &Entries, index: u32) {
-        let unlinked = entry(entries, index);
+    #[inline]
+    pub(super) fn unlink(&self, entries: &Entries, index: u32, unlinked: &Entry) {
         let next = unlinked.next(self.generation);
         let bucket = self.bucket(unlinked.hash());
         let mut before = bucket.load(Relaxed);
@@ -227,7 +228,7 @@ impl Table {
     /// Links all entries of the table before.
     fn take_over(&mut self, entries: &Entries, before: &Table) {
         for (index, moved) in before.all(entries) {
-            self.link(entries, index, moved.hash(), || ());
+            self.link(index, moved, moved.hash(), || ());
         }
     }
 }
