@@ -122,7 +122,7 @@ impl Contents {
         }
         let mut removed = Removed::default();
         let result = self.engine.put(&query, item, &mut removed);
-        self.finish(result, removed)
+        self.finish(result, &removed)
     }
 
     /// The value of a key, which is `default` if it had none.
@@ -139,7 +139,7 @@ impl Contents {
         let mut removed = Removed::default();
         let result = self.engine.get_or_put(&query, item, &mut removed);
         // Another thread may have been quicker.
-        let found = self.finish(result, removed)?;
+        let found = self.finish(result, &removed)?;
         Ok(found.unwrap_or_else(|| Owned::new(default)))
     }
 
@@ -182,13 +182,13 @@ impl Contents {
     fn finish<R>(
         &self,
         result: std::result::Result<R, Failure<Error>>,
-        removed: Removed<Owned>,
+        removed: &Removed<Owned>,
     ) -> Result<R> {
         let result = result.map_err(|failure| match failure {
             Failure::Comparison(error) => error.taken_off(),
             Failure::OutOfMemory => engine::OutOfMemory.into(),
         });
-        self.report(&removed);
+        self.report(removed);
         result
     }
 

@@ -102,8 +102,10 @@ pub(crate) fn install<T: FastClass>(py: Python<'_>) -> PyResult<()> {
         class.setattr(method.name.to_string_lossy().as_ref(), descriptor)?;
     }
     if let Some(Mapping { subscript, assign }) = T::MAPPING {
-        // SAFETY: a live class, which nobody uses yet, and a mapping's.
-        let slots = unsafe { &mut *(*class.as_type_ptr()).tp_as_mapping };
+        // SAFETY: a live class.
+        let slots = unsafe { (*class.as_type_ptr()).tp_as_mapping };
+        // SAFETY: part of the class, as in all that are made at run time; nobody uses it yet.
+        let slots = unsafe { &mut *slots };
         (slots.mp_subscript, slots.mp_ass_subscript) = (Some(subscript), Some(assign));
     }
     Ok(())
@@ -466,9 +468,11 @@ macro_rules! mapping {
             let body = |this: &$class, py: pyo3::Python<'_>| {
                 // SAFETY: as above.
                 let key = unsafe { $crate::python::convert::borrowed(py, key) };
-                // SAFETY: as above; null says that the item is to be deleted.
-                let value = (!value.is_null())
-                    .then(|| unsafe { $crate::python::convert::borrowed(py, value) });
+                // Null says that the item is to be deleted.
+                let value = (!value.is_null()).then(|| {
+                    // SAFETY: as above.
+                    unsafe { $crate::python::convert::borrowed(py, value) }
+                });
                 body(this, key, value)
             };
             // SAFETY: called for objects of this class.

@@ -69,7 +69,7 @@ impl Ghost {
         let wanted = fingerprint(hash);
         let Some(bucket) = self.bucket(hash) else { return false };
         // All at once, without a branch: most often it is not there.
-        let is_there = bucket.fingerprints.iter().fold(false, |any, each| any | (*each == wanted));
+        let is_there = bucket.fingerprints.map(|each| each == wanted) != [false; SLOTS + 1];
         is_there && self.remove_recent(hash, wanted)
     }
 

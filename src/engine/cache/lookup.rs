@@ -3,9 +3,9 @@
 //! `table.rs` has the argument why what the walk does not find is not there;
 //! `entry.rs` has the invariants that start with E.
 
-use super::Core;
 use super::entry::{Entry, Life, Refused, entry};
 use super::table::Table;
+use super::{Core, share};
 use crate::engine::arena::NIL;
 use crate::engine::pointer::Counted;
 use crate::shim::{Ordering::Relaxed, mutant, spin};
@@ -132,9 +132,11 @@ impl Core {
     #[cold]
     pub(super) fn share<T: Counted>(&self, hash: u64, Found { place, life }: Found<'_>) {
         self.is_shared.store(true, Relaxed);
-        let locked = self.lock(mix(hash));
+        let _locked = self.lock(mix(hash));
         if place.is_still(life.stamp) || mutant!("cache.share.gone") {
-            locked.share::<T>(place);
+            let (key, value) = place.words();
+            share::<T>(key);
+            share::<T>(value);
         }
     }
 

@@ -307,8 +307,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         let now = self.now();
         let is_good = |place: &&Entry| !(1..=now).contains(&place.deadline());
         let copies = self.each_shard(|locked| {
-            let good = locked.items().filter(is_good).inspect(|place| locked.share::<T>(place));
-            good.map(|place| copy(place.words())).collect::<Vec<_>>()
+            locked.items().filter(is_good).map(|place| copy(place.words())).collect::<Vec<_>>()
         });
         copies.flatten().collect()
     }
@@ -432,8 +431,15 @@ impl<T: Counted, C: Clock> Drop for Cache<T, C> {
     }
 }
 
+/// Lets all threads take references to what a word owns. The shard's lock is held.
+fn share<T: Counted>(word: usize) {
+    // SAFETY: E4, and the lock: the word's own reference stays.
+    unsafe { T::peek(word, T::share) };
+}
+
 /// A reference beside the one that a word owns. The shard's lock is held.
 fn copy<T: Counted>(word: usize) -> T {
+    share::<T>(word);
     // SAFETY: E4, and the lock: the word's own reference stays.
     let copy = unsafe { T::try_acquire(word) };
     copy.expect("what is in the cache is not dead, and was shared")

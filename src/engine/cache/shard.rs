@@ -7,7 +7,6 @@
 use crossbeam_utils::CachePadded;
 
 use super::super::arena::{NIL, OutOfMemory};
-use super::super::pointer::Counted;
 use super::entry::{Content, Entries, Entry, Life, entry};
 use super::lookup::{Query, mix};
 use super::policy::Policy;
@@ -210,15 +209,6 @@ impl Locked<'_> {
         let deadline = victim.deadline();
         self.state.policy.evict(self.entries, victim);
         Some((self.take_out(index, victim), deadline))
-    }
-
-    /// Lets all threads take references to a live item.
-    pub(super) fn share<T: Counted>(&self, place: &Entry) {
-        let (key, value) = place.words();
-        for word in [key, value] {
-            // SAFETY: E4, and the lock: the word's own reference stays.
-            unsafe { T::peek(word, T::share) };
-        }
     }
 
     /// Whether any item may expire.
