@@ -18,7 +18,7 @@ use super::deferral::defer;
 use super::error::{Error, Result, not_copyable, shown};
 use super::fastcall::fast_methods;
 use super::key::Key;
-use super::list::Slots;
+use super::list::list_of;
 use super::nesting::drop_contents;
 use super::owned::Owned;
 use super::user;
@@ -242,9 +242,11 @@ impl Contents {
 
     /// The keys and values, as a list of pairs.
     fn items<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let pairs =
-            self.engine.items().into_iter().map(|(key, value)| (key.into_py(), value.into_py()));
-        PyList::new(py, pairs.collect::<Vec<_>>())
+        let pair = |(key, value): (Owned, Owned)| {
+            Ok(Owned::from(PyTuple::new(py, [key.into_py(), value.into_py()])?.into_any()))
+        };
+        let pairs = self.engine.items().into_iter().map(pair).collect::<PyResult<Vec<_>>>()?;
+        Ok(list_of(py, pairs)?)
     }
 }
 
@@ -402,11 +404,7 @@ impl Cache {
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let keys = self.contents()?.engine.keys();
-        let list = Slots::new(py, keys.len())?;
-        let count = keys.len();
-        keys.into_iter().enumerate().for_each(|(i, key)| list.fill(i, key));
-        Ok(list.finish(count)?.try_iter()?.into_any())
+        Ok(list_of(py, self.contents()?.engine.keys())?.try_iter()?.into_any())
     }
 
     /// Remove the next victim of an eviction and return it with its key.

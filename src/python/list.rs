@@ -58,6 +58,14 @@ impl<'py> Slots<'py> {
     }
 }
 
+/// A list of what there is already: between being made and being full nothing is
+/// allocated, so that no finalizer finds it with items missing.
+pub(crate) fn list_of(py: Python<'_>, items: Vec<Owned>) -> Result<Bound<'_, PyList>> {
+    let (list, count) = (Slots::new(py, items.len())?, items.len());
+    items.into_iter().enumerate().for_each(|(i, item)| list.fill(i, item));
+    list.finish(count)
+}
+
 /// The items of an iterable. Runs user code.
 pub(crate) fn collect(iterable: &Bound<'_, PyAny>) -> Result<Vec<Owned>> {
     // A tuple cannot change while it is copied; of a list CPython makes one

@@ -165,6 +165,30 @@ def test_a_chain_of_nested_caches_is_freed(impl: ModuleType) -> None:
 
 # --- re-entry ------------------------------------------------------------------
 
+
+def test_the_collector_meets_no_list_with_missing_items(impl: ModuleType) -> None:
+    """Before CPython 3.12 it may run while the list of the items is made."""
+    child = in_child(
+        f"""
+        import gc
+        from {impl.__name__} import Cache
+
+        def look(phase, _info):
+            for each in gc.get_objects():
+                if type(each) is list and len(each) == 5000:
+                    each.copy()
+
+        c = Cache(None)
+        for n in range(5000):  # more than there are tuples to be used again
+            c[n] = [n]
+        gc.set_threshold(1)
+        gc.callbacks.append(look)
+        assert len(list(c.items())) == len(list(c)) == 5000
+        print("whole")
+        """
+    )
+    assert child == (0, "whole\n", "")
+
 USES = """
     import sys, gc, threading
     from {module} import Cache, cached
