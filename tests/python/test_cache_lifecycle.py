@@ -189,6 +189,7 @@ def test_the_collector_meets_no_list_with_missing_items(impl: ModuleType) -> Non
     )
     assert child == (0, "whole\n", "")
 
+
 USES = """
     import sys, gc, threading
     from {module} import Cache, cached
