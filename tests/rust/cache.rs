@@ -324,7 +324,7 @@ fn a_comparison_that_fails_changes_nothing() {
 
 #[test]
 fn references_are_dropped_once() {
-    let memory = Memory::<256>::default();
+    let memory = Memory::<256>::of_unshared();
     let make = |number| memory.value(number + 1);
     let map = Map { cache: Cache::with(10, 1, Manual::default()), make, hash: colliding };
     for key in 0..100 {
@@ -531,7 +531,7 @@ const ROUNDS: usize = if cfg!(miri) { 50 } else { 100_000 };
 fn threads_find_what_was_put(limit: u64, shards: usize, hash: fn(usize) -> (u64, bool)) {
     const KEYS: usize = 64;
     until_threads_meet(|| {
-        let memory = Memory::<{ 2 * KEYS + 8 * THREADS }>::default();
+        let memory = Memory::<{ 2 * KEYS + 8 * THREADS }>::of_unshared();
         let make = |number| memory.value(number + 1);
         let map = Map { cache: Cache::with(limit, shards, Manual::default()), make, hash };
         let check = |key: usize, value: Option<usize>| {

@@ -164,7 +164,7 @@ fn run<const THREADS: usize>(
     threads: [&'static [Op]; THREADS],
 ) -> BTreeSet<Outcome<THREADS>> {
     let map = move || {
-        let memory = Arc::new(Memory::default());
+        let memory = Arc::new(Memory::of_unshared());
         let values = Arc::clone(&memory);
         let make = move |number| match number {
             0..VALUES => Thing::Key(number),
