@@ -19,16 +19,21 @@ call into a `dict`, atomic with the GIL and without it:
   the other.
 - Before waiting one announces it, and then looks at all who wait at once, by one `copy`. Of
   several whose waiting would close a cycle, the last to announce it sees the others.
+
+A `dict` that threads were changing when the process was forked may be locked in the child
+for ever, if there is no GIL. So a child process leaves them alone and begins with new ones,
+in which is only what the thread that forked is loading itself; to those in the child, the
+flights of other threads have landed without news.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import count
-from threading import Lock, get_ident
+from threading import Lock, get_ident, local
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 if TYPE_CHECKING:
@@ -44,7 +49,7 @@ class LoadingMethods(Generic[K, V]):
     """The methods, over a few primitives that native and locked caches have."""
 
     if TYPE_CHECKING:
-        _flights: dict[_Flight, _Flight]
+        _flights: dict[int, dict[_Flight, _Flight]]
 
         def get(self, key: K, default: Any, /) -> Any: ...
         def put(self, key: K, value: V, /) -> None: ...
@@ -118,8 +123,8 @@ class _Flight:
     """The load of a key by one thread or task; in the table of flights key and value at once."""
 
     __slots__ = (
-        "_cache", "_error", "_forks", "_hash", "_key", "_landed", "_outer", "_settled", "_sleepers",
-        "number", "task", "thread", "value",
+        "_cache", "_error", "_generation", "_hash", "_key", "_landed", "_outer", "_settled",
+        "_sleepers", "number", "task", "thread", "value",
     )  # fmt: skip
 
     def __init__(self, cache: Any, key: Any, task: object | None) -> None:
@@ -128,10 +133,10 @@ class _Flight:
         self.thread, self.task, self.number = get_ident(), task, next(_numbers)
         self.value = _MISSING
         self._error: Exception | None = None
-        self._sleepers: dict[Callable[[], object], None] = {}
+        self._sleepers: dict[_Wait, None] = {}
         self._landed = self._settled = False
         self._outer: _Flight | None = None
-        self._forks = _forks
+        self._generation = _generation
 
     def __hash__(self) -> int:
         return self._hash
@@ -156,14 +161,11 @@ class _Flight:
 
     def find(self) -> _Flight:
         """Return the flight of the key that is aloft; this one, if there was none."""
-        table = self._cache._flights
-        found: _Flight = table.setdefault(self, self)
-        while found._is_orphaned():
-            found._land()
-            found = table.setdefault(self, self)
+        self._generation, leader = _generation, self.leader
+        found = _aloft(self._cache).setdefault(self, self)
         if found is self:
-            self._outer = _leading.get(self.leader)
-            _leading[self.leader] = self
+            self._outer = _leading.get(leader)
+            _leading[leader] = self
         return found
 
     def is_needed(self) -> bool:
@@ -190,23 +192,28 @@ class _Flight:
 
     def _land(self) -> None:
         """Leave the table and wake all who sleep; again, if that was interrupted."""
-        self._landed = True
-        self._cache._flights.pop(self, None)
-        if _leading.get(self.leader) is self:
+        self._landed, leader = True, self.leader
+        _aloft(self._cache).pop(self, None)
+        if _leading.get(leader) is self:
             if self._outer is None:
-                _leading.pop(self.leader, None)
+                _leading.pop(leader, None)
             else:
-                _leading[self.leader] = self._outer
-        for wake in self._sleepers.copy():
-            with suppress(RuntimeError):  # it is awake, or its event loop is closed
-                wake()
+                _leading[leader] = self._outer
+        _wake(self.sleepers.copy())
         self._settled = True
 
-    def _is_orphaned(self) -> bool:
-        """Whether this is a child process, and the thread that loads stayed in the parent."""
-        if _forks is self._forks:
-            return False
-        return any(thread != self.thread for thread in _forks[len(self._forks) :])
+    def chain(self) -> Iterator[_Flight]:
+        """Yield this flight, and those in whose loaders it began."""
+        flight: _Flight | None = self
+        while flight is not None:
+            yield flight
+            flight = flight._outer
+
+    def go_on(self, sleepers: dict[_Wait, None]) -> None:
+        """Count in a child process too, whose only thread leads it."""
+        self._generation, self._sleepers = _generation, sleepers
+        if not self._landed:
+            _aloft(self._cache).setdefault(self, self)
 
     # For those who wait.
 
@@ -214,14 +221,14 @@ class _Flight:
         """Sleep until it has landed."""
         asleep = Lock()
         asleep.acquire()
-        wake, wait = asleep.release, _Wait(self, None)
+        wait = _Wait(self, None, asleep.release)
         try:
             wait.announce()
-            self._sleepers[wake] = None
-            if not self._landed:
+            self.sleepers[wait] = None
+            if not self.has_landed:
                 asleep.acquire()
         finally:
-            self._sleepers.pop(wake, None)
+            self.sleepers.pop(wait, None)
             wait.withdraw()
 
     async def async_wait(self) -> None:
@@ -231,16 +238,16 @@ class _Flight:
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         wake = partial(loop.call_soon_threadsafe, _get_up, future)
-        wait = _Wait(self, _current_task())
+        wait = _Wait(self, _current_task(), wake)
         try:
             # Who leads nothing keeps nobody waiting; of those there may be thousands.
             if wait.task in _leading or wait.thread in _leading:
                 wait.announce()
-            self._sleepers[wake] = None
-            if not self._landed:
+            self.sleepers[wait] = None
+            if not self.has_landed:
                 await future
         finally:
-            self._sleepers.pop(wake, None)
+            self.sleepers.pop(wait, None)
             wait.withdraw()
 
     def has_news(self) -> bool:
@@ -258,8 +265,13 @@ class _Flight:
 
     @property
     def has_landed(self) -> bool:
-        """Whether nobody need wait any longer."""
-        return self._landed
+        """Whether nobody need wait any longer; so it is if whoever leads it is in the parent."""
+        return self._landed or self._generation != _generation
+
+    @property
+    def sleepers(self) -> dict[_Wait, None]:
+        """Those whom it wakes when it lands: nobody, if whoever leads it is in the parent."""
+        return self._sleepers if self._generation == _generation else {}
 
     @property
     def name(self) -> str:
@@ -270,11 +282,11 @@ class _Flight:
 class _Wait:
     """A thread that waits for a flight, or a task that does."""
 
-    __slots__ = ("flight", "number", "task", "thread")
+    __slots__ = ("flight", "number", "task", "thread", "wake")
 
-    def __init__(self, flight: _Flight, task: object | None) -> None:
+    def __init__(self, flight: _Flight, task: object | None, wake: Callable[[], object]) -> None:
         self.flight, self.task, self.thread = flight, task, get_ident()
-        self.number = next(_numbers)
+        self.number, self.wake = next(_numbers), wake
 
     def announce(self) -> None:
         """Tell all others, unless the flight would never land then."""
@@ -321,24 +333,84 @@ class _Wait:
 _numbers: Final = count()
 """What came first: the numbers of flights, and of those who wait."""
 
-_leading: Final[dict[Any, _Flight]] = {}
+_leading: dict[Any, _Flight] = {}
 """The innermost flight of each thread and task that leads one."""
 
-_waits: Final[dict[_Wait, None]] = {}
+_waits: dict[_Wait, None] = {}
 """Those who wait, and keep others waiting."""
 
-_forks: tuple[int, ...] = ()
-"""The threads that forked this process and its ancestors, the latest last."""
+_generation = 0
+"""How many forks lead from the first process to this one."""
 
 
-def _after_fork() -> None:
-    global _forks
-    _forks = (*_forks, get_ident())
-    _waits.clear()  # of threads that are no more
+def _aloft(cache: LoadingMethods[Any, Any]) -> dict[_Flight, _Flight]:
+    """Return a cache's table of flights, of this process."""
+    tables = cache._flights
+    table = tables.get(_generation)
+    return tables.setdefault(_generation, {}) if table is None else table
+
+
+class _Own:
+    """What the thread that forks takes along: the flights it leads, and those who wait in it.
+
+    It is gathered before the fork, when the dicts may still be read.
+    """
+
+    def __init__(self) -> None:
+        thread = get_ident()
+        self.leading = {k: v for k, v in _leading.copy().items() if v.thread == thread}
+        self.waits = self._of(thread, _waits)
+        self.flights = [
+            (flight, self._of(thread, flight.sleepers))
+            for innermost in self.leading.values()
+            for flight in innermost.chain()
+        ]
+
+    @staticmethod
+    def _of(thread: int, waits: dict[_Wait, None]) -> dict[_Wait, None]:
+        return {wait: None for wait in waits.copy() if wait.thread == thread}
+
+
+class _Forks(local):
+    """The forks that a thread has begun: several, if a signal handler forks during one."""
+
+    def __init__(self) -> None:
+        self.begun: list[_Own] = []
+
+
+_forks: Final = _Forks()
+
+
+def _before_fork() -> None:
+    _forks.begun.append(_Own())
+
+
+def _after_in_parent() -> None:
+    _forks.begun.pop()
+
+
+def _after_in_child() -> None:
+    global _generation, _leading, _waits
+    own = _forks.begun.pop()
+    _generation += 1
+    _leading, _waits = own.leading, own.waits
+    for flight, sleepers in own.flights:
+        flight.go_on(sleepers)
+    # A thread that waits waits for another one, which is not here. Tasks sleep on: an event
+    # loop has a queue that other threads may have been changing too.
+    _wake(wait for wait in own.waits if wait.task is None)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child
+    )
+
+
+def _wake(waits: Iterable[_Wait]) -> None:
+    for wait in waits:
+        with suppress(RuntimeError):  # it is awake, or its event loop is closed
+            wait.wake()
 
 
 def _current_task() -> Any:

@@ -1666,8 +1666,8 @@ class Cache(MutableMapping[_K, _V]):
     # What the shared methods are made of.
     _cached_function: type[_CachedFunction]
     @property
-    def _flights(self) -> dict[Any, Any]:
-        """The loads that are under way; of lockfree._loading."""
+    def _flights(self) -> dict[int, Any]:
+        """The loads that are under way, by process; of lockfree._loading."""
 
     def _items(self, /) -> list[tuple[_K, _V]]:
         """Return a snapshot of keys and values."""

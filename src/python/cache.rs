@@ -454,7 +454,7 @@ impl Cache {
         py.get_type::<CachedFunction>().unbind()
     }
 
-    /// The loads that are under way; of lockfree._loading.
+    /// The loads that are under way, by process; of lockfree._loading.
     #[getter]
     fn _flights(&self, py: Python<'_>) -> Result<Py<PyAny>> {
         let flights = &self.contents()?.flights;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import signal
+import os
 import sys
 import threading
 import time
@@ -212,7 +212,7 @@ def test_a_load_that_ends_as_one_is_about_to_wait(impl: ModuleType) -> None:
             assert leader.result(30) == "value"
             super().__setitem__(wake, nothing)
 
-    [flight] = c._flights
+    [flight] = _loading._aloft(c)
     flight._sleepers = Late()
     assert start(lambda: c.get_or_load("k", pytest.fail)).result(30) == "value"
 
@@ -395,7 +395,7 @@ def test_who_is_cancelled_while_waiting_disturbs_nobody(impl: ModuleType) -> Non
     async def main() -> None:
         tasks = [asyncio.create_task(c.async_get_or_load("k", loader)) for _ in range(4)]
         await asyncio.sleep(TICK / 3)
-        [flight] = c._flights
+        [flight] = _loading._aloft(c)
         assert len(flight._sleepers) == 3
         tasks[1].cancel()
         await asyncio.sleep(0)
@@ -705,7 +705,7 @@ def test_landing_compares_no_keys(impl: ModuleType) -> None:
     Odd.equal = True
     first.go_on.set()
     assert leaders[0].result(30) == "value"
-    assert not c._flights
+    assert not _loading._aloft(c)
 
 
 # --- signals, forks ------------------------------------------------------------
@@ -772,7 +772,7 @@ def test_exceptions_of_signal_handlers_hang_nobody() -> None:
     child = in_child(
         """
     import signal, threading, time
-    from lockfree._loading import LoadingMethods
+    from lockfree._loading import LoadingMethods, _aloft
     class Cache(LoadingMethods):
         def __init__(self):
             self._values, self._flights = {}, {}
@@ -810,48 +810,225 @@ def test_exceptions_of_signal_handlers_hang_nobody() -> None:
         follower.join()
     for key in range(rounds):
         assert c.get_or_load(("own", key), str)
-    print(alarms > 100, len(c._flights))
+    print(alarms > 100, len(_aloft(c)))
     """,
         timeout=100,
     )
     assert child == (0, "True 0\n", "")
 
 
-@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no os.fork there")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_child_process_loads_what_its_parent_was_loading(impl: ModuleType) -> None:
-    child = in_child(
-        PRELUDE.format(module=impl.__name__)
-        + """
-    import warnings
-    warnings.simplefilter("ignore")
-    leader = threading.Thread(target=c.get_or_load, args=("k", slow))
-    leader.start()
-    began.wait(30)
-    waiter = threading.Thread(target=c.get_or_load, args=("k", str))
-    waiter.start()
-    time.sleep(0.1)
-    def fork_inside(key):
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+
+# CPython warns of threads at a fork: they are the point here.
+FORKS = (
+    PRELUDE
+    + """
+    import asyncio, faulthandler, itertools, warnings
+    from lockfree import _loading
+    warnings.simplefilter("ignore", DeprecationWarning)
+    faulthandler.register(signal.SIGALRM, chain=True)
+    def fork():
         pid = os.fork()
-        if pid:
-            return os.waitpid(pid, 0)[1]
-        # The thread that forked goes on with its own load, in the child as well.
+        assert not _loading._forks.begun
+        if not pid:
+            signal.alarm(10)
+        return pid
+    def await_child(pid):
+        assert os.waitpid(pid, 0)[1] == 0
+    def begin(key, loader):
+        thread = threading.Thread(target=c.get_or_load, args=(key, loader))
+        thread.start()
+        return thread
+    def is_told(key):
         try:
             c.get_or_load(key, str)
         except RuntimeError:
-            assert not lockfree._loading._waits
-            assert c.get_or_load("k", len) == 1
-            threads = [threading.Thread(target=c.get_or_load, args=(n, str)) for n in range(5)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            os._exit(len(c) - 6)
-    print(c.get_or_load("own", fork_inside))
+            return True
+    def nothing_is_left():
+        return not (_loading._aloft(c) or _loading._leading or _loading._waits)
+    """
+)
+
+
+@needs_fork
+def test_a_child_process_loads_what_its_parent_was_loading(impl: ModuleType) -> None:
+    child = in_child(
+        FORKS.format(module=impl.__name__)
+        + """
+    leader = begin("k", slow)
+    began.wait(30)
+    waiter = begin("k", str)
+    time.sleep(0.1)
+    def fork_inside(key):
+        pid = fork()
+        if pid:
+            await_child(pid)
+            return "parent"
+        # The thread that forked goes on with its own loads, in the child as well.
+        assert is_told("own") and is_told("outer")
+        assert not _loading._waits
+        assert c.get_or_load("k", len) == 1
+        others = [begin(n, str) for n in range(5)]
+        for other in others:
+            other.join()
+        waiters.extend(begin(key, str) for key in ("own", "outer"))
+        time.sleep(0.1)
+        assert all(waiter.is_alive() for waiter in waiters)
+        return "child"
+    waiters = []
+    who = c.get_or_load("outer", lambda key: c.get_or_load("own", fork_inside))
+    if who == "child":
+        for waiter in waiters:
+            waiter.join()
+        assert (c["own"], c["outer"], c.stats().loads, len(c)) == ("child", "child", 9, 8)
+        assert nothing_is_left()
+        os._exit(0)
     go_on.set()
     leader.join()
     waiter.join()
-    print(c["k"])
+    print(c["k"], c["own"], nothing_is_left())
     """
     )
-    assert child == (0, "0\nk\n", "")
+    assert child == (0, "k parent True\n", "")
+
+
+@needs_fork
+def test_a_child_process_goes_on_with_the_tasks_of_the_thread_that_forked(
+    impl: ModuleType,
+) -> None:
+    child = in_child(
+        FORKS.format(module=impl.__name__)
+        + """
+    async def wait(key):
+        await over.wait()
+        return os.getpid()
+    async def begin_tasks():
+        global over
+        over = asyncio.Event()
+        tasks = [asyncio.create_task(c.async_get_or_load("k", wait)) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        return tasks
+    async def end(tasks):
+        over.set()
+        return await asyncio.gather(*tasks)
+    loop = asyncio.new_event_loop()
+    tasks = loop.run_until_complete(begin_tasks())
+    pid = fork()
+    if pid:
+        await_child(pid)
+    assert is_told("k")
+    waiter = begin("k", str)
+    time.sleep(0.1)
+    assert waiter.is_alive()
+    assert loop.run_until_complete(end(tasks)) == [os.getpid()] * 3
+    waiter.join()
+    assert nothing_is_left() and c.stats().loads == 1
+    if not pid:
+        os._exit(0)
+    loop.close()
+    """
+    )
+    assert child == (0, "", "")
+
+
+@needs_fork
+def test_a_signal_handler_may_fork_while_its_thread_waits_for_a_load(impl: ModuleType) -> None:
+    child = in_child(
+        FORKS.format(module=impl.__name__)
+        + """
+    pids = []
+    signal.signal(signal.SIGINT, lambda *_: pids.append(fork()))
+    leader = begin("k", slow)
+    began.wait(30)
+    interrupt(0.1)
+    def look_in_parent(key):
+        # Where the thread waits for another one's load, it has no load of its own.
+        assert pids == [0]
+        return "child's"
+    timer = threading.Timer(0.5, go_on.set)
+    timer.start()
+    value = c.get_or_load("other", lambda key: c.get_or_load("k", look_in_parent))
+    if pids == [0]:
+        assert value == "child's" and c.stats().loads == 3 and nothing_is_left()
+        os._exit(0)
+    leader.join()
+    await_child(pids[0])
+    print(value, c.stats().loads)
+    """
+    )
+    assert child == (0, "k 2\n", "")
+
+
+@needs_fork
+def test_threads_that_fork_at_once_go_on_with_their_own_loads(impl: ModuleType) -> None:
+    child = in_child(
+        FORKS.format(module=impl.__name__)
+        + """
+    both = threading.Barrier(2)
+    def fork_inside(key):
+        both.wait(30)
+        pid = fork()
+        if pid:
+            both.wait(30)  # until both have forked, both load
+            await_child(pid)
+            return key
+        assert is_told(key) and c.get_or_load(1 - key, str) == str(1 - key)
+        os._exit(0)
+    for _ in range(20):
+        threads = [begin(key, fork_inside) for key in (0, 1)]
+        for thread in threads:
+            thread.join()
+        print(sorted(c), nothing_is_left())
+        c.clear()
+    """
+    )
+    assert child == (0, "[0, 1] True\n" * 20, "")
+
+
+@needs_fork
+def test_children_forked_in_traffic_load(impl: ModuleType) -> None:
+    """Without a GIL a child finds a dict, now and then, that is locked for ever."""
+    child = in_child(
+        FORKS.format(module=impl.__name__)
+        + f"""
+    # A locked cache may be forked while it is locked.
+    inherited = c if {impl.__name__!r} == "lockfree" else {impl.__name__}.Cache(10)
+    """
+        + """
+    go, stop = threading.Event(), threading.Event()
+    def load(cache, number):
+        assert cache.get_or_load(number % 30, lambda key: [key]) == [number % 30]
+    def traffic():
+        for number in itertools.count():
+            go.wait()
+            if stop.is_set():
+                break
+            load(c, number)
+    threads = [threading.Thread(target=traffic, daemon=True) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(100):
+        go.set()
+        time.sleep(0.004)
+        pid = fork()
+        if not pid:
+            for number in range(60):
+                load(inherited, number)
+            thread = threading.Thread(target=load, args=(inherited, 3))
+            thread.start()
+            thread.join()
+            pid = fork()
+            if pid:
+                await_child(pid)
+            load(inherited, 4)
+            os._exit(0)
+        go.clear()
+        await_child(pid)
+    stop.set()
+    go.set()
+    for thread in threads:
+        thread.join()
+    print(nothing_is_left())
+    """
+    )
+    assert child == (0, "True\n", "")

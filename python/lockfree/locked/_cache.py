@@ -57,7 +57,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         self._weight = 0
         self._mortal = False  # whether any entry ever had a time to live
         self._hits = self._misses = self._evictions = self._expirations = self._loads = 0
-        self._flights: dict[Any, Any] = {}
+        self._flights: dict[int, Any] = {}
 
     @property
     def maxsize(self) -> int | None:
