@@ -14,9 +14,9 @@ import pytest
 QUICK = ["--quick", "--cells=counter.cas", "--contenders=lockfree,threading.Lock", "--threads=1"]
 
 
-def command(*arguments: str) -> subprocess.Popen[str]:
+def command(*arguments: str, module: str = "lockfree.bench") -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "lockfree.bench", *arguments],
+        [sys.executable, "-m", module, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -40,6 +40,10 @@ def test_a_reader_who_has_enough_ends_it_without_a_word(
     file = tmp_path / "x.json"
     assert unread(command(*arguments, f"--json={file}")) == (141, "")
     assert file.exists() == (arguments is QUICK)  # what was measured so far
+
+
+def test_so_it_is_with_the_laboratory() -> None:
+    assert unread(command(module="lockfree.lab")) == (141, "")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there a child cannot be sent Ctrl-C alone")

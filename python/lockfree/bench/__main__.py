@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from shutil import get_terminal_size
 
+from lockfree._shell import INTERRUPTED, in_shell
 from lockfree.bench import layout, peers, regression, report
 from lockfree.bench.comparison import Comparison
 from lockfree.bench.environment import describe
@@ -24,24 +24,8 @@ from lockfree.bench.record import read_json, write_csv, write_json
 from lockfree.bench.regression import Changes
 from lockfree.bench.runner import QUICK, Settings
 
-_INTERRUPTED = 130  # the status that a shell gives to a command ended by Ctrl-C
-_UNREAD = 141  # or by its output's reader, who had enough
 _REGRESSION = 1
 _UNABLE = 2  # that of argparse
-
-
-def in_shell() -> int:
-    """Run `main` for a shell, where Ctrl-C and ``| head`` are no errors; return the exit status."""
-    try:
-        try:
-            return main()
-        finally:
-            sys.stdout.flush()  # rather now than when the interpreter ends, which complains
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _UNREAD
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -91,7 +75,7 @@ def _measure(plan: Plan, options: argparse.Namespace, command: str) -> int:
         _print(*report.legend(settings))
     finally:  # also where nobody reads the tables any more
         status = _write(comparison, options)
-    return status or (_INTERRUPTED if comparison.interrupted else 0)
+    return status or (INTERRUPTED if comparison.interrupted else 0)
 
 
 def _run(comparison: Comparison, plan: Plan) -> None:
@@ -183,4 +167,4 @@ def _width() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(in_shell())
+    sys.exit(in_shell(main))

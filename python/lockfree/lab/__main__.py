@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
+from lockfree._shell import in_shell
 from lockfree.lab import aba, lost_updates, memory_model, races, stall
 
 
@@ -52,4 +53,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(in_shell(main))
