@@ -88,7 +88,7 @@ pub(super) struct Locked<'a> {
     pub(super) state: MutexGuard<'a, State>,
 }
 
-impl Locked<'_> {
+impl<'a> Locked<'a> {
     /// Looks for the item with this key (C2).
     #[inline]
     pub(super) fn namesake<T, Q: Query<T>>(&self, query: &Q, known: &Known) -> Namesake {
@@ -140,17 +140,18 @@ impl Locked<'_> {
     }
 
     /// Takes back what was given last.
-    pub(super) fn take_given(&mut self) -> u32 {
-        let links = entry(self.entries, self.state.free).links();
-        std::mem::replace(&mut self.state.free, links.newer)
+    #[inline]
+    pub(super) fn take_given(&mut self) -> (u32, &'a Entry) {
+        let index = self.state.free;
+        let given = entry(self.entries, index);
+        self.state.free = given.links().newer;
+        (index, given)
     }
 
     /// Puts an item in the cache, for which [`Self::reserve`] has made provision. (Its
     /// entry is the victim's, if there is one: that one is at hand.)
     pub(super) fn insert(&mut self, content: &Content, admission: &Admission) {
-        let index = self.state.free;
-        let place = entry(self.entries, index);
-        self.state.free = place.links().newer;
+        let (index, place) = self.take_given();
         place.fill(content);
         place.with_links(|links| links.weight = admission.weight);
         if let Some(table) = self.tables.current() {

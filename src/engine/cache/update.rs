@@ -398,7 +398,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
             let mut locked = core.shards[number].lock(&core.entries);
             if let Some((words, deadline)) = locked.evict(NIL) {
                 removed.push(evicted(&words, self.reason(deadline)));
-                return Some(locked.take_given());
+                return Some(locked.take_given().0);
             }
         }
         None
