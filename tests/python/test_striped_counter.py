@@ -223,22 +223,17 @@ def test_a_sum_contains_what_was_added_before_and_never_goes_back(impl: ModuleTy
 
 def test_each_addition_is_in_one_reset_or_in_what_remains(impl: ModuleType) -> None:
     c = impl.StripedCounter()
-    added = [0] * 4
-    resets: list[list[int]] = [[] for _ in added]
+    resets: list[list[int]] = [[] for _ in range(4)]
 
     def step(index: int) -> None:
-        if index < 2:
-            for _ in range(100):
-                c.increment()
-            added[index] += 100
-        else:
-            resets[index].append(c.reset())
+        for _ in range(100):
+            c.increment()
+        resets[index].append(c.reset())
 
-    hammer(4, step, rounds=200)
+    steps = hammer(4, step, rounds=200)
     taken = [value for row in resets for value in row]
-    assert sum(taken) + c.sum() == sum(added)
+    assert sum(taken) + c.sum() == 100 * steps
     assert min(taken) >= 0
-    assert sum(value > 0 for value in taken) > 20
 
 
 def test_whoever_sees_the_sum_sees_what_was_done_before(impl: ModuleType) -> None:
