@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import Iterator
 from types import ModuleType
 
@@ -13,6 +14,9 @@ import pytest
 
 if lockfree.IMPLEMENTATION != "native":
     raise pytest.UsageError("without the native extension there is nothing to test against")
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # That a busy machine is slow is no failure.
 hypothesis.settings.register_profile("lockfree", deadline=None)

@@ -20,7 +20,7 @@ import lockfree
 import pytest
 from lockfree import Empty, Full, ShutDown
 from lockfree._async import URGENT
-from support import in_child, run_threads, start, steps
+from support import in_child, repetitions, run_threads, start, steps
 
 T = TypeVar("T")
 
@@ -476,7 +476,7 @@ def test_within_a_loop_tasks_wake_each_other_without_a_call(impl: ModuleType) ->
 
 def test_ping_pong_with_a_thread_never_stops(impl: ModuleType) -> None:
     # The answer comes while the task is about to wait.
-    n = 3000
+    n = repetitions(impl, 3000)
     there, back = impl.Queue(1), impl.Queue(1)
 
     async def main() -> None:
@@ -504,7 +504,7 @@ def test_a_wake_up_amid_another_arrives(impl: ModuleType) -> None:
 
     async def main() -> None:
         putter = start(put)
-        for _ in range(500):
+        for _ in range(repetitions(impl, 500)):
             gets = await waiting(q.async_get(), q.async_get())
             orders.put(random.random() * 3e-4)
             assert await soon(asyncio.gather(*gets)) == ["first", "second"]
@@ -815,7 +815,7 @@ async def hastily(random: Random, make: Callable[[], Coroutine[Any, Any, T]]) ->
 @pytest.mark.parametrize("maxsize", [0, 1, 5])
 @from_thread_or_loop
 def test_hasty_tasks_lose_no_item(impl: ModuleType, maxsize: int, thread: bool) -> None:
-    q, n = impl.Queue(maxsize), 300
+    q, n = impl.Queue(maxsize), repetitions(impl, 300)
     got: list[int] = []
 
     async def consume(random: Random) -> None:
@@ -935,7 +935,7 @@ def test_a_loop_that_ended_keeps_no_wake_up(impl: ModuleType, end: str, where: s
 
 def test_many_waiters_of_a_closed_loop_are_passed_over(impl: ModuleType) -> None:
     async def begin() -> list[asyncio.Task[Any]]:
-        tasks = [asyncio.create_task(q.async_get()) for _ in range(5000)]
+        tasks = [asyncio.create_task(q.async_get()) for _ in range(repetitions(impl, 5000))]
         await turns(5)
         return tasks
 

@@ -13,14 +13,14 @@ from typing import Any, TypeVar
 
 import pytest
 from lockfree import AtomicInt64, Empty, Full, ShutDown
-from support import run_threads
+from support import repetitions, run_threads
 
 T = TypeVar("T")
 Item = tuple[int, int]  # a producer's number and its item's
 
 LOOPS, TASKS, THREADS = 3, 4, 4
 PRODUCERS = (LOOPS * TASKS + THREADS) // 2
-ITEMS = 100_000
+ITEMS = 25_000
 HASTE = 0.05  # how many attempts are made in a hurry
 LONGEST = 5e-4  # seconds that a hurried attempt has
 
@@ -140,6 +140,6 @@ class Traffic:
 def test_3_loops_and_4_threads_pass_each_item_once_and_in_order(
     impl: ModuleType, maxsize: int
 ) -> None:
-    traffic = Traffic(impl.Queue(maxsize), ITEMS // 4 // PRODUCERS)
+    traffic = Traffic(impl.Queue(maxsize), repetitions(impl, ITEMS) // PRODUCERS)
     run_threads(LOOPS + THREADS, traffic.thread, timeout=200)
     traffic.check()

@@ -14,7 +14,7 @@ from typing import Any, assert_type
 
 import lockfree
 import pytest
-from support import Node, hammer, run_threads
+from support import Node, hammer, repetitions, run_threads
 
 BIG = 10**6  # ints beyond the small ones: equal ones may be different objects
 
@@ -341,7 +341,7 @@ def test_threads_load_only_what_was_stored(impl: ModuleType, name: str) -> None:
         assert type(pair) is Pair
         assert pair.twin == ~pair.number
 
-    hammer(3, step, rounds=3_000)
+    hammer(3, step, rounds=repetitions(impl, 3_000))
 
 
 def test_updates_are_never_lost(impl: ModuleType) -> None:

@@ -27,6 +27,7 @@ from linearizability import (
     overlaps,
     record,
 )
+from support import repetitions
 
 # --- the checker ---------------------------------------------------------------
 
@@ -263,7 +264,7 @@ def test_recorded_histories_are_linearizable(
     state: Any,
 ) -> None:
     create = partial(getattr(impl, name), *arguments)
-    for history in recorded(create, draw, rounds=2000):
+    for history in recorded(create, draw, rounds=repetitions(impl, 2000)):
         assert linearize(history, specification, state) is not None, history
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from linearizability import Call, Specification, linearize, overlaps, record
 from lockfree import AtomicInt64, Empty, Full, Queue, ShutDown
-from support import FREE_THREADED, hammer, in_child, run_threads, start, waiting
+from support import FREE_THREADED, hammer, in_child, repetitions, run_threads, start, waiting
 
 BATCH = 100  # operations in a step of a thread
 NEVER = 10  # seconds, after which something that should have happened did not
@@ -141,7 +141,7 @@ def test_mixed_operations_lose_and_duplicate_nothing(impl: ModuleType) -> None:
                 take(index, n)
         taken[index] += q.drain()
 
-    hammer(8, step, rounds=100)
+    hammer(8, step, rounds=repetitions(impl, 100))
     made = (range(index, next(numbers[index]), 8) for index in range(8))
     assert sorted(chain(q.drain(), *taken)) == sorted(chain(*made))
     assert q.unfinished_tasks == put
@@ -190,7 +190,7 @@ def test_bound_is_exact(impl: ModuleType, maxsize: int) -> None:
             for turn in turns[index] if index < 4 else ():
                 turn()
 
-    hammer(5, step, rounds=300)
+    hammer(5, step, rounds=repetitions(impl, 300))
     assert 0 < most.load() <= maxsize
     assert inside == q.qsize()
 
@@ -209,7 +209,7 @@ def test_displacing_exceeds_no_bound_and_loses_nothing(impl: ModuleType, maxsize
                 with suppress(Empty):
                     got.add(len(q.get_many(2, timeout=0)))
 
-    hammer(5, step, rounds=300)
+    hammer(5, step, rounds=repetitions(impl, 300))
     left = q.qsize()
     assert displaced.load() + got.load() + left == put
     assert q.unfinished_tasks == got.load() + left
@@ -286,7 +286,7 @@ def test_histories_are_linearizable(
             [draw(1 + thread * CALLS_EACH + i) for i in range(CALLS_EACH)]
             for thread in range(THREADS)
         ]
-        for _ in range(300)
+        for _ in range(repetitions(impl, 300))
     ]
     histories = record(create, rounds)
     assert sum(map(overlaps, histories)) >= len(rounds) // 2
@@ -306,7 +306,7 @@ def test_no_getter_misses_its_wake_up(impl: ModuleType) -> None:
         except Empty:
             return 0
 
-    for _ in range(200):
+    for _ in range(repetitions(impl, 200)):
         # The item comes when the first one in the line is just about to give up.
         hasty = [start(partial(hastily, i * 2e-5)) for i in range(1, 13)]
         patient = start(q.get)
@@ -326,7 +326,7 @@ def test_no_putter_misses_its_wake_up(impl: ModuleType) -> None:
             return False
         return True
 
-    for _ in range(200):
+    for _ in range(repetitions(impl, 200)):
         q.put("first")
         hasty = [start(partial(hastily, i * 2e-5)) for i in range(1, 13)]
         patient = start(lambda: q.put("patient"))

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from linearizability import STACK, Call, outcome
 from lockfree import AtomicInt64
-from support import FailingIndex, bad_iterables, fail_half_way, hammer
+from support import FailingIndex, bad_iterables, fail_half_way, hammer, repetitions
 
 
 class Index:
@@ -440,7 +440,7 @@ def test_8_threads_pop_each_item_once(impl: ModuleType, shared: bool) -> None:
             if number % 3:
                 popped[index].append(s.pop())
 
-    steps = hammer(8, step, rounds=200)
+    steps = hammer(8, step, rounds=repetitions(impl, 200))
     left = s.pop_all()
     assert len(left) + sum(map(len, popped)) == steps * BATCH
     pushed = (range(index, next(numbers[index]), 8) for index in range(8))
@@ -457,7 +457,7 @@ def test_one_consumer_finds_each_producers_items_in_order(impl: ModuleType) -> N
             s.push_many([(index, number) for number in islice(numbers[index], 3)])
             s.pop_many(2)
 
-    hammer(8, step, rounds=100)
+    hammer(8, step, rounds=repetitions(impl, 100))
     left = s.pop_all()
     assert left
     for producer in range(8):
@@ -480,7 +480,7 @@ def test_no_thread_sees_half_of_a_batch(impl: ModuleType) -> None:
             whole(list(s))
             whole(s.pop_many(size) if number % 4 else s.pop_all())
 
-    hammer(4, step, rounds=200)
+    hammer(4, step, rounds=repetitions(impl, 200))
     whole(s.pop_all())
 
 
@@ -560,7 +560,7 @@ def test_readers_find_items_alive_that_others_pop(impl: ModuleType) -> None:
     spare = Item()
     # Deep enough for a reader to be preempted on its way down, while others come and go.
     s.push_many([Item() for _ in range(10_000)])
-    hammer(6, lambda index: pop() if index < 2 else read(), rounds=200)
+    hammer(6, lambda index: pop() if index < 2 else read(), rounds=repetitions(impl, 200))
     s.clear()
     assert Item.alive == 1
 

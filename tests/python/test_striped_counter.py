@@ -19,7 +19,7 @@ import lockfree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import CORES, FREE_THREADED, hammer, in_child, run_threads
+from support import CORES, FREE_THREADED, hammer, in_child, repetitions, run_threads
 
 MIN, MAX = -(2**63), 2**63 - 1
 
@@ -279,10 +279,11 @@ def test_10_000_threads_leave_their_counts_and_no_growth(impl: ModuleType) -> No
                 for thread in batch:
                     thread.join()
 
-        threads(1000)
+        n = {repetitions(impl, 10_000)}
+        threads(n // 10)
         before = resident() if os.path.exists("/proc/self/statm") else None
-        threads(9000)
-        assert {{c.sum() for c in counters}} == {{10_000}}
+        threads(n // 10 * 9)
+        assert {{c.sum() for c in counters}} == {{n}}
         if before is not None:
             # A cell for each would take 23 MB.
             assert resident() - before < 4_000_000, resident() - before
