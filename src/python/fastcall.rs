@@ -22,7 +22,7 @@ use pyo3::PyClass;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyString, PyTuple};
 
 use super::convert::{Arg, IntoObject, borrowed};
 use super::deferral::Deferral;
@@ -335,7 +335,9 @@ impl<'a, 'py> Arguments<'a, 'py> {
             *value = Some(self.value(i));
         }
         for (i, name) in self.names.iter().flat_map(|names| names.iter_borrowed()).enumerate() {
-            let name: String = name.extract().map_err(Error::raised)?;
+            let name = name.cast::<PyString>().map_err(|error| Error::raised(error.into()))?;
+            // Without a copy, unless it is no text: then it is nobody's name.
+            let name = name.to_string_lossy();
             let place = parameters.iter().position(|parameter| *parameter == name);
             match place.filter(|_| !name.is_empty()) {
                 Some(place) if values[place].is_none() => {

@@ -375,6 +375,26 @@ def test_runs_without_anything_in_common_are_an_error(
     assert "nothing in common" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "option", ["--list", "--threads=2", "--quick", "--rounds=3", "--minutes=1", "--csv={}/a.csv"]
+)
+def test_what_only_a_measurement_heeds_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        side_by_side(tmp_path, throughput(TEN, 1), throughput(TEN, 1), option.format(tmp_path))
+    assert ended.value.code == 2
+    name = option.partition("=")[0]
+    assert f"{name} means nothing with --compare" in capsys.readouterr().err
+
+
+def test_what_only_a_comparison_heeds_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(["--relative"])
+    assert ended.value.code == 2
+    assert "--relative means nothing without --compare" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("option", ["--cells", "--contenders"])
 def test_a_name_that_both_runs_do_not_have_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str

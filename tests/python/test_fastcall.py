@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from lockfree import AtomicInt64, StripedCounter, _native
+from lockfree import AtomicInt64, Queue, StripedCounter, _native
 from support import run_threads
 
 # One method of each calling convention that `AtomicInt64` has, and its like in CPython.
@@ -96,6 +96,14 @@ def test_an_optional_argument_is_refused_in_cpythons_words() -> None:
         assert refusal(ours, *[1] * count) == as_ours(refusal(theirs, *[1] * count))
     assert refusal(ours, x=1) == as_ours(refusal(theirs, x=1))
     assert refusal(ours, 1, x=1) == as_ours(refusal(theirs, 1, x=1))
+
+
+@pytest.mark.parametrize("name", ["nonsense", "", "\ud800"])
+def test_a_keyword_that_no_parameter_has_is_refused(name: str) -> None:
+    q = Queue[int]()
+    with pytest.raises(TypeError, match=r"^put\(\) got an unexpected keyword argument '"):
+        q.put(1, **{name: 2})  # type: ignore[arg-type]
+    assert q.empty()
 
 
 @pytest.mark.parametrize("name", CONVENTIONS)

@@ -18,6 +18,7 @@ from lockfree.bench.environment import describe
 from lockfree.bench.extras import MissingExtra, extra
 from lockfree.bench.model import RustLoop
 from lockfree.bench.options import parser as make_parser
+from lockfree.bench.options import unused
 from lockfree.bench.plan import Plan, choose, leave_out
 from lockfree.bench.progress import progress
 from lockfree.bench.record import read_json, write_csv, write_json
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = make_parser()
     options = parser.parse_args(arguments)
+    if complaint := unused(options):
+        parser.error(complaint)
     try:
         if options.plot:
             extra("matplotlib")  # rather now than after minutes of measuring

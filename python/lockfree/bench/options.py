@@ -20,6 +20,20 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+_MEASURING = ("list", "threads", "quick", "rounds", "minutes", "json", "csv")
+_COMPARING = ("relative",)
+
+
+def unused(options: argparse.Namespace) -> str | None:
+    """Return what is wrong with an option that would be ignored."""
+    pointless = _MEASURING if options.compare else _COMPARING
+    given = [name for name in pointless if getattr(options, name)]
+    if not given:
+        return None
+    with_or_without = "with" if options.compare else "without"
+    return f"--{given[0]} means nothing {with_or_without} --compare"
+
+
 def _add_what_to_measure(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--list", action="store_true", help="show cells and contenders, and measure nothing")
