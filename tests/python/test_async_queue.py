@@ -935,7 +935,7 @@ def test_a_loop_that_ended_keeps_no_wake_up(impl: ModuleType, end: str, where: s
 
 def test_many_waiters_of_a_closed_loop_are_passed_over(impl: ModuleType) -> None:
     async def begin() -> list[asyncio.Task[Any]]:
-        tasks = [asyncio.create_task(q.async_get()) for _ in range(repetitions(impl, 5000))]
+        tasks = [asyncio.create_task(q.async_get()) for _ in range(repetitions(impl, 2000))]
         await turns(5)
         return tasks
 

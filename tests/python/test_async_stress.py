@@ -20,7 +20,7 @@ Item = tuple[int, int]  # a producer's number and its item's
 
 LOOPS, TASKS, THREADS = 3, 4, 4
 PRODUCERS = (LOOPS * TASKS + THREADS) // 2
-ITEMS = 25_000
+ITEMS = 15_000
 HASTE = 0.05  # how many attempts are made in a hurry
 LONGEST = 5e-4  # seconds that a hurried attempt has
 

@@ -175,15 +175,15 @@ def test_the_collector_meets_no_list_with_missing_items(impl: ModuleType) -> Non
 
         def look(phase, _info):
             for each in gc.get_objects():
-                if type(each) is list and len(each) == 5000:
+                if type(each) is list and len(each) == 2500:
                     each.copy()
 
         c = Cache(None)
-        for n in range(5000):  # more than there are tuples to be used again
+        for n in range(2500):  # more than there are tuples to be used again
             c[n] = [n]
         gc.set_threshold(1)
         gc.callbacks.append(look)
-        assert len(list(c.items())) == len(list(c)) == 5000
+        assert len(list(c.items())) == len(list(c)) == 2500
         print("whole")
         """
     )

@@ -306,7 +306,7 @@ def test_no_getter_misses_its_wake_up(impl: ModuleType) -> None:
         except Empty:
             return 0
 
-    for _ in range(repetitions(impl, 200)):
+    for _ in range(repetitions(impl, 100)):
         # The item comes when the first one in the line is just about to give up.
         hasty = [start(partial(hastily, i * 2e-5)) for i in range(1, 13)]
         patient = start(q.get)
@@ -326,7 +326,7 @@ def test_no_putter_misses_its_wake_up(impl: ModuleType) -> None:
             return False
         return True
 
-    for _ in range(repetitions(impl, 200)):
+    for _ in range(repetitions(impl, 100)):
         q.put("first")
         hasty = [start(partial(hastily, i * 2e-5)) for i in range(1, 13)]
         patient = start(lambda: q.put("patient"))

@@ -560,7 +560,7 @@ def test_readers_find_items_alive_that_others_pop(impl: ModuleType) -> None:
     spare = Item()
     # Deep enough for a reader to be preempted on its way down, while others come and go.
     s.push_many([Item() for _ in range(10_000)])
-    hammer(6, lambda index: pop() if index < 2 else read(), rounds=repetitions(impl, 200))
+    hammer(6, lambda index: pop() if index < 2 else read(), rounds=repetitions(impl, 100))
     s.clear()
     assert Item.alive == 1
 

@@ -106,7 +106,7 @@ def test_collections_during_traffic_free_nothing_alive() -> None:
             for ring in [*s.pop_many(2), *s, *s.pop_many(1)]:
                 ring.check()
 
-    hammer(5, step, rounds=30)
+    hammer(5, step, rounds=15)
     s.clear()
     gc.collect()
     assert Ring.alive == 0
@@ -276,9 +276,9 @@ def test_200_forked_children_use_old_and_new_stacks() -> None:
             items = inherited.pop_all()
             assert len(items) % 3 == 0
             assert items[::3] == items[1::3] == items[2::3]
-            use(inherited, times=50_000 if number % 20 == 0 else 1_000)
-            use(Stack([1, 2]), times=1_000)
-            thread = threading.Thread(target=use, args=(inherited, 1_000))
+            use(inherited, times=20_000 if number % 20 == 0 else 1_000)
+            use(Stack([1, 2]), times=100)
+            thread = threading.Thread(target=use, args=(inherited, 100))
             thread.start()
             thread.join()
             assert inherited.pop(default="empty") == "empty"

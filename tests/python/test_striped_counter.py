@@ -258,7 +258,7 @@ def test_whoever_sees_the_sum_sees_what_was_done_before(impl: ModuleType) -> Non
 def test_10_000_threads_leave_their_counts_and_no_growth(impl: ModuleType) -> None:
     child = in_child(
         f"""
-        import os, threading
+        import os, _thread
         from {impl.__name__} import StripedCounter
 
         def resident():
@@ -267,17 +267,20 @@ def test_10_000_threads_leave_their_counts_and_no_growth(impl: ModuleType) -> No
 
         counters = [StripedCounter() for _ in range(20)]
 
-        def count():
+        def count(done):
             for c in counters:
                 c.increment()
+            done.release()
 
         def threads(n):
-            for _ in range(n // 4):
-                batch = [threading.Thread(target=count) for _ in range(4)]
-                for thread in batch:
-                    thread.start()
-                for thread in batch:
-                    thread.join()
+            done = _thread.allocate_lock(), _thread.allocate_lock()
+            for _ in range(n // 2):
+                for each in done:
+                    each.acquire()
+                    _thread.start_new_thread(count, (each,))
+                for each in done:
+                    with each:
+                        pass
 
         n = {repetitions(impl, 10_000)}
         threads(n // 10)

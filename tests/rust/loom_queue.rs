@@ -218,7 +218,7 @@ fn append_against_retire() {
 /// The first thread looks into a segment that the second retires, and whose page
 /// comes into use again.
 #[test]
-fn a_recycled_page_is_not_taken_for_the_one_read() {
+fn a_retired_page_is_not_taken_for_the_one_read() {
     const LAP: &[Op] = &[GetSome(2), Get, PutSome(4, 2), Put(6)];
     assert_atomic(ANY, &[PutSome(1, 2), Put(3)], [&[Get], LAP, IDLE]);
 }
@@ -226,7 +226,7 @@ fn a_recycled_page_is_not_taken_for_the_one_read() {
 /// The third thread empties the page to which the first has written last, and
 /// has met the first nowhere else.
 #[test]
-fn a_page_is_emptied_after_its_former_life() {
+fn a_spare_page_is_emptied_after_its_former_life() {
     assert_atomic(ANY, &[Put(1)], [&[Put(2)], &[GetSome(2), Get], &[PutSome(3, 2), Put(5)]]);
 }
 
