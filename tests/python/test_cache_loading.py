@@ -733,12 +733,15 @@ def test_who_waits_on_the_main_thread_answers_ctrl_c(impl: ModuleType) -> None:
     leader = threading.Thread(target=c.get_or_load, args=("k", slow))
     leader.start()
     began.wait(30)
-    interrupt(0.3)
-    start = time.monotonic()
-    try:
-        c.get_or_load("k", slow)
-    except KeyboardInterrupt:
-        print(time.monotonic() - start < 0.4)
+    late = []
+    for _ in range(3):
+        start = time.monotonic()
+        interrupt(0.2)
+        try:
+            c.get_or_load("k", slow)
+        except KeyboardInterrupt:
+            late.append(time.monotonic() - start - 0.2)
+    print(min(late) < 0.1)
     go_on.set()
     leader.join()
     print(c["k"], c.stats().loads)
