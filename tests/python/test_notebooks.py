@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,11 +12,10 @@ from typing import Any
 import lockfree
 import pytest
 from lockfree.bench.comparison import QUICK_VARIABLE
-from support import FREE_THREADED, in_child
+from support import FREE_THREADED, THOROUGH, in_child
 
 NOTEBOOKS = sorted(Path(__file__, "../../../notebooks").resolve().glob("*.ipynb"))
 PAGES = Path(__file__, "../../../docs/notebooks").resolve()
-EXECUTED = sys.version_info[:2] == (3, 11) or (FREE_THREADED and sys.version_info[:2] == (3, 14))
 
 notebooks = pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
 
@@ -127,7 +125,7 @@ def test_a_notebook_becomes_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @notebooks
-@pytest.mark.skipif(not EXECUTED, reason="executed on CPython 3.11 and 3.14t, to save time")
+@pytest.mark.skipif(not THOROUGH, reason="executed on CPython 3.11 and 3.14t, to save time")
 def test_it_runs(file: Path) -> None:
     pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
