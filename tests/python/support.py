@@ -178,6 +178,44 @@ def run_threads(n, fn):
 """
 """Begins the code of a child that measures how much memory it has."""
 
+FORKS_IN_TRAFFIC: Final = """
+import os, sys, threading, time, warnings
+
+# CPython warns of threads at a fork: they are the point here.
+warnings.simplefilter("ignore", DeprecationWarning)
+
+def fork_in_traffic(children, traffic, use, fork=os.fork):
+    # Threads do traffic(index) again and again; each child does use(number).
+    go, stop = threading.Event(), threading.Event()
+
+    def work(index):
+        while go.wait() and not stop.is_set():
+            traffic(index)
+
+    threads = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for number in range(children):
+        go.set()
+        time.sleep(0.002)
+        pid = fork()
+        if pid == 0:
+            use(number)
+            if number % 10 == 0:
+                sys.exit()
+            os._exit(0)  # the end of an interpreter takes longer than all this
+        go.clear()  # the child needs the cores
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    stop.set()
+    go.set()
+    for thread in threads:
+        thread.join()
+
+"""
+"""Begins the code of a child that forks while its threads are busy."""
+
+needs_fork: Final = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+
 needs_statm: Final = pytest.mark.skipif(
     not Path("/proc/self/statm").exists(), reason="reads memory use from /proc/self/statm"
 )

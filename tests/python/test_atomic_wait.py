@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
-import os
 import re
 import threading
 import time
@@ -18,7 +17,7 @@ from typing import Any
 
 import pytest
 from lockfree import AtomicInt64, Ordering
-from support import in_child, run_threads, start, steps, waiting
+from support import in_child, needs_fork, run_threads, start, steps, waiting
 
 NEVER = 10  # seconds, after which something that should have happened did not
 A_WHILE = 0.05  # seconds, in which a thread that was woken would have been done
@@ -437,7 +436,7 @@ def test_a_signal_handler_may_notify_whom_it_interrupts(method: str) -> None:
     assert child == (0, "", "")
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@needs_fork
 def test_who_waited_at_a_fork_is_forgotten_in_the_child() -> None:
     child = in_child(
         """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import sys
 import threading
 import time
@@ -12,12 +11,13 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
+from textwrap import indent
 from types import ModuleType
 from typing import Any
 
 import pytest
 from lockfree import AtomicInt64, _loading
-from support import in_child, run_threads, start, waiting
+from support import FORKS_IN_TRAFFIC, in_child, needs_fork, run_threads, start, waiting
 
 TICK = 0.03  # long enough for another thread to begin to wait
 
@@ -820,8 +820,6 @@ def test_exceptions_of_signal_handlers_hang_nobody() -> None:
     assert child == (0, "True 0\n", "")
 
 
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
-
 # CPython warns of threads at a fork: they are the point here.
 FORKS = (
     PRELUDE
@@ -993,44 +991,26 @@ def test_children_forked_in_traffic_load(impl: ModuleType) -> None:
     """Without a GIL a child finds a dict, now and then, that is locked for ever."""
     child = in_child(
         FORKS.format(module=impl.__name__)
+        + indent(FORKS_IN_TRAFFIC, "    ")
         + f"""
     # A locked cache may be forked while it is locked.
     inherited = c if {impl.__name__!r} == "lockfree" else {impl.__name__}.Cache(10)
     """
         + """
-    go, stop = threading.Event(), threading.Event()
     def load(cache, number):
         assert cache.get_or_load(number % 30, lambda key: [key]) == [number % 30]
-    def traffic():
-        for number in itertools.count():
-            go.wait()
-            if stop.is_set():
-                break
-            load(c, number)
-    threads = [threading.Thread(target=traffic, daemon=True) for _ in range(3)]
-    for thread in threads:
+    numbers = [itertools.count() for _ in range(4)]
+    def use(_number):
+        for number in range(60):
+            load(inherited, number)
+        thread = threading.Thread(target=load, args=(inherited, 3))
         thread.start()
-    for _ in range(40):
-        go.set()
-        time.sleep(0.004)
-        pid = fork()
-        if not pid:
-            for number in range(60):
-                load(inherited, number)
-            thread = threading.Thread(target=load, args=(inherited, 3))
-            thread.start()
-            thread.join()
-            pid = fork()
-            if pid:
-                await_child(pid)
-            load(inherited, 4)
-            os._exit(0)
-        go.clear()
-        await_child(pid)
-    stop.set()
-    go.set()
-    for thread in threads:
         thread.join()
+        pid = fork()
+        if pid:
+            await_child(pid)
+        load(inherited, 4)
+    fork_in_traffic(40, lambda index: load(c, next(numbers[index])), use, fork)
     print(nothing_is_left())
     """
     )

@@ -7,17 +7,16 @@ operation, or forks in the middle of one, may wait for its lock for ever.
 from __future__ import annotations
 
 import gc
-import os
 import signal
 import weakref
 from itertools import islice
 
 import pytest
 from lockfree import AtomicInt64
-from support import in_child
+from support import in_child, needs_fork
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@needs_fork
 def test_a_forked_child_uses_old_and_new_atomics() -> None:
     child = in_child(
         """

@@ -16,7 +16,17 @@ from typing import Any
 
 import pytest
 from lockfree import AtomicInt64, Empty, Full, Queue, ShutDown
-from support import MEMORY, Node, hammer, in_child, needs_statm, run_threads, waiting
+from support import (
+    FORKS_IN_TRAFFIC,
+    MEMORY,
+    Node,
+    hammer,
+    in_child,
+    needs_fork,
+    needs_statm,
+    run_threads,
+    waiting,
+)
 
 NEVER = 10  # seconds, after which something that should have happened did not
 
@@ -561,7 +571,6 @@ def test_a_signal_handler_that_raises_loses_no_wake_up(delay: float) -> None:
 
 # --- processes -----------------------------------------------------------------
 
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
 # CPython warns of threads at a fork: they are the point here.
 FORKS = """
@@ -653,48 +662,33 @@ def await_child(pid):
 def test_200_children_forked_in_traffic_use_the_queues() -> None:
     child = in_child(
         FORKS
+        + FORKS_IN_TRAFFIC
         + """
-bounded, unbounded, stop = Queue(4), Queue(), threading.Event()
-# A gate, since a child needs the cores.
-go = threading.Event()
+bounded, unbounded = Queue(4), Queue()
 
 def traffic(index):
-    while not stop.is_set():
-        go.wait()
-        q = (bounded, unbounded)[index % 2]
-        for number in range(10):
-            try:
-                q.put(number, timeout=0.0002)
-                q.put_many([number] * 3, timeout=0.0002)
-                q.force_put(number)
-                q.get(timeout=0.0002), q.get_many(3, 0.0002)
-            except (Empty, Full):
-                pass
-            if q.qsize() > 1000:
-                q.drain()
+    q = (bounded, unbounded)[index % 2]
+    for number in range(10):
+        try:
+            q.put(number, timeout=0.0002)
+            q.put_many([number] * 3, timeout=0.0002)
+            q.force_put(number)
+            q.get(timeout=0.0002), q.get_many(3, 0.0002)
+        except (Empty, Full):
+            pass
+        if q.qsize() > 1000:
+            q.drain()
 
-threads = [threading.Thread(target=traffic, args=(i,)) for i in range(4)]
-for thread in threads:
-    thread.start()
-for number in range(200):
-    go.set()
-    time.sleep(0.001)
-    pid = fork()
-    if pid == 0:
-        assert 0 <= bounded.qsize() <= 4
-        if number % 10 == 0:
-            use(bounded, unbounded)
-            use(Queue(4), Queue())
-            sys.exit()
+def use_one_or_all(number):
+    assert 0 <= bounded.qsize() <= 4
+    if number % 10 == 0:
+        use(bounded, unbounded)
+        use(Queue(4), Queue())
+    else:
         hand_over(bounded)
         hand_over(unbounded)
-        os._exit(0)  # The end of an interpreter takes longer than all this.
-    go.clear()
-    await_child(pid)
-stop.set()
-go.set()
-for thread in threads:
-    thread.join()
+
+fork_in_traffic(200, traffic, use_one_or_all, fork)
 use(bounded, unbounded)
 """,
         timeout=200,

@@ -7,7 +7,6 @@ re-entry, and whoever forks in the middle of its operations may wait for its loc
 from __future__ import annotations
 
 import gc
-import os
 import sys
 import weakref
 from collections.abc import Callable, Iterator
@@ -16,7 +15,16 @@ from typing import Any
 
 import pytest
 from lockfree import AtomicInt64, Stack
-from support import MEMORY, Node, hammer, in_child, needs_statm, run_threads
+from support import (
+    FORKS_IN_TRAFFIC,
+    MEMORY,
+    Node,
+    hammer,
+    in_child,
+    needs_fork,
+    needs_statm,
+    run_threads,
+)
 
 # --- garbage collection --------------------------------------------------------
 
@@ -237,72 +245,53 @@ def test_a_million_levels_are_freed(code: str) -> None:
 # --- processes -----------------------------------------------------------------
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@needs_fork
 def test_200_forked_children_use_old_and_new_stacks() -> None:
     child = in_child(
-        """
-        import os, sys, threading, time, warnings, weakref
-        from lockfree import Stack
+        FORKS_IN_TRAFFIC
+        + """
+import weakref
+from lockfree import Stack
 
-        # CPython warns of threads at a fork: they are the point here.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        inherited, go, stop = Stack(), threading.Event(), threading.Event()
+inherited = Stack()
 
-        class Item:
-            pass
+class Item:
+    pass
 
-        def traffic():
-            while go.wait() and not stop.is_set():
-                inherited.push_many([Item()] * 3)
-                inherited.peek(default=None)
-                list(inherited), repr(inherited)
-                inherited.pop_many(3)
-                inherited.push_many([Item()] * 3)
-                inherited.pop_all()
+def traffic(_index):
+    inherited.push_many([Item()] * 3)
+    inherited.peek(default=None)
+    list(inherited), repr(inherited)
+    inherited.pop_many(3)
+    inherited.push_many([Item()] * 3)
+    inherited.pop_all()
 
-        def use(s, times):
-            for number in range(times // 10):
-                s.push(number)
-                s.push_many((number, number, number))
-                s.peek(), len(s), bool(s), list(s)
-                s.pop(), s.pop_many(2), s.pop_all()
-                s.clear()
-            s.push(Item())
-            item = weakref.ref(s.peek())
-            s.pop()
-            assert item() is None, "a reader that was left behind keeps it"
+def use(s, times):
+    for number in range(times // 10):
+        s.push(number)
+        s.push_many((number, number, number))
+        s.peek(), len(s), bool(s), list(s)
+        s.pop(), s.pop_many(2), s.pop_all()
+        s.clear()
+    s.push(Item())
+    item = weakref.ref(s.peek())
+    s.pop()
+    assert item() is None, "a reader that was left behind keeps it"
 
-        def child():
-            items = inherited.pop_all()
-            assert len(items) % 3 == 0
-            assert items[::3] == items[1::3] == items[2::3]
-            use(inherited, times=20_000 if number % 20 == 0 else 1_000)
-            use(Stack([1, 2]), times=100)
-            thread = threading.Thread(target=use, args=(inherited, 100))
-            thread.start()
-            thread.join()
-            assert inherited.pop(default="empty") == "empty"
+def use_all(number):
+    items = inherited.pop_all()
+    assert len(items) % 3 == 0
+    assert items[::3] == items[1::3] == items[2::3]
+    use(inherited, times=20_000 if number % 20 == 0 else 1_000)
+    use(Stack([1, 2]), times=100)
+    thread = threading.Thread(target=use, args=(inherited, 100))
+    thread.start()
+    thread.join()
+    assert inherited.pop(default="empty") == "empty"
 
-        threads = [threading.Thread(target=traffic) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for number in range(200):
-            go.set()
-            time.sleep(0.002)
-            pid = os.fork()
-            if pid == 0:
-                child()
-                if number % 10 == 0:
-                    sys.exit()
-                os._exit(0)  # the end of an interpreter takes longer than all this
-            go.clear()  # the child needs the cores
-            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-        stop.set()
-        go.set()
-        for thread in threads:
-            thread.join()
-        use(inherited, times=1_000)
-        """,
+fork_in_traffic(200, traffic, use_all)
+use(inherited, times=1_000)
+""",
         timeout=120,
     )
     assert child == (0, "", "")
