@@ -55,9 +55,9 @@ use std::mem::MaybeUninit;
 use crossbeam_utils::CachePadded;
 
 use super::Backoff;
-use super::arena::{Arena, NIL, OutOfMemory, Zeroed};
-use super::reclaim::Readers;
-use super::tagged::Tagged;
+use crate::engine::memory::arena::{Arena, NIL, OutOfMemory, Zeroed};
+use crate::engine::memory::reclaim::Readers;
+use crate::engine::memory::tagged::Tagged;
 use crate::shim::{AtomicU32, AtomicU64, Ordering::Relaxed, UnsafeCell, mutant, ordering};
 
 /// Called between reading the head and swinging it. The product's hook does

@@ -1,113 +1,58 @@
-//! `lockfree._native`: one file per Python class, and what they share.
+//! `lockfree._native`: the Python classes, and what they share.
 //!
-//! | file | what it holds |
+//! | folder | what it holds |
 //! |---|---|
-//! | `atomic` | what the atomics have in common |
-//! | `atomic_bool` | class `AtomicBool` |
-//! | `atomic_float` | class `AtomicFloat64` |
-//! | `atomic_int` | class `AtomicInt64` |
-//! | `atomic_ref` | class `AtomicRef` |
-//! | `atomic_stamped_ref` | class `AtomicStampedRef` |
-//! | `baseline` | the benchmark's loops without an interpreter |
-//! | `cache` | class `Cache` |
-//! | `cached` | class `_CachedFunction`, of the decorator `cached` |
-//! | `convert` | arguments: Python objects to Rust values |
-//! | `counting` | reference counts |
-//! | `deferral` | when an atomic stops being reference counted |
-//! | `error` | every error, its text, and how it is raised |
-//! | `fastcall` | the raw method slots of the hot methods |
-//! | `fork` | what a forked child must know |
-//! | `identity` | which thread is running |
-//! | `isolated` | a value on cache lines of its own |
-//! | `key` | keys, hashed and compared |
-//! | `lab` | class `_InterruptibleStack`, for the laboratory |
-//! | `list` | lists of items, on their way in and out |
-//! | `litmus` | the litmus tests' batches |
-//! | `nesting` | containers nested in one another, freed without recursion |
-//! | `ordering` | memory orderings, and function `fence` |
-//! | `owned` | the element of every container |
-//! | `queue` | class `Queue` |
-//! | `stack` | class `Stack` |
-//! | `striped_counter` | class `StripedCounter` |
-//! | `user` | calls into user code |
-//! | `waiting` | the one loop in which a thread waits |
-//! | `watchers` | those who wait for an atomic to change |
+//! | [`classes`] | one file per class |
+//! | [`boundary`] | what no class may do for itself: calls, conversions, errors, reference counts, waiting |
+//! | [`demonstrations`] | what the laboratory and the benchmark call |
 
-mod atomic;
-mod atomic_bool;
-mod atomic_float;
-mod atomic_int;
-mod atomic_ref;
-mod atomic_stamped_ref;
-mod baseline;
-mod cache;
-mod cached;
-mod convert;
-mod counting;
-mod deferral;
-mod error;
-mod fastcall;
-mod fork;
-#[cfg(Py_GIL_DISABLED)]
-mod identity;
-mod isolated;
-mod key;
-mod lab;
-mod list;
-mod litmus;
-mod nesting;
-mod ordering;
-mod owned;
-mod queue;
-mod stack;
-mod striped_counter;
-mod user;
-mod waiting;
-mod watchers;
+mod boundary;
+mod classes;
+mod demonstrations;
 
 use pyo3::prelude::*;
 
 /// Native atomics and lock-free containers.
 #[pymodule(gil_used = false)]
 mod _native {
-    use super::cached;
-    use super::error;
-    use super::fastcall::{self, PanicProbe};
-    use super::fork;
+    use super::boundary::error;
+    use super::boundary::fastcall::{self, PanicProbe};
+    use super::boundary::fork;
+    use super::classes::cached;
     use pyo3::exceptions::PyImportError;
     use pyo3::ffi;
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::atomic_bool::{AtomicBool, AtomicBoolView};
+    use super::boundary::waiting::TaskWaiter;
     #[pymodule_export]
-    use super::atomic_float::{AtomicFloat64, AtomicFloat64View};
+    use super::classes::atomic::atomic_bool::{AtomicBool, AtomicBoolView};
     #[pymodule_export]
-    use super::atomic_int::{AtomicInt64, AtomicInt64View};
+    use super::classes::atomic::atomic_float::{AtomicFloat64, AtomicFloat64View};
     #[pymodule_export]
-    use super::atomic_ref::{AtomicRef, AtomicRefView};
+    use super::classes::atomic::atomic_int::{AtomicInt64, AtomicInt64View};
     #[pymodule_export]
-    use super::atomic_stamped_ref::{AtomicStampedRef, AtomicStampedRefView};
+    use super::classes::atomic::atomic_ref::{AtomicRef, AtomicRefView};
     #[pymodule_export]
-    use super::baseline::baseline;
+    use super::classes::atomic::atomic_stamped_ref::{AtomicStampedRef, AtomicStampedRefView};
     #[pymodule_export]
-    use super::cache::Cache;
+    use super::classes::atomic::ordering::fence;
     #[pymodule_export]
-    use super::cached::CachedFunction;
+    use super::classes::cache::Cache;
     #[pymodule_export]
-    use super::lab::InterruptibleStack;
+    use super::classes::cached::CachedFunction;
     #[pymodule_export]
-    use super::litmus::litmus;
+    use super::classes::queue::{Queue, QueueIterator};
     #[pymodule_export]
-    use super::ordering::fence;
+    use super::classes::stack::Stack;
     #[pymodule_export]
-    use super::queue::{Queue, QueueIterator};
+    use super::classes::striped_counter::StripedCounter;
     #[pymodule_export]
-    use super::stack::Stack;
+    use super::demonstrations::baseline::baseline;
     #[pymodule_export]
-    use super::striped_counter::StripedCounter;
+    use super::demonstrations::lab::InterruptibleStack;
     #[pymodule_export]
-    use super::waiting::TaskWaiter;
+    use super::demonstrations::litmus::litmus;
 
     /// Classes are shared by all interpreters of a process, and objects of one
     /// must not meet another. CPython itself refuses where it has the slot for

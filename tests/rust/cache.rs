@@ -3,9 +3,13 @@
 // Keys and shares are small numbers.
 #![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
 
+#[path = "common/counted.rs"]
 mod counted;
+#[path = "common/s3fifo.rs"]
 mod s3fifo;
+#[path = "common/sought.rs"]
 mod sought;
+#[path = "common/threads.rs"]
 mod threads;
 
 use std::collections::BTreeMap;

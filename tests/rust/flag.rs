@@ -1,6 +1,7 @@
 //! The boolean: each operation, and threads.
 #![cfg(not(loom))]
 
+#[path = "common/threads.rs"]
 mod threads;
 
 use lockfree::engine::Flag;

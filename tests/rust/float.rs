@@ -1,6 +1,7 @@
 //! The floating-point number: each operation, its edges, and threads.
 #![cfg(not(loom))]
 
+#[path = "common/threads.rs"]
 mod threads;
 
 use lockfree::engine::Float64;

@@ -1,6 +1,7 @@
 //! The integer: each operation, its edges, and threads.
 #![cfg(not(loom))]
 
+#[path = "common/threads.rs"]
 mod threads;
 
 use std::iter;

@@ -2,7 +2,9 @@
 #![cfg(not(loom))]
 #![allow(clippy::cast_possible_truncation)] // all numbers are small
 
+#[path = "common/fifo.rs"]
 mod fifo;
+#[path = "common/threads.rs"]
 mod threads;
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -18,7 +20,7 @@ use fifo::Op::{
 };
 use fifo::Plain;
 use lockfree::engine::queue::Refusal;
-use lockfree::engine::segments::SLOTS;
+use lockfree::engine::queue::segments::SLOTS;
 use lockfree::engine::{Pointer, Queue, TryGet};
 use proptest::prelude::*;
 use threads::{on_threads, until_threads_meet};

@@ -1,7 +1,9 @@
 //! The shared reference: each operation, and threads.
 #![cfg(not(loom))]
 
+#[path = "common/counted.rs"]
 mod counted;
+#[path = "common/threads.rs"]
 mod threads;
 
 use counted::{Memory, Value};

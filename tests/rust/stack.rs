@@ -1,7 +1,9 @@
 //! The stack: each operation, its edges, and threads.
 #![cfg(not(loom))]
 
+#[path = "common/lifo.rs"]
 mod lifo;
+#[path = "common/threads.rs"]
 mod threads;
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -1,6 +1,7 @@
 //! Striped counters and the threads' numbers: their edges, and threads.
 #![cfg(not(loom))]
 
+#[path = "common/threads.rs"]
 mod threads;
 
 use std::collections::BTreeSet;
@@ -9,7 +10,7 @@ use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 use std::{iter, thread};
 
-use lockfree::engine::slots::{SLOTS, current, take_current};
+use lockfree::engine::memory::slots::{SLOTS, current, take_current};
 use lockfree::engine::{Slot, Slots, Striped};
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -7,7 +7,6 @@ inside an operation holds everyone up, and calling an object from a finalizer or
 a signal handler that interrupts the same object's operation deadlocks.
 """
 
-from lockfree.locked._async_queue import AsyncQueue
 from lockfree.locked._atomic import fence
 from lockfree.locked._atomic_bool import AtomicBool
 from lockfree.locked._atomic_float import AtomicFloat64
@@ -15,7 +14,7 @@ from lockfree.locked._atomic_int import AtomicInt64
 from lockfree.locked._atomic_ref import AtomicRef, AtomicStampedRef
 from lockfree.locked._cache import Cache
 from lockfree.locked._cached import cached
-from lockfree.locked._queue import Queue
+from lockfree.locked._queue import AsyncQueue, Queue
 from lockfree.locked._stack import Stack
 from lockfree.locked._striped_counter import StripedCounter
 

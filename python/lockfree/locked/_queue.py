@@ -6,16 +6,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, SupportsIndex, TypeVar
+from typing import Any, ClassVar, NoReturn, SupportsIndex, TypeVar
 
+from lockfree import _async_queue
 from lockfree._async import TIRED, AsyncMethods
 from lockfree._async_queue import refuse_hooks
 from lockfree._errors import Empty, Full, ShutDown
 from lockfree.locked._event import Event, Sleeper, Waiter, within
 from lockfree.locked._values import count, int64, not_copyable
-
-if TYPE_CHECKING:
-    from lockfree.locked._async_queue import AsyncQueue
 
 T = TypeVar("T")
 
@@ -226,8 +224,6 @@ class Queue(AsyncMethods[T]):
     @property
     def async_q(self) -> AsyncQueue[T]:
         """The same queue under the names of `asyncio.Queue`."""
-        from lockfree.locked._async_queue import AsyncQueue
-
         return AsyncQueue._over(self)
 
     # What the asynchronous methods are made of.
@@ -285,3 +281,11 @@ class Queue(AsyncMethods[T]):
 
 def _patience(block: object, timeout: float | None) -> Callable[[], float | None]:
     return within(timeout) if block else lambda: 0.0
+
+
+class AsyncQueue(_async_queue.AsyncQueue[T]):
+    """The other face of a `Queue`: the methods and exceptions of `asyncio.Queue`."""
+
+    @staticmethod
+    def _make(maxsize: SupportsIndex) -> Any:
+        return Queue[Any](maxsize)

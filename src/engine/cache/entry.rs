@@ -25,8 +25,8 @@
 //!   before that reference is given up.
 //! - **E5** The [`Links`] and the [`Place`] are the lock-holder's alone.
 
-use super::super::arena::{Arena, NIL, Zeroed};
-use super::super::pointer::Counted;
+use crate::engine::memory::arena::{Arena, NIL, Zeroed};
+use crate::engine::memory::pointer::Counted;
 use crate::shim::{
     AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},

@@ -6,8 +6,8 @@
 use super::entry::{Entry, Life, Refused, entry};
 use super::table::Table;
 use super::{Core, share};
-use crate::engine::arena::NIL;
-use crate::engine::pointer::Counted;
+use crate::engine::memory::arena::NIL;
+use crate::engine::memory::pointer::Counted;
 use crate::shim::{Ordering::Relaxed, mutant, spin};
 
 /// A key that is looked for.

@@ -16,10 +16,19 @@
 //! shards share one bound. And a search for a victim passes over
 //! [`MOST_PASSED`] items at most, because it happens under the shard's lock.
 
-use super::super::arena::NIL;
 use super::entry::{Entries, Entry, Links, Place, entry};
 use super::ghost::Ghost;
-use super::shard::Admission;
+use crate::engine::memory::arena::NIL;
+
+/// What the policy wants to know of a new item.
+#[derive(Debug)]
+pub(super) struct Admission {
+    pub(super) weight: u64,
+    /// Whether one with its key was evicted of late.
+    pub(super) returns: bool,
+    /// What the shard may hold, as far as is known.
+    pub(super) room: u64,
+}
 
 /// The small queue's share is one in so many.
 const SMALL_SHARE: u64 = 10;

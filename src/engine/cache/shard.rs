@@ -6,12 +6,12 @@
 
 use crossbeam_utils::CachePadded;
 
-use super::super::arena::{NIL, OutOfMemory};
 use super::entry::{Content, Entries, Entry, Life, entry};
 use super::lookup::{Query, mix};
-use super::policy::Policy;
+use super::policy::{Admission, Policy};
 use super::table::Tables;
 use super::timers::Timers;
+use crate::engine::memory::arena::{NIL, OutOfMemory};
 use crate::shim::{Mutex, MutexGuard, mutant};
 
 /// The key and the value of an item that was removed.
@@ -36,16 +36,6 @@ pub(super) enum Namesake {
     Equal(Life),
     /// There is one of the same hash; only a comparison can tell.
     Unknown,
-}
-
-/// What the policy wants to know of a new item.
-#[derive(Debug)]
-pub(super) struct Admission {
-    pub(super) weight: u64,
-    /// Whether one with its key was evicted of late.
-    pub(super) returns: bool,
-    /// What the shard may hold, as far as is known.
-    pub(super) room: u64,
 }
 
 /// What a lock protects.

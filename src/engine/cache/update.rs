@@ -6,12 +6,13 @@
 
 use super::entry::{Content, Life, entry};
 use super::lookup::{Found, Look, Query, mix};
+use super::policy::Admission;
 use super::removed::{Evicted, Reason, Removed};
-use super::shard::{Admission, Known, Locked, Namesake, Words};
+use super::shard::{Known, Locked, Namesake, Words};
 use super::{Cache, Clock, Core};
 use crate::engine::Backoff;
-use crate::engine::arena::{NIL, OutOfMemory};
-use crate::engine::pointer::Counted;
+use crate::engine::memory::arena::{NIL, OutOfMemory};
+use crate::engine::memory::pointer::Counted;
 use crate::shim::{Ordering::Relaxed, spin};
 
 /// An insertion removes up to so many expired items on its way, so that they do

@@ -1,0 +1,19 @@
+//! What containers are made of.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`arena`] | nodes addressed by number |
+//! | [`tagged`] | an index and a version tag in one word |
+//! | [`pointer`] | values that are addresses |
+//! | [`reclaim`] | the stack's readers, and what they keep from being freed |
+//! | [`slots`] | a number for each running thread |
+
+pub mod arena;
+pub mod pointer;
+pub mod reclaim;
+pub mod slots;
+pub mod tagged;
+
+pub use arena::OutOfMemory;
+pub use pointer::{Counted, Pointer};
+pub use slots::{Slot, Slots};

@@ -1,0 +1,95 @@
+//! Keys: hashed and compared as a `dict` does, outside of everything.
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+
+use super::convert::plain_int64;
+use super::error::{Error, Result};
+use super::object::Arg;
+use super::owned::Owned;
+use super::user;
+use crate::engine::cache::Query;
+
+/// Ints below this are their own hashes, but for -1.
+const MODULUS: i64 = if cfg!(target_pointer_width = "64") { (1 << 61) - 1 } else { (1 << 31) - 1 };
+
+/// A key that is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key<'a, 'py> {
+    object: Arg<'a, 'py>,
+    hash: u64,
+    /// Whether it is an `int`, and its hash the number: then equal hashes of two such
+    /// mean equal numbers.
+    is_number: bool,
+}
+
+impl<'a, 'py> Key<'a, 'py> {
+    /// Hashes a key, which may run user code.
+    #[inline]
+    pub(crate) fn new(object: Arg<'a, 'py>) -> Result<Self> {
+        if let Some(number) = small_int(object) {
+            return Ok(Self { object, hash: number.cast_unsigned(), is_number: true });
+        }
+        // SAFETY: a live object, and the thread is attached (a `Borrowed` proves both).
+        match unsafe { user::hash(object.as_ptr()) } {
+            -1 => Err(Error::pending()),
+            hash => Ok(Self { object, hash: (hash as i64).cast_unsigned(), is_number: false }),
+        }
+    }
+}
+
+/// The number that is the hash of an `int`, if it is.
+#[inline]
+fn small_int(object: Arg<'_, '_>) -> Option<i64> {
+    // SAFETY: a live object; the check calls nothing.
+    if unsafe { ffi::PyLong_CheckExact(object.as_ptr()) } == 0 {
+        return None;
+    }
+    // A C function returns -1 for an error, so that no hash is -1.
+    plain_int64(object).filter(|number| -MODULUS < *number && *number < MODULUS && *number != -1)
+}
+
+impl Query<Owned> for Key<'_, '_> {
+    type Error = Error;
+
+    #[inline]
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    #[inline]
+    fn address(&self) -> usize {
+        self.object.as_ptr().addr()
+    }
+
+    #[inline]
+    fn by_hash(&self) -> bool {
+        self.is_number
+    }
+
+    fn is(&self, key: &Owned) -> Result<bool> {
+        let key = key.borrow(self.object.py());
+        if let Some(equal) = equal_text(self.object, key) {
+            return Ok(equal);
+        }
+        // SAFETY: both are alive, and the thread is attached (a `Borrowed` proves it).
+        match unsafe { user::equal(key.as_ptr(), self.object.as_ptr()) } {
+            -1 => Err(Error::pending()),
+            equal => Ok(equal != 0),
+        }
+    }
+}
+
+/// Whether two objects are equal, if both are of `str` itself or both of `bytes`
+/// itself: that takes no call into Python.
+fn equal_text(a: Arg<'_, '_>, b: Arg<'_, '_>) -> Option<bool> {
+    if let (Ok(a), Ok(b)) = (a.cast_exact::<PyString>(), b.cast_exact::<PyString>()) {
+        // SAFETY: two live strings, and the thread is attached (a `Borrowed` proves it).
+        return Some(unsafe { ffi::PyUnicode_Compare(a.as_ptr(), b.as_ptr()) } == 0);
+    }
+    if let (Ok(a), Ok(b)) = (a.cast_exact::<PyBytes>(), b.cast_exact::<PyBytes>()) {
+        return Some(a.as_bytes() == b.as_bytes());
+    }
+    None
+}

@@ -1,0 +1,368 @@
+//! The one loop in which a thread waits for a container.
+//!
+//! It waits detached from the interpreter, so that neither the GIL nor a
+//! collection that stops the world waits for it, and with no item in hand: it is
+//! woken to look again, not handed anything.
+
+use std::cell::Cell;
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+use pyo3::pyclass::{PyTraverseError, PyVisit};
+
+use super::convert::{double, truth};
+use super::error::{Error, Result, shown};
+use super::object::Arg;
+use super::owned::Owned;
+use super::{fork, user};
+use crate::engine::{Event, Notice, Waiter};
+use crate::shim;
+
+/// How often a thread that waits looks whether its wish has come true before it
+/// goes to sleep: some microseconds, less than falling asleep and waking takes.
+const LOOKS: u32 = 200;
+
+/// How often the main thread answers signals while it waits.
+const SIGNALS: Duration = Duration::from_millis(50);
+
+/// How long a thread may be woken in vain before it is urgent.
+const PATIENT: Duration = Duration::from_millis(5);
+
+/// How many operations coroutines complete without suspending, before it is asked
+/// which task they belong to: one that did the last two such runs gives way.
+const RUN: u32 = 64;
+
+/// Why a coroutine should not begin at once; `_async.py` has the same numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Hold {
+    Not = 0,
+    /// Many have begun at once.
+    Tired = 1,
+    /// Somebody else is urgent.
+    Urgent = 2,
+}
+
+/// Who waits.
+#[derive(Clone, Debug)]
+pub(crate) enum Sleeper {
+    Thread(Arc<SleepingThread>),
+    /// A [`TaskWaiter`].
+    Task(Owned),
+}
+
+/// A thread that waits.
+#[derive(Debug)]
+pub(crate) struct SleepingThread {
+    notice: Notice,
+    thread: Thread,
+}
+
+/// A coroutine that waits.
+#[pyclass(frozen, module = "lockfree._native", name = "_Waiter")]
+#[derive(Debug)]
+pub(crate) struct TaskWaiter {
+    notice: Notice,
+    wake: Py<PyAny>,
+}
+
+#[pymethods]
+impl TaskWaiter {
+    #[new]
+    #[pyo3(signature = (wake, /))]
+    fn new(wake: Py<PyAny>) -> Self {
+        Self { notice: Notice::default(), wake }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        visit.call(&self.wake)
+    }
+}
+
+impl Sleeper {
+    fn this_thread() -> Self {
+        let thread = thread::current();
+        Self::Thread(Arc::new(SleepingThread { notice: Notice::default(), thread }))
+    }
+
+    /// A coroutine, by its waiter.
+    pub(crate) fn task(waiter: &Bound<'_, TaskWaiter>) -> Self {
+        Self::Task(Owned::new(waiter.as_any().as_borrowed()))
+    }
+
+    /// For the garbage collector.
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        match self {
+            Self::Thread(_) => Ok(()),
+            Self::Task(waiter) => visit.call(waiter.as_py()),
+        }
+    }
+}
+
+impl Waiter for Sleeper {
+    fn notice(&self) -> &Notice {
+        match self {
+            Self::Thread(thread) => &thread.notice,
+            Self::Task(waiter) => &task_waiter(waiter).notice,
+        }
+    }
+
+    fn wake(&self) -> bool {
+        match self {
+            Self::Thread(thread) => {
+                thread.thread.unpark();
+                true
+            }
+            // SAFETY: a live object; containers are used attached.
+            Self::Task(waiter) => unsafe { user::ask(task_waiter(waiter).wake.as_ptr()) },
+        }
+    }
+
+    fn generation() -> u32 {
+        fork::generation()
+    }
+}
+
+fn task_waiter(waiter: &Owned) -> &TaskWaiter {
+    // SAFETY: `Sleeper::task` made it from one.
+    let waiter: &Py<TaskWaiter> = unsafe { &*std::ptr::from_ref(waiter.as_py()).cast() };
+    waiter.get()
+}
+
+/// Whether a coroutine on this thread may begin at once.
+pub(crate) fn hold(urgent: bool) -> Hold {
+    thread_local! {
+        static LEFT: Cell<u32> = const { Cell::new(RUN) };
+    }
+    LEFT.with(|left| {
+        let tired = left.get() == 0;
+        left.set(if tired { RUN } else { left.get() - 1 });
+        match (urgent, tired) {
+            (true, _) => Hold::Urgent,
+            (_, true) => Hold::Tired,
+            _ => Hold::Not,
+        }
+    })
+}
+
+/// How long a call may wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    /// Not at all.
+    None,
+    Until(Instant),
+    Forever,
+}
+
+impl Patience {
+    /// As `queue.Queue` has it: `timeout` is of no account if `block` is false.
+    pub(crate) fn new(block: Option<Arg<'_, '_>>, timeout: Option<Arg<'_, '_>>) -> Result<Self> {
+        match block.map(truth).transpose()? {
+            Some(false) => Ok(Self::None),
+            _ => Self::within(timeout),
+        }
+    }
+
+    /// `timeout` seconds from now; for ever, if it is `None`.
+    pub(crate) fn within(timeout: Option<Arg<'_, '_>>) -> Result<Self> {
+        let Some(timeout) = timeout.filter(|timeout| !timeout.is_none()) else {
+            return Ok(Self::Forever);
+        };
+        let seconds = double(timeout)?;
+        if seconds.is_nan() || seconds < 0.0 {
+            let text = "'timeout' must be a non-negative number, not";
+            return Err(Error::wrong_value(format!("{text} {}", shown(&timeout))));
+        }
+        if seconds == 0.0 {
+            return Ok(Self::None);
+        }
+        let end =
+            Duration::try_from_secs_f64(seconds).ok().and_then(|t| Instant::now().checked_add(t));
+        // What no clock can show never comes.
+        Ok(end.map_or(Self::Forever, Self::Until))
+    }
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sought {
+    /// Something of which each goes to one: who waits may come too late every time.
+    Share,
+    /// Something that is true for all who look; nobody has to hurry.
+    Truth,
+}
+
+/// How an attempt to put or get ended.
+pub(crate) enum Attempt<R> {
+    Done(R),
+    /// Not before somebody does something.
+    Wait,
+    /// In a moment, when another thread has finished what it is in the middle of.
+    Moment,
+}
+
+/// Makes attempts until one is done, waiting for `event` in between; `None` when
+/// patience ends before. `hopeful` says, detached, whether an attempt is worth while.
+///
+/// # Errors
+/// What a signal handler raised.
+pub(crate) fn wait<R>(
+    py: Python<'_>,
+    event: &Event<Sleeper>,
+    sought: Sought,
+    patience: Patience,
+    hopeful: impl Fn() -> bool + Sync,
+    mut attempt: impl FnMut() -> Attempt<R>,
+) -> Result<Option<R>> {
+    let mut attempt = || persist(py, &mut attempt);
+    let end = match patience {
+        Patience::None => return Ok(attempt()),
+        Patience::Until(end) => Some(end),
+        Patience::Forever => None,
+    };
+    if !event.is_urgent() {
+        if let Some(done) = attempt() {
+            return Ok(Some(done));
+        }
+        look_often(py, &hopeful);
+    }
+    let nap = user::is_main_thread(py).then_some(SIGNALS);
+    Wait { py, event, sought, waiter: Sleeper::this_thread(), end, nap, urgent: false }
+        .until(attempt)
+}
+
+/// Makes an attempt, and again as long as it is a matter of a moment.
+pub(crate) fn persist<R>(py: Python<'_>, mut attempt: impl FnMut() -> Attempt<R>) -> Option<R> {
+    loop {
+        match attempt() {
+            Attempt::Done(done) => return Some(done),
+            Attempt::Wait => return None,
+            Attempt::Moment => user::detached(py, thread::yield_now),
+        }
+    }
+}
+
+/// Looks whether there is hope for some microseconds, where another thread can run
+/// meanwhile that might fulfil it.
+fn look_often(py: Python<'_>, hopeful: &(impl Fn() -> bool + Sync)) {
+    if cfg!(Py_GIL_DISABLED) && several_processors() {
+        user::detached(py, || {
+            let mut looks = 0..LOOKS;
+            while looks.next().is_some() && !hopeful() {
+                shim::spin(1);
+            }
+        });
+    }
+}
+
+fn several_processors() -> bool {
+    static SEVERAL: OnceLock<bool> = OnceLock::new();
+    *SEVERAL.get_or_init(|| thread::available_parallelism().is_ok_and(|count| count.get() > 1))
+}
+
+/// One thread's wait.
+struct Wait<'a, 'py> {
+    py: Python<'py>,
+    event: &'a Event<Sleeper>,
+    sought: Sought,
+    waiter: Sleeper,
+    end: Option<Instant>,
+    /// How long to sleep at a time, for the thread that answers signals.
+    nap: Option<Duration>,
+    urgent: bool,
+}
+
+/// Why a sleep ended.
+enum Awake {
+    Notified,
+    /// Signals had to be answered; meanwhile anything may have happened.
+    Disturbed,
+    /// It is the end of patience.
+    Late,
+}
+
+impl Wait<'_, '_> {
+    fn until<R>(&mut self, mut attempt: impl FnMut() -> Option<R>) -> Result<Option<R>> {
+        let begin = Instant::now();
+        loop {
+            self.event.enrol(&self.waiter);
+            if (self.urgent || !self.event.is_urgent())
+                && let Some(done) = attempt()
+            {
+                self.event.withdraw(&self.waiter);
+                return Ok(Some(done));
+            }
+            match self.sleep()? {
+                Awake::Late => {
+                    // With a notification of the last moment, if there is one; and who
+                    // held back for the urgent has not looked yet.
+                    let _ = self.event.leave(&self.waiter);
+                    return Ok(attempt());
+                }
+                // As one who comes anew, in its old place: the urgent go first.
+                Awake::Disturbed => {}
+                Awake::Notified => {
+                    if let Some(done) = attempt() {
+                        return Ok(Some(done));
+                    }
+                    if begin.elapsed() > PATIENT {
+                        self.hurry();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sleeps, with the thread's waiter on the list.
+    fn sleep(&mut self) -> Result<Awake> {
+        while !self.waiter.notice().is_given() {
+            let left = self.end.map(|end| end.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Ok(Awake::Late);
+            }
+            let time = [left, self.nap].into_iter().flatten().min();
+            user::detached(self.py, || match time {
+                Some(time) => thread::park_timeout(time),
+                None => thread::park(),
+            });
+            if self.nap.is_some() {
+                return self.answer_signals();
+            }
+        }
+        Ok(Awake::Notified)
+    }
+
+    /// Runs signal handlers. They may raise, wait for the same event, take as long as
+    /// they like, and fork: so this thread is off the list meanwhile, and the next
+    /// one may look first.
+    fn answer_signals(&mut self) -> Result<Awake> {
+        let notified = self.event.withdraw(&self.waiter);
+        self.calm();
+        // SAFETY: the token proves the thread attached.
+        match unsafe { user::check_signals() } {
+            0 => Ok(if notified { Awake::Notified } else { Awake::Disturbed }),
+            _ => Err(Error::pending()),
+        }
+    }
+
+    fn hurry(&mut self) {
+        if !self.urgent && self.sought == Sought::Share {
+            self.urgent = true;
+            self.event.hurry();
+        }
+    }
+
+    fn calm(&mut self) {
+        if self.urgent {
+            self.urgent = false;
+            self.event.calm();
+        }
+    }
+}
+
+impl Drop for Wait<'_, '_> {
+    fn drop(&mut self) {
+        self.calm();
+    }
+}

@@ -1,0 +1,181 @@
+//! Class `AtomicInt64`.
+//!
+//! The hot methods are raw slots, the rest plain PyO3 methods. The stub
+//! `_native.pyi` holds the full documentation; the texts here are its first
+//! paragraphs, which a test compares.
+
+use pyo3::basic::CompareOp;
+use pyo3::prelude::*;
+use pyo3::pyclass::{PyTraverseError, PyVisit};
+use pyo3::types::PyTuple;
+
+use super::ordering::Orders;
+use super::watchers::Watchers;
+use super::{Comparable, Face, Waitable, Word, compared, faces, waiting, word, word_methods};
+use crate::engine::{Int64, Overflow};
+use crate::python::boundary::convert::{Given, int_object, int64};
+use crate::python::boundary::deferral::Deferral;
+use crate::python::boundary::error::{Error, Result, not_copyable};
+use crate::python::boundary::fastcall::{FastClass, Method, methods};
+use crate::python::boundary::isolated::Isolated;
+use crate::python::boundary::object::Arg;
+use crate::shim::Ordering::{self, SeqCst};
+
+/// A 64-bit signed integer that threads can share and change without a lock.
+#[pyclass(frozen, weakref, module = "lockfree")]
+#[derive(Debug)]
+pub(crate) struct AtomicInt64 {
+    cell: Isolated<Int64>,
+    watchers: Watchers,
+    deferral: Deferral,
+}
+
+word! { waitable Int64 of i64, from int64 }
+
+faces! {
+    AtomicInt64, AtomicInt64View "_AtomicInt64View", of waitable cell: Int64,
+    methods &[word_methods::<Self>(), arithmetic::<Self>(), waiting::<Self>()]
+}
+
+/// Adds `n` and returns the old value.
+#[inline]
+fn plus(int: &Int64, n: i64, order: Ordering) -> Result<i64> {
+    int.fetch_add(n, order).map_err(|Overflow { value }| Error::result_too_wide(value, '+', n))
+}
+
+/// Subtracts `n` and returns the old value.
+#[inline]
+fn minus(int: &Int64, n: i64, order: Ordering) -> Result<i64> {
+    int.fetch_sub(n, order).map_err(|Overflow { value }| Error::result_too_wide(value, '-', n))
+}
+
+#[pymethods]
+impl AtomicInt64 {
+    #[new]
+    #[pyo3(signature = (value = Given::default(), /), text_signature = "(value=0, /)")]
+    fn new(value: Given<'_>) -> Result<Self> {
+        let value = value.0.map_or(Ok(0), |value| int64(value.as_borrowed()))?;
+        Ok(Self {
+            cell: Isolated::new(Int64::new(value)),
+            watchers: Watchers::default(),
+            deferral: Deferral::default(),
+        })
+    }
+
+    /// The value, as `load()` reads it. Read-only: write with `store()`.
+    #[getter]
+    fn value(&self) -> i64 {
+        self.cell.load(SeqCst)
+    }
+
+    /// Return a view whose methods work at another memory ordering.
+    #[pyo3(signature = (ordering, /, failure=None))]
+    fn at(
+        slf: Py<Self>,
+        ordering: &Bound<'_, PyAny>,
+        failure: Option<&Bound<'_, PyAny>>,
+    ) -> Result<AtomicInt64View> {
+        AtomicInt64View::new(slf, ordering, failure)
+    }
+
+    fn __iadd__(&self, n: &Bound<'_, PyAny>) -> Result<()> {
+        plus(&self.cell, int64(n.as_borrowed())?, SeqCst).map(drop)
+    }
+
+    fn __isub__(&self, n: &Bound<'_, PyAny>) -> Result<()> {
+        minus(&self.cell, int64(n.as_borrowed())?, SeqCst).map(drop)
+    }
+
+    fn __iand__(&self, n: &Bound<'_, PyAny>) -> Result<()> {
+        self.cell.fetch_and(int64(n.as_borrowed())?, SeqCst);
+        Ok(())
+    }
+
+    fn __ior__(&self, n: &Bound<'_, PyAny>) -> Result<()> {
+        self.cell.fetch_or(int64(n.as_borrowed())?, SeqCst);
+        Ok(())
+    }
+
+    fn __ixor__(&self, n: &Bound<'_, PyAny>) -> Result<()> {
+        self.cell.fetch_xor(int64(n.as_borrowed())?, SeqCst);
+        Ok(())
+    }
+
+    fn __int__(&self) -> i64 {
+        self.cell.load(SeqCst)
+    }
+
+    fn __index__(&self) -> i64 {
+        self.cell.load(SeqCst)
+    }
+
+    fn __bool__(&self) -> bool {
+        self.cell.load(SeqCst) != 0
+    }
+
+    fn __repr__(&self) -> String {
+        format!("AtomicInt64({})", self.cell.load(SeqCst))
+    }
+
+    fn __format__<'py>(&self, spec: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        int_object(spec.py(), self.cell.load(SeqCst)).call_method1("__format__", (spec,))
+    }
+
+    fn __richcmp__<'py>(
+        &self,
+        other: &Bound<'py, PyAny>,
+        op: CompareOp,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        compared(&int_object(other.py(), self.cell.load(SeqCst)).into_any(), other, op)
+    }
+
+    #[allow(clippy::unused_self)] // a method, to Python
+    fn __reduce__(&self) -> PyResult<Bound<'_, PyTuple>> {
+        Err(not_copyable("AtomicInt64", "it is shared state; copy its value, int(a)"))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        self.watchers.traverse(&visit)
+    }
+
+    fn __clear__(&self) {
+        self.watchers.clear();
+    }
+}
+
+/// The methods that are the integer's own.
+const fn arithmetic<T: Face<Cell = Int64>>() -> &'static [Method] {
+    methods! {
+        for T: Face<Cell = Int64>;
+        one c"fetch_add" c"fetch_add($self, n, /)\n--\n\nAdd `n` and return the old value."
+            |this, _, n| plus(this.cell(), int64(n)?, this.orders().both());
+        one c"fetch_sub" c"fetch_sub($self, n, /)\n--\n\nSubtract `n` and return the old value."
+            |this, _, n| minus(this.cell(), int64(n)?, this.orders().both());
+        one c"fetch_and" c"fetch_and($self, n, /)\n--\n\nKeep the bits also set in `n`; return the old value."
+            |this, _, n| Ok(this.cell().fetch_and(int64(n)?, this.orders().both()));
+        one c"fetch_or" c"fetch_or($self, n, /)\n--\n\nSet the bits of `n`; return the old value."
+            |this, _, n| Ok(this.cell().fetch_or(int64(n)?, this.orders().both()));
+        one c"fetch_xor" c"fetch_xor($self, n, /)\n--\n\nFlip the bits of `n`; return the old value."
+            |this, _, n| Ok(this.cell().fetch_xor(int64(n)?, this.orders().both()));
+        one c"fetch_max" c"fetch_max($self, n, /)\n--\n\nRaise the value to at least `n`; return the old value."
+            |this, _, n| Ok(this.cell().fetch_max(int64(n)?, this.orders().both()));
+        one c"fetch_min" c"fetch_min($self, n, /)\n--\n\nLower the value to at most `n`; return the old value."
+            |this, _, n| Ok(this.cell().fetch_min(int64(n)?, this.orders().both()));
+        one c"add" c"add($self, n, /)\n--\n\nAdd `n` and return the new value."
+            |this, _, n| {
+                let n = int64(n)?;
+                Ok(plus(this.cell(), n, this.orders().both())? + n)
+            };
+        one c"sub" c"sub($self, n, /)\n--\n\nSubtract `n` and return the new value."
+            |this, _, n| {
+                let n = int64(n)?;
+                Ok(minus(this.cell(), n, this.orders().both())? - n)
+            };
+        quick c"increment" c"increment($self, /)\n--\n\nAdd 1 and return the new value."
+            |this| this.cell().try_fetch_add(1, this.orders().both()).map(|old| old + 1),
+            |this, _| Ok(plus(this.cell(), 1, this.orders().both())? + 1);
+        quick c"decrement" c"decrement($self, /)\n--\n\nSubtract 1 and return the new value."
+            |this| this.cell().try_fetch_add(-1, this.orders().both()).map(|old| old - 1),
+            |this, _| Ok(minus(this.cell(), 1, this.orders().both())? - 1);
+    }
+}

@@ -1,0 +1,126 @@
+//! Memory orderings: Python's members to Rust's, and what may be asked for where.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+use crate::engine::atomics::order::{FENCES, LOADS, STORES, reading};
+use crate::python::boundary::error::{Error, Result, shown};
+use crate::python::boundary::object::Arg;
+use crate::shim::{
+    self,
+    Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst},
+};
+
+/// All orderings, by their names in Python.
+const NAMES: [(Ordering, &str); 5] = [
+    (Relaxed, "RELAXED"),
+    (Acquire, "ACQUIRE"),
+    (Release, "RELEASE"),
+    (AcqRel, "ACQ_REL"),
+    (SeqCst, "SEQ_CST"),
+];
+
+/// In which orders an atomic, or a view of one, does its operations.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Orders {
+    order: Ordering,
+    failure: Ordering,
+}
+
+impl Orders {
+    /// Those of the plain methods.
+    pub(crate) const SEQ_CST: Self = Self { order: SeqCst, failure: SeqCst };
+
+    /// As the arguments of `at` say.
+    pub(crate) fn new(order: Arg<'_, '_>, failure: Option<Arg<'_, '_>>) -> Result<Self> {
+        let order = ordering(order)?;
+        let failure = match failure.filter(|failure| !failure.is_none()) {
+            Some(failure) => allowed("a failed exchange", ordering(failure)?, &LOADS)?,
+            None => reading(order),
+        };
+        Ok(Self { order, failure })
+    }
+
+    /// Of a read-modify-write.
+    #[inline(always)]
+    pub(crate) fn both(self) -> Ordering {
+        self.order
+    }
+
+    /// Of a compare-and-swap that fails.
+    #[inline(always)]
+    pub(crate) fn failing(self) -> Ordering {
+        self.failure
+    }
+
+    /// Of a load.
+    #[inline(always)]
+    pub(crate) fn loading(self) -> Result<Ordering> {
+        if let Relaxed | Acquire | SeqCst = self.order {
+            return Ok(self.order);
+        }
+        allowed("a load", self.order, &LOADS)
+    }
+
+    /// Of a store.
+    #[inline(always)]
+    pub(crate) fn storing(self) -> Result<Ordering> {
+        if let Relaxed | Release | SeqCst = self.order {
+            return Ok(self.order);
+        }
+        allowed("a store", self.order, &STORES)
+    }
+
+    /// The arguments of `at` that say the same.
+    pub(crate) fn shown(self) -> String {
+        let order = name(self.order);
+        if self.failure == reading(self.order) {
+            return format!("Ordering.{order}");
+        }
+        format!("Ordering.{order}, Ordering.{}", name(self.failure))
+    }
+}
+
+/// Order what comes before against what comes after.
+#[pyfunction]
+#[pyo3(signature = (ordering, /))]
+pub(crate) fn fence(ordering: &Bound<'_, PyAny>) -> Result<()> {
+    let order = self::ordering(ordering.as_borrowed())?;
+    shim::fence(allowed("a fence", order, &FENCES)?);
+    Ok(())
+}
+
+/// The ordering, if it is one of `choice`.
+#[cold]
+fn allowed(what: &str, order: Ordering, choice: &[Ordering]) -> Result<Ordering> {
+    if choice.contains(&order) {
+        return Ok(order);
+    }
+    let names: Vec<_> = choice.iter().map(|order| name(*order)).collect();
+    let (last, others) = names.split_last().expect("there is a choice");
+    let choice = format!("{} or {last}", others.join(", "));
+    Err(Error::wrong_value(format!("{what} takes {choice}, not {}", name(order))))
+}
+
+fn name(order: Ordering) -> &'static str {
+    NAMES.into_iter().find(|known| known.0 == order).map_or("?", |known| known.1)
+}
+
+/// The ordering that a member of Python's enumeration stands for.
+fn ordering(member: Arg<'_, '_>) -> Result<Ordering> {
+    static MEMBERS: PyOnceLock<[Py<PyAny>; NAMES.len()]> = PyOnceLock::new();
+    let py = member.py();
+    let members = MEMBERS.get_or_try_init(py, || {
+        let class = py.import("lockfree._ordering")?.getattr("Ordering")?;
+        let mut members = NAMES.map(|_| py.None());
+        for (member, (_, name)) in members.iter_mut().zip(NAMES) {
+            *member = class.getattr(name)?.unbind();
+        }
+        Ok(members)
+    });
+    let members = members.map_err(Error::raised)?;
+    let place = members.iter().position(|known| known.is(&*member));
+    place
+        .map(|place| NAMES[place].0)
+        .ok_or_else(|| Error::wrong_type(format!("expected an Ordering, not {}", shown(&member))))
+}

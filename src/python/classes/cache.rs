@@ -1,0 +1,569 @@
+//! Class `Cache`.
+//!
+//! Keys are hashed before the engine is asked, and compared by it with nothing
+//! held; `weigher` runs before an item goes in, `on_evict` after one went out. What
+//! the class has of `MutableMapping` beyond that, and the loading of what is
+//! missing, is Python: `lockfree._mapping` and `lockfree._loading`.
+
+use std::sync::OnceLock;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::pyclass::{PyTraverseError, PyVisit};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+
+use crate::engine::cache::{Evicted, Failure, Item, Reason, Removed, UNBOUNDED};
+use crate::engine::{self, Reference, Striped};
+use crate::python::boundary::convert::{Truth, double, int64};
+use crate::python::boundary::deferral::defer;
+use crate::python::boundary::error::{Error, Result, not_copyable, shown};
+use crate::python::boundary::fastcall::fast_methods;
+use crate::python::boundary::key::Key;
+use crate::python::boundary::list::list_of;
+use crate::python::boundary::nesting::drop_contents;
+use crate::python::boundary::object::Arg;
+use crate::python::boundary::owned::Owned;
+use crate::python::boundary::user;
+use crate::shim::Ordering::SeqCst;
+
+/// What is counted; the numbers of a cache's counters.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Hit,
+    Miss,
+    Eviction,
+    Expiration,
+    Load,
+}
+const EVENTS: usize = 5;
+
+/// No time to live: for ever.
+const FOREVER: u64 = 0;
+
+/// What a cache is, once it is initialized.
+#[derive(Debug)]
+struct Contents {
+    engine: engine::Cache<Owned>,
+    /// The seconds that an item lives, as they were given.
+    ttl: Option<f64>,
+    weigher: Callback,
+    on_evict: Callback,
+    counted: Striped<EVENTS>,
+    /// What `lockfree._loading` keeps here, made when it first asks.
+    flights: OnceLock<Owned>,
+}
+
+/// A function of the user's, if there is one; the collector may take it away.
+#[derive(Debug)]
+struct Callback(Option<Reference<Owned>>);
+
+impl Callback {
+    /// What was given for the parameter `name`.
+    fn new(name: &str, given: Option<Bound<'_, PyAny>>) -> Result<Self> {
+        match given.filter(|function| !function.is_none()) {
+            None => Ok(Self(None)),
+            Some(function) if function.is_callable() => {
+                Ok(Self(Some(Reference::new(function.into()))))
+            }
+            Some(other) => {
+                let text = format!("{name} must be callable or None, not {}", shown(&other));
+                Err(Error::wrong_type(text))
+            }
+        }
+    }
+
+    #[inline]
+    fn get(&self) -> Option<Owned> {
+        self.0.as_ref().map(|function| function.load(SeqCst)).filter(|function| !function.is_none())
+    }
+
+    fn clear(&self, py: Python<'_>) {
+        if let Some(function) = &self.0 {
+            drop(function.exchange(Owned::none(py), SeqCst));
+        }
+    }
+
+    /// # Safety
+    /// No other thread runs.
+    unsafe fn traverse(&self, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        let Some(function) = &self.0 else { return Ok(()) };
+        // SAFETY: the caller's promise.
+        unsafe { function.peek(|function| visit.call(function.as_py())) }
+    }
+}
+
+impl Contents {
+    fn count(&self, event: Event) {
+        self.counted.add(event as usize, 1);
+    }
+
+    /// The value of a key, counted.
+    #[inline]
+    fn look_up(&self, key: &Key<'_, '_>) -> Result<Option<Owned>> {
+        let value = self.engine.get(key, |expired| self.report_one(&expired))?;
+        self.count(if value.is_some() { Event::Hit } else { Event::Miss });
+        Ok(value)
+    }
+
+    /// Removes a key, and returns its value.
+    fn remove(&self, key: &Key<'_, '_>) -> Result<Option<Owned>> {
+        let item = self.engine.remove(key, |expired| self.report_one(&expired))?;
+        Ok(item.map(|(_, value)| value))
+    }
+
+    /// Gives a key a value.
+    fn put(&self, key: Arg<'_, '_>, value: Arg<'_, '_>, ttl: Option<f64>) -> Result<()> {
+        let query = Key::new(key)?;
+        let item = self.item(key, value, ttl)?;
+        if item.weight > self.engine.limit() {
+            drop(self.remove(&query)?);
+            self.refuse(item);
+            return Ok(());
+        }
+        let mut removed = Removed::default();
+        let result = self.engine.put(&query, item, &mut removed);
+        self.finish(result, &removed)
+    }
+
+    /// The value of a key, which is `default` if it had none.
+    fn get_or_put(&self, key: Arg<'_, '_>, default: Arg<'_, '_>) -> Result<Owned> {
+        let query = Key::new(key)?;
+        if let Some(value) = self.look_up(&query)? {
+            return Ok(value);
+        }
+        let item = self.item(key, default, self.ttl)?;
+        if item.weight > self.engine.limit() {
+            self.refuse(item);
+            return Ok(Owned::new(default));
+        }
+        let mut removed = Removed::default();
+        let result = self.engine.get_or_put(&query, item, &mut removed);
+        // Another thread may have been quicker.
+        let found = self.finish(result, &removed)?;
+        Ok(found.unwrap_or_else(|| Owned::new(default)))
+    }
+
+    /// What is to be put. Runs `weigher`.
+    #[inline(always)]
+    fn item(&self, key: Arg<'_, '_>, value: Arg<'_, '_>, ttl: Option<f64>) -> Result<Item<Owned>> {
+        let weight = self.weigh(key, value)?;
+        let deadline = ttl.map_or(FOREVER, |ttl| {
+            // Saturates: what lives longer than that lives for ever.
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            let nanoseconds = (ttl * 1e9) as u64;
+            self.engine.now().saturating_add(nanoseconds)
+        });
+        Ok(Item { key: Owned::new(key), value: Owned::new(value), weight, deadline })
+    }
+
+    #[inline]
+    fn weigh(&self, key: Arg<'_, '_>, value: Arg<'_, '_>) -> Result<u64> {
+        self.weigher.get().map_or(Ok(1), |weigher| Self::ask_for_weight(&weigher, key, value))
+    }
+
+    fn ask_for_weight(weigher: &Owned, key: Arg<'_, '_>, value: Arg<'_, '_>) -> Result<u64> {
+        // SAFETY: live objects, and the thread is attached (a `Borrowed` proves both).
+        let weight = unsafe { user::call(weigher.as_ptr(), &[key.as_ptr(), value.as_ptr()]) };
+        // SAFETY: a new reference, or null with an exception set.
+        let weight = unsafe { Owned::from_new(weight) }.ok_or_else(Error::pending)?;
+        let weight = int64(weight.borrow(key.py()))?;
+        u64::try_from(weight).map_err(|_| {
+            Error::wrong_value(format!("weight must not be negative, but is {weight}"))
+        })
+    }
+
+    /// An item that is too heavy for the whole cache is evicted before it is in.
+    fn refuse(&self, item: Item<Owned>) {
+        let Item { key, value, .. } = item;
+        self.report_one(&Evicted { key, value, reason: Reason::Size });
+    }
+
+    /// Reports what an operation removed, also where that failed then.
+    fn finish<R>(
+        &self,
+        result: std::result::Result<R, Failure<Error>>,
+        removed: &Removed<Owned>,
+    ) -> Result<R> {
+        let result = result.map_err(|failure| match failure {
+            Failure::Comparison(error) => error.taken_off(),
+            Failure::OutOfMemory => engine::OutOfMemory.into(),
+        });
+        self.report(removed);
+        result
+    }
+
+    /// Counts items that had to go, and calls `on_evict` for each.
+    #[inline]
+    fn report(&self, removed: &Removed<Owned>) {
+        removed.iter().for_each(|evicted| self.report_one(evicted));
+    }
+
+    #[inline]
+    fn report_one(&self, evicted: &Evicted<Owned>) {
+        self.count(match evicted.reason {
+            Reason::Size => Event::Eviction,
+            Reason::Expired => Event::Expiration,
+        });
+        if let Some(on_evict) = self.on_evict.get() {
+            Self::tell(&on_evict, evicted);
+        }
+    }
+
+    #[cold]
+    fn tell(on_evict: &Owned, Evicted { key, value, reason }: &Evicted<Owned>) {
+        let text = match reason {
+            Reason::Size => c"size",
+            Reason::Expired => c"expired",
+        };
+        // SAFETY: attached, as whoever holds an `Owned` is.
+        let text = unsafe { ffi::PyUnicode_InternFromString(text.as_ptr()) };
+        // SAFETY: a new reference, or null with an exception set.
+        let Some(text) = (unsafe { Owned::from_new(text) }) else {
+            return Error::pending().write();
+        };
+        let args = [key, value, &text].map(Owned::as_ptr);
+        // SAFETY: attached, with no exception set, and all are alive.
+        unsafe { user::tell(on_evict.as_ptr(), &args) };
+    }
+
+    /// Removes what has expired; returns how much that was.
+    fn expire(&self) -> usize {
+        let mut removed = Removed::default();
+        let count = self.engine.expire(&mut removed);
+        self.report(&removed);
+        count
+    }
+
+    /// How many items there are whose time is not over.
+    fn len(&self) -> usize {
+        self.expire();
+        self.engine.len()
+    }
+
+    /// The keys and values, as a list of pairs.
+    fn items<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let pair = |(key, value): (Owned, Owned)| {
+            Ok(Owned::from(PyTuple::new(py, [key.into_py(), value.into_py()])?.into_any()))
+        };
+        let pairs = self.engine.items().into_iter().map(pair).collect::<PyResult<Vec<_>>>()?;
+        Ok(list_of(py, pairs)?)
+    }
+}
+
+/// How long an item is to live: a positive number of seconds, or `None`.
+fn seconds(ttl: Arg<'_, '_>) -> Result<Option<f64>> {
+    if ttl.is_none() {
+        return Ok(None);
+    }
+    // SAFETY: a live object; the check calls nothing.
+    if unsafe { ffi::PyNumber_Check(ttl.as_ptr()) } == 0 {
+        let text = format!("ttl must be a number of seconds or None, not {}", shown(&ttl));
+        return Err(Error::wrong_type(text));
+    }
+    let seconds = double(ttl)?;
+    if seconds > 0.0 {
+        return Ok(Some(seconds));
+    }
+    Err(Error::wrong_value(format!("ttl must be positive or None, but is {}", shown(&ttl))))
+}
+
+/// What all items may weigh together.
+fn bound(maxsize: Arg<'_, '_>) -> Result<u64> {
+    if maxsize.is_none() {
+        return Ok(UNBOUNDED);
+    }
+    let bound = int64(maxsize)?;
+    u64::try_from(bound).ok().filter(|bound| *bound > 0).ok_or_else(|| {
+        Error::wrong_value(format!("maxsize must be at least 1 or None, but is {bound}"))
+    })
+}
+
+/// A mapping of bounded size that threads can share, and whose hits take no lock.
+#[pyclass(frozen, weakref, subclass, generic, mapping, module = "lockfree")]
+#[derive(Debug)]
+pub(crate) struct Cache {
+    contents: OnceLock<Box<Contents>>,
+}
+
+impl Cache {
+    #[inline]
+    fn contents(&self) -> Result<&Contents> {
+        self.contents.get().map(|contents| &**contents).ok_or_else(Self::not_initialized)
+    }
+
+    /// A cache as it is before `__init__`.
+    pub(crate) fn uninitialized() -> Self {
+        Self { contents: OnceLock::new() }
+    }
+
+    #[cold]
+    fn not_initialized() -> Error {
+        Error::wrong_value("Cache.__init__() was not called".to_owned())
+    }
+
+    /// The value of a key, which has one.
+    #[inline]
+    fn item(&self, key: Arg<'_, '_>) -> Result<Owned> {
+        self.look_up(&Key::new(key)?)?.ok_or_else(|| Error::missing(Owned::new(key)))
+    }
+
+    /// Gives a key a value, or removes a key, which has one.
+    #[inline]
+    fn assign(&self, key: Arg<'_, '_>, value: Option<Arg<'_, '_>>) -> Result<()> {
+        let contents = self.contents()?;
+        let Some(value) = value else {
+            let removed = contents.remove(&Key::new(key)?)?;
+            return removed.map(drop).ok_or_else(|| Error::missing(Owned::new(key)));
+        };
+        contents.put(key, value, contents.ttl)
+    }
+
+    /// The value of a key, noted and counted as used.
+    #[inline]
+    pub(crate) fn look_up(&self, key: &Key<'_, '_>) -> Result<Option<Owned>> {
+        self.contents()?.look_up(key)
+    }
+}
+
+#[pymethods]
+impl Cache {
+    #[new]
+    #[pyo3(
+        signature = (*_args, **_kwargs),
+        text_signature = "(maxsize, *, ttl=None, weigher=None, on_evict=None, shared=False)"
+    )]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self::uninitialized()
+    }
+
+    #[pyo3(signature = (maxsize, *, ttl=None, weigher=None, on_evict=None, shared=Truth(false)))]
+    fn __init__(
+        slf: &Bound<'_, Self>,
+        maxsize: &Bound<'_, PyAny>,
+        ttl: Option<&Bound<'_, PyAny>>,
+        weigher: Option<Bound<'_, PyAny>>,
+        on_evict: Option<Bound<'_, PyAny>>,
+        shared: Truth,
+    ) -> Result<()> {
+        let limit = bound(maxsize.as_borrowed())?;
+        let ttl = ttl.map_or(Ok(None), |ttl| seconds(ttl.as_borrowed()))?;
+        let weigher = Callback::new("weigher", weigher)?;
+        let on_evict = Callback::new("on_evict", on_evict)?;
+        let engine = engine::Cache::new(limit, weigher.0.is_some());
+        let counted = Striped::default();
+        let flights = OnceLock::new();
+        let contents = Contents { engine, ttl, weigher, on_evict, counted, flights };
+        if slf.get().contents.set(Box::new(contents)).is_err() {
+            return Err(Error::wrong_value("a Cache is initialized once".to_owned()));
+        }
+        if shared.0 {
+            defer(slf.as_any().as_borrowed());
+        }
+        Ok(())
+    }
+
+    /// The bound of `weight`; None is no bound.
+    #[getter]
+    fn maxsize(&self) -> Result<Option<u64>> {
+        Ok(Some(self.contents()?.engine.limit()).filter(|limit| *limit != UNBOUNDED))
+    }
+
+    /// How many seconds an entry lives, where `put` says nothing else; None is for ever.
+    #[getter]
+    fn ttl(&self) -> Result<Option<f64>> {
+        Ok(self.contents()?.ttl)
+    }
+
+    /// What the entries weigh together: their number, if there is no `weigher`.
+    #[getter]
+    fn weight(&self) -> Result<u64> {
+        Ok(self.contents()?.engine.weight())
+    }
+
+    fn __getitem__(&self, key: &Bound<'_, PyAny>) -> Result<Py<PyAny>> {
+        Ok(self.item(key.as_borrowed())?.into_py())
+    }
+
+    fn __setitem__(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> Result<()> {
+        self.assign(key.as_borrowed(), Some(value.as_borrowed()))
+    }
+
+    fn __delitem__(&self, key: &Bound<'_, PyAny>) -> Result<()> {
+        self.assign(key.as_borrowed(), None)
+    }
+
+    fn __contains__(&self, key: &Bound<'_, PyAny>) -> Result<bool> {
+        let contents = self.contents()?;
+        contents
+            .engine
+            .contains(&Key::new(key.as_borrowed())?, |expired| contents.report_one(&expired))
+    }
+
+    fn __len__(&self) -> Result<usize> {
+        Ok(self.contents()?.len())
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(list_of(py, self.contents()?.engine.keys())?.try_iter()?.into_any())
+    }
+
+    /// Remove the next victim of an eviction and return it with its key.
+    fn popitem(&self, py: Python<'_>) -> Result<(Py<PyAny>, Py<PyAny>)> {
+        let contents = self.contents()?;
+        let mut removed = Removed::default();
+        let item = contents.engine.remove_victim(&mut removed);
+        contents.report(&removed);
+        let empty = || PyString::new(py, "popitem(): the cache is empty").into_any();
+        let (key, value) = item.ok_or_else(|| Error::missing(empty().into()))?;
+        Ok((key.into_py(), value.into_py()))
+    }
+
+    /// Remove all entries.
+    fn clear(&self) -> Result<()> {
+        self.contents()?.engine.clear();
+        Ok(())
+    }
+
+    /// Drop the entries whose time is up; return how many.
+    fn expire(&self) -> Result<usize> {
+        Ok(self.contents()?.expire())
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let contents = slf.get().contents()?;
+        // SAFETY: a live object, and the thread is attached.
+        match unsafe { ffi::Py_ReprEnter(slf.as_ptr()) } {
+            0 => {}
+            1.. => return Ok("Cache(...)".to_owned()),
+            _ => return Err(Error::pending().into()),
+        }
+        let text = contents.items(slf.py()).and_then(|items| repr_entries(&items));
+        // SAFETY: entered above.
+        unsafe { ffi::Py_ReprLeave(slf.as_ptr()) };
+        let maxsize = slf.get().maxsize()?.map_or("None".to_owned(), |limit| limit.to_string());
+        Ok(format!("{}({{{}}}, maxsize={maxsize})", slf.get_type().name()?, text?))
+    }
+
+    #[allow(clippy::unused_self)] // a method, to Python
+    fn __reduce__(&self) -> PyResult<Bound<'_, PyTuple>> {
+        Err(not_copyable("Cache", "it is shared state; copy its items, dict(c.items())"))
+    }
+
+    /// The loads that are under way, by process; of lockfree._loading.
+    #[getter]
+    fn _flights(&self, py: Python<'_>) -> Result<Py<PyAny>> {
+        let flights = &self.contents()?.flights;
+        if let Some(table) = flights.get() {
+            return Ok(table.clone().into_py());
+        }
+        // Not inside the initialization: on CPython 3.11 making a dict may run user code.
+        let table = PyDict::new(py).into_any().into();
+        Ok(flights.get_or_init(|| table).clone().into_py())
+    }
+
+    /// Return a snapshot of keys and values.
+    fn _items<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        self.contents()?.items(py)
+    }
+
+    /// Return the value of a key, or `default`; neither count nor mark.
+    #[pyo3(signature = (key, default, /))]
+    fn _peek(&self, key: &Bound<'_, PyAny>, default: &Bound<'_, PyAny>) -> Result<Py<PyAny>> {
+        let (contents, key) = (self.contents()?, Key::new(key.as_borrowed())?);
+        let value = contents.engine.peek(&key, |expired| contents.report_one(&expired))?;
+        Ok(value.unwrap_or_else(|| Owned::new(default.as_borrowed())).into_py())
+    }
+
+    /// Return what `stats` names.
+    fn _stats(&self) -> Result<(i128, i128, i128, i128, i128, usize)> {
+        let contents = self.contents()?;
+        let size = contents.len();
+        let sum = |event: Event| contents.counted.sum(event as usize);
+        let [hits, misses, evictions, expirations, loads] =
+            [Event::Hit, Event::Miss, Event::Eviction, Event::Expiration, Event::Load].map(sum);
+        Ok((hits, misses, evictions, expirations, loads, size))
+    }
+
+    /// Count the call of a loader.
+    fn _count_load(&self) -> Result<()> {
+        self.contents()?.count(Event::Load);
+        Ok(())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        let Some(contents) = self.contents.get() else { return Ok(()) };
+        // SAFETY: the collector runs with all other threads stopped, and no
+        // thread can be stopped inside the engine: it calls nothing.
+        unsafe { contents.engine.traverse(|object| visit.call(object.as_py())) }?;
+        // SAFETY: as above.
+        unsafe { contents.weigher.traverse(&visit) }?;
+        // SAFETY: as above.
+        unsafe { contents.on_evict.traverse(&visit) }?;
+        contents.flights.get().map_or(Ok(()), |flights| visit.call(flights.as_py()))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        if let Some(contents) = self.contents.get() {
+            contents.engine.clear();
+            contents.weigher.clear(py);
+            contents.on_evict.clear(py);
+        }
+    }
+}
+
+/// The items as in the `repr` of a dict. Runs user code.
+fn repr_entries(items: &Bound<'_, PyList>) -> PyResult<String> {
+    let entry = |item: Bound<'_, PyAny>| {
+        let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
+        Ok(format!("{}: {}", repr(&key)?, repr(&value)?))
+    };
+    Ok(items.iter().map(entry).collect::<PyResult<Vec<_>>>()?.join(", "))
+}
+
+fn repr(object: &Bound<'_, PyAny>) -> PyResult<String> {
+    // SAFETY: a live object, and the thread is attached (a `Bound` proves both).
+    let text = unsafe { user::repr(object.as_ptr()) };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(object.py(), text) }?.extract()
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        if let Some(contents) = self.contents.take() {
+            drop_contents(contents);
+        }
+    }
+}
+
+fast_methods! {
+    Cache;
+    mapping Cache::item, Cache::assign;
+    one_or_two c"get" c"get($self, key, default=None, /)\n--\n\nReturn the value of a key, or `default`."
+        |this, py, key, default| match (this.look_up(&Key::new(key)?)?, default) {
+            (Some(value), _) => Ok(value),
+            (None, Some(default)) => Ok(Owned::new(default)),
+            (None, None) => Ok(Owned::none(py)),
+        };
+    keywords c"put"
+        c"put($self, key, value, /, *, ttl=...)\n--\n\nGive a key a value, with a time to live of its own if `ttl` is given."
+        |this, _, args| {
+            let contents = this.contents()?;
+            // The first two have no names.
+            let [key, value, ttl] = args.bind(2, ["", "", "ttl"])?;
+            let key = args.required(key, "key")?;
+            let value = args.required(value, "value")?;
+            contents.put(key, value, ttl.map_or(Ok(contents.ttl), seconds)?)
+        };
+    one_or_two c"setdefault"
+        c"setdefault($self, key, default=None, /)\n--\n\nReturn the value of a key, after giving it `default` if it has none."
+        |this, py, key, default| {
+            let none = Owned::none(py);
+            this.contents()?.get_or_put(key, default.unwrap_or_else(|| none.borrow(py)))
+        };
+    one_or_two c"pop" c"pop($self, key, default=..., /)\n--\n\nRemove a key and return its value, or `default`."
+        |this, _, key, default| match (this.contents()?.remove(&Key::new(key)?)?, default) {
+            (Some(value), _) => Ok(value),
+            (None, Some(default)) => Ok(Owned::new(default)),
+            (None, None) => Err(Error::missing(Owned::new(key))),
+        };
+}

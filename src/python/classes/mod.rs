@@ -1,0 +1,17 @@
+//! One file per class.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`atomic`] | the atomics, and what they have in common |
+//! | `striped_counter` | class `StripedCounter` |
+//! | `stack` | class `Stack` |
+//! | `queue` | class `Queue` |
+//! | `cache` | class `Cache` |
+//! | `cached` | class `_CachedFunction`, of the decorator `cached` |
+
+pub(crate) mod atomic;
+pub(crate) mod cache;
+pub(crate) mod cached;
+pub(crate) mod queue;
+pub(crate) mod stack;
+pub(crate) mod striped_counter;

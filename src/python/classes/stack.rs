@@ -1,0 +1,190 @@
+//! Class `Stack`.
+//!
+//! What may run user code (iterating an argument, allocating on CPython 3.11,
+//! dropping an item) happens outside the engine; the engine itself calls nothing
+//! but `Py_INCREF`. So the cyclic collector, which runs between such calls or
+//! with all threads stopped, finds each item either in the stack or in the hands
+//! of a thread.
+
+use std::mem::ManuallyDrop;
+
+use pyo3::prelude::*;
+use pyo3::pyclass::{PyTraverseError, PyVisit};
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+use crate::engine;
+use crate::python::boundary::convert::{Given, Truth, count};
+use crate::python::boundary::deferral::defer;
+use crate::python::boundary::error::{Error, Result, not_copyable};
+use crate::python::boundary::fastcall::fast_methods;
+use crate::python::boundary::list::{Slots, collect};
+use crate::python::boundary::nesting::{drop_contents, repr_of};
+use crate::python::boundary::object::Arg;
+use crate::python::boundary::owned::Owned;
+use crate::python::boundary::user;
+
+/// A last-in, first-out stack that threads can share without a lock.
+#[pyclass(frozen, weakref, subclass, generic, module = "lockfree")]
+#[derive(Debug)]
+pub(crate) struct Stack {
+    /// Boxed: its parts want cache lines of their own, and Python's allocator
+    /// aligns to 16 bytes.
+    engine: ManuallyDrop<Box<engine::Stack<Owned>>>,
+}
+
+impl Stack {
+    /// Pops up to `limit` items into a new list.
+    ///
+    /// The list is made first: allocating may run user code, or fail, and must
+    /// find the items in the stack. If the stack has grown beyond it meanwhile,
+    /// a longer one is made.
+    fn pop_list<'py>(&self, py: Python<'py>, limit: usize) -> Result<Bound<'py, PyList>> {
+        let mut room = limit.min(self.engine.len());
+        loop {
+            let list = Slots::new(py, room)?;
+            let mut filled = 0;
+            let sink = |item| {
+                list.fill(filled, item);
+                filled += 1;
+            };
+            match self.engine.pop_many(limit, room, sink) {
+                Ok(count) => return list.finish(count),
+                Err(wanted) => room = wanted.saturating_add(wanted / 8).min(limit),
+            }
+        }
+    }
+
+    /// A list of the items, the uppermost first.
+    fn snapshot_list<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
+        let items = self.engine.snapshot();
+        let list = Slots::new(py, items.len())?;
+        let count = items.len();
+        items.into_iter().enumerate().for_each(|(i, item)| list.fill(i, item));
+        list.finish(count)
+    }
+}
+
+/// The `repr` of a list turned around. Runs user code.
+fn repr_reversed(items: Bound<'_, PyList>) -> PyResult<Bound<'_, PyAny>> {
+    let py = items.py();
+    items.reverse()?;
+    // Items may have been popped meanwhile: dropping the list may free them.
+    let items = Owned::from(items.into_any());
+    // SAFETY: a live object, and the token proves the thread attached.
+    let text = unsafe { user::repr(items.as_ptr()) };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(py, text) }
+}
+
+#[pymethods]
+impl Stack {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(iterable=(), *, shared=False)")]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { engine: ManuallyDrop::default() }
+    }
+
+    #[pyo3(signature = (iterable = Given::default(), *, shared = Truth(false)))]
+    fn __init__(slf: &Bound<'_, Self>, iterable: Given<'_>, shared: Truth) -> Result<()> {
+        slf.get().engine.clear();
+        if let Some(iterable) = iterable.0 {
+            slf.get().push_many(&iterable)?;
+        }
+        if shared.0 {
+            defer(slf.as_any().as_borrowed());
+        }
+        Ok(())
+    }
+
+    /// Push the items of `iterable` in one step, the last one uppermost.
+    #[pyo3(signature = (iterable, /))]
+    fn push_many(&self, iterable: &Bound<'_, PyAny>) -> Result<()> {
+        let items = collect(iterable)?;
+        self.engine.push_many(items).map_err(|(items, error)| {
+            drop(items);
+            error.into()
+        })
+    }
+
+    /// Remove up to `n` items in one step and return them, the uppermost first.
+    #[pyo3(signature = (n, /))]
+    fn pop_many<'py>(&self, n: &Bound<'py, PyAny>) -> Result<Bound<'py, PyList>> {
+        self.pop_list(n.py(), count(n.as_borrowed())?)
+    }
+
+    /// Remove all items in one step and return them, the uppermost first.
+    fn pop_all<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
+        self.pop_list(py, usize::MAX)
+    }
+
+    /// Remove all items in one step.
+    fn clear(&self) {
+        self.engine.clear();
+    }
+
+    fn __len__(&self) -> usize {
+        self.engine.len()
+    }
+
+    fn __bool__(&self) -> bool {
+        !self.engine.is_empty()
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(self.snapshot_list(py)?.try_iter()?.into_any())
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        repr_of(slf.as_any(), || {
+            let items = slf.get().snapshot_list(slf.py())?;
+            Ok(repr_reversed(items)?.to_string())
+        })
+    }
+
+    #[allow(clippy::unused_self)] // a method, to Python
+    fn __reduce__(&self) -> PyResult<Bound<'_, PyTuple>> {
+        Err(not_copyable("Stack", "it is shared state; copy its items, list(s)"))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        // SAFETY: the collector runs with all other threads stopped, and no
+        // thread can be stopped inside the engine: it calls nothing.
+        unsafe { self.engine.traverse(|item| visit.call(item.as_py())) }
+    }
+
+    fn __clear__(&self) {
+        self.engine.clear();
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: this is the drop; the field is not used again.
+        drop_contents(unsafe { ManuallyDrop::take(&mut self.engine) });
+    }
+}
+
+fast_methods! {
+    Stack;
+    one c"push" c"push($self, item, /)\n--\n\nPut `item` on top."
+        |this, _, item: Arg<'_, '_>| {
+            this.engine.push(Owned::new(item)).map_err(|(item, error)| {
+                drop(item);
+                error.into()
+            })
+        };
+    keywords c"pop"
+        c"pop($self, /, *, default=...)\n--\n\nRemove the top item and return it."
+        |this, _, args| match (args.bind(0, ["default"])?, this.engine.pop()) {
+            (_, Some(item)) => Ok(item),
+            ([Some(default)], None) => Ok(Owned::new(default)),
+            ([None], None) => Err(Error::empty("pop from an empty Stack")),
+        };
+    keywords c"peek"
+        c"peek($self, /, *, default=...)\n--\n\nReturn the top item and leave it there."
+        |this, _, args| match (args.bind(0, ["default"])?, this.engine.peek()) {
+            (_, Some(item)) => Ok(item),
+            ([Some(default)], None) => Ok(Owned::new(default)),
+            ([None], None) => Err(Error::empty("peek at an empty Stack")),
+        };
+}

@@ -1,0 +1,88 @@
+//! Class `StripedCounter`.
+//!
+//! The stub `_native.pyi` holds the full documentation; the texts here are its
+//! first paragraphs, which a test compares.
+//!
+//! Nothing is different with a GIL, where one cell would do: the additions are as
+//! quick there, and a second way would have to be tested as this one is.
+
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::engine::Striped;
+use crate::engine::memory::slots;
+use crate::python::boundary::convert::{int64, plain_int64};
+use crate::python::boundary::deferral::Deferral;
+use crate::python::boundary::error::not_copyable;
+use crate::python::boundary::fastcall::{FastClass, Method, methods};
+
+/// A counter for many threads that add and few that look.
+#[pyclass(frozen, weakref, module = "lockfree")]
+#[derive(Debug)]
+pub(crate) struct StripedCounter {
+    counter: Striped<1>,
+    deferral: Deferral,
+}
+
+impl StripedCounter {
+    /// Adds `n` if the thread has a cell, which nearly always is so.
+    #[inline(always)]
+    fn try_add(&self, n: i64) -> Option<()> {
+        self.counter.try_add(slots::current(), 0, n).then_some(())
+    }
+}
+
+#[pymethods]
+impl StripedCounter {
+    #[new]
+    fn new() -> Self {
+        Self { counter: Striped::default(), deferral: Deferral::default() }
+    }
+
+    fn __int__(&self) -> i128 {
+        self.counter.sum(0)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("StripedCounter({})", self.counter.sum(0))
+    }
+
+    #[allow(clippy::unused_self)] // a method, to Python
+    fn __reduce__(&self) -> PyResult<Bound<'_, PyTuple>> {
+        Err(not_copyable("StripedCounter", "it is shared state; copy its sum, int(c)"))
+    }
+}
+
+impl FastClass for StripedCounter {
+    const METHODS: &'static [&'static [Method]] = &[methods! {
+        StripedCounter;
+
+        quick_optional c"add" c"add($self, n=1, /)\n--\n\nAdd `n`."
+            |this, n| this.try_add(n.map_or(Some(1), plain_int64)?),
+            |this, _, n| {
+                this.counter.add(0, n.map_or(Ok(1), int64)?);
+                Ok(())
+            };
+        quick c"increment" c"increment($self, /)\n--\n\nAdd 1."
+            |this| this.try_add(1),
+            |this, _| {
+                this.counter.add(0, 1);
+                Ok(())
+            };
+        quick c"decrement" c"decrement($self, /)\n--\n\nSubtract 1."
+            |this| this.try_add(-1),
+            |this, _| {
+                this.counter.add(0, -1);
+                Ok(())
+            };
+        noargs c"sum" c"sum($self, /)\n--\n\nReturn the sum of all that was added."
+            |this, _| Ok(this.counter.sum(0));
+        noargs c"reset" c"reset($self, /)\n--\n\nStart again at 0 and return the sum so far."
+            |this, _| Ok(this.counter.reset(0));
+    }];
+
+    #[inline(always)]
+    fn deferral(&self) -> Option<&Deferral> {
+        Some(&self.deferral)
+    }
+}

@@ -1,0 +1,317 @@
+//! The cache under loom; `loom_int.rs` says what that is.
+//!
+//! ```sh
+//! RUSTFLAGS="--cfg loom" cargo test --no-default-features --target-dir target/loom --test loom_cache
+//! ```
+//!
+//! Under loom the first table has one bucket, so that all keys share a chain until
+//! the second item doubles it, and the arena's first segment two entries.
+#![cfg(loom)]
+
+#[path = "../common/counted.rs"]
+mod counted;
+#[allow(dead_code)] // other tests use the rest
+#[path = "../common/outcomes.rs"]
+mod outcomes;
+#[allow(dead_code)] // other tests use the rest
+#[path = "../common/sought.rs"]
+mod sought;
+
+use std::array;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use counted::Value;
+use lockfree::engine::cache::{Cache, Monotonic, UNBOUNDED};
+use lockfree::engine::{Counted, Pointer};
+use outcomes::{PREEMPTIONS, outcomes_of};
+use sought::{FOREVER, Map, Numbered};
+
+/// A number below this is a key's.
+const VALUES: usize = 10;
+
+/// A counted value; or a key, which is always there: that saves most of a model's
+/// steps, and what a key's references go through, a value's do too.
+#[derive(Debug)]
+enum Thing {
+    Key(usize),
+    Counted(Value),
+}
+
+impl Numbered for Thing {
+    fn number(&self) -> usize {
+        match self {
+            Self::Key(number) => *number,
+            Self::Counted(value) => value.number(),
+        }
+    }
+}
+
+// SAFETY: an address is not 0, nor odd; `from_raw` is the inverse.
+unsafe impl Pointer for Thing {
+    fn into_raw(self) -> usize {
+        match self {
+            Self::Key(number) => 2 * number + 1,
+            Self::Counted(value) => value.into_raw(),
+        }
+    }
+
+    unsafe fn from_raw(word: usize) -> Self {
+        if word % 2 == 1 {
+            return Self::Key(word / 2);
+        }
+        // SAFETY: the caller's promise.
+        Self::Counted(unsafe { Value::from_raw(word) })
+    }
+
+    unsafe fn peek<R>(word: usize, look: impl FnOnce(&Self) -> R) -> R {
+        // SAFETY: the caller's promise.
+        let thing = unsafe { Self::from_raw(word) };
+        look(&std::mem::ManuallyDrop::new(thing))
+    }
+}
+
+// SAFETY: keys do not die, and values are counted.
+unsafe impl Counted for Thing {
+    fn share(&self) {
+        if let Self::Counted(value) = self {
+            value.share();
+        }
+    }
+
+    unsafe fn try_acquire(word: usize) -> Option<Self> {
+        if word % 2 == 1 {
+            return Some(Self::Key(word / 2));
+        }
+        // SAFETY: the caller's promise.
+        unsafe { Value::try_acquire(word) }.map(Self::Counted)
+    }
+}
+
+type Memory = counted::Memory<9>;
+type Things = Map<Thing, Monotonic, Box<dyn Fn(usize) -> Thing + Send + Sync>>;
+
+/// What a thread does, with keys and values.
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    Get(usize),
+    Put(usize, usize),
+    GetOrPut(usize, usize),
+    Remove(usize),
+}
+use Op::{Get, GetOrPut, Put, Remove};
+
+impl Op {
+    fn run(self, map: &Things) -> Option<usize> {
+        match self {
+            Get(key) => map.get(key),
+            Put(key, value) => {
+                map.put(key, value);
+                None
+            }
+            GetOrPut(key, value) => map.get_or_put(key, value, FOREVER),
+            Remove(key) => map.remove(key),
+        }
+    }
+
+    fn meaning(self, map: &mut BTreeMap<usize, usize>) -> Option<usize> {
+        match self {
+            Get(key) => map.get(&key).copied(),
+            Put(key, value) => {
+                map.insert(key, value);
+                None
+            }
+            GetOrPut(key, value) => {
+                let found = map.get(&key).copied();
+                map.entry(key).or_insert(value);
+                found
+            }
+            Remove(key) => map.remove(&key),
+        }
+    }
+}
+
+/// What each operation of each thread returned, and what was left.
+type Outcome<const THREADS: usize> = ([Vec<Option<usize>>; THREADS], Vec<(usize, usize)>);
+
+/// How a model's keys are compared.
+type Hash = fn(usize) -> (u64, bool);
+
+/// Each key has its own hash, and that is what counts. The cache mixes hashes, by a
+/// multiplication among others; this undoes it, so that the key is the mixed hash,
+/// and its lower bits are the bucket's number.
+fn by_hash(key: usize) -> (u64, bool) {
+    const INVERSE: u64 = inverse(0x9E37_79B9_7F4A_7C15);
+    ((key as u64).wrapping_mul(INVERSE), true)
+}
+
+/// What times `odd` is 1: each step of Newton's doubles the bits that are right.
+const fn inverse(odd: u64) -> u64 {
+    let (mut x, mut steps) = (odd, 0);
+    while steps < 5 {
+        x = x.wrapping_mul(2_u64.wrapping_sub(odd.wrapping_mul(x)));
+        steps += 1;
+    }
+    x
+}
+
+/// All keys have one hash, and are compared.
+fn by_comparison(_: usize) -> (u64, bool) {
+    (0, false)
+}
+
+fn run<const THREADS: usize>(
+    limit: u64,
+    hash: Hash,
+    start: &'static [Op],
+    threads: [&'static [Op]; THREADS],
+) -> BTreeSet<Outcome<THREADS>> {
+    let map = move || {
+        let memory = Arc::new(Memory::of_unshared());
+        let values = Arc::clone(&memory);
+        let make = move |number| match number {
+            0..VALUES => Thing::Key(number),
+            _ => Thing::Counted(values.value(number)),
+        };
+        let make = Box::new(make) as Box<_>;
+        let map = Map { cache: Cache::with(limit, 1, Monotonic), make, hash };
+        for op in start {
+            op.run(&map);
+        }
+        (map, memory)
+    };
+    let run = |ops: &'static [Op]| {
+        move |(map, _): &(Things, Arc<Memory>)| ops.iter().map(|op| op.run(map)).collect()
+    };
+    let end = |(map, memory): &(Things, Arc<Memory>)| {
+        let left = map.items();
+        map.cache.clear();
+        assert_eq!(memory.live(), 0, "a reference was lost, or dropped twice");
+        left
+    };
+    outcomes_of(Some(PREEMPTIONS), map, threads.map(run), end)
+}
+
+/// The outcomes are those of the operations one at a time, in every order.
+fn assert_atomic<const THREADS: usize>(
+    hash: Hash,
+    start: &'static [Op],
+    threads: [&'static [Op]; THREADS],
+) {
+    let seen = run(UNBOUNDED, hash, start, threads);
+    let mut items = BTreeMap::new();
+    for op in start {
+        op.meaning(&mut items);
+    }
+    let expected = one_at_a_time(&items, threads, array::from_fn(|_| Vec::new()));
+    let wrong: Vec<_> = seen.difference(&expected).collect();
+    let missing: Vec<_> = expected.difference(&seen).collect();
+    let verdict = (wrong.as_slice(), missing.as_slice());
+    assert_eq!(verdict, (&[][..], &[][..]), "wrong, missing in {start:?} {threads:?}");
+}
+
+/// The outcomes of all orders in which operations may follow on `items`, and on what
+/// the threads have `returned`.
+fn one_at_a_time<const THREADS: usize>(
+    items: &BTreeMap<usize, usize>,
+    threads: [&[Op]; THREADS],
+    returned: [Vec<Option<usize>>; THREADS],
+) -> BTreeSet<Outcome<THREADS>> {
+    let mut outcomes = BTreeSet::new();
+    for (i, ops) in threads.iter().enumerate() {
+        let Some((op, rest)) = ops.split_first() else { continue };
+        let (mut items, mut threads, mut returned) = (items.clone(), threads, returned.clone());
+        threads[i] = rest;
+        returned[i].push(op.meaning(&mut items));
+        outcomes.append(&mut one_at_a_time(&items, threads, returned));
+    }
+    if outcomes.is_empty() {
+        outcomes.insert((returned, items.clone().into_iter().collect()));
+    }
+    outcomes
+}
+
+/// Both make what a cache has from its first insertion on.
+#[test]
+fn the_first_insertions() {
+    assert_atomic(by_hash, &[], [&[Put(0, 10)], &[Put(0, 20)]]);
+}
+
+#[test]
+fn an_insertion_is_seen_whole_or_not_at_all() {
+    assert_atomic(by_hash, &[], [&[Put(0, 10)], &[Get(0)]]);
+    assert_atomic(by_comparison, &[Put(0, 10), Remove(0)], [&[Put(0, 20)], &[Get(0), Get(0)]]);
+}
+
+/// The memory of the first value is used for the third.
+#[test]
+fn a_replacement_is_seen_whole_or_not_at_all() {
+    assert_atomic(by_hash, &[Put(0, 10)], [&[Put(0, 20), Put(0, 30)], &[Get(0)]]);
+}
+
+#[test]
+fn what_is_removed_is_removed_once() {
+    assert_atomic(by_hash, &[Put(0, 10)], [&[Remove(0)], &[Remove(0)]]);
+    assert_atomic(by_comparison, &[Put(0, 10)], [&[Remove(0)], &[Put(0, 20)]]);
+}
+
+/// The entry that a reader stands on is used anew for another key.
+#[test]
+fn an_entry_may_be_used_anew_under_a_reader() {
+    assert_atomic(by_hash, &[Put(0, 10)], [&[Remove(0), Put(1, 20)], &[Get(0)]]);
+    assert_atomic(by_hash, &[Put(0, 10)], [&[Remove(0), Put(1, 20)], &[Get(1)]]);
+    assert_atomic(by_comparison, &[Put(0, 10)], [&[Remove(0), Put(1, 20)], &[Get(1)]]);
+}
+
+/// The first in the chain is taken out, and put into another chain.
+#[test]
+fn what_is_there_all_the_while_is_found() {
+    assert_atomic(by_hash, &[Put(0, 10), Put(2, 20)], [&[Remove(2), Put(1, 30)], &[Get(0)]]);
+}
+
+#[test]
+fn the_table_grows_under_a_reader() {
+    assert_atomic(by_hash, &[Put(0, 10)], [&[Put(1, 20)], &[Get(0)]]);
+    // Twice, so that the links of the first generation are written anew.
+    let five = [&[Put(1, 10), Put(2, 10), Put(3, 10)][..], &[Get(0)]];
+    assert_atomic(by_hash, &[Put(0, 10), Put(4, 10)], five);
+}
+
+/// The entry that a removal makes the first in its chain lies in memory that the
+/// reader has never seen.
+#[test]
+fn an_entry_uncovered_by_a_removal_is_whole() {
+    let start = &[Put(0, 10), Put(1, 10), Put(2, 10), Put(3, 10), Put(4, 10), Put(5, 10)];
+    assert_atomic(by_hash, start, [&[Put(8, 20), Put(16, 20), Remove(16)], &[Get(8)]]);
+}
+
+#[test]
+fn one_of_two_insertions_finds_the_other() {
+    assert_atomic(by_comparison, &[], [&[GetOrPut(0, 10)], &[GetOrPut(0, 20)]]);
+}
+
+/// Room for a third item is made by the one that was not used, if the other one's uses
+/// come in time.
+#[test]
+fn what_was_used_twice_is_not_evicted() {
+    let start = &[Put(0, 10), Put(1, 20)];
+    let seen = run(2, by_hash, start, [&[Get(0), Get(0)], &[Put(2, 30)]]);
+    let outcome = |gets: &[Option<usize>], left| ([gets.to_vec(), vec![None]], left);
+    let without = |gets| outcome(gets, vec![(1, 20), (2, 30)]);
+    let expected = BTreeSet::from([
+        outcome(&[Some(10), Some(10)], vec![(0, 10), (2, 30)]),
+        without(&[Some(10), Some(10)]),
+        without(&[Some(10), None]),
+        without(&[None, None]),
+    ]);
+    assert_eq!(seen, expected);
+}
+
+/// An entry that is used anew does not remember how often it was used for another item.
+#[test]
+fn uses_end_with_the_item() {
+    let start = &[Put(0, 10), Put(1, 20), Get(0), Get(0), Remove(0)];
+    let seen = run(2, by_hash, start, [&[Put(2, 30), Put(3, 40)], &[Get(2)]]);
+    let left: BTreeSet<_> = seen.into_iter().map(|(_, left)| left).collect();
+    assert_eq!(left, BTreeSet::from([vec![(1, 20), (3, 40)]]));
+}
