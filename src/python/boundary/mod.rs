@@ -9,6 +9,7 @@
 //! | `counting` | reference counts |
 //! | `deferral` | when an object stops being reference counted |
 //! | `error` | every error, its text, and how it is raised |
+//! | `docs` | docstrings, which are the stub's |
 //! | `user` | calls into user code |
 //! | `waiting` | the one loop in which a thread waits |
 //! | `key` | keys, hashed and compared |
@@ -21,6 +22,7 @@
 pub(crate) mod convert;
 pub(crate) mod counting;
 pub(crate) mod deferral;
+pub(crate) mod docs;
 pub(crate) mod error;
 pub(crate) mod fastcall;
 pub(crate) mod fork;
