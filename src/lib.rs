@@ -2,7 +2,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`shim`] | atomics, cells and spinning: std's, or loom's under `--cfg loom` |
+//! | [`shim`] | atomics, cells and spinning: std's, loom's under `--cfg loom`, or with a GIL none |
 //! | [`engine`] | the algorithms, generic over `T: Send`; they know no Python |
 //! | [`baseline`] | the engine driven by plain Rust threads: the benchmark's ceiling |
 //! | [`litmus`] | programs that tell memory orderings apart, on plain Rust threads |

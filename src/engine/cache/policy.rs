@@ -16,9 +16,9 @@
 //! shards share one bound. And a search for a victim passes over
 //! [`MOST_PASSED`] items at most, because it happens under the shard's lock.
 
+use super::super::memory::arena::NIL;
 use super::entry::{Entries, Entry, Links, Place, entry};
 use super::ghost::Ghost;
-use crate::engine::memory::arena::NIL;
 
 /// What the policy wants to know of a new item.
 #[derive(Debug)]
