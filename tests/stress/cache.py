@@ -1,4 +1,4 @@
-"""Stress ``Cache`` and ``cached``: a key has a value of its own, which does not outlive its entry."""
+"""Stress ``Cache`` and ``cached``: a key has a value of its own, which goes with its entry."""
 
 from __future__ import annotations
 
