@@ -16,6 +16,12 @@ import sys
 import zipfile
 from pathlib import Path
 
+# uv asks for this on PyPy, and for nothing that is pure.
+PYPY = (
+    "pp311-pypy311_pp73-"
+    "manylinux2014_x86_64.manylinux_2_17_x86_64.manylinux2014_aarch64.manylinux_2_17_aarch64."
+    "macosx_10_15_x86_64.macosx_11_0_arm64.win_amd64"
+)
 # pip asks for `pp311-none-any` on PyPy 3.11, others ask for `pp3-none-any`.
 PYPY_AND_GRAALPY = "pp3.pp311.graalpy311.graalpy312-none-any"
 PYODIDE = "py3-none-pyemscripten_2026_0_wasm32"  # of CPython 3.14
@@ -47,8 +53,8 @@ def pure(wheel: Path, tag: str) -> Path:
 
 def _retagged(text: str, tag: str) -> str:
     lines = [line for line in text.splitlines() if line and not line.startswith(("Tag:", "Root-"))]
-    pythons, abi, platform = tag.split("-")
-    tags = [f"Tag: {python}-{abi}-{platform}" for python in pythons.split(".")]
+    pythons, abi, platforms = tag.split("-")
+    tags = [f"Tag: {p}-{abi}-{on}" for p in pythons.split(".") for on in platforms.split(".")]
     return "\n".join([*lines, "Root-Is-Purelib: true", *tags, ""])
 
 
@@ -63,5 +69,5 @@ def _record(files: dict[str, bytes], own: str) -> str:
 
 
 if __name__ == "__main__":
-    for each in (PYPY_AND_GRAALPY, PYODIDE):
+    for each in (PYPY, PYPY_AND_GRAALPY, PYODIDE):
         print(pure(Path(sys.argv[1]), each))

@@ -43,7 +43,8 @@ WITHOUT_A_WHEEL = [
     Target("cp", "3.14", "cp314", "linux_riscv64"),
 ]
 WITHOUT_AN_EXTENSION = [
-    (Target("pp", "3.11", "pypy311_pp73", LINUX), pure.PYPY_AND_GRAALPY),
+    (Target("pp", "3.11", "pypy311_pp73", LINUX), pure.PYPY),
+    (Target("pp", "3.11", "pypy311_pp73", "linux_riscv64"), pure.PYPY_AND_GRAALPY),
     (Target("graalpy", "3.12", "graalpy250_312_native", LINUX), pure.PYPY_AND_GRAALPY),
     (Target("cp", "3.14", "cp314", "pyemscripten_2026_0_wasm32"), pure.PYODIDE),
 ]
