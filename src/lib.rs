@@ -15,6 +15,9 @@
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!("lockfree needs 64-bit atomic instructions");
 
+#[cfg(all(loom, not(feature = "loom")))]
+compile_error!("the models, --cfg loom, need --features loom as well");
+
 #[cfg(not(loom))]
 pub mod baseline;
 pub mod engine;
