@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
+from statistics import fmean
 from time import monotonic
 from typing import TypeAlias
 
-from lockfree.bench import environment
+from lockfree.bench import environment, processors
 from lockfree.bench.model import Cell, Contender, RustLoop
 from lockfree.bench.summary import Summary, is_resolved, percentiles, summarize
 from lockfree.bench.worker import Run, Workload, workload
@@ -40,6 +41,8 @@ class Settings:
     """The largest number of threads of a throughput cell, if it is left to that."""
     minutes: float = 9
     """How long all cells together may take; for that, runs are made shorter."""
+    pin: bool = True
+    """Whether each thread is kept on a processor of its own, where the system lets it be."""
 
     def thread_counts(self, cell: Cell) -> tuple[int, ...]:
         """Return with how many threads the cell's contenders run."""
@@ -83,13 +86,28 @@ class Series:
     """In a latency cell: those of each round."""
     error: str | None = None
     """What it raised; it then runs no more."""
+    waiting: list[float] = field(default_factory=list)
+    """Of each round, the share that its threads waited for a processor; none if not known."""
+    processors: int = 0
+    """How many there were for its threads."""
 
     def add(self, run: Run) -> None:
         """Take up the numbers of another round."""
         self.times.append(run.ns_per_operation)
+        if run.waiting is not None:
+            self.waiting.append(run.waiting)
         if run.latencies:
             self.latencies.update(run.latencies)
             self.percentiles.append(percentiles(run.latencies))
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether its threads waited for processors of which there are enough.
+
+        What it measured is then not what it is said to be, and nothing follows from it.
+        """
+        enough = self.threads <= self.processors
+        return enough and bool(self.waiting) and fmean(self.waiting) > processors.TOLERATED
 
     def summary(self, percentile: str | None = None) -> Summary | None:
         """Return what `rounds` say; None where it failed or no round is over yet.
@@ -154,11 +172,13 @@ def measure(
     The contenders take turns within each round, so that a slow spell of the
     machine falls upon all of them.
     """
+    places = processors.usable() if settings.pin else ()
     workloads = {
-        each.name: workload(result.cell, each) for each in _starters(result.cell, contenders)
+        each.name: workload(result.cell, each, places)
+        for each in _starters(result.cell, contenders)
     }
     result.series = [
-        Series(name, threads)
+        Series(name, threads, processors=environment.cores())
         for threads in settings.thread_counts(result.cell)
         for name in workloads
     ]
