@@ -43,6 +43,8 @@ class Settings:
     """How long all cells together may take; for that, runs are made shorter."""
     pin: bool = True
     """Whether each thread is kept on a processor of its own, where the system lets it be."""
+    quick: bool = False
+    """Whether it is a smoke run, from which nothing follows."""
 
     def thread_counts(self, cell: Cell) -> tuple[int, ...]:
         """Return with how many threads the cell's contenders run."""
@@ -66,7 +68,7 @@ class Settings:
         return min(self.seconds, max(SHORTEST, seconds_left / turns_left))
 
 
-QUICK = Settings(rounds=3, seconds=0.02, most=2, minutes=0.5)
+QUICK = Settings(rounds=3, seconds=0.02, most=2, minutes=0.5, quick=True)
 """A smoke run, too short for conclusions."""
 
 
@@ -87,7 +89,7 @@ class Series:
     error: str | None = None
     """What it raised; it then runs no more."""
     waiting: list[float] = field(default_factory=list)
-    """Of each round, the share that its threads waited for a processor; none if not known."""
+    """The share of each round that its threads waited for a processor; none if not known."""
     processors: int = 0
     """How many there were for its threads."""
 
@@ -101,13 +103,17 @@ class Series:
             self.percentiles.append(percentiles(run.latencies))
 
     @property
+    def waited(self) -> float | None:
+        """The share of the time that its threads waited for a processor; None if not known."""
+        return fmean(self.waiting) if self.waiting else None
+
+    @property
     def is_marked(self) -> bool:
-        """Whether its threads waited for processors of which there are enough.
+        """Whether its threads waited for processors though there are enough.
 
         What it measured is then not what it is said to be, and nothing follows from it.
         """
-        enough = self.threads <= self.processors
-        return enough and bool(self.waiting) and fmean(self.waiting) > processors.TOLERATED
+        return self.threads <= self.processors and (self.waited or 0) > processors.TOLERATED
 
     def summary(self, percentile: str | None = None) -> Summary | None:
         """Return what `rounds` say; None where it failed or no round is over yet.
