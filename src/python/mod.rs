@@ -15,9 +15,13 @@ use pyo3::prelude::*;
 /// Native atomics and lock-free containers.
 #[pymodule(gil_used = false)]
 mod _native {
+    use super::boundary::convert;
     use super::boundary::error;
     use super::boundary::fastcall::{self, PanicProbe};
     use super::boundary::fork;
+    use super::boundary::list;
+    use super::boundary::spare;
+    use super::classes::atomic::ordering;
     use super::classes::cached;
     use pyo3::exceptions::PyImportError;
     use pyo3::ffi;
@@ -85,6 +89,10 @@ mod _native {
         fastcall::install::<AtomicStampedRef>(py)?;
         fastcall::install::<AtomicStampedRefView>(py)?;
         error::prepare(py)?;
+        convert::prepare(py)?;
+        list::prepare(py)?;
+        spare::prepare(py)?;
+        ordering::prepare(py)?;
         fork::watch();
         cached::prepare(py)?;
         fastcall::install::<Cache>(py)?;

@@ -288,7 +288,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     }
 
     /// What all items weigh together.
-    pub fn weight(&self) -> u64 {
+    pub fn weight(&self) -> u128 {
         self.each_shard(|locked| locked.state.policy.weight()).sum()
     }
 

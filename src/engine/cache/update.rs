@@ -212,7 +212,9 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         for shard in &core.shards {
             let mut locked = shard.lock(&core.entries);
             let removed = locked.drain();
-            core.budget.release(removed.iter().map(|words| words.weight).sum());
+            for words in &removed {
+                core.budget.release(words.weight);
+            }
             drop(locked);
             for words in &removed {
                 drop(own::<T>(words));

@@ -17,6 +17,7 @@
 
 use std::ffi::{CStr, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 
 use pyo3::PyClass;
 use pyo3::ffi;
@@ -68,6 +69,11 @@ pub(crate) trait FastClass: PyClass<Frozen = True> + Sync {
     /// `obj[key]`, `obj[key] = value` and `del obj[key]`, in place of PyO3's.
     const MAPPING: Option<Mapping> = None;
 
+    /// Where PyO3's `tp_new` is kept, if it ignores its arguments.
+    fn ignorant_new() -> Option<&'static OnceLock<ffi::newfunc>> {
+        None
+    }
+
     /// What watches who uses an atomic; containers have none.
     #[inline(always)]
     fn deferral(&self) -> Option<&Deferral> {
@@ -101,6 +107,13 @@ pub(crate) fn install<T: FastClass>(py: Python<'_>) -> PyResult<()> {
         let descriptor = unsafe { Bound::from_owned_ptr_or_err(py, descriptor) }?;
         class.setattr(method.name.to_string_lossy().as_ref(), descriptor)?;
     }
+    if let Some(kept) = T::ignorant_new() {
+        // SAFETY: a live class, which nobody uses yet.
+        let slot = unsafe { &mut (*class.as_type_ptr()).tp_new };
+        if let Some(new) = slot.replace(new_without_keywords::<T>) {
+            kept.get_or_init(|| new);
+        }
+    }
     if let Some(Mapping { subscript, assign }) = T::MAPPING {
         // SAFETY: a live class.
         let slots = unsafe { (*class.as_type_ptr()).tp_as_mapping };
@@ -109,6 +122,18 @@ pub(crate) fn install<T: FastClass>(py: Python<'_>) -> PyResult<()> {
         (slots.mp_subscript, slots.mp_ass_subscript) = (Some(subscript), Some(assign));
     }
     Ok(())
+}
+
+/// Makes an instance as PyO3 does, which would panic where there is no memory for a dict of
+/// the keywords; they are for `__init__`.
+unsafe extern "C" fn new_without_keywords<T: FastClass>(
+    class: *mut ffi::PyTypeObject,
+    args: *mut ffi::PyObject,
+    _keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    let new = T::ignorant_new().and_then(OnceLock::get).expect("kept when this was put there");
+    // SAFETY: called as PyO3's would be.
+    unsafe { new(class, args, std::ptr::null_mut()) }
 }
 
 /// Runs the body of a slot.
@@ -424,6 +449,11 @@ macro_rules! fast_methods {
             $($constant)*
             const METHODS: &'static [&'static [$crate::python::boundary::fastcall::Method]] =
                 &[$crate::python::boundary::fastcall::methods!($class; $($rows)*)];
+
+            fn ignorant_new() -> Option<&'static std::sync::OnceLock<pyo3::ffi::newfunc>> {
+                static NEW: std::sync::OnceLock<pyo3::ffi::newfunc> = std::sync::OnceLock::new();
+                Some(&NEW)
+            }
         }
     };
     ($class:ty; mapping $subscript:expr, $assign:expr; $($rows:tt)*) => {

@@ -8,7 +8,7 @@
 use std::mem::ManuallyDrop;
 use std::thread;
 
-use pyo3::exceptions::{PyAttributeError, PyIndexError, PyTypeError};
+use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
@@ -16,11 +16,11 @@ use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 use crate::engine::{self, Event, Refusal, TryGet};
 use crate::python::boundary::convert::{Given, Truth, count, int64};
 use crate::python::boundary::deferral::defer;
-use crate::python::boundary::error::{Error, Result, not_copyable};
+use crate::python::boundary::error::{Error, QueueError, Result, not_copyable};
 use crate::python::boundary::fastcall::{Arguments, fast_methods};
 use crate::python::boundary::list::{Slots, collect};
 use crate::python::boundary::nesting::drop_contents;
-use crate::python::boundary::object::Arg;
+use crate::python::boundary::object::{Arg, Made};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::user;
 use crate::python::boundary::waiting::{
@@ -48,7 +48,8 @@ impl Queue {
     #[inline(never)]
     fn put_patiently(&self, py: Python<'_>, item: Owned, patience: Patience) -> Result<()> {
         let attempt = putting(item, |item| self.inner.engine.try_put(item));
-        self.wait_for_room(py, patience, attempt)?.unwrap_or_else(|| Err(Error::queue("Full")))?;
+        self.wait_for_room(py, patience, attempt)?
+            .unwrap_or_else(|| Err(Error::queue(QueueError::Full)))?;
         self.inner.not_empty.notify(1);
         Ok(())
     }
@@ -68,7 +69,7 @@ impl Queue {
     #[inline(never)]
     fn get_patiently(&self, py: Python<'_>, patience: Patience) -> Result<Owned> {
         let item = self.wait_for_item(py, patience, || self.getting())?;
-        let item = item.unwrap_or_else(|| Err(Error::queue("Empty")))?;
+        let item = item.unwrap_or_else(|| Err(Error::queue(QueueError::Empty)))?;
         self.made_room(1);
         Ok(item)
     }
@@ -143,7 +144,8 @@ impl Queue {
                 (true, false) => Attempt::Wait,
                 _ => Attempt::Done(()),
             };
-            self.wait_for_item(py, patience, look)?.ok_or_else(|| Error::queue("Empty"))?;
+            self.wait_for_item(py, patience, look)?
+                .ok_or_else(|| Error::queue(QueueError::Empty))?;
         }
     }
 
@@ -167,7 +169,7 @@ impl Queue {
         let [item, block, timeout] = args.bind(3, ["item", "block", "timeout"])?;
         let item = args.required(item, "item")?;
         if self.inner.engine.is_closed() {
-            return Err(Error::queue("ShutDown"));
+            return Err(Error::queue(QueueError::ShutDown));
         }
         // Without a bound nobody waits, and `queue.Queue` looks at no timeout.
         let bounded = self.inner.engine.is_bounded();
@@ -180,7 +182,7 @@ impl Queue {
     fn get_with(&self, py: Python<'_>, args: Arguments<'_, '_>) -> Result<Owned> {
         let [block, timeout] = args.bind(2, ["block", "timeout"])?;
         if self.inner.engine.is_closed() && self.inner.engine.is_empty() {
-            return Err(Error::queue("ShutDown"));
+            return Err(Error::queue(QueueError::ShutDown));
         }
         self.get_patiently(py, Patience::new(block, timeout)?)
     }
@@ -222,8 +224,8 @@ impl Queue {
 }
 
 /// What `queue.Queue` has a lock for.
-fn absent(name: &str, instead: &str) -> PyResult<()> {
-    Err(PyAttributeError::new_err(format!("Queue has no attribute '{name}': {instead}")))
+fn absent(name: &str, instead: &str) -> Result<()> {
+    Err(Error::absent(format!("Queue has no attribute '{name}': {instead}")))
 }
 
 /// Attempts to put an item, which comes back where it is refused.
@@ -247,7 +249,7 @@ fn refused<R>(refusal: Refusal) -> Attempt<Result<R>> {
     match refusal {
         Refusal::Full => Attempt::Wait,
         Refusal::Unfilled => Attempt::Moment,
-        Refusal::Closed => Attempt::Done(Err(Error::queue("ShutDown"))),
+        Refusal::Closed => Attempt::Done(Err(Error::queue(QueueError::ShutDown))),
         Refusal::OutOfMemory => Attempt::Done(Err(engine::OutOfMemory.into())),
     }
 }
@@ -256,7 +258,7 @@ fn refused<R>(refusal: Refusal) -> Attempt<Result<R>> {
 fn nothing_got<T, R>(nothing: &TryGet<T>) -> Attempt<Result<R>> {
     match nothing {
         TryGet::Unfilled => Attempt::Moment,
-        TryGet::Closed => Attempt::Done(Err(Error::queue("ShutDown"))),
+        TryGet::Closed => Attempt::Done(Err(Error::queue(QueueError::ShutDown))),
         TryGet::Got(_) | TryGet::Empty => Attempt::Wait,
     }
 }
@@ -298,7 +300,7 @@ impl Queue {
         &self,
         iterable: &Bound<'_, PyAny>,
         timeout: Option<&Bound<'_, PyAny>>,
-    ) -> Result<usize> {
+    ) -> Result<Made<usize>> {
         let py = iterable.py();
         let patience = Patience::within(timeout.map(Bound::as_borrowed))?;
         let mut items = collect(iterable)?.into_iter();
@@ -309,13 +311,13 @@ impl Queue {
                 Err(refusal) => refused(refusal),
             };
             let put = self.wait_for_room(py, patience, attempt)?;
-            match put.unwrap_or_else(|| Err(Error::queue("Full"))) {
+            match put.unwrap_or_else(|| Err(Error::queue(QueueError::Full))) {
                 Ok(count) => self.inner.not_empty.notify(count),
                 Err(error) if items.len() == all => return Err(error),
                 Err(_) => break,
             }
         }
-        Ok(all - items.len())
+        Ok(Made(all - items.len()))
     }
 
     /// Remove and return up to `n` items, waiting for the first.
@@ -402,8 +404,8 @@ impl Queue {
     }
 
     /// Return how many items there are.
-    fn qsize(&self) -> usize {
-        self.inner.engine.len()
+    fn qsize(&self) -> Made<usize> {
+        Made(self.inner.engine.len())
     }
 
     /// Return whether there is no item.
@@ -418,14 +420,14 @@ impl Queue {
 
     /// How many items there may be; 0 is any number.
     #[getter]
-    fn maxsize(&self) -> u64 {
-        self.inner.engine.bound()
+    fn maxsize(&self) -> Made<u64> {
+        Made(self.inner.engine.bound())
     }
 
     /// How many items were put and are not done.
     #[getter]
-    fn unfinished_tasks(&self) -> u64 {
-        self.inner.engine.unfinished()
+    fn unfinished_tasks(&self) -> Made<u64> {
+        Made(self.inner.engine.unfinished())
     }
 
     /// Whether the queue was shut down.
@@ -457,31 +459,31 @@ impl Queue {
 
     /// Absent: there is no lock; each method is atomic by itself.
     #[getter]
-    fn mutex(&self) -> PyResult<()> {
+    fn mutex(&self) -> Result<()> {
         absent("mutex", "there is no lock; each method is atomic by itself")
     }
 
     /// Absent: use `qsize()` or `drain()`.
     #[getter]
-    fn queue(&self) -> PyResult<()> {
+    fn queue(&self) -> Result<()> {
         absent("queue", "use `qsize()` or `drain()`")
     }
 
     /// Absent: use `get()`.
     #[getter]
-    fn not_empty(&self) -> PyResult<()> {
+    fn not_empty(&self) -> Result<()> {
         absent("not_empty", "use `get()`")
     }
 
     /// Absent: use `put()`.
     #[getter]
-    fn not_full(&self) -> PyResult<()> {
+    fn not_full(&self) -> Result<()> {
         absent("not_full", "use `put()`")
     }
 
     /// Absent: use `join()`.
     #[getter]
-    fn all_tasks_done(&self) -> PyResult<()> {
+    fn all_tasks_done(&self) -> Result<()> {
         absent("all_tasks_done", "use `join()`")
     }
 
@@ -489,15 +491,15 @@ impl Queue {
         QueueIterator { queue: slf }
     }
 
-    fn __contains__(&self, _item: &Bound<'_, PyAny>) -> PyResult<bool> {
-        Err(PyTypeError::new_err("argument of type 'Queue' is not a container"))
+    fn __contains__(&self, _item: &Bound<'_, PyAny>) -> Result<bool> {
+        Err(Error::wrong_type("argument of type 'Queue' is not a container".to_owned()))
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Made<String>> {
         let engine = &slf.get().inner.engine;
         let name = slf.get_type().name()?;
         let state = if engine.is_closed() { ", shut down" } else { "" };
-        Ok(format!("<{name} maxsize={} qsize={}{state}>", engine.bound(), engine.len()))
+        Ok(Made(format!("<{name} maxsize={} qsize={}{state}>", engine.bound(), engine.len())))
     }
 
     fn __reduce__(&self) -> PyResult<Bound<'_, PyTuple>> {

@@ -17,11 +17,10 @@ use crate::python::boundary::convert::{Given, Truth, count};
 use crate::python::boundary::deferral::defer;
 use crate::python::boundary::error::{Error, Result, not_copyable};
 use crate::python::boundary::fastcall::fast_methods;
-use crate::python::boundary::list::{Slots, collect};
+use crate::python::boundary::list::{Slots, collect, repr};
 use crate::python::boundary::nesting::{drop_contents, repr_of};
 use crate::python::boundary::object::Arg;
 use crate::python::boundary::owned::Owned;
-use crate::python::boundary::user;
 
 /// A last-in, first-out stack that threads can share without a lock.
 #[pyclass(frozen, weakref, subclass, generic, module = "lockfree")]
@@ -65,15 +64,12 @@ impl Stack {
 }
 
 /// The `repr` of a list turned around. Runs user code.
-fn repr_reversed(items: Bound<'_, PyList>) -> PyResult<Bound<'_, PyAny>> {
+fn repr_reversed(items: Bound<'_, PyList>) -> Result<Bound<'_, PyAny>> {
     let py = items.py();
-    items.reverse()?;
+    items.reverse().map_err(Error::raised)?;
     // Items may have been popped meanwhile: dropping the list may free them.
     let items = Owned::from(items.into_any());
-    // SAFETY: a live object, and the token proves the thread attached.
-    let text = unsafe { user::repr(items.as_ptr()) };
-    // SAFETY: a new reference, or null with an exception set.
-    unsafe { Bound::from_owned_ptr_or_err(py, text) }
+    repr(&items.borrow(py))
 }
 
 #[pymethods]
@@ -134,11 +130,8 @@ impl Stack {
         Ok(self.snapshot_list(py)?.try_iter()?.into_any())
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        repr_of(slf.as_any(), || {
-            let items = slf.get().snapshot_list(slf.py())?;
-            Ok(repr_reversed(items)?.to_string())
-        })
+    fn __repr__<'py>(slf: &Bound<'py, Self>) -> Result<Bound<'py, PyAny>> {
+        repr_of(slf.as_any(), || repr_reversed(slf.get().snapshot_list(slf.py())?))
     }
 
     #[allow(clippy::unused_self)] // a method, to Python
