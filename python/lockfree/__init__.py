@@ -26,6 +26,7 @@ if TYPE_CHECKING or IMPLEMENTATION == "native":
         Queue,
         Stack,
         StripedCounter,
+        defer_refcount,
         fence,
     )
 else:
@@ -39,6 +40,7 @@ else:
         Queue,
         Stack,
         StripedCounter,
+        defer_refcount,
         fence,
     )
 
@@ -62,6 +64,7 @@ __all__ = [
     "Stack",
     "StripedCounter",
     "cached",
+    "defer_refcount",
     "fence",
 ]
 

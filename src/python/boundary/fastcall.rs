@@ -68,11 +68,8 @@ pub(crate) trait FastClass: PyClass<Frozen = True> + Sync {
     /// `obj[key]`, `obj[key] = value` and `del obj[key]`, in place of PyO3's.
     const MAPPING: Option<Mapping> = None;
 
-    /// What watches who uses an atomic; containers have none.
-    #[inline(always)]
-    fn deferral(&self) -> Option<&Deferral> {
-        None
-    }
+    /// What watches who uses the object.
+    fn deferral(&self) -> &Deferral;
 }
 
 /// Adds the tables of `T` to its type. Call it once, at import.
@@ -109,6 +106,13 @@ pub(crate) fn install<T: FastClass>(py: Python<'_>) -> PyResult<()> {
         (slots.mp_subscript, slots.mp_ass_subscript) = (Some(subscript), Some(assign));
     }
     Ok(())
+}
+
+/// The instance that a method which PyO3 made is called on, with the use noted.
+#[inline(always)]
+pub(crate) fn used<'a, T: FastClass>(slf: &'a Bound<'_, T>) -> &'a T {
+    slf.get().deferral().touch(slf.as_any().as_borrowed());
+    slf.get()
 }
 
 /// Runs the body of a slot.
@@ -156,9 +160,7 @@ unsafe fn guard<T: FastClass, R: Copy>(
         // SAFETY: the caller promises the class.
         let this = unsafe { slf.cast_unchecked::<T>() };
         let this = this.get();
-        if let Some(deferral) = this.deferral() {
-            deferral.touch(slf);
-        }
+        this.deferral().touch(slf);
         body(this, py).unwrap_or_else(|error| {
             error.raise();
             failed
@@ -186,7 +188,7 @@ pub(crate) unsafe fn attempt<T: FastClass, R: IntoObject>(
     // SAFETY: the caller promises the class.
     let this = unsafe { slf.cast_unchecked::<T>() };
     let this = this.get();
-    if this.deferral().is_some_and(|deferral| !deferral.settled()) {
+    if !this.deferral().settled() {
         return None;
     }
     attempt(this).map(|value| value.into_object(py))
@@ -416,14 +418,20 @@ macro_rules! methods {
     };
 }
 
-/// Implements [`FastClass`] for a class with one table of its own; that of a mapping
-/// begins with the bodies of `obj[key]` and of assigning, or deleting, that.
+/// Implements [`FastClass`] for a class with one table of its own and a field `deferral`;
+/// the table of a mapping begins with the bodies of `obj[key]` and of assigning, or
+/// deleting, that.
 macro_rules! fast_methods {
     (@ $class:ty; [$($constant:tt)*] $($rows:tt)*) => {
         impl $crate::python::boundary::fastcall::FastClass for $class {
             $($constant)*
             const METHODS: &'static [&'static [$crate::python::boundary::fastcall::Method]] =
                 &[$crate::python::boundary::fastcall::methods!($class; $($rows)*)];
+
+            #[inline(always)]
+            fn deferral(&self) -> &$crate::python::boundary::deferral::Deferral {
+                &self.deferral
+            }
         }
     };
     ($class:ty; mapping $subscript:expr, $assign:expr; $($rows:tt)*) => {
@@ -665,13 +673,15 @@ pub(crate) use {fast_methods, mapping, methods, slot};
 /// in a slot reaches Python as an exception.
 #[pyclass(frozen, module = "lockfree._native", name = "_PanicProbe")]
 #[derive(Debug)]
-pub(crate) struct PanicProbe;
+pub(crate) struct PanicProbe {
+    deferral: Deferral,
+}
 
 #[pymethods]
 impl PanicProbe {
     #[new]
     fn new() -> Self {
-        Self
+        Self { deferral: Deferral::default() }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::engine::{Int64, Overflow};
 use crate::python::boundary::convert::{Given, int_object, int64};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result, not_copyable};
-use crate::python::boundary::fastcall::{FastClass, Method, methods};
+use crate::python::boundary::fastcall::{FastClass, Method, methods, used};
 use crate::python::boundary::isolated::Isolated;
 use crate::python::boundary::object::Arg;
 use crate::shim::Ordering::{self, SeqCst};
@@ -64,8 +64,8 @@ impl AtomicInt64 {
 
     /// The value, as `load()` reads it. Read-only: write with `store()`.
     #[getter]
-    fn value(&self) -> i64 {
-        self.cell.load(SeqCst)
+    fn value(slf: &Bound<'_, Self>) -> i64 {
+        used(slf).cell.load(SeqCst)
     }
 
     /// Return a view whose methods work at another memory ordering.

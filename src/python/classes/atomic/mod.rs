@@ -325,8 +325,8 @@ macro_rules! faces {
             const METHODS: &'static [&'static [Method]] = $methods;
 
             #[inline(always)]
-            fn deferral(&self) -> Option<&Deferral> {
-                Some(&self.deferral)
+            fn deferral(&self) -> &Deferral {
+                &self.deferral
             }
         }
 
@@ -387,8 +387,8 @@ macro_rules! faces {
             const METHODS: &'static [&'static [Method]] = $methods;
 
             #[inline(always)]
-            fn deferral(&self) -> Option<&Deferral> {
-                Some(&self.deferral)
+            fn deferral(&self) -> &Deferral {
+                &self.deferral
             }
         }
 
