@@ -28,6 +28,7 @@ if TYPE_CHECKING or (IMPLEMENTATION == "native" and not REFUSAL):
         Queue,
         Stack,
         StripedCounter,
+        defer_refcount,
         fence,
     )
 elif not REFUSAL:
@@ -41,6 +42,7 @@ elif not REFUSAL:
         Queue,
         Stack,
         StripedCounter,
+        defer_refcount,
         fence,
     )
 
@@ -67,6 +69,7 @@ __all__ = [
     "Stack",
     "StripedCounter",
     "cached",
+    "defer_refcount",
     "fence",
 ]
 

@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _native {
     use super::boundary::convert;
+    use super::boundary::deferral;
     use super::boundary::error;
     use super::boundary::fastcall::{self, PanicProbe};
     use super::boundary::fork;
@@ -47,6 +48,8 @@ mod _native {
     use super::classes::cache::Cache;
     #[pymodule_export]
     use super::classes::cached::CachedFunction;
+    #[pymodule_export]
+    use super::classes::defer_refcount::defer_refcount;
     #[pymodule_export]
     use super::classes::queue::{Queue, QueueIterator};
     #[pymodule_export]
@@ -88,6 +91,7 @@ mod _native {
         fastcall::install::<AtomicRefView>(py)?;
         fastcall::install::<AtomicStampedRef>(py)?;
         fastcall::install::<AtomicStampedRefView>(py)?;
+        deferral::prepare();
         error::prepare(py)?;
         convert::prepare(py)?;
         list::prepare(py)?;

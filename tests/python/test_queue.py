@@ -876,16 +876,6 @@ def test_shows_its_state(impl: ModuleType) -> None:
     assert repr(q) == "<Queue maxsize=3 qsize=2, shut down>"
 
 
-@pytest.mark.parametrize("shared", [False, True])
-def test_shared_works_the_same(impl: ModuleType, shared: bool) -> None:
-    q = impl.Queue(2, shared=shared)
-    q.put("a")
-    assert q.put_many("bc", timeout=0) == 1
-    assert q.drain() == ["a", "b"]
-    with pytest.raises(TypeError):
-        impl.Queue(2, shared)
-
-
 def test_is_generic(impl: ModuleType) -> None:
     alias = impl.Queue[int]
     assert (alias.__origin__, alias.__args__) == (impl.Queue, (int,))

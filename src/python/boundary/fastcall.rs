@@ -74,11 +74,8 @@ pub(crate) trait FastClass: PyClass<Frozen = True> + Sync {
         None
     }
 
-    /// What watches who uses an atomic; containers have none.
-    #[inline(always)]
-    fn deferral(&self) -> Option<&Deferral> {
-        None
-    }
+    /// What watches who uses the object.
+    fn deferral(&self) -> &Deferral;
 }
 
 /// Adds the tables of `T` to its type. Call it once, at import.
@@ -136,6 +133,13 @@ unsafe extern "C" fn new_without_keywords<T: FastClass>(
     unsafe { new(class, args, std::ptr::null_mut()) }
 }
 
+/// The instance that a method which PyO3 made is called on, with the use noted.
+#[inline(always)]
+pub(crate) fn used<'a, T: FastClass>(slf: &'a Bound<'_, T>) -> &'a T {
+    slf.get().deferral().touch(slf.as_any().as_borrowed());
+    slf.get()
+}
+
 /// Runs the body of a slot.
 ///
 /// # Safety
@@ -181,9 +185,7 @@ unsafe fn guard<T: FastClass, R: Copy>(
         // SAFETY: the caller promises the class.
         let this = unsafe { slf.cast_unchecked::<T>() };
         let this = this.get();
-        if let Some(deferral) = this.deferral() {
-            deferral.touch(slf);
-        }
+        this.deferral().touch(slf);
         body(this, py).unwrap_or_else(|error| {
             error.raise();
             failed
@@ -211,7 +213,7 @@ pub(crate) unsafe fn attempt<T: FastClass, R: IntoObject>(
     // SAFETY: the caller promises the class.
     let this = unsafe { slf.cast_unchecked::<T>() };
     let this = this.get();
-    if this.deferral().is_some_and(|deferral| !deferral.settled()) {
+    if !this.deferral().settled() {
         return None;
     }
     attempt(this).map(|value| value.into_object(py))
@@ -441,8 +443,9 @@ macro_rules! methods {
     };
 }
 
-/// Implements [`FastClass`] for a class with one table of its own; that of a mapping
-/// begins with the bodies of `obj[key]` and of assigning, or deleting, that.
+/// Implements [`FastClass`] for a class with one table of its own and a field `deferral`;
+/// the table of a mapping begins with the bodies of `obj[key]` and of assigning, or
+/// deleting, that.
 macro_rules! fast_methods {
     (@ $class:ty; [$($constant:tt)*] $($rows:tt)*) => {
         impl $crate::python::boundary::fastcall::FastClass for $class {
@@ -453,6 +456,11 @@ macro_rules! fast_methods {
             fn ignorant_new() -> Option<&'static std::sync::OnceLock<pyo3::ffi::newfunc>> {
                 static NEW: std::sync::OnceLock<pyo3::ffi::newfunc> = std::sync::OnceLock::new();
                 Some(&NEW)
+            }
+
+            #[inline(always)]
+            fn deferral(&self) -> &$crate::python::boundary::deferral::Deferral {
+                &self.deferral
             }
         }
     };
@@ -695,13 +703,15 @@ pub(crate) use {fast_methods, mapping, methods, slot};
 /// in a slot reaches Python as an exception.
 #[pyclass(frozen, module = "lockfree._native", name = "_PanicProbe")]
 #[derive(Debug)]
-pub(crate) struct PanicProbe;
+pub(crate) struct PanicProbe {
+    deferral: Deferral,
+}
 
 #[pymethods]
 impl PanicProbe {
     #[new]
     fn new() -> Self {
-        Self
+        Self { deferral: Deferral::default() }
     }
 }
 

@@ -14,10 +14,10 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::engine::cache::{Evicted, Failure, Item, Reason, Removed, UNBOUNDED};
 use crate::engine::{self, Reference, Striped};
-use crate::python::boundary::convert::{Truth, double, int64};
-use crate::python::boundary::deferral::defer;
+use crate::python::boundary::convert::{double, int64};
+use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result, not_copyable, shown};
-use crate::python::boundary::fastcall::fast_methods;
+use crate::python::boundary::fastcall::{fast_methods, used};
 use crate::python::boundary::key::Key;
 use crate::python::boundary::list::{Pair, Slots, list_of, repr};
 use crate::python::boundary::nesting::{drop_contents, repr_of};
@@ -281,6 +281,7 @@ fn bound(maxsize: Arg<'_, '_>) -> Result<u64> {
 #[derive(Debug)]
 pub(crate) struct Cache {
     contents: OnceLock<Box<Contents>>,
+    deferral: Deferral,
 }
 
 impl Cache {
@@ -291,7 +292,7 @@ impl Cache {
 
     /// A cache as it is before `__init__`.
     pub(crate) fn uninitialized() -> Self {
-        Self { contents: OnceLock::new() }
+        Self { contents: OnceLock::new(), deferral: Deferral::default() }
     }
 
     #[cold]
@@ -328,20 +329,19 @@ impl Cache {
     #[new]
     #[pyo3(
         signature = (*_args, **_kwargs),
-        text_signature = "(maxsize, *, ttl=None, weigher=None, on_evict=None, shared=False)"
+        text_signature = "(maxsize, *, ttl=None, weigher=None, on_evict=None)"
     )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self::uninitialized()
     }
 
-    #[pyo3(signature = (maxsize, *, ttl=None, weigher=None, on_evict=None, shared=Truth(false)))]
+    #[pyo3(signature = (maxsize, *, ttl=None, weigher=None, on_evict=None))]
     fn __init__(
-        slf: &Bound<'_, Self>,
+        &self,
         maxsize: &Bound<'_, PyAny>,
         ttl: Option<&Bound<'_, PyAny>>,
         weigher: Option<Bound<'_, PyAny>>,
         on_evict: Option<Bound<'_, PyAny>>,
-        shared: Truth,
     ) -> Result<()> {
         let limit = bound(maxsize.as_borrowed())?;
         let ttl = ttl.map_or(Ok(None), |ttl| seconds(ttl.as_borrowed()))?;
@@ -351,11 +351,8 @@ impl Cache {
         let counted = Striped::default();
         let flights = OnceLock::new();
         let contents = Contents { engine, ttl, weigher, on_evict, counted, flights };
-        if slf.get().contents.set(Box::new(contents)).is_err() {
+        if self.contents.set(Box::new(contents)).is_err() {
             return Err(Error::wrong_value("a Cache is initialized once".to_owned()));
-        }
-        if shared.0 {
-            defer(slf.as_any().as_borrowed());
         }
         Ok(())
     }
@@ -390,15 +387,15 @@ impl Cache {
         self.assign(key.as_borrowed(), None)
     }
 
-    fn __contains__(&self, key: &Bound<'_, PyAny>) -> Result<bool> {
-        let contents = self.contents()?;
+    fn __contains__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>) -> Result<bool> {
+        let contents = used(slf).contents()?;
         contents
             .engine
             .contains(&Key::new(key.as_borrowed())?, |expired| contents.report_one(&expired))
     }
 
-    fn __len__(&self) -> Result<usize> {
-        Ok(self.contents()?.len())
+    fn __len__(slf: &Bound<'_, Self>) -> Result<usize> {
+        Ok(used(slf).contents()?.len())
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -455,6 +452,12 @@ impl Cache {
         // Not inside the initialization: on CPython 3.11 making a dict may run user code.
         let table = dict(py)?.into_any().into();
         Ok(flights.get_or_init(|| table).clone().into_py())
+    }
+
+    /// Defer the counting of references to `other` as well, once this cache's is.
+    #[pyo3(signature = (other, /))]
+    fn _take_along(&self, other: &Bound<'_, PyAny>) -> Result<()> {
+        self.deferral.take_along(other.as_borrowed())
     }
 
     /// Return a snapshot of keys and values.

@@ -17,6 +17,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
 
 use super::cache::Cache;
+use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result, raise_panic};
 use crate::python::boundary::key::Key;
 use crate::python::boundary::list::room;
@@ -36,6 +37,7 @@ unsafe extern "C" {
 pub(crate) struct CachedFunction {
     /// Where the type says that it is.
     vectorcall: ffi::vectorcallfunc,
+    deferral: Deferral,
     cache: Py<Cache>,
     function: Py<PyAny>,
     typed: bool,
@@ -84,6 +86,7 @@ unsafe extern "C" fn vectorcall(
         let slf = unsafe { borrowed(py, slf) };
         // SAFETY: only instances of the type have this function.
         let this = unsafe { slf.cast_unchecked::<CachedFunction>() };
+        this.get().deferral.touch(slf);
         // SAFETY: null or a tuple of strings, which lives during the call.
         let names = unsafe { Arg::from_ptr_or_opt(py, names) };
         // SAFETY: has no conditions.
@@ -228,7 +231,7 @@ impl CachedFunction {
     #[new]
     #[pyo3(signature = (cache, function, typed, miss, /))]
     fn new(cache: Py<Cache>, function: Py<PyAny>, typed: bool, miss: Py<PyAny>) -> Self {
-        Self { vectorcall, cache, function, typed, miss }
+        Self { vectorcall, cache, function, typed, miss, deferral: Deferral::default() }
     }
 
     /// For who asks for the attribute; a call does not come here.

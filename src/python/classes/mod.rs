@@ -8,10 +8,12 @@
 //! | `queue` | class `Queue` |
 //! | `cache` | class `Cache` |
 //! | `cached` | class `_CachedFunction`, of the decorator `cached` |
+//! | `defer_refcount` | function `defer_refcount` |
 
 pub(crate) mod atomic;
 pub(crate) mod cache;
 pub(crate) mod cached;
+pub(crate) mod defer_refcount;
 pub(crate) mod queue;
 pub(crate) mod stack;
 pub(crate) mod striped_counter;

@@ -15,9 +15,9 @@ use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
 use crate::engine::{self, Event, Refusal, TryGet};
 use crate::python::boundary::convert::{Given, Truth, count, int64};
-use crate::python::boundary::deferral::defer;
+use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, QueueError, Result, not_copyable};
-use crate::python::boundary::fastcall::{Arguments, fast_methods};
+use crate::python::boundary::fastcall::{Arguments, fast_methods, used};
 use crate::python::boundary::list::{Slots, collect};
 use crate::python::boundary::nesting::drop_contents;
 use crate::python::boundary::object::{Arg, Made};
@@ -32,6 +32,7 @@ use crate::python::boundary::waiting::{
 #[derive(Debug)]
 pub(crate) struct Queue {
     inner: ManuallyDrop<Box<Inner>>,
+    deferral: Deferral,
 }
 
 #[derive(Debug, Default)]
@@ -266,53 +267,50 @@ fn nothing_got<T, R>(nothing: &TryGet<T>) -> Attempt<Result<R>> {
 #[pymethods]
 impl Queue {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=0, *, shared=False)")]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=0)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { inner: ManuallyDrop::default() }
+        Self { inner: ManuallyDrop::default(), deferral: Deferral::default() }
     }
 
-    #[pyo3(signature = (maxsize = Given::default(), *, shared = Truth(false)))]
-    fn __init__(slf: &Bound<'_, Self>, maxsize: Given<'_>, shared: Truth) -> Result<()> {
+    #[pyo3(signature = (maxsize = Given::default()))]
+    fn __init__(&self, maxsize: Given<'_>) -> Result<()> {
         let maxsize = maxsize.0.map_or(Ok(0), |maxsize| int64(maxsize.as_borrowed()))?;
-        if !slf.get().inner.engine.set_limit(u64::try_from(maxsize).unwrap_or(0)) {
+        if !self.inner.engine.set_limit(u64::try_from(maxsize).unwrap_or(0)) {
             let text = format!("the queue is in use: maxsize cannot be changed to {maxsize}");
             return Err(Error::wrong_value(text));
-        }
-        if shared.0 {
-            defer(slf.as_any().as_borrowed());
         }
         Ok(())
     }
 
     /// Put an item without waiting.
-    fn put_nowait(&self, item: &Bound<'_, PyAny>) -> Result<()> {
-        self.put_patiently(item.py(), Owned::new(item.as_borrowed()), Patience::None)
+    fn put_nowait(slf: &Bound<'_, Self>, item: &Bound<'_, PyAny>) -> Result<()> {
+        used(slf).put_patiently(item.py(), Owned::new(item.as_borrowed()), Patience::None)
     }
 
     /// Remove and return the first item without waiting.
-    fn get_nowait(&self, py: Python<'_>) -> Result<Py<PyAny>> {
-        self.get_patiently(py, Patience::None).map(Owned::into_py)
+    fn get_nowait(slf: &Bound<'_, Self>) -> Result<Py<PyAny>> {
+        used(slf).get_patiently(slf.py(), Patience::None).map(Owned::into_py)
     }
 
     /// Put the items of `iterable` in their order; return how many went in.
     #[pyo3(signature = (iterable, /, timeout = None))]
     fn put_many(
-        &self,
+        slf: &Bound<'_, Self>,
         iterable: &Bound<'_, PyAny>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> Result<Made<usize>> {
-        let py = iterable.py();
+        let (this, py) = (used(slf), slf.py());
         let patience = Patience::within(timeout.map(Bound::as_borrowed))?;
         let mut items = collect(iterable)?.into_iter();
         let all = items.len();
         while items.len() > 0 {
-            let attempt = || match self.inner.engine.try_put_some(&mut items) {
+            let attempt = || match this.inner.engine.try_put_some(&mut items) {
                 Ok(count) => Attempt::Done(Ok(count)),
                 Err(refusal) => refused(refusal),
             };
-            let put = self.wait_for_room(py, patience, attempt)?;
+            let put = this.wait_for_room(py, patience, attempt)?;
             match put.unwrap_or_else(|| Err(Error::queue(QueueError::Full))) {
-                Ok(count) => self.inner.not_empty.notify(count),
+                Ok(count) => this.inner.not_empty.notify(count),
                 Err(error) if items.len() == all => return Err(error),
                 Err(_) => break,
             }
@@ -323,14 +321,14 @@ impl Queue {
     /// Remove and return up to `n` items, waiting for the first.
     #[pyo3(signature = (n, /, timeout = None))]
     fn get_many<'py>(
-        &self,
+        slf: &Bound<'py, Self>,
         n: &Bound<'py, PyAny>,
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> Result<Bound<'py, PyList>> {
         let patience = Patience::within(timeout.map(Bound::as_borrowed))?;
         match count(n.as_borrowed())? {
             0 => Slots::new(n.py(), 0)?.finish(0),
-            n_items => self.get_list(n.py(), n_items, patience),
+            n_items => used(slf).get_list(n.py(), n_items, patience),
         }
     }
 
@@ -368,12 +366,13 @@ impl Queue {
 
     /// Say that `n` items that were got are done.
     #[pyo3(signature = (n = Given::default()), text_signature = "($self, n=1)")]
-    fn task_done(&self, n: Given<'_>) -> Result<()> {
+    fn task_done(slf: &Bound<'_, Self>, n: Given<'_>) -> Result<()> {
+        let inner = &used(slf).inner;
         let n = n.0.map_or(Ok(1), |n| count(n.as_borrowed()))?;
-        match self.inner.engine.finish(n as u64) {
+        match inner.engine.finish(n as u64) {
             Ok(false) => Ok(()),
             Ok(true) => {
-                self.inner.all_done.notify(usize::MAX);
+                inner.all_done.notify(usize::MAX);
                 Ok(())
             }
             Err(_) => Err(Error::wrong_value("task_done() called too many times".to_owned())),
@@ -404,18 +403,18 @@ impl Queue {
     }
 
     /// Return how many items there are.
-    fn qsize(&self) -> Made<usize> {
-        Made(self.inner.engine.len())
+    fn qsize(slf: &Bound<'_, Self>) -> Made<usize> {
+        Made(used(slf).inner.engine.len())
     }
 
     /// Return whether there is no item.
-    fn empty(&self) -> bool {
-        self.inner.engine.is_empty()
+    fn empty(slf: &Bound<'_, Self>) -> bool {
+        used(slf).inner.engine.is_empty()
     }
 
     /// Return whether there is no room.
-    fn full(&self) -> bool {
-        self.inner.engine.is_full()
+    fn full(slf: &Bound<'_, Self>) -> bool {
+        used(slf).inner.engine.is_full()
     }
 
     /// How many items there may be; 0 is any number.
@@ -448,6 +447,12 @@ impl Queue {
     fn _leave(&self, event: usize, waiter: &Bound<'_, TaskWaiter>) -> PyResult<()> {
         self.event(event)?.withdraw(&Sleeper::task(waiter));
         Ok(())
+    }
+
+    /// Defer the counting of references to `other` as well, once this queue's is.
+    #[pyo3(signature = (other, /))]
+    fn _take_along(&self, other: &Bound<'_, PyAny>) -> Result<()> {
+        self.deferral.take_along(other.as_borrowed())
     }
 
     /// Wake the next one.

@@ -89,7 +89,7 @@ impl FastClass for StripedCounter {
     }];
 
     #[inline(always)]
-    fn deferral(&self) -> Option<&Deferral> {
-        Some(&self.deferral)
+    fn deferral(&self) -> &Deferral {
+        &self.deferral
     }
 }

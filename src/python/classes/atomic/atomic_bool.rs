@@ -16,7 +16,7 @@ use crate::engine::Flag;
 use crate::python::boundary::convert::{Given, boolean, format};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Result, not_copyable};
-use crate::python::boundary::fastcall::{FastClass, Method, methods};
+use crate::python::boundary::fastcall::{FastClass, Method, methods, used};
 use crate::python::boundary::isolated::Isolated;
 use crate::python::boundary::object::{Arg, Made};
 use crate::shim::Ordering::{self, SeqCst};
@@ -59,8 +59,8 @@ impl AtomicBool {
 
     /// The value, as `load()` reads it. Read-only: write with `store()`.
     #[getter]
-    fn value(&self) -> bool {
-        self.cell.load(SeqCst)
+    fn value(slf: &Bound<'_, Self>) -> bool {
+        used(slf).cell.load(SeqCst)
     }
 
     /// Return a view whose methods work at another memory ordering.

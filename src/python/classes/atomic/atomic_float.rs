@@ -16,7 +16,7 @@ use crate::engine::Float64;
 use crate::python::boundary::convert::{Given, float64, format};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Result, not_copyable};
-use crate::python::boundary::fastcall::{FastClass, Method, methods};
+use crate::python::boundary::fastcall::{FastClass, Method, methods, used};
 use crate::python::boundary::isolated::Isolated;
 use crate::python::boundary::list::repr;
 use crate::python::boundary::object::{Arg, Made, made, named, owned};
@@ -55,8 +55,8 @@ impl AtomicFloat64 {
 
     /// The value, as `load()` reads it. Read-only: write with `store()`.
     #[getter]
-    fn value(&self) -> Made<f64> {
-        Made(self.cell.load(SeqCst))
+    fn value(slf: &Bound<'_, Self>) -> Made<f64> {
+        Made(used(slf).cell.load(SeqCst))
     }
 
     /// Return a view whose methods work at another memory ordering.

@@ -18,7 +18,7 @@ use crate::engine::{Int64, Overflow};
 use crate::python::boundary::convert::{Given, format, int64};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result, not_copyable};
-use crate::python::boundary::fastcall::{FastClass, Method, methods};
+use crate::python::boundary::fastcall::{FastClass, Method, methods, used};
 use crate::python::boundary::isolated::Isolated;
 use crate::python::boundary::object::{Arg, Made, made};
 use crate::python::boundary::spare::{self, Answer};
@@ -76,8 +76,8 @@ impl AtomicInt64 {
 
     /// The value, as `load()` reads it. Read-only: write with `store()`.
     #[getter]
-    fn value(&self) -> Made<i64> {
-        Made(self.cell.load(SeqCst))
+    fn value(slf: &Bound<'_, Self>) -> Made<i64> {
+        Made(used(slf).cell.load(SeqCst))
     }
 
     /// Return a view whose methods work at another memory ordering.

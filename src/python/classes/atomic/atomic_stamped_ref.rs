@@ -16,7 +16,7 @@ use crate::engine::Reference;
 use crate::python::boundary::convert::{Given, int64};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result, not_copyable};
-use crate::python::boundary::fastcall::{FastClass, Method, methods};
+use crate::python::boundary::fastcall::{FastClass, Method, methods, used};
 use crate::python::boundary::isolated::Isolated;
 use crate::python::boundary::list::repr;
 use crate::python::boundary::nesting::{drop_contents, repr_of};
@@ -99,8 +99,8 @@ impl AtomicStampedRef {
 
     /// The object and its stamp, as `load()` reads them. Read-only: write with `store()`.
     #[getter]
-    fn value(&self) -> Py<PyAny> {
-        self.pair.0.load(SeqCst).into_py()
+    fn value(slf: &Bound<'_, Self>) -> Py<PyAny> {
+        used(slf).pair.0.load(SeqCst).into_py()
     }
 
     /// Return a view whose methods work at another memory ordering.

@@ -345,8 +345,8 @@ macro_rules! faces {
             const METHODS: &'static [&'static [Method]] = $methods;
 
             #[inline(always)]
-            fn deferral(&self) -> Option<&Deferral> {
-                Some(&self.deferral)
+            fn deferral(&self) -> &Deferral {
+                &self.deferral
             }
         }
 
@@ -407,8 +407,8 @@ macro_rules! faces {
             const METHODS: &'static [&'static [Method]] = $methods;
 
             #[inline(always)]
-            fn deferral(&self) -> Option<&Deferral> {
-                Some(&self.deferral)
+            fn deferral(&self) -> &Deferral {
+                &self.deferral
             }
         }
 
