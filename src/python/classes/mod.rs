@@ -7,6 +7,7 @@
 //! | `stack` | class `Stack` |
 //! | `queue` | class `Queue` |
 //! | `cache` | class `Cache` |
+//! | `ticket` | class `_Ticket`, which tells whether a key was written while it was loaded |
 //! | `cached` | class `_CachedFunction`, of the decorator `cached` |
 
 pub(crate) mod atomic;
@@ -15,3 +16,4 @@ pub(crate) mod cached;
 pub(crate) mod queue;
 pub(crate) mod stack;
 pub(crate) mod striped_counter;
+pub(crate) mod ticket;
