@@ -1610,22 +1610,25 @@ class Cache(MutableMapping[_K, _V]):
 
         Of several threads and tasks that miss a key at the same time one calls its
         loader, and the others wait for what comes of it. They all return the same
-        value, which is then in the cache, or raise the same ``Exception``, which is
-        not kept. An exception that is no ``Exception`` (``KeyboardInterrupt``,
-        ``SystemExit``, a cancellation) is its own caller's alone: then one of those
-        who waited calls its own loader. Who waits can be interrupted.
+        value, or raise the same ``Exception``, which is not kept: each a copy of it, with
+        the loader's frames and its own, if its class leaves copying to Python. An
+        exception that is no ``Exception`` (``KeyboardInterrupt``, ``SystemExit``, a
+        cancellation) is its own caller's alone: then one of those who waited calls its
+        own loader. Who waits can be interrupted.
 
-        The value is put when it is there, whatever was put, popped or cleared
-        meanwhile.
+        The value is put when it is there, unless the key, or another one of the same hash,
+        was put or removed since the loader was called: what was written last stays.
 
         Whatever the loader asks for on its own thread counts as asked by it. What it
         asks for through other threads cannot be known: if that is its own key,
-        it waits for itself for ever.
+        it waits for itself for ever. Greenlets of one thread do not wait for each other:
+        each loads.
 
         Raises:
             RuntimeError: the loader asks for its own key, directly or through loads in
                 other threads and tasks that it waits for; or the wait would block the
                 event loop in which the key is loaded.
+            TypeError: the loader returned a coroutine.
             Exception: whatever the loader raises.
 
         Progress: lock-free if the key is there; parks while another loads it.
@@ -1635,10 +1638,12 @@ class Cache(MutableMapping[_K, _V]):
         """Return the value of a key, which is `await loader(key)` if it has none.
 
         As `get_or_load`, with which it shares its loads: threads, and tasks of any
-        number of event loops, wait for each other. If the task that loads is
-        cancelled, one of those who wait calls its own loader.
+        number of event loops, wait for each other. The loader runs in a task of its own,
+        in a copy of the caller's context, and goes on as long as anybody waits for it: when
+        the last one is cancelled, it is. If its event loop is closed, one of those who
+        wait calls its own loader.
 
-        What the loader asks for in its own task counts as asked by it. What it asks for
+        What the loader asks for in that task counts as asked by it. What it asks for
         through tasks that it makes cannot be known: if that is its own key, it waits
         for itself for ever.
 
@@ -1687,6 +1692,16 @@ class Cache(MutableMapping[_K, _V]):
 
     def _count_load(self, /) -> None:
         """Count the call of a loader."""
+
+    def _ticket(self, key: _K, /) -> _Ticket:
+        """Return what `_keep` wants of who began to load the key now."""
+
+    def _keep(self, ticket: _Ticket, key: _K, value: _V, /) -> None:
+        """Put what was loaded, unless the key was put or removed since the ticket was issued."""
+
+@final
+class _Ticket:
+    """Whether what is loaded may still be kept."""
 
 @final
 class _CachedFunction:

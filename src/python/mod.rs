@@ -57,6 +57,8 @@ mod _native {
     #[pymodule_export]
     use super::classes::striped_counter::StripedCounter;
     #[pymodule_export]
+    use super::classes::ticket::Ticket;
+    #[pymodule_export]
     use super::demonstrations::baseline::baseline;
     #[pymodule_export]
     use super::demonstrations::lab::InterruptibleStack;

@@ -5,14 +5,15 @@
 //! the class has of `MutableMapping` beyond that, and the loading of what is
 //! missing, is Python: `lockfree._mapping` and `lockfree._loading`.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use crate::engine::cache::{Evicted, Failure, Item, Reason, Removed, UNBOUNDED};
+use super::ticket::{Ticket, Tickets};
+use crate::engine::cache::{Evicted, Failure, Item, Query, Reason, Removed, UNBOUNDED};
 use crate::engine::{self, Reference, Striped};
 use crate::python::boundary::convert::{double, int64};
 use crate::python::boundary::deferral::Deferral;
@@ -51,6 +52,8 @@ struct Contents {
     counted: Striped<EVENTS>,
     /// What `lockfree._loading` keeps here, made when it first asks.
     flights: OnceLock<Owned>,
+    /// Of the loads that are under way.
+    tickets: Arc<Tickets>,
 }
 
 /// A function of the user's, if there is one; the collector may take it away.
@@ -107,6 +110,9 @@ impl Contents {
 
     /// Removes a key, and returns its value.
     fn remove(&self, key: &Key<'_, '_>) -> Result<Option<Owned>> {
+        if self.tickets.revoke(key.hash()) {
+            self.engine.settle(key.hash());
+        }
         let item = self.engine.remove(key, |expired| self.report_one(&expired))?;
         Ok(item.map(|(_, value)| value))
     }
@@ -120,9 +126,37 @@ impl Contents {
             self.refuse(item);
             return Ok(());
         }
+        self.tickets.revoke(query.hash());
         let mut removed = Removed::default();
         let result = self.engine.put(&query, item, &mut removed);
         self.finish(result, &removed)
+    }
+
+    /// Gives a key the value that was loaded for it, unless its ticket was taken away.
+    fn keep(
+        &self,
+        ticket: &Ticket,
+        key: Arg<'_, '_>,
+        value: Arg<'_, '_>,
+        ttl: Option<f64>,
+    ) -> Result<()> {
+        let query = Key::new(key)?;
+        let item = self.item(key, value, ttl)?;
+        if item.weight > self.engine.limit() {
+            if ticket.redeem() {
+                self.refuse(item);
+            }
+            return Ok(());
+        }
+        let mut removed = Removed::default();
+        let result = self.engine.put_if(&query, item, &mut removed, || ticket.redeem());
+        self.finish(result, &removed)
+    }
+
+    /// Removes everything.
+    fn clear(&self) {
+        self.tickets.revoke_all();
+        self.engine.clear();
     }
 
     /// The value of a key, which is `default` if it had none.
@@ -136,6 +170,7 @@ impl Contents {
             self.refuse(item);
             return Ok(Owned::new(default));
         }
+        self.tickets.revoke(query.hash());
         let mut removed = Removed::default();
         let result = self.engine.get_or_put(&query, item, &mut removed);
         // Another thread may have been quicker.
@@ -350,7 +385,8 @@ impl Cache {
         let engine = engine::Cache::new(limit, weigher.0.is_some());
         let counted = Striped::default();
         let flights = OnceLock::new();
-        let contents = Contents { engine, ttl, weigher, on_evict, counted, flights };
+        let tickets = Arc::default();
+        let contents = Contents { engine, ttl, weigher, on_evict, counted, flights, tickets };
         if self.contents.set(Box::new(contents)).is_err() {
             return Err(Error::wrong_value("a Cache is initialized once".to_owned()));
         }
@@ -418,7 +454,7 @@ impl Cache {
 
     /// Remove all entries.
     fn clear(&self) -> Result<()> {
-        self.contents()?.engine.clear();
+        self.contents()?.clear();
         Ok(())
     }
 
@@ -489,6 +525,24 @@ impl Cache {
     fn _count_load(&self) -> Result<()> {
         self.contents()?.count(Event::Load);
         Ok(())
+    }
+
+    /// Return what `_keep` wants of who began to load the key now.
+    #[pyo3(signature = (key, /))]
+    fn _ticket(&self, key: &Bound<'_, PyAny>) -> Result<Ticket> {
+        Ok(self.contents()?.tickets.issue(Key::new(key.as_borrowed())?.hash())?)
+    }
+
+    /// Put what was loaded, unless the key was put or removed since the ticket was issued.
+    #[pyo3(signature = (ticket, key, value, /))]
+    fn _keep(
+        &self,
+        ticket: &Ticket,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> Result<()> {
+        let contents = self.contents()?;
+        contents.keep(ticket, key.as_borrowed(), value.as_borrowed(), contents.ttl)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {

@@ -7,6 +7,7 @@
 //! | `stack` | class `Stack` |
 //! | `queue` | class `Queue` |
 //! | `cache` | class `Cache` |
+//! | `ticket` | class `_Ticket`, which tells whether a key was written while it was loaded |
 //! | `cached` | class `_CachedFunction`, of the decorator `cached` |
 //! | `defer_refcount` | function `defer_refcount` |
 
@@ -17,3 +18,4 @@ pub(crate) mod defer_refcount;
 pub(crate) mod queue;
 pub(crate) mod stack;
 pub(crate) mod striped_counter;
+pub(crate) mod ticket;
