@@ -237,10 +237,10 @@ def test_threads_that_share_a_processor_are_marked_in_every_row(
     monkeypatch.setattr(processors, "usable", lambda: one)
     monkeypatch.setattr(environment, "cores", lambda: 2)
     cells = ("counter.increment", "queue.transfer", "queue.wakeup", "async.twoloops")
-    whom = ["lockfree", "threading.Lock", "queue.SimpleQueue"]
+    whom = ["lockfree", "threading.Lock", "queue.SimpleQueue", "rust threads"]
     found = compare(*cells, contenders=whom, threads=2, rounds=2, seconds=0.02)
     rows = [each for result in found.results for each in result.series if each.threads == 2]
-    assert len(rows) == 7
+    assert len(rows) == 8
     assert [each for each in rows if not each.is_marked] == []
 
 
