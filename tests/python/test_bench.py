@@ -550,6 +550,20 @@ def test_a_quick_run_prints_a_table_and_writes_its_numbers(
     assert "1 thread" in out
     assert "2 threads" in out
     assert "ratio to threading.Lock" in out
+    assert out.endswith("\nThis was a quick run, too short for conclusions.\n")
+
+
+def test_a_run_ends_with_what_it_comes_to(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(processors, "TOLERATED", 1.0)  # the tests have company
+    contenders = "--contenders=lockfree,threading.Lock"
+    arguments = ["--cells=flag.load,counter.latency", contenders, "--threads=1"]
+    assert command.main([*arguments, "--rounds=2", "--minutes=0.01"]) == 0
+    [*_, head, row] = capsys.readouterr().out.splitlines()
+    assert head.split() == "cells threads over a lock over the best of the standard library".split()
+    assert row.split()[:3] == ["flag", "1", "1"]
+    assert row.split()[3].startswith("x")
 
 
 def test_a_latency_cell_shows_percentiles_by_name(
