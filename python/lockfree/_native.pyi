@@ -15,6 +15,7 @@ from collections.abc import (
     MutableMapping,
     ValuesView,
 )
+from contextlib import AbstractContextManager
 from types import GenericAlias
 from typing import (
     Any,
@@ -1862,8 +1863,17 @@ class _InterruptibleStack:
 
     def __len__(self, /) -> int: ...
 
-def _baseline(cell: str, threads: int, iterations: int, /) -> float:
-    """Run a cell's loop on Rust threads and return the seconds it took."""
+def _baseline(
+    cell: str,
+    threads: int,
+    iterations: int,
+    around: Callable[[int], AbstractContextManager[object]],
+    /,
+) -> float:
+    """Run a cell's loop on Rust threads and return the seconds it took.
+
+    Each thread runs it within the context manager that `around(index)` returns.
+    """
 
 def _litmus(test: str, ordering: str, instances: int, /) -> dict[bytes, int]:
     """Run a litmus test on so many instances; return how often each outcome was seen."""

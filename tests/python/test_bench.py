@@ -237,10 +237,10 @@ def test_threads_that_share_a_processor_are_marked_in_every_row(
     monkeypatch.setattr(processors, "usable", lambda: one)
     monkeypatch.setattr(environment, "cores", lambda: 2)
     cells = ("counter.increment", "queue.transfer", "queue.wakeup", "async.twoloops")
-    whom = ["lockfree", "threading.Lock", "queue.SimpleQueue"]
+    whom = ["lockfree", "threading.Lock", "queue.SimpleQueue", "rust threads"]
     found = compare(*cells, contenders=whom, threads=2, rounds=2, seconds=0.02)
     rows = [each for result in found.results for each in result.series if each.threads == 2]
-    assert len(rows) == 7
+    assert len(rows) == 8
     assert [each for each in rows if not each.is_marked] == []
 
 
@@ -484,6 +484,7 @@ def test_a_loops_queue_keeps_its_bound_for_whoever_puts_from_elsewhere() -> None
 def test_latency_is_measured_with_more_threads_than_cores() -> None:
     for settings, most in ((Settings(), 8), (runner.QUICK, 2)):
         assert settings.thread_counts(cell_of())[-1] == most
+        assert settings.thread_counts(cell_of(scope="global"))[0] == 2  # one shares nothing
         assert settings.thread_counts(cell_of(kind="latency")) == (max(8, 2 * CORES),)
 
 
@@ -549,6 +550,22 @@ def test_a_quick_run_prints_a_table_and_writes_its_numbers(
     assert "1 thread" in out
     assert "2 threads" in out
     assert "ratio to threading.Lock" in out
+    assert out.endswith("\nThis was a quick run, too short for conclusions.\n")
+
+
+def test_a_run_ends_with_what_it_comes_to(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(processors, "TOLERATED", 1.0)  # the tests have company
+    contenders = "--contenders=lockfree,threading.Lock"
+    arguments = ["--cells=flag.load,counter.latency", contenders, "--threads=1"]
+    assert command.main([*arguments, "--rounds=2", "--minutes=0.01"]) == 0
+    [*_, head, row] = capsys.readouterr().out.splitlines()
+    assert "cells threads over a lock over the best of the standard library" in " ".join(
+        head.split()
+    )
+    assert row.split()[:3] == ["flag", "1", "1"]
+    assert row.split()[3].startswith("x")
 
 
 def test_a_latency_cell_shows_percentiles_by_name(
@@ -749,14 +766,17 @@ def test_with_nobody_to_measure_it_fails(
     assert "absent: not installed (pip install no_such_module)" in capsys.readouterr().err
 
 
+STACK = [cell.name for cell in CELLS if cell.name.startswith("stack.")]
+
+
 def test_a_structure_stands_for_its_cells() -> None:
     chosen = [cell.name for cell, _ in plan.choose(["stack", "counter.cas"], None)]
-    assert chosen == ["stack.pushpop", "stack.batch", "stack.latency", "counter.cas"]
+    assert chosen == [*STACK, "counter.cas"]
 
 
 def test_a_cell_that_is_named_twice_is_measured_once() -> None:
     chosen = [cell.name for cell, _ in plan.choose(["stack.batch", "stack"], None)]
-    assert chosen == ["stack.batch", "stack.pushpop", "stack.latency"]
+    assert chosen == ["stack.batch", *(name for name in STACK if name != "stack.batch")]
 
 
 def test_the_baseline_is_measured_with_the_others() -> None:

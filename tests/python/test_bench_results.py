@@ -12,13 +12,22 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from lockfree.bench import Contender, compare, layout, peers, progress, regression, report
+from lockfree.bench import (
+    Contender,
+    compare,
+    conclusions,
+    layout,
+    peers,
+    progress,
+    regression,
+    report,
+)
 from lockfree.bench import __main__ as command
 from lockfree.bench.cells import CELLS
 from lockfree.bench.comparison import QUICK_VARIABLE, Comparison
 from lockfree.bench.environment import describe
 from lockfree.bench.layout import Block, Table
-from lockfree.bench.model import Cell
+from lockfree.bench.model import NATIVE, Cell
 from lockfree.bench.record import read_json, write_csv, write_json
 from lockfree.bench.runner import QUICK, Result, Series, Settings
 from lockfree.bench.summary import percentiles
@@ -475,6 +484,53 @@ def test_the_figure_stands_in_the_files(tmp_path: Path) -> None:
     ]
     rows = comparison_of(result).rows()
     assert [(row["waiting"], row["marked"]) for row in rows] == [(0.25, True), (0.0, False)]
+
+
+def contest(name: str, times: dict[str, float], *threads: int, **options: Any) -> Result:
+    """Return the result of a cell of contenders that need nothing, but for peers and us."""
+    needs = {"lockfree": NATIVE, "a peer": "a_peer"}
+    contenders = tuple(Contender(each, "", (), needs.get(each)) for each in times)
+    series = [
+        Series(each, count, times=[ns] * 3, processors=2, waiting=[0.0])
+        for count in threads
+        for each, ns in times.items()
+    ]
+    return Result(Cell(name, "", contenders, **options), series)
+
+
+def concluded(*results: Result) -> list[tuple[str, ...]]:
+    table = conclusions.table(results)
+    assert table
+    return [(name, *row) for name, row in zip(table.names, table.blocks[0].rows[1:], strict=True)]
+
+
+def test_a_run_comes_to_a_line_for_each_structure() -> None:
+    queues = {"lockfree": 10.0, "queue.Queue": 80.0, "queue.SimpleQueue": 20.0, "a peer": 1.0}
+    results = [
+        contest("queue.a", queues, 1, 2, 8),
+        contest("queue.b", queues | {"lockfree": 40.0, "lockfree.locked": 1.0}, 1, 2, 8),
+        contest("queue.c", queues, 1, 2, kind="latency"),
+        contest("counter.a", {"lockfree": 10.0, "threading.Lock": 50.0}, 1),
+        contest("flag.a", {"threading.Lock": 50.0}, 1),
+    ]
+    assert concluded(*results) == [
+        ("queue", "2", "2", "x2.0 to x8.0", "x0.50 to x2.0"),
+        ("counter", "1", "1", "x5.0", "-"),
+    ]
+    assert conclusions.table(results[2:3]) is None
+
+
+def test_nothing_is_concluded_from_rows_whose_threads_waited() -> None:
+    counters = {"lockfree": 10.0, "threading.Lock": 50.0, "itertools.count": 20.0}
+    for name, line in (
+        ("lockfree", ("counter", "1", "1", "x5.0", "x2.0")),
+        ("itertools.count", ("counter", "1", "2", "x5.0", "-")),
+    ):
+        result = contest("counter.a", counters, 1, 2)
+        for series in result.series:
+            if series.contender == name and series.threads == 2:
+                series.waiting = [0.5]
+        assert concluded(result) == [line]
 
 
 @pytest.mark.parametrize("kind", CHARTED)

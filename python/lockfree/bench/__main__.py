@@ -12,7 +12,7 @@ from shutil import get_terminal_size
 from textwrap import indent
 
 from lockfree._shell import INTERRUPTED, in_shell
-from lockfree.bench import layout, peers, regression, report
+from lockfree.bench import conclusions, layout, peers, regression, report
 from lockfree.bench.comparison import Comparison
 from lockfree.bench.environment import describe
 from lockfree.bench.extras import MissingExtra, extra
@@ -79,6 +79,7 @@ def _measure(plan: Plan, options: argparse.Namespace, command: str) -> int:
     try:
         _run(comparison, plan)
         _print(*report.legend(settings))
+        _conclude(comparison)
     finally:  # also where nobody reads the tables any more
         status = _write(comparison, options)
     return status or (INTERRUPTED if comparison.interrupted else 0)
@@ -98,6 +99,14 @@ def _run(comparison: Comparison, plan: Plan) -> None:
     bar.hide()
     if comparison.interrupted:
         print("\nInterrupted: this is what was measured so far.")
+
+
+def _conclude(comparison: Comparison) -> None:
+    """Print what it comes to; nothing follows from a quick run."""
+    if comparison.settings.quick:
+        _print("This was a quick run, too short for conclusions.")
+    elif gained := conclusions.table(comparison.results):
+        print(f"\n{layout.text(gained, _width())}")
 
 
 def _write(comparison: Comparison, options: argparse.Namespace) -> int:

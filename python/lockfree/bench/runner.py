@@ -53,7 +53,9 @@ class Settings:
         if self.threads is not None:
             return self.threads
         if not cell.is_timed:
-            return tuple(count for count in (1, 2, 4, 8) if count <= self.most)
+            # One thread shares nothing by naming a global.
+            usual = (1, 2, 4, 8) if cell.scope == "local" else (2, 8)
+            return tuple(count for count in usual if count <= self.most)
         # More than cores, for then the tail shows what it costs the others that
         # a thread is preempted in the middle of an operation.
         return (max(8, 2 * environment.cores()),)

@@ -94,7 +94,7 @@ def workload(
 ) -> Workload:
     """Return what runs the contender as the cell's kind asks, pinned to these processors."""
     if isinstance(contender, RustLoop):
-        return _rust_loop(cell, contender)
+        return _rust_loop(cell, contender, processors)
     return _python_loop(cell, contender, processors)
 
 
@@ -189,13 +189,16 @@ def _sum(latencies: Counter[int]) -> float:
     return sum(time * count for time, count in latencies.items()) / 1e9
 
 
-def _rust_loop(cell: Cell, contender: RustLoop) -> Workload:
+def _rust_loop(cell: Cell, contender: RustLoop, processors: Sequence[int]) -> Workload:
     from lockfree._native import _baseline  # absent where the package is pure Python
 
     def run(threads: int, iterations: int) -> Run:
         each = iterations * cell.repeats
-        seconds = _baseline(contender.loop, threads, each)
-        return Run(seconds, threads * each * cell.items)
+        places = Places(processors)
+        seconds = _baseline(contender.loop, threads, each, places.of)
+        waited = places.waited()
+        waiting = None if waited is None else waited / seconds
+        return Run(seconds, threads * each * cell.items, waiting=waiting)
 
     return run
 
