@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
+from threading import Thread
 
 from harness import Worker, stress
 from lockfree import AtomicInt64, AtomicRef
@@ -44,9 +45,35 @@ def wait_in_a_task(worker: Worker) -> None:
         asyncio.run(one())
 
 
+def wake(worker: Worker) -> None:
+    if worker.random.random() < 0.02:
+        flag = AtomicInt64()
+        other = Thread(target=_set, args=(flag,))
+        other.start()
+        assert flag.wait(0, timeout=NEVER), "slept through it"
+        other.join()
+
+
+def wake_a_task(worker: Worker) -> None:
+    async def one() -> None:
+        await asyncio.wait_for(flag.async_wait(0), NEVER)
+
+    if worker.random.random() < 0.02:
+        flag = AtomicInt64()
+        other = Thread(target=_set, args=(flag,))
+        other.start()
+        asyncio.run(one())
+        other.join()
+
+
+def _set(flag: AtomicInt64) -> None:
+    flag.store(1)
+    flag.notify_all()
+
+
 def check(account: Counter[object]) -> None:
     assert number.load() == account["change"]
 
 
 if __name__ == "__main__":
-    stress([change, replace, wait, wait_in_vain, wait_in_a_task], check)
+    stress([change, replace, wait, wait_in_vain, wait_in_a_task, wake, wake_a_task], check)
