@@ -8,9 +8,25 @@ use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::Instant;
 
-use crate::engine::cache::{Cache, Item, Query, Removed};
-use crate::engine::{Counted, Int64, Pointer, Queue, Stack, Striped};
-use crate::shim::Ordering::SeqCst;
+use engine::cache::{Cache, Item, Query, Removed};
+use engine::{Counted, Int64, Pointer, Queue, Stack, Striped};
+use shim::Ordering::SeqCst;
+
+#[cfg(any(not(feature = "python"), Py_GIL_DISABLED))]
+use crate::{engine, shim};
+
+// The crate's engine has the atomics of attached threads where there is a GIL, and
+// these threads have none: so it is built once more, with those of std.
+#[cfg(all(feature = "python", not(Py_GIL_DISABLED)))]
+#[allow(dead_code, unreachable_pub, unused_imports)] // the loops below need part of it
+#[allow(clippy::duplicate_mod)] // on purpose
+#[path = "engine/mod.rs"]
+mod engine;
+#[cfg(all(feature = "python", not(Py_GIL_DISABLED)))]
+mod shim {
+    pub(super) use crate::shim::threads::*;
+    pub(super) use crate::shim::{detached, mutant, ordering, weakened};
+}
 
 /// The loops that [`run`] knows, by the name of the benchmark's cell.
 pub const CELLS: &[&str] =

@@ -155,6 +155,7 @@ def _async_wrapper(cache: Any, typed: bool, function: Callable[..., Awaitable[R]
             value = await async_load(cache, function, key, args, kwargs)
         return value
 
+    cache._take_along(wrapper)
     return wrapper
 
 

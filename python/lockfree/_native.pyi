@@ -174,7 +174,8 @@ class AtomicBool:
     async def async_wait(self, old: bool, /) -> None:
         """Wait until the value is not `old`, without blocking the event loop.
 
-        As that of `AtomicInt64`.
+        As `wait`, for a coroutine of any event loop. Threads and coroutines wait in
+        one list. Cancelled, it passes on a notification that it does not use.
         """
 
     def notify_one(self, /) -> None:
@@ -796,7 +797,8 @@ class AtomicRef(Generic[_T]):
     async def async_wait(self, old: object, /) -> None:
         """Wait until the value is not `old`, without blocking the event loop.
 
-        As ``AtomicInt64.async_wait``, by identity.
+        As `wait`, for a coroutine of any event loop. Threads and coroutines wait in
+        one list. Cancelled, it passes on a notification that it does not use.
         """
 
     def notify_one(self, /) -> None:
@@ -969,12 +971,12 @@ class Queue(Generic[_T]):
     A queue is always true and has no ``len()``: use ``qsize()``. There is no
     ``mutex``, and a subclass cannot override ``_put`` or ``_get``.
 
+    On free-threaded CPython 3.14 and later, a queue that threads keep contending for stops
+    being reference counted, which makes sharing it cheap; it is then freed by the
+    garbage collector, and its items with it, and no longer at once.
+
     Args:
         maxsize: how many items there may be; any number if 0 or negative.
-        shared: on free-threaded CPython 3.14 and later, do not count references
-            to the queue object, which makes it cheap to share as a global or an
-            attribute; it is then freed by the garbage collector, and its items
-            with it, and no longer at once. Elsewhere without effect.
 
     Raises:
         TypeError: `maxsize` is not an integer.
@@ -998,7 +1000,7 @@ class Queue(Generic[_T]):
         ['b', 'c']
     """
 
-    def __init__(self, maxsize: SupportsIndex = 0, *, shared: bool = False) -> None: ...
+    def __init__(self, maxsize: SupportsIndex = 0) -> None: ...
     def put(self, /, item: _T, block: object = True, timeout: float | None = None) -> None:
         """Put an item, waiting for room.
 
@@ -1258,6 +1260,9 @@ class Queue(Generic[_T]):
     def _leave(self, event: int, waiter: _Waiter, /) -> None:
         """Take a coroutine off the list; pass on a notification that it does not use."""
 
+    def _take_along(self, other: object, /) -> None:
+        """Defer the counting of references to `other` as well, once this queue's is."""
+
     def _notify(self, event: int, /) -> None:
         """Wake the next one."""
 
@@ -1292,12 +1297,12 @@ class Stack(Generic[_T]):
     Prefer ``collections.deque`` unless you need ``pop_all``, batches, re-entry, or
     its tail latency.
 
+    On free-threaded CPython 3.14 and later, a stack that threads keep contending for stops
+    being reference counted, which makes sharing it cheap; it is then freed by the
+    garbage collector, and its items with it, and no longer at once.
+
     Args:
         iterable: items to push, the last one uppermost.
-        shared: on free-threaded CPython 3.14 and later, do not count references
-            to the stack object, which makes it cheap to share as a global or an
-            attribute; it is then freed by the garbage collector, and its items
-            with it, and no longer at once. Elsewhere without effect.
 
     Progress: lock-free, allocation aside, as each method says. Source: R. K.
     Treiber, "Systems Programming: Coping with Parallelism", IBM RJ 5118, 1986, with
@@ -1314,7 +1319,7 @@ class Stack(Generic[_T]):
         True
     """
 
-    def __init__(self, iterable: Iterable[_T] = (), *, shared: bool = False) -> None: ...
+    def __init__(self, iterable: Iterable[_T] = ()) -> None: ...
     def push(self, item: _T, /) -> None:
         """Put `item` on top.
 
@@ -1430,6 +1435,10 @@ class Cache(MutableMapping[_K, _V]):
     exception in ``__hash__`` or ``__eq__`` reaches the caller. Every method may be called
     from a finalizer, a weakref callback or a signal handler.
 
+    On free-threaded CPython 3.14 and later, a cache that threads keep contending for stops
+    being reference counted, which makes sharing it cheap; it is then freed by the
+    garbage collector, and its entries with it, and no longer at once.
+
     Args:
         maxsize: what the entries may weigh together; None is no bound. Without a
             `weigher` each weighs 1. It is exceeded, if at all, by no more than one
@@ -1440,10 +1449,6 @@ class Cache(MutableMapping[_K, _V]):
         on_evict: called as ``on_evict(key, value, reason)`` after an entry was dropped;
             the reason is ``'size'`` or ``'expired'``. Not called for what was popped, replaced
             or cleared. What it raises goes to ``sys.unraisablehook``.
-        shared: on free-threaded CPython 3.14 and later, do not count references
-            to the cache, which makes it cheap to share as a global or an attribute; it is
-            then freed by the garbage collector, and its entries with it, and no
-            longer at once. Elsewhere without effect.
 
     Raises:
         TypeError: an argument is of the wrong type.
@@ -1475,7 +1480,6 @@ class Cache(MutableMapping[_K, _V]):
         ttl: float | None = None,
         weigher: Callable[[_K, _V], int] | None = None,
         on_evict: Callable[[_K, _V, str], object] | None = None,
-        shared: bool = False,
     ) -> None: ...
     @property
     def maxsize(self) -> int | None:
@@ -1683,6 +1687,9 @@ class Cache(MutableMapping[_K, _V]):
     def _stats(self, /) -> tuple[int, int, int, int, int, int]:
         """Return what `stats` names."""
 
+    def _take_along(self, other: object, /) -> None:
+        """Defer the counting of references to `other` as well, once this cache's is."""
+
     def _count_load(self, /) -> None:
         """Count the call of a loader."""
 
@@ -1861,6 +1868,34 @@ def _baseline(cell: str, threads: int, iterations: int, /) -> float:
 def _litmus(test: str, ordering: str, instances: int, /) -> dict[bytes, int]:
     """Run a litmus test on so many instances; return how often each outcome was seen."""
 
+def defer_refcount(obj: _T, /) -> _T:
+    """Stop counting references to an object that many threads name; return it.
+
+    On free-threaded CPython 3.14 and later, naming an object that another thread made
+    (a global, a closure's variable, an attribute) costs two atomic changes of its
+    reference count, for which the threads contend. A deferred object (CPython's term)
+    costs none. It is then freed by the garbage collector, and what it holds with it,
+    and no longer at once; never, while the collector is disabled.
+
+    The objects of this package do that by themselves once they are contended. This is for
+    others that live long: a dict of settings, a client, a bound method. Where there is a GIL,
+    and on other versions, it does nothing.
+
+    Args:
+        obj: what the garbage collector tracks: an object of a class, a dict, a list, a
+            function, a method; not a tuple.
+
+    Raises:
+        TypeError: counting references to `obj` cannot be deferred.
+
+    Progress: wait-free.
+
+    Examples:
+        >>> settings = defer_refcount({"debug": False})
+        >>> settings["debug"]
+        False
+    """
+
 def fence(ordering: Ordering, /) -> None:
     """Order what comes before against what comes after.
 
@@ -1877,3 +1912,6 @@ def fence(ordering: Ordering, /) -> None:
 
     Progress: wait-free.
     """
+
+def _document() -> None:
+    """Give the classes of this module the docstrings of this file."""

@@ -15,14 +15,21 @@ use pyo3::prelude::*;
 /// Native atomics and lock-free containers.
 #[pymodule(gil_used = false)]
 mod _native {
+    use super::boundary::convert;
+    use super::boundary::deferral;
     use super::boundary::error;
     use super::boundary::fastcall::{self, PanicProbe};
     use super::boundary::fork;
+    use super::boundary::list;
+    use super::boundary::spare;
+    use super::classes::atomic::ordering;
     use super::classes::cached;
     use pyo3::exceptions::PyImportError;
     use pyo3::ffi;
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use super::boundary::docs::document;
     #[pymodule_export]
     use super::boundary::waiting::TaskWaiter;
     #[pymodule_export]
@@ -41,6 +48,8 @@ mod _native {
     use super::classes::cache::Cache;
     #[pymodule_export]
     use super::classes::cached::CachedFunction;
+    #[pymodule_export]
+    use super::classes::defer_refcount::defer_refcount;
     #[pymodule_export]
     use super::classes::queue::{Queue, QueueIterator};
     #[pymodule_export]
@@ -84,7 +93,12 @@ mod _native {
         fastcall::install::<AtomicRefView>(py)?;
         fastcall::install::<AtomicStampedRef>(py)?;
         fastcall::install::<AtomicStampedRefView>(py)?;
+        deferral::prepare();
         error::prepare(py)?;
+        convert::prepare(py)?;
+        list::prepare(py)?;
+        spare::prepare(py)?;
+        ordering::prepare(py)?;
         fork::watch();
         cached::prepare(py)?;
         fastcall::install::<Cache>(py)?;

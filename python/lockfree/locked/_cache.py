@@ -60,7 +60,6 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         ttl: float | None = None,
         weigher: Callable[[K, V], int] | None = None,
         on_evict: Callable[[K, V, str], object] | None = None,
-        shared: bool = False,  # noqa: ARG002
     ) -> None:
         self._maxsize = _bound(maxsize)
         self._ttl = _seconds(ttl)
@@ -216,6 +215,9 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         with self._lock:
             lookups, dropped = (self._hits, self._misses), (self._evictions, self._expirations)
             return (*lookups, *dropped, self._loads, self._size())
+
+    def _take_along(self, _other: object, /) -> None:
+        pass
 
     def _count_load(self, /) -> None:
         with self._lock:

@@ -30,7 +30,7 @@ class Queue(AsyncMethods[T]):
 
     __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)
 
-    def __init__(self, maxsize: SupportsIndex = 0, *, shared: bool = False) -> None:  # noqa: ARG002
+    def __init__(self, maxsize: SupportsIndex = 0) -> None:
         self._maxsize = max(0, int64(maxsize))
         self._items: deque[T] = deque()
         self._unfinished = 0
@@ -254,6 +254,9 @@ class Queue(AsyncMethods[T]):
     def _leave(self, event: int, waiter: Waiter, /) -> None:
         with self._lock:
             self._events[event].leave(waiter)
+
+    def _take_along(self, _other: object, /) -> None:
+        pass
 
     def _notify(self, event: int, /) -> None:
         with self._lock:

@@ -4,16 +4,16 @@
 //! compared as readers do it, with nothing held; under the lock it shows whether what
 //! came of that is still so. References are dropped after the lock was released.
 
+use super::super::Backoff;
+use super::super::memory::arena::{NIL, OutOfMemory};
+use super::super::memory::pointer::Counted;
+use super::super::shim::{Ordering::Relaxed, mutant, spin};
 use super::entry::{Content, Life, entry};
 use super::lookup::{Found, Look, Query, mix};
 use super::policy::Admission;
 use super::removed::{Evicted, Reason, Removed};
 use super::shard::{Known, Locked, Namesake, Words};
 use super::{Cache, Clock, Core};
-use crate::engine::Backoff;
-use crate::engine::memory::arena::{NIL, OutOfMemory};
-use crate::engine::memory::pointer::Counted;
-use crate::shim::{Ordering::Relaxed, mutant, spin};
 
 /// An insertion removes up to so many expired items on its way, so that they do
 /// not pile up.
@@ -244,7 +244,9 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         for shard in &core.shards {
             let mut locked = shard.lock(&core.entries);
             let removed = locked.drain();
-            core.budget.release(removed.iter().map(|words| words.weight).sum());
+            for words in &removed {
+                core.budget.release(words.weight);
+            }
             drop(locked);
             for words in &removed {
                 drop(own::<T>(words));

@@ -6,9 +6,11 @@
 //! | `object` | objects as slots pass them |
 //! | `convert` | arguments: Python objects to Rust values |
 //! | `owned` | the element of every container |
+//! | `spare` | results of operations that have taken effect |
 //! | `counting` | reference counts |
 //! | `deferral` | when an object stops being reference counted |
 //! | `error` | every error, its text, and how it is raised |
+//! | `docs` | docstrings, which are the stub's |
 //! | `user` | calls into user code |
 //! | `waiting` | the one loop in which a thread waits |
 //! | `key` | keys, hashed and compared |
@@ -21,6 +23,7 @@
 pub(crate) mod convert;
 pub(crate) mod counting;
 pub(crate) mod deferral;
+pub(crate) mod docs;
 pub(crate) mod error;
 pub(crate) mod fastcall;
 pub(crate) mod fork;
@@ -32,5 +35,6 @@ pub(crate) mod list;
 pub(crate) mod nesting;
 pub(crate) mod object;
 pub(crate) mod owned;
+pub(crate) mod spare;
 pub(crate) mod user;
 pub(crate) mod waiting;

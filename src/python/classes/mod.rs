@@ -9,10 +9,12 @@
 //! | `cache` | class `Cache` |
 //! | `ticket` | class `_Ticket`, which tells whether a key was written while it was loaded |
 //! | `cached` | class `_CachedFunction`, of the decorator `cached` |
+//! | `defer_refcount` | function `defer_refcount` |
 
 pub(crate) mod atomic;
 pub(crate) mod cache;
 pub(crate) mod cached;
+pub(crate) mod defer_refcount;
 pub(crate) mod queue;
 pub(crate) mod stack;
 pub(crate) mod striped_counter;

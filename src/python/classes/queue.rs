@@ -8,19 +8,19 @@
 use std::mem::ManuallyDrop;
 use std::thread;
 
-use pyo3::exceptions::{PyAttributeError, PyIndexError, PyTypeError};
+use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
 use crate::engine::{self, Event, Refusal, TryGet};
 use crate::python::boundary::convert::{Given, Truth, count, int64};
-use crate::python::boundary::deferral::defer;
-use crate::python::boundary::error::{Error, Result, not_copyable};
-use crate::python::boundary::fastcall::{Arguments, fast_methods};
+use crate::python::boundary::deferral::Deferral;
+use crate::python::boundary::error::{Error, QueueError, Result, not_copyable};
+use crate::python::boundary::fastcall::{Arguments, fast_methods, used};
 use crate::python::boundary::list::{Slots, collect};
 use crate::python::boundary::nesting::drop_contents;
-use crate::python::boundary::object::Arg;
+use crate::python::boundary::object::{Arg, Made};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::user;
 use crate::python::boundary::waiting::{
@@ -32,6 +32,7 @@ use crate::python::boundary::waiting::{
 #[derive(Debug)]
 pub(crate) struct Queue {
     inner: ManuallyDrop<Box<Inner>>,
+    deferral: Deferral,
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +49,8 @@ impl Queue {
     #[inline(never)]
     fn put_patiently(&self, py: Python<'_>, item: Owned, patience: Patience) -> Result<()> {
         let attempt = putting(item, |item| self.inner.engine.try_put(item));
-        self.wait_for_room(py, patience, attempt)?.unwrap_or_else(|| Err(Error::queue("Full")))?;
+        self.wait_for_room(py, patience, attempt)?
+            .unwrap_or_else(|| Err(Error::queue(QueueError::Full)))?;
         self.inner.not_empty.notify(1);
         Ok(())
     }
@@ -68,7 +70,7 @@ impl Queue {
     #[inline(never)]
     fn get_patiently(&self, py: Python<'_>, patience: Patience) -> Result<Owned> {
         let item = self.wait_for_item(py, patience, || self.getting())?;
-        let item = item.unwrap_or_else(|| Err(Error::queue("Empty")))?;
+        let item = item.unwrap_or_else(|| Err(Error::queue(QueueError::Empty)))?;
         self.made_room(1);
         Ok(item)
     }
@@ -143,7 +145,8 @@ impl Queue {
                 (true, false) => Attempt::Wait,
                 _ => Attempt::Done(()),
             };
-            self.wait_for_item(py, patience, look)?.ok_or_else(|| Error::queue("Empty"))?;
+            self.wait_for_item(py, patience, look)?
+                .ok_or_else(|| Error::queue(QueueError::Empty))?;
         }
     }
 
@@ -167,7 +170,7 @@ impl Queue {
         let [item, block, timeout] = args.bind(3, ["item", "block", "timeout"])?;
         let item = args.required(item, "item")?;
         if self.inner.engine.is_closed() {
-            return Err(Error::queue("ShutDown"));
+            return Err(Error::queue(QueueError::ShutDown));
         }
         // Without a bound nobody waits, and `queue.Queue` looks at no timeout.
         let bounded = self.inner.engine.is_bounded();
@@ -180,7 +183,7 @@ impl Queue {
     fn get_with(&self, py: Python<'_>, args: Arguments<'_, '_>) -> Result<Owned> {
         let [block, timeout] = args.bind(2, ["block", "timeout"])?;
         if self.inner.engine.is_closed() && self.inner.engine.is_empty() {
-            return Err(Error::queue("ShutDown"));
+            return Err(Error::queue(QueueError::ShutDown));
         }
         self.get_patiently(py, Patience::new(block, timeout)?)
     }
@@ -222,8 +225,8 @@ impl Queue {
 }
 
 /// What `queue.Queue` has a lock for.
-fn absent(name: &str, instead: &str) -> PyResult<()> {
-    Err(PyAttributeError::new_err(format!("Queue has no attribute '{name}': {instead}")))
+fn absent(name: &str, instead: &str) -> Result<()> {
+    Err(Error::absent(format!("Queue has no attribute '{name}': {instead}")))
 }
 
 /// Attempts to put an item, which comes back where it is refused.
@@ -247,7 +250,7 @@ fn refused<R>(refusal: Refusal) -> Attempt<Result<R>> {
     match refusal {
         Refusal::Full => Attempt::Wait,
         Refusal::Unfilled => Attempt::Moment,
-        Refusal::Closed => Attempt::Done(Err(Error::queue("ShutDown"))),
+        Refusal::Closed => Attempt::Done(Err(Error::queue(QueueError::ShutDown))),
         Refusal::OutOfMemory => Attempt::Done(Err(engine::OutOfMemory.into())),
     }
 }
@@ -256,7 +259,7 @@ fn refused<R>(refusal: Refusal) -> Attempt<Result<R>> {
 fn nothing_got<T, R>(nothing: &TryGet<T>) -> Attempt<Result<R>> {
     match nothing {
         TryGet::Unfilled => Attempt::Moment,
-        TryGet::Closed => Attempt::Done(Err(Error::queue("ShutDown"))),
+        TryGet::Closed => Attempt::Done(Err(Error::queue(QueueError::ShutDown))),
         TryGet::Got(_) | TryGet::Empty => Attempt::Wait,
     }
 }
@@ -264,71 +267,68 @@ fn nothing_got<T, R>(nothing: &TryGet<T>) -> Attempt<Result<R>> {
 #[pymethods]
 impl Queue {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=0, *, shared=False)")]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=0)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { inner: ManuallyDrop::default() }
+        Self { inner: ManuallyDrop::default(), deferral: Deferral::default() }
     }
 
-    #[pyo3(signature = (maxsize = Given::default(), *, shared = Truth(false)))]
-    fn __init__(slf: &Bound<'_, Self>, maxsize: Given<'_>, shared: Truth) -> Result<()> {
+    #[pyo3(signature = (maxsize = Given::default()))]
+    fn __init__(&self, maxsize: Given<'_>) -> Result<()> {
         let maxsize = maxsize.0.map_or(Ok(0), |maxsize| int64(maxsize.as_borrowed()))?;
-        if !slf.get().inner.engine.set_limit(u64::try_from(maxsize).unwrap_or(0)) {
+        if !self.inner.engine.set_limit(u64::try_from(maxsize).unwrap_or(0)) {
             let text = format!("the queue is in use: maxsize cannot be changed to {maxsize}");
             return Err(Error::wrong_value(text));
-        }
-        if shared.0 {
-            defer(slf.as_any().as_borrowed());
         }
         Ok(())
     }
 
     /// Put an item without waiting.
-    fn put_nowait(&self, item: &Bound<'_, PyAny>) -> Result<()> {
-        self.put_patiently(item.py(), Owned::new(item.as_borrowed()), Patience::None)
+    fn put_nowait(slf: &Bound<'_, Self>, item: &Bound<'_, PyAny>) -> Result<()> {
+        used(slf).put_patiently(item.py(), Owned::new(item.as_borrowed()), Patience::None)
     }
 
     /// Remove and return the first item without waiting.
-    fn get_nowait(&self, py: Python<'_>) -> Result<Py<PyAny>> {
-        self.get_patiently(py, Patience::None).map(Owned::into_py)
+    fn get_nowait(slf: &Bound<'_, Self>) -> Result<Py<PyAny>> {
+        used(slf).get_patiently(slf.py(), Patience::None).map(Owned::into_py)
     }
 
     /// Put the items of `iterable` in their order; return how many went in.
     #[pyo3(signature = (iterable, /, timeout = None))]
     fn put_many(
-        &self,
+        slf: &Bound<'_, Self>,
         iterable: &Bound<'_, PyAny>,
         timeout: Option<&Bound<'_, PyAny>>,
-    ) -> Result<usize> {
-        let py = iterable.py();
+    ) -> Result<Made<usize>> {
+        let (this, py) = (used(slf), slf.py());
         let patience = Patience::within(timeout.map(Bound::as_borrowed))?;
         let mut items = collect(iterable)?.into_iter();
         let all = items.len();
         while items.len() > 0 {
-            let attempt = || match self.inner.engine.try_put_some(&mut items) {
+            let attempt = || match this.inner.engine.try_put_some(&mut items) {
                 Ok(count) => Attempt::Done(Ok(count)),
                 Err(refusal) => refused(refusal),
             };
-            let put = self.wait_for_room(py, patience, attempt)?;
-            match put.unwrap_or_else(|| Err(Error::queue("Full"))) {
-                Ok(count) => self.inner.not_empty.notify(count),
+            let put = this.wait_for_room(py, patience, attempt)?;
+            match put.unwrap_or_else(|| Err(Error::queue(QueueError::Full))) {
+                Ok(count) => this.inner.not_empty.notify(count),
                 Err(error) if items.len() == all => return Err(error),
                 Err(_) => break,
             }
         }
-        Ok(all - items.len())
+        Ok(Made(all - items.len()))
     }
 
     /// Remove and return up to `n` items, waiting for the first.
     #[pyo3(signature = (n, /, timeout = None))]
     fn get_many<'py>(
-        &self,
+        slf: &Bound<'py, Self>,
         n: &Bound<'py, PyAny>,
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> Result<Bound<'py, PyList>> {
         let patience = Patience::within(timeout.map(Bound::as_borrowed))?;
         match count(n.as_borrowed())? {
             0 => Slots::new(n.py(), 0)?.finish(0),
-            n_items => self.get_list(n.py(), n_items, patience),
+            n_items => used(slf).get_list(n.py(), n_items, patience),
         }
     }
 
@@ -366,12 +366,13 @@ impl Queue {
 
     /// Say that `n` items that were got are done.
     #[pyo3(signature = (n = Given::default()), text_signature = "($self, n=1)")]
-    fn task_done(&self, n: Given<'_>) -> Result<()> {
+    fn task_done(slf: &Bound<'_, Self>, n: Given<'_>) -> Result<()> {
+        let inner = &used(slf).inner;
         let n = n.0.map_or(Ok(1), |n| count(n.as_borrowed()))?;
-        match self.inner.engine.finish(n as u64) {
+        match inner.engine.finish(n as u64) {
             Ok(false) => Ok(()),
             Ok(true) => {
-                self.inner.all_done.notify(usize::MAX);
+                inner.all_done.notify(usize::MAX);
                 Ok(())
             }
             Err(_) => Err(Error::wrong_value("task_done() called too many times".to_owned())),
@@ -402,30 +403,30 @@ impl Queue {
     }
 
     /// Return how many items there are.
-    fn qsize(&self) -> usize {
-        self.inner.engine.len()
+    fn qsize(slf: &Bound<'_, Self>) -> Made<usize> {
+        Made(used(slf).inner.engine.len())
     }
 
     /// Return whether there is no item.
-    fn empty(&self) -> bool {
-        self.inner.engine.is_empty()
+    fn empty(slf: &Bound<'_, Self>) -> bool {
+        used(slf).inner.engine.is_empty()
     }
 
     /// Return whether there is no room.
-    fn full(&self) -> bool {
-        self.inner.engine.is_full()
+    fn full(slf: &Bound<'_, Self>) -> bool {
+        used(slf).inner.engine.is_full()
     }
 
     /// How many items there may be; 0 is any number.
     #[getter]
-    fn maxsize(&self) -> u64 {
-        self.inner.engine.bound()
+    fn maxsize(&self) -> Made<u64> {
+        Made(self.inner.engine.bound())
     }
 
     /// How many items were put and are not done.
     #[getter]
-    fn unfinished_tasks(&self) -> u64 {
-        self.inner.engine.unfinished()
+    fn unfinished_tasks(&self) -> Made<u64> {
+        Made(self.inner.engine.unfinished())
     }
 
     /// Whether the queue was shut down.
@@ -448,6 +449,12 @@ impl Queue {
         Ok(())
     }
 
+    /// Defer the counting of references to `other` as well, once this queue's is.
+    #[pyo3(signature = (other, /))]
+    fn _take_along(&self, other: &Bound<'_, PyAny>) -> Result<()> {
+        self.deferral.take_along(other.as_borrowed())
+    }
+
     /// Wake the next one.
     #[pyo3(signature = (event, /))]
     fn _notify(&self, event: usize) -> PyResult<()> {
@@ -457,31 +464,31 @@ impl Queue {
 
     /// Absent: there is no lock; each method is atomic by itself.
     #[getter]
-    fn mutex(&self) -> PyResult<()> {
+    fn mutex(&self) -> Result<()> {
         absent("mutex", "there is no lock; each method is atomic by itself")
     }
 
     /// Absent: use `qsize()` or `drain()`.
     #[getter]
-    fn queue(&self) -> PyResult<()> {
+    fn queue(&self) -> Result<()> {
         absent("queue", "use `qsize()` or `drain()`")
     }
 
     /// Absent: use `get()`.
     #[getter]
-    fn not_empty(&self) -> PyResult<()> {
+    fn not_empty(&self) -> Result<()> {
         absent("not_empty", "use `get()`")
     }
 
     /// Absent: use `put()`.
     #[getter]
-    fn not_full(&self) -> PyResult<()> {
+    fn not_full(&self) -> Result<()> {
         absent("not_full", "use `put()`")
     }
 
     /// Absent: use `join()`.
     #[getter]
-    fn all_tasks_done(&self) -> PyResult<()> {
+    fn all_tasks_done(&self) -> Result<()> {
         absent("all_tasks_done", "use `join()`")
     }
 
@@ -489,15 +496,15 @@ impl Queue {
         QueueIterator { queue: slf }
     }
 
-    fn __contains__(&self, _item: &Bound<'_, PyAny>) -> PyResult<bool> {
-        Err(PyTypeError::new_err("argument of type 'Queue' is not a container"))
+    fn __contains__(&self, _item: &Bound<'_, PyAny>) -> Result<bool> {
+        Err(Error::wrong_type("argument of type 'Queue' is not a container".to_owned()))
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Made<String>> {
         let engine = &slf.get().inner.engine;
         let name = slf.get_type().name()?;
         let state = if engine.is_closed() { ", shut down" } else { "" };
-        Ok(format!("<{name} maxsize={} qsize={}{state}>", engine.bound(), engine.len()))
+        Ok(Made(format!("<{name} maxsize={} qsize={}{state}>", engine.bound(), engine.len())))
     }
 
     fn __reduce__(&self) -> PyResult<Bound<'_, PyTuple>> {

@@ -1,7 +1,7 @@
 //! The cache under loom; `loom_int.rs` says what that is.
 //!
 //! ```sh
-//! RUSTFLAGS="--cfg loom" cargo test --no-default-features --target-dir target/loom --test loom_cache
+//! RUSTFLAGS="--cfg loom" cargo test --no-default-features --features loom --target-dir target/loom --test loom_cache
 //! ```
 //!
 //! Under loom the first table has one bucket, so that all keys share a chain until
