@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _native {
     use super::boundary::convert;
+    use super::boundary::counting;
     use super::boundary::deferral;
     use super::boundary::error;
     use super::boundary::fastcall::{self, PanicProbe};
@@ -96,6 +97,7 @@ mod _native {
         deferral::prepare();
         error::prepare(py)?;
         convert::prepare(py)?;
+        counting::prepare(py)?;
         list::prepare(py)?;
         spare::prepare(py)?;
         ordering::prepare(py)?;

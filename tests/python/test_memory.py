@@ -10,7 +10,7 @@ from types import ModuleType
 
 import lockfree
 import pytest
-from support import in_child
+from support import in_child, needs_statm
 
 pytest.importorskip("_testcapi", reason="this CPython has no _testcapi")
 
@@ -356,3 +356,72 @@ def test_without_memory_there_is_an_answer_or_no_change(impl: ModuleType, classe
 @pytest.mark.parametrize("classes", [QUEUES, CACHES], ids=["queue", "cache"])
 def test_without_memory_native_containers_are_as_they_were(classes: str) -> None:
     sweep(lockfree, classes)
+
+
+LIMITED = r"""
+import resource
+from pathlib import Path
+from lockfree import Cache, Queue, Stack
+
+MIB = 2**20
+COUNT = 1_000_000
+numbers = tuple(range(COUNT))
+
+def limited(extra, call):
+    # What the allocator still has of freed memory counts as well: so much is a guess.
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + extra * MIB
+    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+    try:
+        call()
+    except MemoryError:
+        return False
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    return True
+
+def cache():
+    c = Cache(None)
+    c.update(small)
+    return c
+
+small = dict(zip(range(200_000), range(200_000)))
+stack = lambda: Stack(numbers)
+def queue():
+    q = Queue()
+    q.put_many(numbers)
+    return q
+def check(container, size, count, calls):
+    failed = 0
+    for name, (call, after) in calls.items():
+        for extra in (0, 3, 20):
+            target = container()
+            done = limited(extra, lambda: call(target))
+            found = size(target)
+            assert found == (after if done else count), (name, extra, done, found)
+            failed += not done
+    assert failed, "nothing was refused: the limits are too high"
+
+check(stack, len, COUNT, {
+    "list": (list, COUNT), "repr": (repr, COUNT), "pop_all": (Stack.pop_all, 0),
+    "push_many": (lambda s: s.push_many(numbers), 2 * COUNT),
+    "push_many of an iterator": (lambda s: s.push_many(iter(numbers)), 2 * COUNT),
+    "clear": (Stack.clear, 0),
+})
+check(queue, Queue.qsize, COUNT, {
+    "put_many": (lambda q: Queue().put_many(numbers), COUNT), "drain": (Queue.drain, 0),
+    "put_many of an iterator": (lambda q: Queue().put_many(iter(numbers)), COUNT),
+    "shutdown": (lambda q: q.shutdown(immediate=True), 0),
+})
+check(cache, len, len(small), {
+    "list": (list, len(small)), "items": (lambda c: list(c.items()), len(small)),
+    "repr": (repr, len(small)), "==": (lambda c: c == small, len(small)),
+    "clear": (Cache.clear, 0),
+})
+"""
+
+
+@needs_statm
+def test_beyond_a_limit_of_memory_nothing_aborts_or_is_lost() -> None:
+    child = in_child(LIMITED)
+    assert child.returncode == 0, child.stderr[-3000:]

@@ -219,14 +219,18 @@ impl<'a> Locked<'a> {
         }
     }
 
-    /// Removes all items.
-    pub(super) fn drain(&mut self) -> Vec<Words> {
-        let mut removed = Vec::with_capacity(self.state.policy.len());
-        while let Some(index) = self.state.policy.any() {
-            removed.push(self.remove(index));
+    /// Removes as many items as there are places for; returns how many.
+    pub(super) fn drain(&mut self, places: &mut [Option<Words>]) -> usize {
+        let mut count = 0;
+        for place in places {
+            let Some(index) = self.state.policy.any() else { break };
+            *place = Some(self.remove(index));
+            count += 1;
         }
-        self.state.timers.clear();
-        removed
+        if self.state.policy.len() == 0 {
+            self.state.timers.clear();
+        }
+        count
     }
 
     /// The end of a life. The item is in no queue any more.

@@ -19,6 +19,9 @@ use super::{Cache, Clock, Core};
 /// not pile up.
 const EXPIRED_AT_ONCE: usize = 2;
 
+/// How many items are removed under one holding of the lock.
+const AT_ONCE: usize = 64;
+
 /// What is put into a cache.
 #[derive(Debug)]
 pub struct Item<T> {
@@ -238,29 +241,47 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         None
     }
 
-    /// Removes all items, shard by shard.
-    pub fn clear(&self) {
+    /// Removes all items, shard by shard, some at a time; `dropped` is called for each, with
+    /// nothing held.
+    pub fn clear(&self, mut dropped: impl FnMut()) {
         let Some(core) = self.core() else { return };
         for shard in &core.shards {
-            let mut locked = shard.lock(&core.entries);
-            let removed = locked.drain();
-            for words in &removed {
-                core.budget.release(words.weight);
-            }
-            drop(locked);
-            for words in &removed {
-                drop(own::<T>(words));
+            // No more than there are now: others may go on putting.
+            let mut left = shard.lock(&core.entries).state.policy.len();
+            while left > 0 {
+                let mut removed = [const { None }; AT_ONCE];
+                let mut locked = shard.lock(&core.entries);
+                let count = locked.drain(&mut removed[..left.min(AT_ONCE)]);
+                removed.iter().flatten().for_each(|words| core.budget.release(words.weight));
+                drop(locked);
+                for words in removed.iter().flatten() {
+                    drop(own::<T>(words));
+                    dropped();
+                }
+                left = if count == 0 { 0 } else { left - count };
             }
         }
     }
 
-    /// Removes all items whose time is over; returns how many.
-    pub fn expire(&self, removed: &mut Removed<T>) -> usize {
+    /// Removes all items whose time is over, and hands each to `sink`, with nothing held;
+    /// returns how many.
+    pub fn expire(&self, mut sink: impl FnMut(Evicted<T>)) -> usize {
         let Some(core) = self.core() else { return 0 };
-        let expire_all = |shard: &super::Shard| {
-            self.expire_some(core, &mut shard.lock(&core.entries), usize::MAX, removed)
-        };
-        core.shards.iter().map(expire_all).sum()
+        let mut count = 0;
+        for shard in &core.shards {
+            loop {
+                let mut removed = Removed::default();
+                let mut locked = shard.lock(&core.entries);
+                let some = self.expire_some(core, &mut locked, AT_ONCE, &mut removed);
+                drop(locked);
+                removed.into_iter().for_each(&mut sink);
+                count += some;
+                if some < AT_ONCE {
+                    break;
+                }
+            }
+        }
+        count
     }
 
     /// Removes up to `most` expired items of a shard; returns how many.

@@ -2,13 +2,14 @@
 
 use std::ffi::c_int;
 
+use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyInt, PyString};
 
 use super::error::{Error, Result, shown};
-use super::object::{Arg, owned};
+use super::object::{Arg, made, owned};
 use super::user;
 
 /// The value of an `int`, or of anything with `__index__`, in 64 bits.
@@ -140,8 +141,15 @@ fn bit_length_method(py: Python<'_>) -> PyResult<&Py<PyAny>> {
     METHOD.get_or_try_init(py, || Ok(py.get_type::<PyInt>().getattr("bit_length")?.unbind()))
 }
 
-/// Makes what could not be made once memory is short.
+/// Makes what could not be made once memory is short, and looks whether ints are laid out
+/// as [`plain_int64`] thinks.
 pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    for value in [0, 1, -1, 255, -6, (1 << 30) - 1, 1 << 30, -(1 << 30), i64::MAX, i64::MIN] {
+        if plain_int64(made(py, value)?.as_borrowed()) != Some(value) {
+            let text = "this Python's ints are laid out in a way that lockfree does not know";
+            return Err(PyImportError::new_err(text));
+        }
+    }
     bit_length_method(py).map(drop)
 }
 

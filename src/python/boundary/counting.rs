@@ -6,7 +6,15 @@
 //! first case, pyo3-ffi 0.30 calls a function for either; here are the headers' few
 //! lines, as they are in 3.14 and 3.15.
 
+#[cfg(Py_GIL_DISABLED)]
+use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
+use pyo3::prelude::*;
+#[cfg(Py_GIL_DISABLED)]
+use pyo3::types::PyList;
+
+#[cfg(Py_GIL_DISABLED)]
+use super::identity;
 
 #[cfg(not(Py_GIL_DISABLED))]
 pub(crate) use with_gil::{share, try_incref, try_incref as incref_own};
@@ -15,6 +23,43 @@ pub(crate) use without_gil::{incref, incref_own, share, try_incref};
 
 #[cfg(not(Py_GIL_DISABLED))]
 pub(crate) use ffi::Py_INCREF as incref;
+
+/// Looks whether counts are where these lines think they are.
+///
+/// # Errors
+/// An `ImportError`: nothing here may be used.
+#[cfg(not(Py_GIL_DISABLED))]
+pub(crate) fn prepare(_py: Python<'_>) -> PyResult<()> {
+    Ok(())
+}
+
+/// Looks whether counts are where these lines think they are: that of a thread's own object, and
+/// that of an immortal one.
+///
+/// # Errors
+/// An `ImportError`: nothing here may be used.
+#[cfg(Py_GIL_DISABLED)]
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    let own = PyList::empty(py);
+    // SAFETY: a live object.
+    let before = unsafe { ffi::Py_REFCNT(own.as_ptr()) };
+    // SAFETY: a live object, and the token proves the thread attached.
+    let taken = unsafe { incref_own(own.as_ptr()) };
+    // SAFETY: as above.
+    let counted = unsafe { ffi::Py_REFCNT(own.as_ptr()) } - before;
+    if taken {
+        // SAFETY: the reference taken above is given up.
+        drop(unsafe { Bound::from_owned_ptr(py, own.as_ptr()) });
+    }
+    // SAFETY: as above; nothing is counted.
+    let immortal = unsafe { incref_own(py.None().as_ptr()) };
+    let known = taken && counted == 1 && immortal;
+    if known || !identity::IS_CPYTHONS {
+        return Ok(());
+    }
+    let text = "this Python counts references in a way that lockfree does not know";
+    Err(PyImportError::new_err(text))
+}
 
 #[cfg(not(Py_GIL_DISABLED))]
 mod with_gil {

@@ -120,6 +120,15 @@ impl Error {
         }
     }
 
+    /// Forgets it, and the exception that may be set.
+    #[cold]
+    pub(crate) fn discard(self) {
+        if self.0.is_none() {
+            // SAFETY: errors are made and given up by attached threads.
+            unsafe { ffi::PyErr_Clear() };
+        }
+    }
+
     /// Writes it to `sys.unraisablehook`.
     #[cold]
     pub(crate) fn write(self) {

@@ -7,17 +7,12 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyTuple};
 
 use super::error::{Error, Result};
-use super::object::owned;
+use super::object::{made, owned};
 use super::owned::Owned;
+use super::pauses::Pauses;
 use super::user;
 use crate::engine;
-
-/// An empty vector with room for `len` items.
-pub(crate) fn room<T>(len: usize) -> Result<Vec<T>> {
-    let mut items = Vec::new();
-    items.try_reserve_exact(len).map_err(|_| engine::OutOfMemory)?;
-    Ok(items)
-}
+use crate::engine::memory::growth::{room, room_for_one};
 
 /// A new list whose items are still missing.
 #[derive(Debug)]
@@ -135,16 +130,83 @@ pub(crate) fn repr<'py>(object: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>>
     unsafe { owned(object.py(), text) }
 }
 
+/// The longest list that is taken as it is at one moment.
+const ONE_MOMENT: usize = 1 << 20;
+
 /// The items of an iterable. Runs user code.
 pub(crate) fn collect(iterable: &Bound<'_, PyAny>) -> Result<Vec<Owned>> {
-    // A tuple cannot change while it is copied; of a list CPython makes one
-    // under the list's own lock.
+    if let Ok(tuple) = iterable.cast_exact::<PyTuple>() {
+        return items_of(tuple);
+    }
+    if iterable.cast_exact::<PyList>().is_ok_and(|list| list.len() <= ONE_MOMENT) {
+        // Of a list CPython makes a tuple, which cannot change, under the list's own lock.
+        // SAFETY: a live object, and the token proves the thread attached.
+        let tuple = unsafe { user::tuple(iterable.as_ptr()) };
+        // SAFETY: a new reference, or null with an exception set.
+        let tuple = unsafe { owned(iterable.py(), tuple) }?;
+        // SAFETY: made as a tuple.
+        return items_of(&unsafe { tuple.cast_into_unchecked::<PyTuple>() });
+    }
+    let mut pauses = Pauses::new(iterable.py());
     // SAFETY: a live object, and the token proves the thread attached.
-    let tuple = unsafe { user::tuple(iterable.as_ptr()) };
+    let iterator = unsafe { user::iterate(iterable.as_ptr()) };
     // SAFETY: a new reference, or null with an exception set.
-    let tuple = unsafe { Bound::from_owned_ptr_or_opt(iterable.py(), tuple) };
-    let tuple = tuple.ok_or_else(Error::pending)?;
-    // SAFETY: made as a tuple.
-    let tuple = unsafe { tuple.cast_into_unchecked::<PyTuple>() };
-    Ok(tuple.iter_borrowed().map(Owned::new).collect())
+    let iterator = unsafe { owned(iterable.py(), iterator) }?;
+    let mut items = Vec::new();
+    // SAFETY: a live iterator, and the token proves the thread attached.
+    let next = || unsafe { user::next(iterator.as_ptr()) };
+    // SAFETY: a new reference or null.
+    while let Some(item) = unsafe { Owned::from_new(next()) } {
+        room_for_one(&mut items)?;
+        items.push(item); // room: above
+        pauses.step()?;
+    }
+    // SAFETY: the token proves the thread attached.
+    if unsafe { ffi::PyErr_Occurred() }.is_null() { Ok(items) } else { Err(Error::pending()) }
+}
+
+fn items_of(tuple: &Bound<'_, PyTuple>) -> Result<Vec<Owned>> {
+    let mut pauses = Pauses::new(tuple.py());
+    let mut items = room(tuple.len())?;
+    for item in tuple.iter_borrowed() {
+        items.push(Owned::new(item)); // room: above
+        pauses.step()?;
+    }
+    Ok(items)
+}
+
+/// How many texts are put together at a time.
+const AT_ONCE: usize = 4096;
+
+/// The texts of items, each made by `text`, with commas in between. Runs user code.
+pub(crate) fn joined<'py, T>(
+    py: Python<'py>,
+    items: impl Iterator<Item = T>,
+    text: impl Fn(T) -> Result<Bound<'py, PyAny>>,
+) -> Result<Bound<'py, PyAny>> {
+    let mut pauses = Pauses::new(py);
+    let comma = made(py, ", ")?;
+    let join = |texts: &Bound<'py, PyList>| {
+        // SAFETY: a live string and a list of strings; no user code runs.
+        let text = unsafe { ffi::PyUnicode_Join(comma.as_ptr(), texts.as_ptr()) };
+        // SAFETY: a new reference, or null with an exception set.
+        unsafe { owned(py, text) }
+    };
+    let (long, mut short) = (empty_list(py)?, empty_list(py)?);
+    for item in items {
+        short.append(text(item)?).map_err(Error::raised)?;
+        if short.len() == AT_ONCE {
+            long.append(join(&short)?).map_err(Error::raised)?;
+            short = empty_list(py)?;
+        }
+        pauses.step()?;
+    }
+    if !short.is_empty() {
+        long.append(join(&short)?).map_err(Error::raised)?;
+    }
+    join(&long)
+}
+
+fn empty_list(py: Python<'_>) -> Result<Bound<'_, PyList>> {
+    Slots::new(py, 0)?.finish(0)
 }

@@ -6,6 +6,7 @@
 //! | `object` | objects as slots pass them |
 //! | `convert` | arguments: Python objects to Rust values |
 //! | `owned` | the element of every container |
+//! | `pauses` | loops over any number of items let others run |
 //! | `spare` | results of operations that have taken effect |
 //! | `counting` | reference counts |
 //! | `deferral` | when an object stops being reference counted |
@@ -35,6 +36,7 @@ pub(crate) mod list;
 pub(crate) mod nesting;
 pub(crate) mod object;
 pub(crate) mod owned;
+pub(crate) mod pauses;
 pub(crate) mod spare;
 pub(crate) mod user;
 pub(crate) mod waiting;

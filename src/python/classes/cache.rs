@@ -14,16 +14,18 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::ticket::{Ticket, Tickets};
 use crate::engine::cache::{Evicted, Failure, Item, Query, Reason, Removed, UNBOUNDED};
+use crate::engine::memory::growth::room;
 use crate::engine::{self, Reference, Striped};
 use crate::python::boundary::convert::{double, int64};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result, not_copyable, shown};
 use crate::python::boundary::fastcall::{fast_methods, used};
 use crate::python::boundary::key::Key;
-use crate::python::boundary::list::{Pair, Slots, list_of, repr};
+use crate::python::boundary::list::{Pair, joined, list_of, repr};
 use crate::python::boundary::nesting::{drop_contents, repr_of};
-use crate::python::boundary::object::{Arg, Made, dict, formatted, made, owned, tuple};
+use crate::python::boundary::object::{Arg, Made, borrowed, dict, formatted, made, tuple};
 use crate::python::boundary::owned::Owned;
+use crate::python::boundary::pauses::Pauses;
 use crate::python::boundary::user;
 use crate::shim::Ordering::SeqCst;
 
@@ -153,10 +155,10 @@ impl Contents {
         self.finish(result, &removed)
     }
 
-    /// Removes everything.
-    fn clear(&self) {
+    /// Removes everything; calls `step` between.
+    fn clear(&self, step: impl FnMut()) {
         self.tickets.revoke_all();
-        self.engine.clear();
+        self.engine.clear(step);
     }
 
     /// The value of a key, which is `default` if it had none.
@@ -262,23 +264,32 @@ impl Contents {
     }
 
     /// Removes what has expired; returns how much that was.
-    fn expire(&self) -> usize {
-        let mut removed = Removed::default();
-        let count = self.engine.expire(&mut removed);
-        self.report(&removed);
-        count
+    fn expire(&self, py: Python<'_>) -> Result<usize> {
+        let mut pauses = Pauses::new(py);
+        let count = self.engine.expire(|expired| {
+            self.report_one(&expired);
+            drop(expired);
+            pauses.step_on();
+        });
+        pauses.end()?;
+        Ok(count)
     }
 
     /// How many items there are whose time is not over.
-    fn len(&self) -> usize {
-        self.expire();
-        self.engine.len()
+    fn len(&self, py: Python<'_>) -> Result<usize> {
+        self.expire(py)?;
+        Ok(self.engine.len())
     }
 
     /// The keys and values, as a list of pairs.
     fn items<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
-        let pair = |(key, value)| tuple([key, value]);
-        let pairs = self.engine.items().into_iter().map(pair).collect::<Result<Vec<_>>>()?;
+        let mut pauses = Pauses::new(py);
+        let items = self.engine.items(|| pauses.rest())?;
+        let mut pairs = room(items.len())?;
+        for (key, value) in items {
+            pairs.push(tuple([key, value])?); // room: above
+            pauses.step()?;
+        }
         list_of(py, pairs)
     }
 }
@@ -431,11 +442,13 @@ impl Cache {
     }
 
     fn __len__(slf: &Bound<'_, Self>) -> Result<usize> {
-        Ok(used(slf).contents()?.len())
+        used(slf).contents()?.len(slf.py())
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(list_of(py, self.contents()?.engine.keys())?.try_iter()?.into_any())
+        let mut pauses = Pauses::new(py);
+        let keys = self.contents()?.engine.keys(|| pauses.rest())?;
+        Ok(list_of(py, keys)?.try_iter()?.into_any())
     }
 
     /// Remove the next victim of an eviction and return it with its key.
@@ -453,20 +466,23 @@ impl Cache {
     }
 
     /// Remove all entries.
-    fn clear(&self) -> Result<()> {
-        self.contents()?.clear();
-        Ok(())
+    fn clear(&self, py: Python<'_>) -> Result<()> {
+        let mut pauses = Pauses::new(py);
+        self.contents()?.clear(|| pauses.step_on());
+        pauses.end()
     }
 
     /// Drop the entries whose time is up; return how many.
-    fn expire(&self) -> Result<Made<usize>> {
-        Ok(Made(self.contents()?.expire()))
+    fn expire(&self, py: Python<'_>) -> Result<Made<usize>> {
+        Ok(Made(self.contents()?.expire(py)?))
     }
 
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> Result<Bound<'py, PyAny>> {
         let (py, contents) = (slf.py(), slf.get().contents()?);
         repr_of(slf.as_any(), || {
-            let entries = repr_entries(&contents.items(py)?)?;
+            let mut pauses = Pauses::new(py);
+            let items = contents.engine.items(|| pauses.rest())?;
+            let entries = joined(py, items.into_iter(), |item| repr_item(py, item))?;
             let maxsize = made(py, slf.get().maxsize()?.0)?;
             // SAFETY: a string, and an int or None.
             unsafe { formatted(c"{%U}, maxsize=%S", &entries, &maxsize) }
@@ -512,7 +528,7 @@ impl Cache {
     /// Return what `stats` names.
     fn _stats(&self, py: Python<'_>) -> Result<Py<PyAny>> {
         let contents = self.contents()?;
-        let size = contents.len();
+        let size = contents.len(py)?;
         let sum = |event: Event| contents.counted.sum(event as usize);
         let sums =
             [Event::Hit, Event::Miss, Event::Eviction, Event::Expiration, Event::Load].map(sum);
@@ -559,32 +575,17 @@ impl Cache {
 
     fn __clear__(&self, py: Python<'_>) {
         if let Some(contents) = self.contents.get() {
-            contents.engine.clear();
+            contents.engine.clear(|| ());
             contents.weigher.clear(py);
             contents.on_evict.clear(py);
         }
     }
 }
 
-/// The items as in the `repr` of a dict. Runs user code.
-fn repr_entries<'py>(items: &Bound<'py, PyList>) -> Result<Bound<'py, PyAny>> {
-    let py = items.py();
-    let entries = Slots::new(py, items.len())?.finish(0)?;
-    for item in items.iter() {
-        entries.append(repr_entry(&item)?).map_err(Error::raised)?;
-    }
-    let comma = made(py, ", ")?;
-    // SAFETY: a live string and list of strings.
-    let text = unsafe { ffi::PyUnicode_Join(comma.as_ptr(), entries.as_ptr()) };
-    // SAFETY: a new reference, or null with an exception set.
-    unsafe { owned(py, text) }
-}
-
-fn repr_entry<'py>(item: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>> {
-    // SAFETY: made as tuples of two.
-    let item = unsafe { item.cast_unchecked::<PyTuple>() };
-    let [key, value] = [0, 1].map(|place| item.get_item(place));
-    let (key, value) = (key.map_err(Error::raised)?, value.map_err(Error::raised)?);
+/// An item as in the `repr` of a dict. Runs user code.
+fn repr_item(py: Python<'_>, (key, value): (Owned, Owned)) -> Result<Bound<'_, PyAny>> {
+    // SAFETY: alive by these references.
+    let [key, value] = [&key, &value].map(|object| unsafe { borrowed(py, object.as_ptr()) });
     // SAFETY: two strings.
     unsafe { formatted(c"%U: %U", &repr(&key)?, &repr(&value)?) }
 }

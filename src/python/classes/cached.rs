@@ -10,6 +10,7 @@
 use std::ffi::c_ulong;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
@@ -17,10 +18,10 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
 
 use super::cache::Cache;
+use crate::engine::memory::growth::room;
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result, raise_panic};
 use crate::python::boundary::key::Key;
-use crate::python::boundary::list::room;
 use crate::python::boundary::object::{Arg, IntoObject, borrowed, dict, tuple};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::user;
@@ -58,6 +59,12 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     class.tp_vectorcall_offset = offset;
     class.tp_call = Some(ffi::PyVectorcall_Call);
     add_flag(class, ffi::Py_TPFLAGS_HAVE_VECTORCALL);
+    // SAFETY: a live object.
+    let found = unsafe { ffi::PyVectorcall_Function(probe.as_ptr()) };
+    if found.map(|found| found as usize) != Some(vectorcall as *const () as usize) {
+        let text = "this Python does not find the function by which a cached one is called";
+        return Err(PyImportError::new_err(text));
+    }
     // How `lockfree._cached` finds the one that belongs to a cache; its twin has its own.
     py.get_type::<Cache>().setattr("_cached_function", py.get_type::<CachedFunction>())
 }

@@ -22,6 +22,7 @@ use crate::python::boundary::list::{Slots, collect};
 use crate::python::boundary::nesting::drop_contents;
 use crate::python::boundary::object::{Arg, Made};
 use crate::python::boundary::owned::Owned;
+use crate::python::boundary::pauses::Pauses;
 use crate::python::boundary::user;
 use crate::python::boundary::waiting::{
     Attempt, Patience, Sleeper, Sought, TaskWaiter, hold, persist, wait,
@@ -151,7 +152,7 @@ impl Queue {
     }
 
     /// Drops what is left after the end; says how many there were.
-    fn drop_all(&self, py: Python<'_>) -> u64 {
+    fn drop_all(&self, py: Python<'_>, pauses: &mut Pauses<'_>) -> u64 {
         let mut dropped = 0;
         let attempt = || match self.inner.engine.get_some(usize::MAX, drop) {
             TryGet::Got(count) => Attempt::Done(count),
@@ -160,6 +161,7 @@ impl Queue {
         };
         while let Some(count) = persist(py, attempt) {
             dropped += count as u64;
+            (0..count).for_each(|_| pauses.step_on());
         }
         dropped
     }
@@ -303,6 +305,7 @@ impl Queue {
         let patience = Patience::within(timeout.map(Bound::as_borrowed))?;
         let mut items = collect(iterable)?.into_iter();
         let all = items.len();
+        let mut pauses = Pauses::new(py);
         while items.len() > 0 {
             let attempt = || match this.inner.engine.try_put_some(&mut items) {
                 Ok(count) => Attempt::Done(Ok(count)),
@@ -310,9 +313,15 @@ impl Queue {
             };
             let put = this.wait_for_room(py, patience, attempt)?;
             match put.unwrap_or_else(|| Err(Error::queue(QueueError::Full))) {
-                Ok(count) => this.inner.not_empty.notify(count),
+                Ok(count) => {
+                    this.inner.not_empty.notify(count);
+                    (0..count).try_for_each(|_| pauses.step())?;
+                }
                 Err(error) if items.len() == all => return Err(error),
-                Err(_) => break,
+                Err(error) => {
+                    error.discard();
+                    break;
+                }
             }
         }
         Ok(Made(all - items.len()))
@@ -389,17 +398,19 @@ impl Queue {
 
     /// Refuse further items; with `immediate`, drop those that are in the queue.
     #[pyo3(signature = (immediate = Truth(false)), text_signature = "($self, immediate=False)")]
-    fn shutdown(&self, py: Python<'_>, immediate: Truth) {
+    fn shutdown(&self, py: Python<'_>, immediate: Truth) -> Result<()> {
+        let mut pauses = Pauses::new(py);
         let Inner { engine, not_empty, not_full, all_done } = &**self.inner;
         if immediate.0 {
             engine.shut();
-            engine.finish_up_to(self.drop_all(py));
+            engine.finish_up_to(self.drop_all(py, &mut pauses));
             all_done.notify(usize::MAX);
         } else {
             engine.close();
         }
         not_empty.notify(usize::MAX);
         not_full.notify(usize::MAX);
+        pauses.end()
     }
 
     /// Return how many items there are.

@@ -17,10 +17,11 @@ use crate::python::boundary::convert::{Given, count};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result, not_copyable};
 use crate::python::boundary::fastcall::{fast_methods, used};
-use crate::python::boundary::list::{Slots, collect, repr};
+use crate::python::boundary::list::{Slots, collect, joined, repr};
 use crate::python::boundary::nesting::{drop_contents, repr_of};
-use crate::python::boundary::object::Arg;
+use crate::python::boundary::object::{Arg, borrowed, formatted, made};
 use crate::python::boundary::owned::Owned;
+use crate::python::boundary::pauses::Pauses;
 
 /// A last-in, first-out stack that threads can share without a lock.
 #[pyclass(frozen, weakref, subclass, generic, module = "lockfree")]
@@ -64,21 +65,12 @@ impl Stack {
 
     /// A list of the items, the uppermost first.
     fn snapshot_list<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
-        let items = self.engine.snapshot();
+        let items = self.engine.snapshot()?;
         let list = Slots::new(py, items.len())?;
         let count = items.len();
         items.into_iter().enumerate().for_each(|(i, item)| list.fill(i, item));
         list.finish(count)
     }
-}
-
-/// The `repr` of a list turned around. Runs user code.
-fn repr_reversed(items: Bound<'_, PyList>) -> Result<Bound<'_, PyAny>> {
-    let py = items.py();
-    items.reverse().map_err(Error::raised)?;
-    // Items may have been popped meanwhile: dropping the list may free them.
-    let items = Owned::from(items.into_any());
-    repr(&items.borrow(py))
 }
 
 #[pymethods]
@@ -113,8 +105,15 @@ impl Stack {
     }
 
     /// Remove all items in one step.
-    fn clear(&self) {
-        self.engine.clear();
+    fn clear(&self, py: Python<'_>) -> Result<()> {
+        let mut pauses = Pauses::new(py);
+        let drop_one = |item| {
+            drop::<Owned>(item);
+            pauses.step_on();
+        };
+        let taken = self.engine.pop_many(usize::MAX, usize::MAX, drop_one);
+        debug_assert!(taken.is_ok(), "there is room for any number");
+        pauses.end()
     }
 
     fn __len__(slf: &Bound<'_, Self>) -> usize {
@@ -130,7 +129,18 @@ impl Stack {
     }
 
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> Result<Bound<'py, PyAny>> {
-        repr_of(slf.as_any(), || repr_reversed(slf.get().snapshot_list(slf.py())?))
+        repr_of(slf.as_any(), || {
+            let py = slf.py();
+            let items = slf.get().engine.snapshot()?;
+            // As of a list, the uppermost last.
+            let items = joined(py, items.into_iter().rev(), |item| {
+                // SAFETY: alive by this reference.
+                let item = unsafe { borrowed(py, item.as_ptr()) };
+                repr(&item)
+            })?;
+            // SAFETY: two strings.
+            unsafe { formatted(c"[%U%U]", &items, &made(py, "")?) }
+        })
     }
 
     #[allow(clippy::unused_self)] // a method, to Python

@@ -186,7 +186,7 @@ fn run<const THREADS: usize>(
     };
     let end = |(map, memory): &(Things, Arc<Memory>)| {
         let left = map.items();
-        map.cache.clear();
+        map.cache.clear(|| ());
         assert_eq!(memory.live(), 0, "a reference was lost, or dropped twice");
         left
     };

@@ -142,8 +142,9 @@ impl AtomicStampedRef {
     fn __clear__(&self, py: Python<'_>) {
         let none = py.None().into_bound(py);
         // Without memory for a pair the cycle stays.
-        if let Ok(nothing) = pair(none.as_borrowed(), 0) {
-            drop(self.pair.0.exchange(nothing, SeqCst));
+        match pair(none.as_borrowed(), 0) {
+            Ok(nothing) => drop(self.pair.0.exchange(nothing, SeqCst)),
+            Err(error) => error.discard(),
         }
     }
 }
