@@ -1,9 +1,9 @@
 """How coroutines wait: the asynchronous methods of ``Queue`` and of the atomics.
 
-A coroutine waits in the same list as threads do. What wakes it is a callback; it
-may be called in any thread and brings no item, only the news that it is worth
-looking again. So there is nothing to give back when a coroutine is cancelled:
-it passes the news on.
+A coroutine waits in the same list as threads do, by a *waiter*, which it awaits as it would
+a future. That may be woken from any thread, which brings no item, only the news that it
+is worth looking again. So there is nothing to give back when a coroutine is cancelled: it
+passes the news on.
 
 ``asyncio`` is imported when a coroutine first has to wait.
 """
@@ -12,18 +12,14 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from contextlib import suppress
-from functools import cache, partial
+from collections.abc import AsyncIterator, Callable, Generator
+from functools import cache
 from types import coroutine
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, SupportsIndex, TypeVar
 
 from lockfree._errors import Empty, ShutDown
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, Future
-
     from lockfree._async_queue import AsyncQueue
 
 T = TypeVar("T")
@@ -47,7 +43,7 @@ class Waitable:
     __slots__ = ()
 
     if TYPE_CHECKING:
-        _waiter: Callable[[Callable[[], bool]], Any]
+        _waiter: Callable[[Waitable, int, Any], Any]
         _hold: Callable[[int], int]
         _enrol: Callable[[int, Any], None]
         _leave: Callable[[int, Any], None]
@@ -156,18 +152,15 @@ async def _wait(owner: Waitable, event: int, attempt: Callable[[], Any]) -> Any:
     done = attempt()
     if done is not _NOTHING:
         return done
-    loop = _asyncio().get_running_loop()
-    sleeper = _Sleeper(owner, event)
-    waiter = owner._waiter(partial(_port_of(loop).wake, sleeper))
+    waiter = owner._waiter(owner, event, _asyncio().get_running_loop())
     while True:
-        sleeper.future = loop.create_future()
         try:
             owner._enrol(event, waiter)
             done = attempt()
             if done is not _NOTHING:
                 owner._leave(event, waiter)
                 return done
-            await sleeper.future
+            await waiter
             done = attempt()
         except BaseException:
             # Also when it is cancelled, or a signal handler raises: then the news, if any,
@@ -216,101 +209,6 @@ def _asyncio() -> Any:
     import asyncio
 
     return asyncio
-
-
-class _Sleeper:
-    """A coroutine that sleeps until its future is done."""
-
-    __slots__ = ("_event", "_owner", "future")
-
-    future: Future[None]
-
-    def __init__(self, owner: Waitable, event: int) -> None:
-        self._owner = owner
-        self._event = event
-
-    def get_up(self) -> None:
-        """Wake it, on its loop's own thread."""
-        if not self.future.done():
-            self.future.set_result(None)
-
-    def pass_on(self) -> None:
-        """Give the news that it was to be woken for to the next one."""
-        self._owner._notify(self._event)
-
-
-class _Port:
-    """The way into an event loop from outside."""
-
-    def __init__(self, loop: AbstractEventLoop) -> None:
-        from lockfree import AtomicInt64
-
-        self._loop = weakref.ref(loop)
-        self._running_here = _asyncio()._get_running_loop
-        self._current_task = _asyncio().current_task
-        self._called = AtomicInt64()
-        self._woken: deque[_Sleeper] = deque()
-
-    def wake(self, sleeper: _Sleeper) -> bool:
-        """Wake a sleeper in the loop, from any thread; return whether it surely gets up.
-
-        From outside, a burst of them costs the loop one callback.
-        """
-        loop = self._loop()
-        if loop is None:
-            return False
-        # Outside is also a signal handler or finalizer that interrupts the loop itself
-        # as it falls asleep: where no task runs.
-        if self._running_here() is loop and self._current_task(loop) is not None:
-            sleeper.get_up()
-            return True
-        if loop.is_closed():
-            return False
-        self._woken.append(sleeper)
-        if not self._called.exchange(1):
-            with suppress(RuntimeError):  # closed just now, and the call is dropped
-                loop.call_soon_threadsafe(_Call(self))
-        # A loop that was stopped may never run again.
-        return loop.is_running()
-
-    def answer(self) -> Iterator[_Sleeper]:
-        """Yield those who are to be woken by the call that was made."""
-        # Before the scan: who comes after that makes another call.
-        self._called.store(0)
-        while self._woken:
-            yield self._woken.popleft()
-
-
-class _Call:
-    """A call into a loop. If the loop is closed before, it drops it: the news goes on."""
-
-    __slots__ = ("_port",)
-
-    def __init__(self, port: _Port) -> None:
-        self._port: _Port | None = port
-
-    def __call__(self) -> None:
-        for sleeper in self._answered():
-            sleeper.get_up()
-
-    def __del__(self) -> None:
-        for sleeper in self._answered():
-            sleeper.pass_on()
-
-    def _answered(self) -> Iterator[_Sleeper]:
-        port, self._port = self._port, None
-        return port.answer() if port else iter(())
-
-
-def _port_of(loop: Any) -> _Port:
-    """Return the port of a loop, which keeps it."""
-    try:
-        port: _Port = loop._lockfree_port
-    except AttributeError:
-        port = _Port(loop)
-        with suppress(AttributeError):  # else it keeps none, and each wait makes one
-            loop._lockfree_port = port
-    return port
 
 
 def install(cls: type, methods: type[Waitable], waiter: type) -> None:

@@ -1263,9 +1263,50 @@ class Queue(Generic[_T]):
 
 @final
 class _Waiter:
-    """A coroutine that waits; `wake` returns whether it surely gets up."""
+    """A coroutine that waits for an event of its owner."""
 
-    def __new__(cls, wake: Callable[[], bool], /) -> Self: ...
+    def __new__(cls, owner: Any, event: int, event_loop: Any, /) -> Self: ...
+    _asyncio_future_blocking: bool
+    def get_loop(self) -> Any:
+        """The loop in which it is awaited."""
+
+    def __await__(self) -> Self: ...
+    def __next__(self) -> Self:
+        """Give itself to the task, unless it is woken already."""
+
+    def add_done_callback(self, callback: Any, /, *, context: Any = None) -> None:
+        """What the task asks for when it falls asleep."""
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Wake the task with a `CancelledError`, unless it is woken already."""
+
+    def done(self) -> bool:
+        """Whether the task is to be awake."""
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+
+    def result(self) -> None:
+        """Raise the `CancelledError`, if it was cancelled."""
+
+    def __call__(self) -> None:
+        """Wake the task, if it sleeps and is to be woken."""
+
+@final
+class _Door:
+    """A loop's hold of its door."""
+
+@final
+class _Reader:
+    """What a loop calls when the descriptor is readable."""
+
+    def __call__(self) -> None: ...
+
+@final
+class _Call:
+    """What a loop calls that was asked to."""
+
+    def __call__(self) -> None: ...
 
 @disjoint_base
 class Stack(Generic[_T]):

@@ -77,9 +77,18 @@ pub trait Waiter: Clone {
     /// Its notice, the same for all handles.
     fn notice(&self) -> &Notice;
 
+    /// What may come of waking beside: it goes to whoever notified.
+    type Fault;
+
     /// Wakes it; called once for each time it is notified. False if it may not get
     /// up: then the next one is woken as well.
-    fn wake(&self) -> bool;
+    ///
+    /// # Errors
+    /// What came of it beside; the waiter is woken nevertheless.
+    fn wake(&self) -> Result<bool, Self::Fault>;
+
+    /// What is left of two faults.
+    fn join(first: Self::Fault, second: Self::Fault) -> Self::Fault;
 
     /// Changes when the process is forked.
     fn generation() -> u32 {
@@ -155,37 +164,54 @@ impl<W: Waiter> Event<W> {
 
     /// Takes a waiter off the list, and passes a notification on to the next one.
     /// Says whether there was one.
-    pub fn withdraw(&self, waiter: &W) -> bool {
+    ///
+    /// # Errors
+    /// What came of passing it on beside.
+    pub fn withdraw(&self, waiter: &W) -> Result<bool, W::Fault> {
         let notified = self.leave(waiter);
         if notified {
-            self.notify(1);
+            self.notify(1)?;
         }
-        notified
+        Ok(notified)
     }
 
     /// Wakes up to `count` waiters. The caller has just made, by a
     /// read-modify-write, the change that they wait for.
+    ///
+    /// # Errors
+    /// What came of it beside; they are woken nevertheless.
     #[inline]
-    pub fn notify(&self, count: usize) {
+    pub fn notify(&self, count: usize) -> Result<(), W::Fault> {
         // Full fence: E2.
         if !mutant!("event.notify.fence") {
             full_fence_after_rmw();
         }
-        if self.enrolled.load(Relaxed) != 0 {
-            self.wake(count);
+        if self.enrolled.load(Relaxed) == 0 {
+            return Ok(());
         }
+        self.wake(count)
     }
 
     #[cold]
     #[inline(never)]
-    fn wake(&self, mut count: usize) {
+    fn wake(&self, mut count: usize) -> Result<(), W::Fault> {
+        let mut fault = None;
         while count > 0 {
             let woken = self.take_notified(count);
-            if woken.is_empty() {
-                return;
+            count = 0;
+            for waiter in woken {
+                match waiter.wake() {
+                    Ok(gets_up) => count += usize::from(!gets_up),
+                    Err(second) => {
+                        fault = Some(match fault {
+                            Some(first) => W::join(first, second),
+                            None => second,
+                        });
+                    }
+                }
             }
-            count = woken.into_iter().filter(|waiter| !waiter.wake()).count();
         }
+        fault.map_or(Ok(()), Err)
     }
 
     /// Takes the first waiters off the list, with their notices given.
@@ -206,11 +232,12 @@ impl<W: Waiter> Event<W> {
     }
 
     /// Ends an urgency, and wakes those who held back because of it.
-    pub fn calm(&self) {
+    ///
+    /// # Errors
+    /// As for [`Self::notify`].
+    pub fn calm(&self) -> Result<(), W::Fault> {
         let ended = self.urgent.fetch_update(Relaxed, Relaxed, |urgent| urgent.checked_sub(1));
-        if ended == Ok(1) {
-            self.notify(usize::MAX);
-        }
+        if ended == Ok(1) { self.notify(usize::MAX) } else { Ok(()) }
     }
 
     /// Whether newcomers should enrol without looking first.

@@ -35,7 +35,11 @@ impl Waiter for Named {
         &self.0.1
     }
 
-    fn wake(&self) -> bool {
+    type Fault = ();
+
+    fn join(_: (), _: ()) {}
+
+    fn wake(&self) -> Result<bool, ()> {
         WOKEN.with_borrow_mut(|woken| woken.push(self.0.0));
         self.0.0 < FROM_HERE_ON_ASLEEP
     }

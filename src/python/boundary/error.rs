@@ -99,6 +99,21 @@ impl Error {
         }
     }
 
+    /// What is left of two errors that were taken off: the second, raised in the context of
+    /// the first.
+    #[cold]
+    pub(crate) fn join(first: Option<Self>, second: Option<Self>) -> Option<Self> {
+        let (Some(earlier), Some(later)) = (&first, &second) else { return first.or(second) };
+        if let (Kind::Raised(earlier), Kind::Raised(later)) = (&*earlier.0, &*later.0) {
+            told_attached(|py| {
+                let context = earlier.value(py).clone().into_ptr();
+                // SAFETY: both are live exceptions; the reference to the second is given up.
+                unsafe { ffi::PyException_SetContext(later.value(py).as_ptr(), context) };
+            });
+        }
+        second
+    }
+
     /// Writes it to `sys.unraisablehook`.
     #[cold]
     pub(crate) fn write(self) {

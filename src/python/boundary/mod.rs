@@ -11,6 +11,9 @@
 //! | `error` | every error, its text, and how it is raised |
 //! | `user` | calls into user code |
 //! | `waiting` | the one loop in which a thread waits |
+//! | `task` | a coroutine that waits |
+//! | `door` | the way into an event loop from outside |
+//! | `descriptor` | what event loops watch |
 //! | `key` | keys, hashed and compared |
 //! | `list` | lists of items, on their way in and out |
 //! | `nesting` | containers nested in one another, freed without recursion |
@@ -21,6 +24,8 @@
 pub(crate) mod convert;
 pub(crate) mod counting;
 pub(crate) mod deferral;
+pub(crate) mod descriptor;
+pub(crate) mod door;
 pub(crate) mod error;
 pub(crate) mod fastcall;
 pub(crate) mod fork;
@@ -32,5 +37,6 @@ pub(crate) mod list;
 pub(crate) mod nesting;
 pub(crate) mod object;
 pub(crate) mod owned;
+pub(crate) mod task;
 pub(crate) mod user;
 pub(crate) mod waiting;

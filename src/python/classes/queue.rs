@@ -22,9 +22,10 @@ use crate::python::boundary::list::{Slots, collect};
 use crate::python::boundary::nesting::drop_contents;
 use crate::python::boundary::object::Arg;
 use crate::python::boundary::owned::Owned;
+use crate::python::boundary::task::TaskWaiter;
 use crate::python::boundary::user;
 use crate::python::boundary::waiting::{
-    Attempt, Patience, Sleeper, Sought, TaskWaiter, hold, persist, wait,
+    Attempt, Patience, Sleeper, Sought, all, hold, persist, wait,
 };
 
 /// A first-in, first-out queue for any number of producers and consumers.
@@ -49,8 +50,7 @@ impl Queue {
     fn put_patiently(&self, py: Python<'_>, item: Owned, patience: Patience) -> Result<()> {
         let attempt = putting(item, |item| self.inner.engine.try_put(item));
         self.wait_for_room(py, patience, attempt)?.unwrap_or_else(|| Err(Error::queue("Full")))?;
-        self.inner.not_empty.notify(1);
-        Ok(())
+        self.inner.not_empty.notify(1)
     }
 
     fn wait_for_room<R>(
@@ -69,7 +69,7 @@ impl Queue {
     fn get_patiently(&self, py: Python<'_>, patience: Patience) -> Result<Owned> {
         let item = self.wait_for_item(py, patience, || self.getting())?;
         let item = item.unwrap_or_else(|| Err(Error::queue("Empty")))?;
-        self.made_room(1);
+        self.made_room(1)?;
         Ok(item)
     }
 
@@ -94,10 +94,8 @@ impl Queue {
 
     /// After items were taken.
     #[inline]
-    fn made_room(&self, count: usize) {
-        if self.inner.engine.is_bounded() {
-            self.inner.not_full.notify(count);
-        }
+    fn made_room(&self, count: usize) -> Result<()> {
+        if self.inner.engine.is_bounded() { self.inner.not_full.notify(count) } else { Ok(()) }
     }
 
     /// A list of up to `n` items that are there, and why there are no more.
@@ -119,8 +117,9 @@ impl Queue {
                 filled += 1;
             });
         }
-        self.made_room(filled);
-        Ok((list.finish(filled)?, outcome))
+        let list = list.finish(filled)?;
+        self.made_room(filled)?;
+        Ok((list, outcome))
     }
 
     /// Gets up to `n` items into a list, waiting for the first.
@@ -190,7 +189,7 @@ impl Queue {
     fn grab(&self, py: Python<'_>) -> Result<Option<Owned>> {
         let item = persist(py, || self.getting()).transpose()?;
         if item.is_some() {
-            self.made_room(1);
+            self.made_room(1)?;
         }
         Ok(item)
     }
@@ -201,7 +200,7 @@ impl Queue {
         let attempt = putting(Owned::new(item), |item| self.inner.engine.try_put(item));
         let put = persist(py, attempt).transpose()?.is_some();
         if put {
-            self.inner.not_empty.notify(1);
+            self.inner.not_empty.notify(1)?;
         }
         Ok(put)
     }
@@ -214,10 +213,8 @@ impl Queue {
     }
 
     /// After items were put or taken for done.
-    fn notice_done(&self) {
-        if self.inner.engine.unfinished() == 0 {
-            self.inner.all_done.notify(usize::MAX);
-        }
+    fn notice_done(&self) -> Result<()> {
+        if self.inner.engine.unfinished() == 0 { self.inner.all_done.notify(usize::MAX) } else { Ok(()) }
     }
 }
 
@@ -310,7 +307,7 @@ impl Queue {
             };
             let put = self.wait_for_room(py, patience, attempt)?;
             match put.unwrap_or_else(|| Err(Error::queue("Full"))) {
-                Ok(count) => self.inner.not_empty.notify(count),
+                Ok(count) => self.inner.not_empty.notify(count)?,
                 Err(error) if items.len() == all => return Err(error),
                 Err(_) => break,
             }
@@ -358,9 +355,9 @@ impl Queue {
         let item = Owned::new(item.as_borrowed());
         let put = persist(py, putting(item, |item| self.inner.engine.force_put(item)));
         let displaced = put.expect("a full queue is no reason to wait")?;
-        self.inner.not_empty.notify(1);
-        let Some(displaced) = displaced else { return Ok(default) };
-        self.notice_done();
+        let told = self.inner.not_empty.notify(1);
+        let Some(displaced) = displaced else { return told.map(|()| default) };
+        all([told, self.notice_done()])?;
         Ok(Some(displaced.into_py()))
     }
 
@@ -370,10 +367,7 @@ impl Queue {
         let n = n.0.map_or(Ok(1), |n| count(n.as_borrowed()))?;
         match self.inner.engine.finish(n as u64) {
             Ok(false) => Ok(()),
-            Ok(true) => {
-                self.inner.all_done.notify(usize::MAX);
-                Ok(())
-            }
+            Ok(true) => self.inner.all_done.notify(usize::MAX),
             Err(_) => Err(Error::wrong_value("task_done() called too many times".to_owned())),
         }
     }
@@ -388,17 +382,16 @@ impl Queue {
 
     /// Refuse further items; with `immediate`, drop those that are in the queue.
     #[pyo3(signature = (immediate = Truth(false)), text_signature = "($self, immediate=False)")]
-    fn shutdown(&self, py: Python<'_>, immediate: Truth) {
+    fn shutdown(&self, py: Python<'_>, immediate: Truth) -> Result<()> {
         let Inner { engine, not_empty, not_full, all_done } = &**self.inner;
         if immediate.0 {
             engine.shut();
             engine.finish_up_to(self.drop_all(py));
-            all_done.notify(usize::MAX);
-        } else {
-            engine.close();
+            let done = all_done.notify(usize::MAX);
+            return all([done, not_empty.notify(usize::MAX), not_full.notify(usize::MAX)]);
         }
-        not_empty.notify(usize::MAX);
-        not_full.notify(usize::MAX);
+        engine.close();
+        all([not_empty.notify(usize::MAX), not_full.notify(usize::MAX)])
     }
 
     /// Return how many items there are.
@@ -444,14 +437,14 @@ impl Queue {
     /// Take a coroutine off the list; pass on a notification that it does not use.
     #[pyo3(signature = (event, waiter, /))]
     fn _leave(&self, event: usize, waiter: &Bound<'_, TaskWaiter>) -> PyResult<()> {
-        self.event(event)?.withdraw(&Sleeper::task(waiter));
+        self.event(event)?.withdraw(&Sleeper::task(waiter))?;
         Ok(())
     }
 
     /// Wake the next one.
     #[pyo3(signature = (event, /))]
     fn _notify(&self, event: usize) -> PyResult<()> {
-        self.event(event)?.notify(1);
+        self.event(event)?.notify(1)?;
         Ok(())
     }
 
@@ -587,10 +580,7 @@ fast_methods! {
             let Some(item) = args.lone() else { return this.put_with(py, args) };
             if !this.inner.not_full.is_urgent() {
                 return match this.inner.engine.try_put(Owned::new(item)) {
-                    Ok(()) => {
-                        this.inner.not_empty.notify(1);
-                        Ok(())
-                    }
+                    Ok(()) => this.inner.not_empty.notify(1),
                     Err((item, _)) => this.put_patiently(py, item, Patience::Forever),
                 };
             }
@@ -605,7 +595,7 @@ fast_methods! {
             if !this.inner.not_empty.is_urgent()
                 && let TryGet::Got(item) = this.inner.engine.try_get()
             {
-                this.made_room(1);
+                this.made_room(1)?;
                 return Ok(item);
             }
             this.get_patiently(py, Patience::Forever)

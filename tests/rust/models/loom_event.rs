@@ -52,7 +52,11 @@ impl Waiter for Sleeper {
         &self.0.notice
     }
 
-    fn wake(&self) -> bool {
+    type Fault = ();
+
+    fn join(_: (), _: ()) {}
+
+    fn wake(&self) -> Result<bool, ()> {
         *self.0.woken.lock().unwrap() = true;
         self.0.changed.notify_one();
         true

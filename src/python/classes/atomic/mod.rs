@@ -34,9 +34,10 @@ use crate::python::boundary::error::{Error, Result};
 use crate::python::boundary::fastcall::{FastClass, Method, methods};
 use crate::python::boundary::object::{Arg, IntoObject, borrowed};
 use crate::python::boundary::owned::Owned;
+use crate::python::boundary::task::TaskWaiter;
 use crate::python::boundary::user;
 use crate::python::boundary::waiting::{
-    Attempt, Patience, Sleeper, Sought, TaskWaiter, hold, wait,
+    Attempt, Patience, Sleeper, Sought, hold, wait,
 };
 use crate::shim::Ordering;
 use ordering::Orders;
@@ -195,13 +196,11 @@ pub(crate) const fn waiting<T: Waitable>() -> &'static [Method] {
         noargs c"notify_one" c"notify_one($self, /)\n--\n\n\
             Let the one who has waited longest look again."
             |this, _| {
-                this.watchers().notify(1);
-                Ok(())
+                this.watchers().notify(1)
             };
         noargs c"notify_all" c"notify_all($self, /)\n--\n\nLet all who wait look again."
             |this, _| {
-                this.watchers().notify(usize::MAX);
-                Ok(())
+                this.watchers().notify(usize::MAX)
             };
         one c"_hold" c"_hold($self, event, /)\n--\n\nWhy a coroutine should not begin at once; 0 if it may."
             |_, _, _| Ok(hold(false) as i64);
@@ -218,13 +217,11 @@ pub(crate) const fn waiting<T: Waitable>() -> &'static [Method] {
         two c"_leave" c"_leave($self, event, waiter, /)\n--\n\n\
             Take a coroutine off the list; pass on a notification that it does not use."
             |this, _, [_, waiter]| {
-                this.watchers().event().withdraw(&sleeper(waiter)?);
-                Ok(())
+                this.watchers().event().withdraw(&sleeper(waiter)?).map(drop)
             };
         one c"_notify" c"_notify($self, event, /)\n--\n\nWake the next one."
             |this, _, _| {
-                this.watchers().notify(1);
-                Ok(())
+                this.watchers().notify(1)
             };
     }
 }

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 
 use crate::engine::Event;
+use crate::python::boundary::error;
 use crate::python::boundary::waiting::Sleeper;
 use crate::shim;
 
@@ -24,13 +25,11 @@ impl Watchers {
     }
 
     /// Wakes up to `count` of those who wait.
-    pub(crate) fn notify(&self, count: usize) {
+    pub(crate) fn notify(&self, count: usize) -> error::Result<()> {
         // The caller changed the atomic before, perhaps by a plain store: the event's
         // invariant E2.
         shim::full_fence();
-        if let Some(event) = self.event.get() {
-            event.notify(count);
-        }
+        self.event.get().map_or(Ok(()), |event| event.notify(count))
     }
 
     /// For the garbage collector.
