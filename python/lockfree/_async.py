@@ -34,6 +34,9 @@ TIRED: Final = 1
 URGENT: Final = 2
 """Why a coroutine should not begin at once."""
 
+_LOOK_AGAIN: Final = 0.05
+"""When who waits for an atomic looks again, in seconds; native threads do as well."""
+
 _NOTHING: Final[Any] = object()
 
 
@@ -57,13 +60,23 @@ class AsyncWait(Waitable):
 
     if TYPE_CHECKING:
         _differs: Callable[[Any], bool]
+        notify_all: Callable[[], None]
 
     async def async_wait(self, old: Any, /) -> None:
         """Wait until the value is not `old`, without blocking the event loop."""
         if hold := self._hold(CHANGES):
             await _give_way(hold)
         if not self._differs(old):
-            await _wait(self, CHANGES, lambda: self._differs(old) or _NOTHING)
+            # A relaxed store may miss one who enrols at the same moment.
+            again = _asyncio().get_running_loop().call_later(_LOOK_AGAIN, self._look_again, old)
+            try:
+                await _wait(self, CHANGES, lambda: self._differs(old) or _NOTHING)
+            finally:
+                again.cancel()
+
+    def _look_again(self, old: Any) -> None:
+        if self._differs(old):
+            self.notify_all()
 
 
 class AsyncMethods(Waitable, Generic[T]):
@@ -215,5 +228,5 @@ def install(cls: type, methods: type[Waitable], waiter: type) -> None:
     """Give a native class the asynchronous methods: they are coroutines, hence Python."""
     cls._waiter = waiter  # type: ignore[attr-defined]
     for name, member in vars(methods).items():
-        if name.startswith(("async_", "_some", "__aiter__")):
+        if name.startswith(("async_", "_some", "_look_again", "__aiter__")):
             setattr(cls, name, member)

@@ -1289,7 +1289,7 @@ class _Waiter:
     def result(self) -> None:
         """Raise the `CancelledError`, if it was cancelled."""
 
-    def __call__(self) -> None:
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
         """Wake the task, if it sleeps and is to be woken."""
 
 @final
@@ -1300,13 +1300,13 @@ class _Door:
 class _Reader:
     """What a loop calls when the descriptor is readable."""
 
-    def __call__(self) -> None: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> None: ...
 
 @final
 class _Call:
     """What a loop calls that was asked to."""
 
-    def __call__(self) -> None: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> None: ...
 
 @disjoint_base
 class Stack(Generic[_T]):

@@ -27,7 +27,7 @@ class Door:
         self._loop = weakref.ref(loop)
         self._running_here = asyncio._get_running_loop
         self._current_task = asyncio.current_task
-        self._call: _Call | None = None
+        self._asked = _Asked()
         self._woken: deque[Waiter] = deque()
 
     def wake(self, waiter: Waiter) -> bool:
@@ -46,16 +46,16 @@ class Door:
         if loop.is_closed():
             return False
         self._woken.append(waiter)
-        call = self._call
-        if call is None or call.is_answered or not call.is_made:
-            self._call = call = _Call(self)
+        asked = self._asked
+        if asked.is_answered or not asked.is_made:
+            self._asked = asked = _Asked()
             try:
-                loop.call_soon_threadsafe(call)
+                loop.call_soon_threadsafe(_Call(self, asked))
             except RuntimeError:
                 if not loop.is_closed():
                     raise
             # Not before: a call that failed is made again by the next one who is woken.
-            call.is_made = True
+            asked.is_made = True
         # A loop that was stopped may never run again.
         return loop.is_running()
 
@@ -67,7 +67,7 @@ class Door:
                 waiter.get_up()
             except BaseException:
                 if loop := self._loop():
-                    loop.call_soon_threadsafe(_Call(self))  # again, and for the others
+                    loop.call_soon_threadsafe(_Call(self, _Asked()))  # again, and for the others
                 raise
             self._woken.popleft()
 
@@ -79,23 +79,32 @@ class Door:
                 self._woken.popleft().pass_on()
 
 
-class _Call:
-    """A call into a loop. If the loop is closed before, it drops it: the news goes on."""
+class _Asked:
+    """How far a call into a loop has come."""
 
-    __slots__ = ("_door", "is_answered", "is_made")
+    __slots__ = ("is_answered", "is_made")
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self) -> None:
         self.is_made = False
         self.is_answered = False
 
+
+class _Call:
+    """A call into a loop. If the loop is closed before, it drops it: the news goes on."""
+
+    __slots__ = ("_asked", "_door")
+
+    def __init__(self, door: Door, asked: _Asked) -> None:
+        self._door = door
+        self._asked = asked
+
     def __call__(self) -> None:
         # Before the list is looked at: who comes after that makes another call.
-        self.is_answered = True
+        self._asked.is_answered = True
         self._door.answer()
 
     def __del__(self) -> None:
-        if not self.is_answered:
+        if not self._asked.is_answered:
             self._door.pass_on()
 
 

@@ -78,10 +78,15 @@ class Waiter:
 
     def __call__(self) -> None:
         """Wake the task, if it sleeps and is to be woken."""
-        callback = self._callback
-        if callback and self.done():
-            self._callback = None
-            callback[0](self)
+        if self._callback and self.done():
+            # In no variable: the traceback of a cancellation shows this frame, and would hold
+            # the task, which holds it.
+            self._taken()(self)
+
+    def _taken(self) -> Callable[[Any], object]:
+        assert self._callback
+        (callback, _), self._callback = self._callback, None
+        return callback
 
     # What a task asks of a future.
 
@@ -133,6 +138,9 @@ class Event:
     def __init__(self) -> None:
         self._waiters: deque[Waiter | Sleeper] = deque()
         self._arrivals = itertools.count()
+
+    def __bool__(self) -> bool:
+        return bool(self._waiters)
 
     def enrol(self, waiter: Waiter | Sleeper) -> None:
         """Add one to the end, or in its old place if it was notified for nothing."""

@@ -26,10 +26,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::{PyAttributeError, PyMemoryError, PyNotImplementedError};
+use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
-use pyo3::types::{PyBool, PyString};
+use pyo3::types::PyString;
 
 use super::descriptor::Descriptor;
 use super::error::{Error, Result};
@@ -112,7 +113,7 @@ impl Door {
         let reader = Bound::new(py, reader)?;
         match event_loop.call_method1(intern!(py, "add_reader"), (number, &reader)) {
             // That the loop reads this will show that it works.
-            Ok(_) if reader.get_refcnt() > 1 => self.lock().ring(),
+            Ok(_) if is_shared(&reader) => self.lock().ring(),
             // It only seems to.
             Ok(_) => self.watch_none(reader.get()),
             Err(error)
@@ -284,6 +285,12 @@ impl Inside {
     }
 }
 
+/// Whether others have references to an object.
+fn is_shared<T>(object: &Bound<'_, T>) -> bool {
+    // SAFETY: a live object.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) > 1 }
+}
+
 /// Makes a call of byte code, again if a signal handler raises. Says whether it returned at
 /// last, and what was raised.
 pub(super) fn insist(mut call: impl FnMut() -> PyResult<()>) -> (bool, Option<Error>) {
@@ -304,10 +311,10 @@ fn is_so(
     attribute: &Bound<'_, PyString>,
     method: &Bound<'_, PyString>,
 ) -> Result<bool> {
-    let said = match event_loop.getattr(attribute) {
-        Ok(value) => value.cast::<PyBool>().map_or(Ok(!value.is_none()), |said| Ok(said.is_true())),
-        Err(_) => event_loop.call_method0(method).and_then(|said| said.is_truthy()),
-    };
+    let said = event_loop.getattr_opt(attribute).and_then(|value| match value {
+        Some(value) => value.is_truthy(),
+        None => event_loop.call_method0(method)?.is_truthy(),
+    });
     said.map_err(|error| Error::raised(error).taken_off())
 }
 

@@ -147,7 +147,7 @@ impl Error {
 /// Slots do not go through PyO3's entry code, so that it would queue decrements;
 /// `attach` tells it, for the cost of a counter. Late in the interpreter's end
 /// `attach` panics, although finalizers still run: there decrements may be queued.
-fn told_attached<R>(f: impl FnOnce(Python<'_>) -> R) -> R {
+pub(super) fn told_attached<R>(f: impl FnOnce(Python<'_>) -> R) -> R {
     // SAFETY: has no conditions.
     if unsafe { ffi::Py_IsInitialized() } != 0 {
         return Python::attach(f);

@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 
 use super::convert::{double, truth};
-use super::error::{Error, Result, shown};
+use super::error::{Error, Result, shown, told_attached};
 use super::object::Arg;
 use super::owned::Owned;
 use super::task::TaskWaiter;
@@ -27,6 +27,10 @@ const LOOKS: u32 = 200;
 
 /// How often the main thread answers signals while it waits.
 const SIGNALS: Duration = Duration::from_millis(50);
+
+/// When one who waits for a [`Sought::Value`] looks again. Once is enough: a store that was
+/// made before it enrolled has long arrived by then, and one made after finds it enrolled.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// How long a thread may be woken in vain before it is urgent.
 const PATIENT: Duration = Duration::from_millis(5);
@@ -97,9 +101,7 @@ impl Waiter for Sleeper {
                 Ok(true)
             }
             Self::Task(waiter) => {
-                // SAFETY: containers are used attached.
-                let py = unsafe { Python::assume_attached() };
-                TaskWaiter::wake(TaskWaiter::bound(waiter, py))
+                told_attached(|py| TaskWaiter::wake(TaskWaiter::bound(waiter, py)))
             }
         }
     }
@@ -180,6 +182,9 @@ pub(crate) enum Sought {
     Share,
     /// Something that is true for all who look; nobody has to hurry.
     Truth,
+    /// The same of a value that may be written by a relaxed store, which may miss one who
+    /// enrols at the same moment.
+    Value,
 }
 
 /// How an attempt to put or get ended.
@@ -218,7 +223,8 @@ pub(crate) fn wait<R>(
     }
     let nap = user::is_main_thread(py).then_some(SIGNALS);
     let waiter = Sleeper::this_thread();
-    let mut wait = Wait { py, event, sought, waiter, end, nap, urgent: false };
+    let again = (sought == Sought::Value).then_some(LOOK_AGAIN);
+    let mut wait = Wait { py, event, sought, waiter, end, nap, again, urgent: false };
     let outcome = wait.until(attempt)?;
     wait.calm()?;
     Ok(outcome)
@@ -262,13 +268,15 @@ struct Wait<'a, 'py> {
     end: Option<Instant>,
     /// How long to sleep at a time, for the thread that answers signals.
     nap: Option<Duration>,
+    /// How long to sleep before it looks again once.
+    again: Option<Duration>,
     urgent: bool,
 }
 
 /// Why a sleep ended.
 enum Awake {
     Notified,
-    /// Signals had to be answered; meanwhile anything may have happened.
+    /// It is time to look again, as anything may have happened.
     Disturbed,
     /// It is the end of patience.
     Late,
@@ -313,13 +321,18 @@ impl Wait<'_, '_> {
             if left == Some(Duration::ZERO) {
                 return Ok(Awake::Late);
             }
-            let time = [left, self.nap].into_iter().flatten().min();
+            let again = self.again.take();
+            let time = [left, self.nap, again].into_iter().flatten().min();
             user::detached(self.py, || match time {
                 Some(time) => thread::park_timeout(time),
                 None => thread::park(),
             });
             if self.nap.is_some() {
                 return self.answer_signals();
+            }
+            if again.is_some() {
+                let notified = self.event.withdraw(&self.waiter)?;
+                return Ok(if notified { Awake::Notified } else { Awake::Disturbed });
             }
         }
         Ok(Awake::Notified)

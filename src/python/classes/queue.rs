@@ -214,7 +214,11 @@ impl Queue {
 
     /// After items were put or taken for done.
     fn notice_done(&self) -> Result<()> {
-        if self.inner.engine.unfinished() == 0 { self.inner.all_done.notify(usize::MAX) } else { Ok(()) }
+        if self.inner.engine.unfinished() == 0 {
+            self.inner.all_done.notify(usize::MAX)
+        } else {
+            Ok(())
+        }
     }
 }
 
