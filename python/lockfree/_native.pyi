@@ -595,9 +595,8 @@ class AtomicInt64:
     def wait(self, old: SupportsIndex, /, timeout: float | None = None) -> bool:
         """Wait until the value is not `old`; return whether it came to that in time.
 
-        As in C++20: it looks, and looks again when it is notified; a change that
-        nobody notifies of may go unseen, and so may one that was undone before it
-        looked. False only if `timeout` seconds (None: for ever) passed first. A wait
+        It looks, and looks again at each write, on whatever thread it waits; a
+        change that was undone before it looked may go unseen. False only if `timeout` seconds (None: for ever) passed first. A wait
         releases the GIL. On the main thread it answers signals, such as Ctrl-C,
         within 100 ms.
 
