@@ -38,6 +38,8 @@ _LOOK_AGAIN: Final = 0.05
 """When who waits for an atomic looks again, in seconds; native threads do as well."""
 
 _NOTHING: Final[Any] = object()
+_UNFILLED: Final[Any] = object()
+"""What an attempt yields that is to be made again, after a turn of the loop."""
 
 
 class Waitable:
@@ -86,6 +88,7 @@ class AsyncMethods(Waitable, Generic[T]):
         _grab: Callable[[Any], Any]
         _press: Callable[[T], bool]
         get_many: Callable[..., list[T]]
+        qsize: Callable[[], int]
 
         @property
         def unfinished_tasks(self) -> int: ...
@@ -96,7 +99,7 @@ class AsyncMethods(Waitable, Generic[T]):
             await _give_way(hold)
         item: T = self._grab(_NOTHING)
         if item is _NOTHING:
-            item = await _wait(self, GETTERS, lambda: self._grab(_NOTHING))
+            item = await _wait(self, GETTERS, lambda: self._yet(self._grab(_NOTHING)))
         return item
 
     async def async_get_many(self, n: SupportsIndex) -> list[T]:
@@ -105,7 +108,7 @@ class AsyncMethods(Waitable, Generic[T]):
             await _give_way(hold)
         items = self._some(n)
         if items is _NOTHING:
-            items = await _wait(self, GETTERS, lambda: self._some(n))
+            items = await _wait(self, GETTERS, lambda: self._yet(self._some(n)))
         return items
 
     async def async_put(self, item: T) -> None:
@@ -130,6 +133,10 @@ class AsyncMethods(Waitable, Generic[T]):
         from lockfree._async_queue import AsyncQueue
 
         return AsyncQueue._over(self)
+
+    def _yet(self, got: Any) -> Any:
+        # A place that a suspended producer has claimed: filling it wakes nobody for sure.
+        return _UNFILLED if got is _NOTHING and self.qsize() else got
 
     def _some(self, n: SupportsIndex) -> list[T]:
         try:
@@ -162,19 +169,22 @@ async def _wait(owner: Waitable, event: int, attempt: Callable[[], Any]) -> Any:
     """Make attempts until one yields something, sleeping in between."""
     # Most often what is missing comes from a task whose turn is next.
     await _pause()
-    done = attempt()
+    if (done := attempt()) is _UNFILLED:
+        done = await _persist(attempt)
     if done is not _NOTHING:
         return done
     waiter = owner._waiter(owner, event, _asyncio().get_running_loop())
     while True:
         try:
             owner._enrol(event, waiter)
-            done = attempt()
+            if (done := attempt()) is _UNFILLED:
+                done = await _persist(attempt)
             if done is not _NOTHING:
                 owner._leave(event, waiter)
                 return done
             await waiter
-            done = attempt()
+            if (done := attempt()) is _UNFILLED:
+                done = await _persist(attempt)
         except BaseException:
             # Also when it is cancelled, or a signal handler raises: then the news, if any,
             # is for the next one.
@@ -182,6 +192,13 @@ async def _wait(owner: Waitable, event: int, attempt: Callable[[], Any]) -> Any:
             raise
         if done is not _NOTHING:
             return done
+
+
+async def _persist(attempt: Callable[[], Any]) -> Any:
+    """Make an attempt, and again as long as it is a matter of a moment."""
+    while (done := attempt()) is _UNFILLED:
+        await _pause()
+    return done
 
 
 async def _give_way(hold: int) -> None:
@@ -228,5 +245,5 @@ def install(cls: type, methods: type[Waitable], waiter: type) -> None:
     """Give a native class the asynchronous methods: they are coroutines, hence Python."""
     cls._waiter = waiter  # type: ignore[attr-defined]
     for name, member in vars(methods).items():
-        if name.startswith(("async_", "_some", "_look_again", "__aiter__")):
+        if name.startswith(("async_", "_some", "_yet", "_look_again", "__aiter__")):
             setattr(cls, name, member)

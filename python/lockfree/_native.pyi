@@ -596,9 +596,9 @@ class AtomicInt64:
         """Wait until the value is not `old`; return whether it came to that in time.
 
         It looks, and looks again at each write, on whatever thread it waits; a
-        change that was undone before it looked may go unseen. False only if `timeout` seconds (None: for ever) passed first. A wait
-        releases the GIL. On the main thread it answers signals, such as Ctrl-C,
-        within 100 ms.
+        change that was undone before it looked may go unseen. False only if `timeout`
+        seconds (None: for ever) passed first. A wait releases the GIL. On the main
+        thread it answers signals, such as Ctrl-C, within 100 ms.
 
         Raises:
             TypeError: `old` is not an integer.

@@ -174,7 +174,7 @@ def test_each_write_wakes(impl: ModuleType, name: str, write: Callable[[Any], ob
 
 def test_who_waits_on_the_main_thread_is_woken_as_well(impl: ModuleType, name: str) -> None:
     a, old, new = make(impl, name)
-    start(lambda: (time.sleep(A_WHILE), a.store(new)))
+    threading.Timer(A_WHILE, a.store, (new,)).start()
     assert a.wait(old, NEVER) is True
 
 
@@ -215,7 +215,9 @@ def test_an_exception_amid_a_wake_up_comes_out_of_the_write(impl: ModuleType, na
     class Loop(asyncio.SelectorEventLoop):
         fails = 0
 
-        def call_soon(self, *args: Any, **kwargs: Any) -> Any:
+        def call_soon(  # type: ignore[override]
+            self, *args: Any, **kwargs: Any
+        ) -> asyncio.Handle:
             if self.fails:
                 self.fails -= 1
                 raise ZeroDivisionError
@@ -365,9 +367,6 @@ def test_coroutines_of_several_loops_are_woken(impl: ModuleType, name: str) -> N
     for loop in loops:
         loop.result(NEVER)
     assert woken == 9
-
-
-
 
 
 def test_a_cancelled_coroutine_takes_no_wake_up_from_others(impl: ModuleType, name: str) -> None:

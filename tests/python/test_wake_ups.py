@@ -20,11 +20,11 @@ from support import THOROUGH, in_child, needs_fork, start, waiting
 NEVER = 10  # seconds, after which something that should have happened did not
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818 - no error
     """What a signal handler raises."""
 
 
-class HandlersRaise:
+class HandlersRaise(asyncio.SelectorEventLoop):
     """A loop in whose methods signal handlers raise: at their begin, or at their end."""
 
     moment = ""
@@ -36,41 +36,45 @@ class HandlersRaise:
             self.times -= 1
             raise Interrupted
 
-    def call_soon_threadsafe(self, *args: Any, **kwargs: Any) -> Any:
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, *args: Any, **kwargs: Any
+    ) -> asyncio.Handle:
         self.raises("call_soon_threadsafe", "begin")
-        handle = super().call_soon_threadsafe(*args, **kwargs)  # type: ignore[misc]
+        handle = super().call_soon_threadsafe(*args, **kwargs)
         self.raises("call_soon_threadsafe", "end")
         return handle
 
-    def call_soon(self, *args: Any, **kwargs: Any) -> Any:
+    def call_soon(  # type: ignore[override]
+        self, *args: Any, **kwargs: Any
+    ) -> asyncio.Handle:
         self.raises("call_soon", "begin")
-        handle = super().call_soon(*args, **kwargs)  # type: ignore[misc]
+        handle = super().call_soon(*args, **kwargs)
         self.raises("call_soon", "end")
         return handle
 
 
-class Selecting(HandlersRaise, asyncio.SelectorEventLoop):
+class Selecting(HandlersRaise):
     """Watches descriptors."""
 
 
-class Refusing(HandlersRaise, asyncio.SelectorEventLoop):
+class Refusing(HandlersRaise):
     """Watches none, as on Windows."""
 
-    def add_reader(self, *_: Any) -> None:
+    def add_reader(self, *_: Any) -> None:  # type: ignore[override]
         raise NotImplementedError
 
 
-class Pretending(HandlersRaise, asyncio.SelectorEventLoop):
+class Pretending(HandlersRaise):
     """Watches none and does not say so, as loops made for tests do."""
 
-    def add_reader(self, *args: Any) -> None:
+    def add_reader(self, *args: Any) -> None:  # type: ignore[override]
         self.readers = [args]
 
 
-class Ignoring(HandlersRaise, asyncio.SelectorEventLoop):
+class Ignoring(HandlersRaise):
     """Does nothing when it is asked to watch one."""
 
-    def add_reader(self, *_: Any) -> None:
+    def add_reader(self, *_: Any) -> None:  # type: ignore[override]
         pass
 
 
@@ -244,16 +248,14 @@ def test_alarms_while_putting_lose_nothing() -> None:
 
 def descriptors() -> set[str]:
     """Return the numbers of the descriptors that are open."""
-    listed = os.listdir("/proc/self/fd")  # noqa: PTH208 - it opens one itself
+    listed = os.listdir("/proc/self/fd")  # it opens one itself
     return {number for number in listed if Path("/proc/self/fd", number).exists()}
 
 
-needs_proc = pytest.mark.skipif(
-    not Path("/proc/self/fd").exists(), reason="reads /proc/self/fd"
-)
+needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads /proc/self/fd")
 
 
-def waiting_in(loop: asyncio.AbstractEventLoop, q: Any) -> asyncio.Task[Any]:
+def waiting_in(loop: Any, q: Any) -> asyncio.Task[Any]:
     """Begin a wait in a loop."""
 
     async def begin() -> asyncio.Task[Any]:
@@ -262,7 +264,8 @@ def waiting_in(loop: asyncio.AbstractEventLoop, q: Any) -> asyncio.Task[Any]:
             await asyncio.sleep(0)
         return task
 
-    return loop.run_until_complete(begin())
+    task: asyncio.Task[Any] = loop.run_until_complete(begin())
+    return task
 
 
 @needs_proc
