@@ -259,7 +259,7 @@ def waiting_in(loop: Any, q: Any) -> asyncio.Task[Any]:
     """Begin a wait in a loop."""
 
     async def begin() -> asyncio.Task[Any]:
-        task = asyncio.ensure_future(q.async_get())
+        task: asyncio.Task[Any] = asyncio.ensure_future(q.async_get())
         for _ in range(5):
             await asyncio.sleep(0)
         return task
