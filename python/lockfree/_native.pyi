@@ -597,11 +597,10 @@ class AtomicInt64:
     def wait(self, old: SupportsIndex, /, timeout: float | None = None) -> bool:
         """Wait until the value is not `old`; return whether it came to that in time.
 
-        As in C++20: it looks, and looks again when it is notified; a change that
-        nobody notifies of may go unseen, and so may one that was undone before it
-        looked. False only if `timeout` seconds (None: for ever) passed first. A wait
-        releases the GIL. On the main thread it answers signals, such as Ctrl-C,
-        within 100 ms.
+        It looks, and looks again at each write, on whatever thread it waits; a
+        change that was undone before it looked may go unseen. False only if `timeout`
+        seconds (None: for ever) passed first. A wait releases the GIL. On the main
+        thread it answers signals, such as Ctrl-C, within 100 ms.
 
         Raises:
             TypeError: `old` is not an integer.
@@ -1269,9 +1268,50 @@ class Queue(Generic[_T]):
 
 @final
 class _Waiter:
-    """A coroutine that waits; `wake` returns whether it surely gets up."""
+    """A coroutine that waits for an event of its owner."""
 
-    def __new__(cls, wake: Callable[[], bool], /) -> Self: ...
+    def __new__(cls, owner: Any, event: int, event_loop: Any, /) -> Self: ...
+    _asyncio_future_blocking: bool
+    def get_loop(self) -> Any:
+        """The loop in which it is awaited."""
+
+    def __await__(self) -> Self: ...
+    def __next__(self) -> Self:
+        """Give itself to the task, unless it is woken already."""
+
+    def add_done_callback(self, callback: Any, /, *, context: Any = None) -> None:
+        """What the task asks for when it falls asleep."""
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Wake the task with a `CancelledError`, unless it is woken already."""
+
+    def done(self) -> bool:
+        """Whether the task is to be awake."""
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+
+    def result(self) -> None:
+        """Raise the `CancelledError`, if it was cancelled."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        """Wake the task, if it sleeps and is to be woken."""
+
+@final
+class _Door:
+    """A loop's hold of its door."""
+
+@final
+class _Reader:
+    """What a loop calls when the descriptor is readable."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None: ...
+
+@final
+class _Call:
+    """What a loop calls that was asked to."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None: ...
 
 @disjoint_base
 class Stack(Generic[_T]):

@@ -32,7 +32,9 @@ mod _native {
     #[pymodule_export]
     use super::boundary::docs::document;
     #[pymodule_export]
-    use super::boundary::waiting::TaskWaiter;
+    use super::boundary::door::{Call, DoorOfLoop, Reader};
+    #[pymodule_export]
+    use super::boundary::task::TaskWaiter;
     #[pymodule_export]
     use super::classes::atomic::atomic_bool::{AtomicBool, AtomicBoolView};
     #[pymodule_export]

@@ -11,7 +11,7 @@ from lockfree.locked._values import int64, not_copyable, result64
 
 
 @final
-class AtomicInt64(Word[int, SupportsIndex], Watched):
+class AtomicInt64(Watched, Word[int, SupportsIndex]):
     """A 64-bit signed integer that threads can share and change without a lock."""
 
     __slots__ = ("__weakref__", "_lock", "_value")
@@ -35,7 +35,8 @@ class AtomicInt64(Word[int, SupportsIndex], Watched):
         with self._lock:
             old = self._value
             self._value = result64(old + n, old, "+", n)
-            return old
+        self._tell()
+        return old
 
     def fetch_sub(self, n: SupportsIndex, /) -> int:
         """Subtract `n` and return the old value."""
@@ -43,7 +44,8 @@ class AtomicInt64(Word[int, SupportsIndex], Watched):
         with self._lock:
             old = self._value
             self._value = result64(old - n, old, "-", n)
-            return old
+        self._tell()
+        return old
 
     def fetch_and(self, n: SupportsIndex, /) -> int:
         """Keep the bits also set in `n`; return the old value."""

@@ -129,6 +129,23 @@ impl Error {
         }
     }
 
+    /// What is left of two errors that were taken off: the second, raised in the context of
+    /// the first.
+    #[cold]
+    pub(crate) fn join(first: Option<Self>, second: Option<Self>) -> Option<Self> {
+        let (Some(earlier), Some(later)) = (&first, &second) else { return first.or(second) };
+        if let (Some(Kind::Raised(earlier)), Some(Kind::Raised(later))) =
+            (earlier.0.as_deref(), later.0.as_deref())
+        {
+            told_attached(|py| {
+                let context = earlier.value(py).clone().into_ptr();
+                // SAFETY: both are live exceptions; the reference to the second is given up.
+                unsafe { ffi::PyException_SetContext(later.value(py).as_ptr(), context) };
+            });
+        }
+        second
+    }
+
     /// Writes it to `sys.unraisablehook`.
     #[cold]
     pub(crate) fn write(self) {
@@ -203,7 +220,7 @@ fn set_queue_error(which: QueueError) {
 /// Slots do not go through PyO3's entry code, so that it would queue decrements;
 /// `attach` tells it, for the cost of a counter. Late in the interpreter's end
 /// `attach` panics, although finalizers still run: there decrements may be queued.
-fn told_attached<R>(f: impl FnOnce(Python<'_>) -> R) -> R {
+pub(super) fn told_attached<R>(f: impl FnOnce(Python<'_>) -> R) -> R {
     // SAFETY: has no conditions.
     if unsafe { ffi::Py_IsInitialized() } != 0 {
         return Python::attach(f);

@@ -14,6 +14,9 @@
 //! | `docs` | docstrings, which are the stub's |
 //! | `user` | calls into user code |
 //! | `waiting` | the one loop in which a thread waits |
+//! | `task` | a coroutine that waits |
+//! | `door` | the way into an event loop from outside |
+//! | `descriptor` | what event loops watch |
 //! | `key` | keys, hashed and compared |
 //! | `list` | lists of items, on their way in and out |
 //! | `nesting` | containers nested in one another, freed without recursion |
@@ -24,7 +27,9 @@
 pub(crate) mod convert;
 pub(crate) mod counting;
 pub(crate) mod deferral;
+pub(crate) mod descriptor;
 pub(crate) mod docs;
+pub(crate) mod door;
 pub(crate) mod error;
 pub(crate) mod fastcall;
 pub(crate) mod fork;
@@ -38,5 +43,6 @@ pub(crate) mod object;
 pub(crate) mod owned;
 pub(crate) mod pauses;
 pub(crate) mod spare;
+pub(crate) mod task;
 pub(crate) mod user;
 pub(crate) mod waiting;

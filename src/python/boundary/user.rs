@@ -120,6 +120,12 @@ mod c {
             count: usize,
             names: *mut PyObject,
         ) -> *mut PyObject;
+        pub(super) fn PyObject_VectorcallMethod(
+            name: *mut PyObject,
+            args: *const *mut PyObject,
+            count: usize,
+            names: *mut PyObject,
+        ) -> *mut PyObject;
         pub(super) fn PyObject_IsTrue(object: *mut PyObject) -> c_int;
         pub(super) fn PyErr_WriteUnraisable(object: *mut PyObject);
         pub(super) fn PyObject_CallNoArgs(f: *mut PyObject) -> *mut PyObject;
@@ -177,24 +183,25 @@ pub(crate) unsafe fn tell(f: *mut ffi::PyObject, args: &[*mut ffi::PyObject]) {
     }
 }
 
-/// Calls `f()` and tells whether it returned `True`; what it raises is written to
-/// `sys.unraisablehook`.
+/// Calls `args[0].name(*args[1:])`, of which the last are keywords with these names, if
+/// there are any; a new reference, or null with an exception set.
 ///
 /// # Safety
-/// The thread is attached, with no exception set; `f` is a live object.
-pub(crate) unsafe fn ask(f: *mut ffi::PyObject) -> bool {
+/// The thread is attached; all are live objects, `names` a tuple or null.
+pub(crate) unsafe fn call_method(
+    name: *mut ffi::PyObject,
+    args: &[*mut ffi::PyObject],
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    let keywords = if names.is_null() {
+        0
+    } else {
+        // SAFETY: a live tuple, says the caller.
+        usize::try_from(unsafe { ffi::PyTuple_Size(names) }).unwrap_or(0)
+    };
+    let count = args.len() - keywords;
     // SAFETY: the caller's promises, passed on.
-    let answer = guarded(|| unsafe { c::PyObject_CallNoArgs(f) });
-    if answer.is_null() {
-        // SAFETY: attached, with an exception set.
-        guarded(|| unsafe { c::PyErr_WriteUnraisable(f) });
-        return false;
-    }
-    // SAFETY: has no conditions.
-    let yes = std::ptr::eq(answer, unsafe { ffi::Py_True() });
-    // SAFETY: a new reference, given up.
-    unsafe { decref(answer) };
-    yes
+    guarded(|| unsafe { c::PyObject_VectorcallMethod(name, args.as_ptr(), count, names) })
 }
 
 /// The value of `float(object)`; -1 with an exception set, if it raised.

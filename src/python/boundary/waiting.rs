@@ -13,9 +13,10 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 
 use super::convert::{double, truth};
-use super::error::{Error, Result, shown};
+use super::error::{Error, Result, shown, told_attached};
 use super::object::Arg;
 use super::owned::Owned;
+use super::task::TaskWaiter;
 use super::{fork, user};
 use crate::engine::{Event, Notice, Waiter};
 use crate::shim;
@@ -26,6 +27,10 @@ const LOOKS: u32 = 200;
 
 /// How often the main thread answers signals while it waits.
 const SIGNALS: Duration = Duration::from_millis(50);
+
+/// When one who waits for a [`Sought::Value`] looks again. Once is enough: a store that was
+/// made before it enrolled has long arrived by then, and one made after finds it enrolled.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// How long a thread may be woken in vain before it is urgent.
 const PATIENT: Duration = Duration::from_millis(5);
@@ -59,27 +64,6 @@ pub(crate) struct SleepingThread {
     thread: Thread,
 }
 
-/// A coroutine that waits.
-#[pyclass(frozen, module = "lockfree._native", name = "_Waiter")]
-#[derive(Debug)]
-pub(crate) struct TaskWaiter {
-    notice: Notice,
-    wake: Py<PyAny>,
-}
-
-#[pymethods]
-impl TaskWaiter {
-    #[new]
-    #[pyo3(signature = (wake, /))]
-    fn new(wake: Py<PyAny>) -> Self {
-        Self { notice: Notice::default(), wake }
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
-        visit.call(&self.wake)
-    }
-}
-
 impl Sleeper {
     fn this_thread() -> Self {
         let thread = thread::current();
@@ -104,19 +88,26 @@ impl Waiter for Sleeper {
     fn notice(&self) -> &Notice {
         match self {
             Self::Thread(thread) => &thread.notice,
-            Self::Task(waiter) => &task_waiter(waiter).notice,
+            Self::Task(waiter) => TaskWaiter::of(waiter).notice(),
         }
     }
 
-    fn wake(&self) -> bool {
+    type Fault = Error;
+
+    fn wake(&self) -> Result<bool> {
         match self {
             Self::Thread(thread) => {
                 thread.thread.unpark();
-                true
+                Ok(true)
             }
-            // SAFETY: a live object; containers are used attached.
-            Self::Task(waiter) => unsafe { user::ask(task_waiter(waiter).wake.as_ptr()) },
+            Self::Task(waiter) => {
+                told_attached(|py| TaskWaiter::wake(TaskWaiter::bound(waiter, py)))
+            }
         }
+    }
+
+    fn join(first: Error, second: Error) -> Error {
+        Error::join(Some(first), Some(second)).expect("there are two")
     }
 
     fn generation() -> u32 {
@@ -124,10 +115,10 @@ impl Waiter for Sleeper {
     }
 }
 
-fn task_waiter(waiter: &Owned) -> &TaskWaiter {
-    // SAFETY: `Sleeper::task` made it from one.
-    let waiter: &Py<TaskWaiter> = unsafe { &*std::ptr::from_ref(waiter.as_py()).cast() };
-    waiter.get()
+/// What came of several notifications, all of which were made.
+pub(crate) fn all<const N: usize>(notifications: [Result<()>; N]) -> Result<()> {
+    let faults = notifications.into_iter().map(Result::err);
+    faults.fold(None, Error::join).map_or(Ok(()), Err)
 }
 
 /// Whether a coroutine on this thread may begin at once.
@@ -191,6 +182,9 @@ pub(crate) enum Sought {
     Share,
     /// Something that is true for all who look; nobody has to hurry.
     Truth,
+    /// The same of a value that may be written by a relaxed store, which may miss one who
+    /// enrols at the same moment.
+    Value,
 }
 
 /// How an attempt to put or get ended.
@@ -228,8 +222,12 @@ pub(crate) fn wait<R>(
         look_often(py, &hopeful);
     }
     let nap = user::is_main_thread(py).then_some(SIGNALS);
-    Wait { py, event, sought, waiter: Sleeper::this_thread(), end, nap, urgent: false }
-        .until(attempt)
+    let waiter = Sleeper::this_thread();
+    let again = (sought == Sought::Value).then_some(LOOK_AGAIN);
+    let mut wait = Wait { py, event, sought, waiter, end, nap, again, urgent: false };
+    let outcome = wait.until(attempt)?;
+    wait.calm()?;
+    Ok(outcome)
 }
 
 /// Makes an attempt, and again as long as it is a matter of a moment.
@@ -270,13 +268,15 @@ struct Wait<'a, 'py> {
     end: Option<Instant>,
     /// How long to sleep at a time, for the thread that answers signals.
     nap: Option<Duration>,
+    /// How long to sleep before it looks again once.
+    again: Option<Duration>,
     urgent: bool,
 }
 
 /// Why a sleep ended.
 enum Awake {
     Notified,
-    /// Signals had to be answered; meanwhile anything may have happened.
+    /// It is time to look again, as anything may have happened.
     Disturbed,
     /// It is the end of patience.
     Late,
@@ -290,7 +290,7 @@ impl Wait<'_, '_> {
             if (self.urgent || !self.event.is_urgent())
                 && let Some(done) = attempt()
             {
-                self.event.withdraw(&self.waiter);
+                self.event.withdraw(&self.waiter)?;
                 return Ok(Some(done));
             }
             match self.sleep()? {
@@ -321,13 +321,18 @@ impl Wait<'_, '_> {
             if left == Some(Duration::ZERO) {
                 return Ok(Awake::Late);
             }
-            let time = [left, self.nap].into_iter().flatten().min();
+            let again = self.again.take();
+            let time = [left, self.nap, again].into_iter().flatten().min();
             user::detached(self.py, || match time {
                 Some(time) => thread::park_timeout(time),
                 None => thread::park(),
             });
             if self.nap.is_some() {
                 return self.answer_signals();
+            }
+            if again.is_some() {
+                let notified = self.event.withdraw(&self.waiter)?;
+                return Ok(if notified { Awake::Notified } else { Awake::Disturbed });
             }
         }
         Ok(Awake::Notified)
@@ -337,8 +342,8 @@ impl Wait<'_, '_> {
     /// they like, and fork: so this thread is off the list meanwhile, and the next
     /// one may look first.
     fn answer_signals(&mut self) -> Result<Awake> {
-        let notified = self.event.withdraw(&self.waiter);
-        self.calm();
+        let notified = self.event.withdraw(&self.waiter)?;
+        self.calm()?;
         // SAFETY: the token proves the thread attached.
         match unsafe { user::check_signals() } {
             0 => Ok(if notified { Awake::Notified } else { Awake::Disturbed }),
@@ -353,16 +358,19 @@ impl Wait<'_, '_> {
         }
     }
 
-    fn calm(&mut self) {
-        if self.urgent {
-            self.urgent = false;
-            self.event.calm();
+    fn calm(&mut self) -> Result<()> {
+        if !self.urgent {
+            return Ok(());
         }
+        self.urgent = false;
+        self.event.calm()
     }
 }
 
 impl Drop for Wait<'_, '_> {
     fn drop(&mut self) {
-        self.calm();
+        if let Err(error) = self.calm() {
+            error.write();
+        }
     }
 }

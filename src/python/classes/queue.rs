@@ -23,9 +23,10 @@ use crate::python::boundary::nesting::drop_contents;
 use crate::python::boundary::object::{Arg, Made};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::pauses::Pauses;
+use crate::python::boundary::task::TaskWaiter;
 use crate::python::boundary::user;
 use crate::python::boundary::waiting::{
-    Attempt, Patience, Sleeper, Sought, TaskWaiter, hold, persist, wait,
+    Attempt, Patience, Sleeper, Sought, all, hold, persist, wait,
 };
 
 /// A first-in, first-out queue for any number of producers and consumers.
@@ -52,8 +53,7 @@ impl Queue {
         let attempt = putting(item, |item| self.inner.engine.try_put(item));
         self.wait_for_room(py, patience, attempt)?
             .unwrap_or_else(|| Err(Error::queue(QueueError::Full)))?;
-        self.inner.not_empty.notify(1);
-        Ok(())
+        self.inner.not_empty.notify(1)
     }
 
     fn wait_for_room<R>(
@@ -72,7 +72,7 @@ impl Queue {
     fn get_patiently(&self, py: Python<'_>, patience: Patience) -> Result<Owned> {
         let item = self.wait_for_item(py, patience, || self.getting())?;
         let item = item.unwrap_or_else(|| Err(Error::queue(QueueError::Empty)))?;
-        self.made_room(1);
+        self.made_room(1)?;
         Ok(item)
     }
 
@@ -97,10 +97,8 @@ impl Queue {
 
     /// After items were taken.
     #[inline]
-    fn made_room(&self, count: usize) {
-        if self.inner.engine.is_bounded() {
-            self.inner.not_full.notify(count);
-        }
+    fn made_room(&self, count: usize) -> Result<()> {
+        if self.inner.engine.is_bounded() { self.inner.not_full.notify(count) } else { Ok(()) }
     }
 
     /// A list of up to `n` items that are there, and why there are no more.
@@ -122,8 +120,9 @@ impl Queue {
                 filled += 1;
             });
         }
-        self.made_room(filled);
-        Ok((list.finish(filled)?, outcome))
+        let list = list.finish(filled)?;
+        self.made_room(filled)?;
+        Ok((list, outcome))
     }
 
     /// Gets up to `n` items into a list, waiting for the first.
@@ -195,7 +194,7 @@ impl Queue {
     fn grab(&self, py: Python<'_>) -> Result<Option<Owned>> {
         let item = persist(py, || self.getting()).transpose()?;
         if item.is_some() {
-            self.made_room(1);
+            self.made_room(1)?;
         }
         Ok(item)
     }
@@ -206,7 +205,7 @@ impl Queue {
         let attempt = putting(Owned::new(item), |item| self.inner.engine.try_put(item));
         let put = persist(py, attempt).transpose()?.is_some();
         if put {
-            self.inner.not_empty.notify(1);
+            self.inner.not_empty.notify(1)?;
         }
         Ok(put)
     }
@@ -219,9 +218,11 @@ impl Queue {
     }
 
     /// After items were put or taken for done.
-    fn notice_done(&self) {
+    fn notice_done(&self) -> Result<()> {
         if self.inner.engine.unfinished() == 0 {
-            self.inner.all_done.notify(usize::MAX);
+            self.inner.all_done.notify(usize::MAX)
+        } else {
+            Ok(())
         }
     }
 }
@@ -314,7 +315,7 @@ impl Queue {
             let put = this.wait_for_room(py, patience, attempt)?;
             match put.unwrap_or_else(|| Err(Error::queue(QueueError::Full))) {
                 Ok(count) => {
-                    this.inner.not_empty.notify(count);
+                    this.inner.not_empty.notify(count)?;
                     (0..count).try_for_each(|_| pauses.step())?;
                 }
                 Err(error) if items.len() == all => return Err(error),
@@ -367,9 +368,9 @@ impl Queue {
         let item = Owned::new(item.as_borrowed());
         let put = persist(py, putting(item, |item| self.inner.engine.force_put(item)));
         let displaced = put.expect("a full queue is no reason to wait")?;
-        self.inner.not_empty.notify(1);
-        let Some(displaced) = displaced else { return Ok(default) };
-        self.notice_done();
+        let told = self.inner.not_empty.notify(1);
+        let Some(displaced) = displaced else { return told.map(|()| default) };
+        all([told, self.notice_done()])?;
         Ok(Some(displaced.into_py()))
     }
 
@@ -380,10 +381,7 @@ impl Queue {
         let n = n.0.map_or(Ok(1), |n| count(n.as_borrowed()))?;
         match inner.engine.finish(n as u64) {
             Ok(false) => Ok(()),
-            Ok(true) => {
-                inner.all_done.notify(usize::MAX);
-                Ok(())
-            }
+            Ok(true) => inner.all_done.notify(usize::MAX),
             Err(_) => Err(Error::wrong_value("task_done() called too many times".to_owned())),
         }
     }
@@ -401,16 +399,15 @@ impl Queue {
     fn shutdown(&self, py: Python<'_>, immediate: Truth) -> Result<()> {
         let mut pauses = Pauses::new(py);
         let Inner { engine, not_empty, not_full, all_done } = &**self.inner;
-        if immediate.0 {
+        let done = if immediate.0 {
             engine.shut();
             engine.finish_up_to(self.drop_all(py, &mut pauses));
-            all_done.notify(usize::MAX);
+            all_done.notify(usize::MAX)
         } else {
             engine.close();
-        }
-        not_empty.notify(usize::MAX);
-        not_full.notify(usize::MAX);
-        pauses.end()
+            Ok(())
+        };
+        all([done, not_empty.notify(usize::MAX), not_full.notify(usize::MAX), pauses.end()])
     }
 
     /// Return how many items there are.
@@ -456,7 +453,7 @@ impl Queue {
     /// Take a coroutine off the list; pass on a notification that it does not use.
     #[pyo3(signature = (event, waiter, /))]
     fn _leave(&self, event: usize, waiter: &Bound<'_, TaskWaiter>) -> PyResult<()> {
-        self.event(event)?.withdraw(&Sleeper::task(waiter));
+        self.event(event)?.withdraw(&Sleeper::task(waiter))?;
         Ok(())
     }
 
@@ -469,7 +466,7 @@ impl Queue {
     /// Wake the next one.
     #[pyo3(signature = (event, /))]
     fn _notify(&self, event: usize) -> PyResult<()> {
-        self.event(event)?.notify(1);
+        self.event(event)?.notify(1)?;
         Ok(())
     }
 
@@ -605,10 +602,7 @@ fast_methods! {
             let Some(item) = args.lone() else { return this.put_with(py, args) };
             if !this.inner.not_full.is_urgent() {
                 return match this.inner.engine.try_put(Owned::new(item)) {
-                    Ok(()) => {
-                        this.inner.not_empty.notify(1);
-                        Ok(())
-                    }
+                    Ok(()) => this.inner.not_empty.notify(1),
                     Err((item, _)) => this.put_patiently(py, item, Patience::Forever),
                 };
             }
@@ -623,7 +617,7 @@ fast_methods! {
             if !this.inner.not_empty.is_urgent()
                 && let TryGet::Got(item) = this.inner.engine.try_get()
             {
-                this.made_room(1);
+                this.made_room(1)?;
                 return Ok(item);
             }
             this.get_patiently(py, Patience::Forever)

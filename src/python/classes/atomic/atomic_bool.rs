@@ -10,23 +10,23 @@ use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyBool, PyTuple};
 
 use super::ordering::Orders;
-use super::watchers::Watchers;
+use super::watchers::Watched;
 use super::{Comparable, Face, Waitable, Word, compared, faces, waiting, word, word_methods};
-use crate::engine::Flag;
+use crate::engine::{Event, Flag};
 use crate::python::boundary::convert::{Given, boolean, format};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Result, not_copyable};
 use crate::python::boundary::fastcall::{FastClass, Method, methods, used};
 use crate::python::boundary::isolated::Isolated;
 use crate::python::boundary::object::{Arg, Made};
+use crate::python::boundary::waiting::Sleeper;
 use crate::shim::Ordering::{self, SeqCst};
 
 /// A boolean that threads can share and change without a lock.
 #[pyclass(frozen, weakref, module = "lockfree")]
 #[derive(Debug)]
 pub(crate) struct AtomicBool {
-    cell: Isolated<Flag>,
-    watchers: Watchers,
+    cell: Isolated<Watched<Flag>>,
     deferral: Deferral,
 }
 
@@ -51,8 +51,7 @@ impl AtomicBool {
     fn new(value: Given<'_>) -> Result<Self> {
         let value = value.0.map_or(Ok(false), |value| boolean(value.as_borrowed()))?;
         Ok(Self {
-            cell: Isolated::new(Flag::new(value)),
-            watchers: Watchers::default(),
+            cell: Isolated::new(Watched::new(Flag::new(value))),
             deferral: Deferral::default(),
         })
     }
@@ -107,11 +106,11 @@ impl AtomicBool {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
-        self.watchers.traverse(&visit)
+        self.cell.traverse(&visit)
     }
 
     fn __clear__(&self) {
-        self.watchers.clear();
+        self.cell.clear();
     }
 }
 
@@ -120,10 +119,10 @@ const fn flag_methods<T: Face<Cell = Flag>>() -> &'static [Method] {
     methods! {
         for T: Face<Cell = Flag>;
         quick c"test_and_set" c"test_and_set($self, /)\n--\n\nMake it true and return the old value."
-            |this| Some(this.cell().test_and_set(this.orders().both())),
-            |this, _| Ok(this.cell().test_and_set(this.orders().both()));
+            |this| Some(this.told_quickly(this.cell().test_and_set(this.orders().both()))),
+            |this, _| this.told(this.cell().test_and_set(this.orders().both()));
         quick c"toggle" c"toggle($self, /)\n--\n\nMake it the opposite and return the new value."
-            |this| Some(!this.cell().fetch_not(this.orders().both())),
-            |this, _| Ok(!this.cell().fetch_not(this.orders().both()));
+            |this| Some(this.told_quickly(!this.cell().fetch_not(this.orders().both()))),
+            |this, _| this.told(!this.cell().fetch_not(this.orders().both()));
     }
 }

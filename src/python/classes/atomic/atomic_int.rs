@@ -10,11 +10,11 @@ use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::PyTuple;
 
 use super::ordering::Orders;
-use super::watchers::Watchers;
+use super::watchers::Watched;
 use super::{
     Comparable, Face, Waitable, Word, changed, compared, faces, waiting, word, word_methods,
 };
-use crate::engine::{Int64, Overflow};
+use crate::engine::{Event, Int64, Overflow};
 use crate::python::boundary::convert::{Given, format, int64};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result, not_copyable};
@@ -22,14 +22,14 @@ use crate::python::boundary::fastcall::{FastClass, Method, methods, used};
 use crate::python::boundary::isolated::Isolated;
 use crate::python::boundary::object::{Arg, Made, made};
 use crate::python::boundary::spare::{self, Answer};
+use crate::python::boundary::waiting::Sleeper;
 use crate::shim::Ordering::{self, SeqCst};
 
 /// A 64-bit signed integer that threads can share and change without a lock.
 #[pyclass(frozen, weakref, module = "lockfree")]
 #[derive(Debug)]
 pub(crate) struct AtomicInt64 {
-    cell: Isolated<Int64>,
-    watchers: Watchers,
+    cell: Isolated<Watched<Int64>>,
     deferral: Deferral,
 }
 
@@ -68,8 +68,7 @@ impl AtomicInt64 {
     fn new(value: Given<'_>) -> Result<Self> {
         let value = value.0.map_or(Ok(0), |value| int64(value.as_borrowed()))?;
         Ok(Self {
-            cell: Isolated::new(Int64::new(value)),
-            watchers: Watchers::default(),
+            cell: Isolated::new(Watched::new(Int64::new(value))),
             deferral: Deferral::default(),
         })
     }
@@ -91,26 +90,28 @@ impl AtomicInt64 {
     }
 
     fn __iadd__(&self, n: &Bound<'_, PyAny>) -> Result<()> {
-        plus(&self.cell, int64(n.as_borrowed())?, SeqCst).map(drop)
+        plus(&self.cell, int64(n.as_borrowed())?, SeqCst)?;
+        self.told(())
     }
 
     fn __isub__(&self, n: &Bound<'_, PyAny>) -> Result<()> {
-        minus(&self.cell, int64(n.as_borrowed())?, SeqCst).map(drop)
+        minus(&self.cell, int64(n.as_borrowed())?, SeqCst)?;
+        self.told(())
     }
 
     fn __iand__(&self, n: &Bound<'_, PyAny>) -> Result<()> {
         self.cell.fetch_and(int64(n.as_borrowed())?, SeqCst);
-        Ok(())
+        self.told(())
     }
 
     fn __ior__(&self, n: &Bound<'_, PyAny>) -> Result<()> {
         self.cell.fetch_or(int64(n.as_borrowed())?, SeqCst);
-        Ok(())
+        self.told(())
     }
 
     fn __ixor__(&self, n: &Bound<'_, PyAny>) -> Result<()> {
         self.cell.fetch_xor(int64(n.as_borrowed())?, SeqCst);
-        Ok(())
+        self.told(())
     }
 
     fn __int__(&self) -> Made<i64> {
@@ -147,11 +148,11 @@ impl AtomicInt64 {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
-        self.watchers.traverse(&visit)
+        self.cell.traverse(&visit)
     }
 
     fn __clear__(&self) {
-        self.watchers.clear();
+        self.cell.clear();
     }
 }
 
@@ -169,19 +170,19 @@ const fn arithmetic<T: Face<Cell = Int64>>() -> &'static [Method] {
     methods! {
         for T: Face<Cell = Int64>;
         one c"fetch_add" c"fetch_add($self, n, /)\n--\n\nAdd `n` and return the old value."
-            |this, _, n| plus(this.cell(), int64(n)?, this.orders().both()).map(Answer);
+            |this, _, n| this.told(Answer(plus(this.cell(), int64(n)?, this.orders().both())?));
         one c"fetch_sub" c"fetch_sub($self, n, /)\n--\n\nSubtract `n` and return the old value."
-            |this, _, n| minus(this.cell(), int64(n)?, this.orders().both()).map(Answer);
+            |this, _, n| this.told(Answer(minus(this.cell(), int64(n)?, this.orders().both())?));
         one c"fetch_and" c"fetch_and($self, n, /)\n--\n\nKeep the bits also set in `n`; return the old value."
-            |this, _, n| bits(n, |n| this.cell().fetch_and(n, this.orders().both()));
+            |this, _, n| this.told(bits(n, |n| this.cell().fetch_and(n, this.orders().both()))?);
         one c"fetch_or" c"fetch_or($self, n, /)\n--\n\nSet the bits of `n`; return the old value."
-            |this, _, n| bits(n, |n| this.cell().fetch_or(n, this.orders().both()));
+            |this, _, n| this.told(bits(n, |n| this.cell().fetch_or(n, this.orders().both()))?);
         one c"fetch_xor" c"fetch_xor($self, n, /)\n--\n\nFlip the bits of `n`; return the old value."
-            |this, _, n| bits(n, |n| this.cell().fetch_xor(n, this.orders().both()));
+            |this, _, n| this.told(bits(n, |n| this.cell().fetch_xor(n, this.orders().both()))?);
         one c"fetch_max" c"fetch_max($self, n, /)\n--\n\nRaise the value to at least `n`; return the old value."
-            |this, _, n| bits(n, |n| this.cell().fetch_max(n, this.orders().both()));
+            |this, _, n| this.told(bits(n, |n| this.cell().fetch_max(n, this.orders().both()))?);
         one c"fetch_min" c"fetch_min($self, n, /)\n--\n\nLower the value to at most `n`; return the old value."
-            |this, _, n| bits(n, |n| this.cell().fetch_min(n, this.orders().both()));
+            |this, _, n| this.told(bits(n, |n| this.cell().fetch_min(n, this.orders().both()))?);
         one c"add" c"add($self, n, /)\n--\n\nAdd `n` and return the new value."
             |this, _, n| {
                 let n = int64(n)?;
@@ -193,10 +194,10 @@ const fn arithmetic<T: Face<Cell = Int64>>() -> &'static [Method] {
                 Ok(Answer(minus(this.cell(), n, this.orders().both())? - n))
             };
         quick c"increment" c"increment($self, /)\n--\n\nAdd 1 and return the new value."
-            |this| try_plus(this, 1),
+            |this| try_plus(this, 1).map(|answer| this.told_quickly(answer)),
             |this, _| Ok(Answer(plus(this.cell(), 1, this.orders().both())? + 1));
         quick c"decrement" c"decrement($self, /)\n--\n\nSubtract 1 and return the new value."
-            |this| try_plus(this, -1),
+            |this| try_plus(this, -1).map(|answer| this.told_quickly(answer)),
             |this, _| Ok(Answer(minus(this.cell(), 1, this.orders().both())? - 1));
     }
 }

@@ -11,9 +11,9 @@ use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::PyTuple;
 
 use super::ordering::Orders;
-use super::watchers::Watchers;
+use super::watchers::Watched;
 use super::{Comparable, Face, Waitable, faces, waiting};
-use crate::engine::Reference;
+use crate::engine::{Event, Reference};
 use crate::python::boundary::convert::Given;
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result, not_copyable};
@@ -24,6 +24,7 @@ use crate::python::boundary::nesting::{drop_contents, repr_of};
 use crate::python::boundary::object::{Arg, borrowed};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::user;
+use crate::python::boundary::waiting::Sleeper;
 use crate::shim::Ordering::{self, SeqCst};
 
 /// What the class holds.
@@ -33,8 +34,7 @@ type Cell = Reference<Owned>;
 #[pyclass(frozen, weakref, generic, module = "lockfree")]
 #[derive(Debug)]
 pub(crate) struct AtomicRef {
-    cell: ManuallyDrop<Isolated<Cell>>,
-    watchers: Watchers,
+    cell: ManuallyDrop<Isolated<Watched<Cell>>>,
     deferral: Deferral,
 }
 
@@ -73,8 +73,7 @@ impl AtomicRef {
     fn new(py: Python<'_>, obj: Given<'_>) -> Self {
         let object = obj.0.unwrap_or_else(|| py.None().into_bound(py));
         Self {
-            cell: ManuallyDrop::new(Isolated::new(Cell::new(Owned::from(object)))),
-            watchers: Watchers::default(),
+            cell: ManuallyDrop::new(Isolated::new(Watched::new(Cell::new(Owned::from(object))))),
             deferral: Deferral::default(),
         }
     }
@@ -113,12 +112,12 @@ impl AtomicRef {
         // SAFETY: the collector runs with all other threads stopped, and none is
         // ever stopped inside the engine: it calls nothing.
         unsafe { self.cell.peek(|object| visit.call(object.as_py())) }?;
-        self.watchers.traverse(&visit)
+        self.cell.traverse(&visit)
     }
 
     fn __clear__(&self, py: Python<'_>) {
         drop(self.cell.exchange(Owned::from(py.None().into_bound(py)), SeqCst));
-        self.watchers.clear();
+        self.cell.clear();
     }
 }
 
@@ -151,23 +150,30 @@ const fn ref_methods<T: Face<Cell = Cell>>() -> &'static [Method] {
             |this, _| Ok(this.cell().load(this.orders().loading()?));
         one c"store" c"store($self, obj, /)\n--\n\nReplace the object."
             |this, _, object| {
-                drop(this.cell().exchange(Owned::new(object), this.orders().storing()?));
-                Ok(())
+                let old = this.cell().exchange(Owned::new(object), this.orders().storing()?);
+                // Before it is dropped, which may take its time.
+                let told = this.told(());
+                drop(old);
+                told
             };
         one c"exchange" c"exchange($self, obj, /)\n--\n\nReplace the object and return the old one."
-            |this, _, object| Ok(this.cell().exchange(Owned::new(object), this.orders().both()));
+            |this, _, object| this.told(this.cell().exchange(Owned::new(object), this.orders().both()));
         two c"compare_exchange"
             c"compare_exchange($self, expected, desired, /)\n--\n\n\
             Replace `expected`, that very object, by `desired`; return whether that happened."
             |this, _, [expected, desired]| {
                 let expected = Cell::old(expected)?;
-                Ok(replace(this.cell(), expected, Owned::new(desired), this.orders()))
+                if replace(this.cell(), expected, Owned::new(desired), this.orders()) {
+                    this.told(true)
+                } else {
+                    Ok(false)
+                }
             };
         one c"fetch_update"
             c"fetch_update($self, fn, /)\n--\n\nReplace the object by `fn(object)` and return the old one."
-            |this, _, change| Ok(replace_by(this.cell(), change, this.orders())?.0);
+            |this, _, change| this.told(replace_by(this.cell(), change, this.orders())?.0);
         one c"update"
             c"update($self, fn, /)\n--\n\nReplace the object by `fn(object)` and return the new one."
-            |this, _, change| Ok(replace_by(this.cell(), change, this.orders())?.1);
+            |this, _, change| this.told(replace_by(this.cell(), change, this.orders())?.1);
     }
 }
