@@ -19,6 +19,7 @@ mod _native {
     use super::boundary::error;
     use super::boundary::fastcall::{self, PanicProbe};
     use super::boundary::fork;
+    use super::classes::atomic::atomic_ref;
     use super::classes::cached;
     use pyo3::exceptions::PyImportError;
     use pyo3::ffi;
@@ -82,6 +83,7 @@ mod _native {
         fastcall::install::<AtomicInt64>(py)?;
         fastcall::install::<AtomicInt64View>(py)?;
         fastcall::install::<AtomicRef>(py)?;
+        atomic_ref::prepare(py)?;
         fastcall::install::<AtomicRefView>(py)?;
         fastcall::install::<AtomicStampedRef>(py)?;
         fastcall::install::<AtomicStampedRefView>(py)?;

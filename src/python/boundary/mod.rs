@@ -8,6 +8,7 @@
 //! | `owned` | the element of every container |
 //! | `counting` | reference counts |
 //! | `deferral` | when an object stops being reference counted |
+//! | `member` | a field that the interpreter itself reads |
 //! | `error` | every error, its text, and how it is raised |
 //! | `user` | calls into user code |
 //! | `waiting` | the one loop in which a thread waits |
@@ -29,6 +30,7 @@ pub(crate) mod identity;
 pub(crate) mod isolated;
 pub(crate) mod key;
 pub(crate) mod list;
+pub(crate) mod member;
 pub(crate) mod nesting;
 pub(crate) mod object;
 pub(crate) mod owned;
