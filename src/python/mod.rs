@@ -19,7 +19,7 @@ mod _native {
     use super::boundary::error;
     use super::boundary::fastcall::{self, PanicProbe};
     use super::boundary::fork;
-    use super::classes::atomic::atomic_ref;
+    use super::classes::atomic::{atomic_int, atomic_ref};
     use super::classes::cached;
     use pyo3::exceptions::PyImportError;
     use pyo3::ffi;
@@ -81,6 +81,7 @@ mod _native {
         fastcall::install::<AtomicFloat64>(py)?;
         fastcall::install::<AtomicFloat64View>(py)?;
         fastcall::install::<AtomicInt64>(py)?;
+        atomic_int::prepare(py);
         fastcall::install::<AtomicInt64View>(py)?;
         fastcall::install::<AtomicRef>(py)?;
         atomic_ref::prepare(py)?;

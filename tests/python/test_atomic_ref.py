@@ -381,7 +381,7 @@ def test_a_replaced_object_is_kept_for_a_reader_with_the_lock(
 ) -> None:
     """As `PyMember_GetOne` reads `value` when it has been disturbed."""
     a = lockfree.AtomicRef(Node())
-    steps = []
+    steps: list[str] = []
     section = ctypes.create_string_buffer(32)
 
     def work(index: int) -> None:
@@ -414,7 +414,7 @@ def test_value_is_read_only(impl: ModuleType) -> None:
 
 def test_value_is_a_member() -> None:
     # The interpreter reads it by itself, and counts no reference if it need not.
-    assert type(lockfree.AtomicRef.value) is MemberDescriptorType
+    assert isinstance(vars(lockfree.AtomicRef)["value"], MemberDescriptorType)
 
 
 def test_updates_are_never_lost(impl: ModuleType) -> None:

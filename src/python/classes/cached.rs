@@ -152,9 +152,12 @@ impl<'py> Call<'_, 'py> {
 /// which would count its references, and be counted itself.
 fn is_compared_by_identity(object: Arg<'_, '_>) -> bool {
     // SAFETY: a live object, whose type lives as long as it does.
-    let class = unsafe { &*ffi::Py_TYPE(object.as_ptr()) };
+    let class = unsafe { ffi::Py_TYPE(object.as_ptr()) };
+    // SAFETY: as above.
+    let class = unsafe { &*class };
+    let plain = &raw const ffi::PyBaseObject_Type;
     // SAFETY: CPython's own, which is never changed.
-    let plain = unsafe { &*(&raw const ffi::PyBaseObject_Type) };
+    let plain = unsafe { &*plain };
     let hash = |class: &ffi::PyTypeObject| class.tp_hash.map(|slot| slot as usize);
     let compare = |class: &ffi::PyTypeObject| class.tp_richcompare.map(|slot| slot as usize);
     hash(class) == hash(plain) && compare(class) == compare(plain)

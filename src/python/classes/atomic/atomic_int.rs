@@ -5,6 +5,7 @@
 //! paragraphs, which a test compares.
 
 use pyo3::basic::CompareOp;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::PyTuple;
@@ -16,7 +17,9 @@ use crate::engine::{Int64, Overflow};
 use crate::python::boundary::convert::{Given, int_object, int64};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result, not_copyable};
-use crate::python::boundary::fastcall::{FastClass, Method, methods, used};
+use crate::python::boundary::fastcall::{
+    FastClass, Method, enter_inplace, install_inplace, methods, used,
+};
 use crate::python::boundary::isolated::Isolated;
 use crate::python::boundary::object::Arg;
 use crate::shim::Ordering::{self, SeqCst};
@@ -47,6 +50,29 @@ fn plus(int: &Int64, n: i64, order: Ordering) -> Result<i64> {
 #[inline]
 fn minus(int: &Int64, n: i64, order: Ordering) -> Result<i64> {
     int.fetch_sub(n, order).map_err(|Overflow { value }| Error::result_too_wide(value, '-', n))
+}
+
+/// Makes `+=` and `-=` raw slots. Call it once, at import.
+pub(crate) fn prepare(py: Python<'_>) {
+    install_inplace::<AtomicInt64>(py, inplace_add, inplace_subtract);
+}
+
+unsafe extern "C" fn inplace_add(
+    slf: *mut ffi::PyObject,
+    n: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    let body = |this: &AtomicInt64, n: Arg<'_, '_>| plus(&this.cell, int64(n)?, SeqCst).map(drop);
+    // SAFETY: a slot of the class, whose caller keeps both alive.
+    unsafe { enter_inplace(slf, n, body) }
+}
+
+unsafe extern "C" fn inplace_subtract(
+    slf: *mut ffi::PyObject,
+    n: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    let body = |this: &AtomicInt64, n: Arg<'_, '_>| minus(&this.cell, int64(n)?, SeqCst).map(drop);
+    // SAFETY: as above.
+    unsafe { enter_inplace(slf, n, body) }
 }
 
 #[pymethods]

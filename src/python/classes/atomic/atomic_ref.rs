@@ -52,7 +52,7 @@ static OFFSET: AtomicUsize = AtomicUsize::new(0);
 /// Gives the class its member `value`. Call it once, at import.
 pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     let probe = Bound::new(py, AtomicRef::new(py, Given::default()))?;
-    let cell: *const Cell = &**probe.get().cell;
+    let cell: *const Cell = &raw const **probe.get().cell;
     OFFSET.store(cell.addr() - probe.as_ptr().addr(), Relaxed);
     let doc = c"The object, as `load()` reads it. Read-only: write with `store()`.";
     // SAFETY: the engine's P1; and what replaces the object is `exchange` and `replace`.
