@@ -60,8 +60,8 @@ class AtomicBool:
     A value is a ``bool``, not just something true or false: all else is a
     ``TypeError``.
 
-    On free-threaded CPython 3.14 and later, an object on which threads keep
-    alternating stops being reference counted, which makes sharing it cheap; it is
+    On free-threaded CPython 3.14 and later, an object for which threads
+    contend stops being reference counted, which makes sharing it cheap; it is
     then freed by the garbage collector and no longer at once.
 
     Args:
@@ -249,8 +249,8 @@ class AtomicFloat64:
     An argument is a ``float`` or anything with ``__float__`` or ``__index__``;
     another type, such as ``str``, is a ``TypeError``.
 
-    On free-threaded CPython 3.14 and later, an object on which threads keep
-    alternating stops being reference counted, which makes sharing it cheap; it is
+    On free-threaded CPython 3.14 and later, an object for which threads
+    contend stops being reference counted, which makes sharing it cheap; it is
     then freed by the garbage collector and no longer at once.
 
     Args:
@@ -404,8 +404,8 @@ class AtomicInt64:
     An integer argument is an ``int`` or anything with ``__index__``; another type
     is a ``TypeError``, a value that does not fit in 64 bits an ``OverflowError``.
 
-    On free-threaded CPython 3.14 and later, an object on which threads keep
-    alternating stops being reference counted, which makes sharing it cheap; it is
+    On free-threaded CPython 3.14 and later, an object for which threads
+    contend stops being reference counted, which makes sharing it cheap; it is
     then freed by the garbage collector and no longer at once.
 
     Args:
@@ -694,8 +694,8 @@ class AtomicRef(Generic[_T]):
     A replaced object is released by the call that replaces it, at once. Cycles
     through an ``AtomicRef`` are collected. Copying and pickling are refused.
 
-    On free-threaded CPython 3.14 and later, an ``AtomicRef`` on which threads keep
-    alternating stops being reference counted, which makes sharing it cheap; it is
+    On free-threaded CPython 3.14 and later, an ``AtomicRef`` for which threads
+    contend stops being reference counted, which makes sharing it cheap; it is
     then freed by the garbage collector, with the object it refers to at that time.
 
     Args:
@@ -720,7 +720,11 @@ class AtomicRef(Generic[_T]):
     def __new__(cls, obj: _T = ..., /) -> Self: ...
     @property
     def value(self) -> _T:
-        """The object, as `load()` reads it. Read-only: write with `store()`."""
+        """The object, as `load()` reads it. Read-only: write with `store()`.
+
+        The interpreter reads it without a call, and where the object is deferred (`defer_refcount`)
+        without a reference that is counted.
+        """
 
     def load(self, /) -> _T:
         """Return the object.
@@ -1787,8 +1791,8 @@ class StripedCounter:
     a number: it converts by ``int(c)``, compares by identity, is hashable and always true.
     Copying and pickling are refused, since a copy would not be shared.
 
-    On free-threaded CPython 3.14 and later, an object on which threads keep
-    alternating stops being reference counted, which makes sharing it cheap; it is
+    On free-threaded CPython 3.14 and later, an object for which threads
+    contend stops being reference counted, which makes sharing it cheap; it is
     then freed by the garbage collector and no longer at once.
 
     Progress: adding is wait-free, except for a thread's first time. Source: D. Lea,

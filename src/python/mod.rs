@@ -23,7 +23,7 @@ mod _native {
     use super::boundary::fork;
     use super::boundary::list;
     use super::boundary::spare;
-    use super::classes::atomic::ordering;
+    use super::classes::atomic::{atomic_int, atomic_ref, ordering};
     use super::classes::cached;
     use pyo3::exceptions::PyImportError;
     use pyo3::ffi;
@@ -91,8 +91,10 @@ mod _native {
         fastcall::install::<AtomicFloat64>(py)?;
         fastcall::install::<AtomicFloat64View>(py)?;
         fastcall::install::<AtomicInt64>(py)?;
+        atomic_int::prepare(py);
         fastcall::install::<AtomicInt64View>(py)?;
         fastcall::install::<AtomicRef>(py)?;
+        atomic_ref::prepare(py)?;
         fastcall::install::<AtomicRefView>(py)?;
         fastcall::install::<AtomicStampedRef>(py)?;
         fastcall::install::<AtomicStampedRefView>(py)?;

@@ -128,6 +128,48 @@ def test_unhashable_arguments(impl: ModuleType) -> None:
         impl.cached(len)([])
 
 
+@pytest.mark.parametrize("equal", [False, True], ids=["by identity", "by __eq__"])
+def test_a_method_is_cached_by_its_object(impl: ModuleType, equal: bool) -> None:
+    class Shape:
+        def __init__(self, side: int) -> None:
+            self.side = side
+
+        @impl.cached
+        def area(self) -> int:
+            return self.side**2
+
+    if equal:
+        slots: Any = Shape
+        slots.__eq__ = lambda self, other: self.side == other.side
+        slots.__hash__ = lambda self: hash(self.side)
+    shapes = [Shape(2), Shape(3), Shape(2)]
+    assert [shape.area() for shape in shapes for _ in range(2)] == [4, 4, 9, 9, 4, 4]
+    assert Shape.area.cache_info().misses == (2 if equal else 3)
+    assert Shape.area(shapes[0]) == 4
+    bound = shapes[1].area
+    assert (bound.__self__, bound()) == (shapes[1], 9)
+
+
+def test_an_object_and_what_is_equal_to_it_are_one_argument(impl: ModuleType) -> None:
+    calls = []
+
+    @impl.cached
+    def name(thing: object) -> str:
+        calls.append(thing)
+        return repr(thing)
+
+    things = [None, int, object(), test_methods, 1, "1", (1,)]
+    for thing in things * 2:
+        assert name(thing) == repr(thing)
+    assert calls == things
+
+
+def test_calling_a_method_makes_no_bound_method() -> None:
+    method_descriptor = 1 << 17  # Py_TPFLAGS_METHOD_DESCRIPTOR
+    for fn in [lockfree.cached(repr), functools.lru_cache(repr)]:
+        assert type(fn).__flags__ & method_descriptor
+
+
 def test_methods(impl: ModuleType) -> None:
     class Shape:
         def __init__(self, side: int) -> None:

@@ -41,8 +41,9 @@ use super::super::shim::{
 };
 use super::order::reading;
 
-/// The shared reference.
+/// The shared reference: one word, at its own address.
 #[derive(Debug)]
+#[repr(transparent)]
 pub struct Reference<T: Counted> {
     /// P1
     word: AtomicUsize,

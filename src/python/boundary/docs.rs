@@ -6,8 +6,8 @@
 //! function includes its text: `#[doc = include_str!(...)]`.) The one-line comments beside
 //! the methods in Rust are for those who read Rust.
 //!
-//! - **D1** The definitions that descriptors point to are in memory that PyO3 or
-//!   [`fastcall`](super::fastcall) has leaked: they live for ever, may be written to, and are
+//! - **D1** The definitions that descriptors point to are in memory that PyO3,
+//!   [`fastcall`](super::fastcall) or [`member`](super::member) has leaked: they live for ever, may be written to, and are
 //!   written to only here, at import, before anybody else has the module.
 
 use std::ffi::{CStr, CString, c_char};
@@ -53,6 +53,11 @@ fn describe(member: &Bound<'_, PyAny>, text: &str) -> PyResult<()> {
         let getset = unsafe { (*object.cast::<ffi::PyGetSetDescrObject>()).d_getset };
         // SAFETY: D1.
         unsafe { (*getset).doc = leaked(text)? };
+    } else if class == &raw mut ffi::PyMemberDescr_Type {
+        // SAFETY: an object of that type.
+        let member = unsafe { (*object.cast::<ffi::PyMemberDescrObject>()).d_member };
+        // SAFETY: D1.
+        unsafe { (*member).doc = leaked(text)? };
     } else if class != &raw mut ffi::PyWrapperDescr_Type {
         // A function or a property of `lockfree._async` or its like.
         member.setattr("__doc__", text)?;

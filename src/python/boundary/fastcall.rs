@@ -28,6 +28,7 @@ use pyo3::types::{PyString, PyTuple};
 use super::deferral::Deferral;
 use super::error::{Error, Result, raise_panic};
 use super::object::{Arg, IntoObject, borrowed};
+use super::owned::Owned;
 
 /// One row of a class's table.
 #[derive(Debug)]
@@ -131,6 +132,39 @@ unsafe extern "C" fn new_without_keywords<T: FastClass>(
     let new = T::ignorant_new().and_then(OnceLock::get).expect("kept when this was put there");
     // SAFETY: called as PyO3's would be.
     unsafe { new(class, args, std::ptr::null_mut()) }
+}
+
+/// Gives a class `obj += n` and `obj -= n`, in place of PyO3's. Call it once, at import.
+pub(crate) fn install_inplace<T: FastClass>(
+    py: Python<'_>,
+    add: ffi::binaryfunc,
+    subtract: ffi::binaryfunc,
+) {
+    // SAFETY: a live class.
+    let slots = unsafe { (*py.get_type::<T>().as_type_ptr()).tp_as_number };
+    // SAFETY: part of the class, as in all that are made at run time; nobody uses it yet.
+    let slots = unsafe { &mut *slots };
+    (slots.nb_inplace_add, slots.nb_inplace_subtract) = (Some(add), Some(subtract));
+}
+
+/// Runs the body of such a slot, which returns the object itself.
+///
+/// # Safety
+/// As for [`enter`]; and the caller keeps `n` alive.
+#[inline(always)]
+pub(crate) unsafe fn enter_inplace<T: FastClass>(
+    slf: *mut ffi::PyObject,
+    n: *mut ffi::PyObject,
+    body: impl FnOnce(&T, Arg<'_, '_>) -> Result<()>,
+) -> *mut ffi::PyObject {
+    let body = |this: &T, py: Python<'_>| {
+        // SAFETY: the caller's promise.
+        body(this, unsafe { borrowed(py, n) })?;
+        // SAFETY: alive during the call, and the thread is attached.
+        Ok(unsafe { Owned::from_borrowed(slf) })
+    };
+    // SAFETY: the caller's promises, passed on.
+    unsafe { enter(slf, body) }
 }
 
 /// The instance that a method which PyO3 made is called on, with the use noted.

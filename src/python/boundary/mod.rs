@@ -10,6 +10,7 @@
 //! | `spare` | results of operations that have taken effect |
 //! | `counting` | reference counts |
 //! | `deferral` | when an object stops being reference counted |
+//! | `member` | a field that the interpreter itself reads |
 //! | `error` | every error, its text, and how it is raised |
 //! | `docs` | docstrings, which are the stub's |
 //! | `user` | calls into user code |
@@ -38,6 +39,7 @@ pub(crate) mod identity;
 pub(crate) mod isolated;
 pub(crate) mod key;
 pub(crate) mod list;
+pub(crate) mod member;
 pub(crate) mod nesting;
 pub(crate) mod object;
 pub(crate) mod owned;

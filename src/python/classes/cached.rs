@@ -58,7 +58,9 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     let class = unsafe { &mut *class };
     class.tp_vectorcall_offset = offset;
     class.tp_call = Some(ffi::PyVectorcall_Call);
-    add_flag(class, ffi::Py_TPFLAGS_HAVE_VECTORCALL);
+    // A method descriptor: `obj.method()` passes `obj` as the first argument, and makes no
+    // bound method.
+    add_flag(class, ffi::Py_TPFLAGS_HAVE_VECTORCALL | ffi::Py_TPFLAGS_METHOD_DESCRIPTOR);
     // SAFETY: a live object.
     let found = unsafe { ffi::PyVectorcall_Function(probe.as_ptr()) };
     if found.map(|found| found as usize) != Some(vectorcall as *const () as usize) {
@@ -123,8 +125,9 @@ impl<'py> Call<'_, 'py> {
             return None;
         }
         let only = self.arg(0);
-        let is_plain =
-            only.is_exact_instance_of::<PyInt>() || only.is_exact_instance_of::<PyString>();
+        let is_plain = only.is_exact_instance_of::<PyInt>()
+            || only.is_exact_instance_of::<PyString>()
+            || is_compared_by_identity(only);
         is_plain.then_some(only)
     }
 
@@ -155,6 +158,22 @@ impl<'py> Call<'_, 'py> {
         }
         Ok((args, kwargs))
     }
+}
+
+/// Whether nothing but an object itself is equal to it, as with an instance whose class
+/// says nothing about it: `self` of a method, most often. As a key it needs no tuple,
+/// which would count its references, and be counted itself.
+fn is_compared_by_identity(object: Arg<'_, '_>) -> bool {
+    // SAFETY: a live object, whose type lives as long as it does.
+    let class = unsafe { ffi::Py_TYPE(object.as_ptr()) };
+    // SAFETY: as above.
+    let class = unsafe { &*class };
+    let plain = &raw const ffi::PyBaseObject_Type;
+    // SAFETY: CPython's own, which is never changed.
+    let plain = unsafe { &*plain };
+    let hash = |class: &ffi::PyTypeObject| class.tp_hash.map(|slot| slot as usize);
+    let compare = |class: &ffi::PyTypeObject| class.tp_richcompare.map(|slot| slot as usize);
+    hash(class) == hash(plain) && compare(class) == compare(plain)
 }
 
 /// What separates positional arguments from the others, in a key.

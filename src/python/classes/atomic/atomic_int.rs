@@ -5,6 +5,7 @@
 //! paragraphs, which a test compares.
 
 use pyo3::basic::CompareOp;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::PyTuple;
@@ -18,7 +19,9 @@ use crate::engine::{Event, Int64, Overflow};
 use crate::python::boundary::convert::{Given, format, int64};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result, not_copyable};
-use crate::python::boundary::fastcall::{FastClass, Method, methods, used};
+use crate::python::boundary::fastcall::{
+    FastClass, Method, enter_inplace, install_inplace, methods, used,
+};
 use crate::python::boundary::isolated::Isolated;
 use crate::python::boundary::object::{Arg, Made, made};
 use crate::python::boundary::spare::{self, Answer};
@@ -59,6 +62,33 @@ fn minus(int: &Int64, n: i64, order: Ordering) -> Result<i64> {
 fn bits(n: Arg<'_, '_>, change: impl FnOnce(i64) -> i64) -> Result<Answer<i64>> {
     let n = int64(n)?;
     changed(|| change(n))
+}
+
+/// Makes `+=` and `-=` raw slots. Call it once, at import.
+pub(crate) fn prepare(py: Python<'_>) {
+    install_inplace::<AtomicInt64>(py, inplace_add, inplace_subtract);
+}
+
+unsafe extern "C" fn inplace_add(
+    slf: *mut ffi::PyObject,
+    n: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    let body = |this: &AtomicInt64, n: Arg<'_, '_>| {
+        this.told(plus(&this.cell, int64(n)?, SeqCst)?).map(drop)
+    };
+    // SAFETY: a slot of the class, whose caller keeps both alive.
+    unsafe { enter_inplace(slf, n, body) }
+}
+
+unsafe extern "C" fn inplace_subtract(
+    slf: *mut ffi::PyObject,
+    n: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    let body = |this: &AtomicInt64, n: Arg<'_, '_>| {
+        this.told(minus(&this.cell, int64(n)?, SeqCst)?).map(drop)
+    };
+    // SAFETY: as above.
+    unsafe { enter_inplace(slf, n, body) }
 }
 
 #[pymethods]
