@@ -43,6 +43,14 @@ faces! {
     methods &[ref_methods::<Self>(), waiting::<Self>()]
 }
 
+impl AtomicRef {
+    /// The object.
+    #[inline]
+    pub(crate) fn object(&self, order: Ordering) -> Owned {
+        self.cell.load(order)
+    }
+}
+
 /// Replaces the object by `change(object)`; returns the old and the new one.
 fn replace_by(cell: &Cell, change: Arg<'_, '_>, orders: Orders) -> Result<(Owned, Owned)> {
     loop {
