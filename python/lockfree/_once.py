@@ -67,9 +67,13 @@ def once(function: Callable[[], R], /) -> Once[R]:
 
     wrap: Any
     if IMPLEMENTATION == "native":
-        from lockfree._native import _OnceFunction as wrap  # noqa: N813
+        from lockfree._native import _OnceFunction
+
+        wrap = _OnceFunction
     else:
-        from lockfree.locked._once import OnceFunction as wrap  # noqa: N813
+        from lockfree.locked._once import OnceFunction
+
+        wrap = OnceFunction
     return decorate_once(AtomicRef, wrap, function)  # type: ignore[no-any-return]
 
 

@@ -233,6 +233,17 @@ def test_a_loader_runs_in_the_context_of_the_first_to_ask(impl: ModuleType) -> N
     assert run(main()) == ["first", "first"]
 
 
+async def limited(coroutine: Any) -> Any:
+    async with asyncio.timeout(TICK / 10):
+        return await coroutine
+
+
+async def grouped(*coroutines: Any) -> None:
+    async with asyncio.TaskGroup() as group:
+        for coroutine in coroutines:
+            group.create_task(coroutine)
+
+
 def test_eager_tasks_timeouts_and_groups(impl: ModuleType) -> None:
     eager = getattr(asyncio, "eager_task_factory", None)
     for factory in (None, eager):
@@ -254,15 +265,12 @@ def test_eager_tasks_timeouts_and_groups(impl: ModuleType) -> None:
             with pytest.raises(ZeroDivisionError):
                 await c.async_get_or_load("fail", fail)
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(TICK / 10):
-                    await c.async_get_or_load("slow", slow)
+                await limited(c.async_get_or_load("slow", slow))
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(c.async_get_or_load("slow", slow)) for _ in range(3)]
             assert [task.result() for task in tasks] == ["slow"] * 3
             with pytest.raises(ExceptionGroup):
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(c.async_get_or_load("later", slow))
-                    group.create_task(c.async_get_or_load("fail", fail))
+                await grouped(c.async_get_or_load("later", slow), c.async_get_or_load("fail", fail))
 
         run(main())
         assert "later" not in c
@@ -283,7 +291,7 @@ def test_a_key_of_ones_own(impl: ModuleType) -> None:
     c = impl.Cache(10)
 
     @impl.cached(cache=c, key=lambda n, **_kwargs: ("f", n % 10))
-    def f(n: int, **kwargs: int) -> int:
+    def f(n: int, **_kwargs: int) -> int:
         return n
 
     @impl.cached(key=lambda n: n % 10)
