@@ -2,49 +2,33 @@
 
 from lockfree.bench.model import NATIVE, Cell, Contender
 
-_ANSWER = "def f():\n    return None\n"
 
-_CALLS = (
-    Contender(
-        "lockfree",
-        "from lockfree import once\n" + _ANSWER + "f = once(f)\nf()",
-        ("f()",),
-        needs=NATIVE,
-    ),
-    Contender(
-        "lockfree.locked",
-        "from lockfree.locked import once\n" + _ANSWER + "f = once(f)\nf()",
-        ("f()",),
-    ),
-    Contender(
-        "cached",
-        "from lockfree import cached\n" + _ANSWER + "f = cached(f)\nf()",
-        ("f()",),
-        needs=NATIVE,
-    ),
-    Contender(
-        "functools.cache", "from functools import cache\n" + _ANSWER + "f = cache(f)\nf()", ("f()",)
-    ),
-    Contender(
-        "threading.Lock",
-        """\
+def _decorated(name: str, module: str, decorator: str, needs: str | None = None) -> Contender:
+    setup = f"from {module} import {decorator}\nc = {decorator}(lambda: None)\nc()"
+    return Contender(name, setup, ("c()",), needs)
+
+
+_LOCKED = """\
 from threading import Lock
 lock, value = Lock(), 5
-def f():
+def c():
     with lock:
         return value
-""",
-        ("f()",),
-    ),
-    Contender(
-        "cereggii",
-        "from cereggii import call_once\n" + _ANSWER + "f = call_once(f)\nf()",
-        ("f()",),
-        needs="cereggii",
-    ),
+"""
+
+_CALLS = (
+    _decorated("lockfree", "lockfree", "once", NATIVE),
+    _decorated("lockfree.locked", "lockfree.locked", "once"),
+    _decorated("cached", "lockfree", "cached", NATIVE),
+    _decorated("functools.cache", "functools", "cache"),
+    Contender("threading.Lock", _LOCKED, ("c()",)),
+    _decorated("cereggii", "cereggii", "call_once", "cereggii"),
 )
 
-_CLASS = """\
+
+def _property(name: str, module: str) -> Contender:
+    setup = f"""\
+from {module} import cached_property
 class Thing:
     @cached_property
     def prop(self):
@@ -52,15 +36,10 @@ class Thing:
 c = Thing()
 c.prop
 """
+    return Contender(name, setup, ("c.prop",))
 
-_PROPERTIES = (
-    Contender("lockfree", "from lockfree import cached_property\n" + _CLASS, ("c.prop",)),
-    Contender(
-        "functools.cached_property", "from functools import cached_property\n" + _CLASS, ("c.prop",)
-    ),
-    Contender(
-        "threading.Lock",
-        """\
+
+_LOCKED_PROPERTY = """\
 from threading import Lock
 class Thing:
     def __init__(self):
@@ -70,16 +49,12 @@ class Thing:
         with self.lock:
             return self.value
 c = Thing()
-""",
-        ("c.prop",),
-    ),
-)
+"""
 
 CELLS = (
-    Cell("once.call", "call a function whose value is there", _CALLS, baseline="functools.cache"),
     Cell(
         "once.global_call",
-        "once.call through a module global",
+        "call a function in a module global, whose value is there",
         _CALLS,
         baseline="functools.cache",
         scope="global",
@@ -87,7 +62,11 @@ CELLS = (
     Cell(
         "once.property",
         "read a property that was computed",
-        _PROPERTIES,
-        baseline="functools.cached_property",
+        (
+            _property("lockfree", "lockfree"),
+            _property("functools", "functools"),
+            Contender("property + Lock", _LOCKED_PROPERTY, ("c.prop",)),
+        ),
+        baseline="functools",
     ),
 )
