@@ -51,6 +51,7 @@ if REFUSAL:
 else:
     from lockfree._async_queue import AsyncQueue
     from lockfree._cached import cached
+from lockfree._once import cached_property, once
 
 __all__ = [
     "IMPLEMENTATION",
@@ -69,8 +70,10 @@ __all__ = [
     "Stack",
     "StripedCounter",
     "cached",
+    "cached_property",
     "defer_refcount",
     "fence",
+    "once",
 ]
 
 

@@ -14,6 +14,13 @@ R = TypeVar("R")
 _MISSING: Final[Any] = object()
 
 
+class _DefaultSize(int):
+    """A size that nobody asked for."""
+
+
+DEFAULT_SIZE: Final = _DefaultSize(128)
+
+
 class CacheInfo(NamedTuple):
     """What `cache_info()` returns, as that of `functools.lru_cache`."""
 
@@ -35,6 +42,8 @@ if TYPE_CHECKING:
         def cache_info(self) -> CacheInfo: ...
         def cache_clear(self) -> None: ...
         def cache_parameters(self) -> dict[str, Any]: ...
+        def cache_invalidate(self, *args: Any, **kwargs: Any) -> bool: ...
+        def cache_contains(self, *args: Any, **kwargs: Any) -> bool: ...
 
     class Decorator(Protocol):
         """What `cached(...)` returns."""
@@ -49,14 +58,18 @@ def cached(
     maxsize: int | None = 128,
     typed: bool = False,
     *,
+    key: Callable[..., Any] | None = None,
     ttl: float | None = None,
+    shield: bool = False,
     cache: Any = None,
 ) -> Decorator: ...
 def cached(
-    maxsize: Any = 128,
+    maxsize: Any = DEFAULT_SIZE,
     typed: bool = False,
     *,
+    key: Callable[..., Any] | None = None,
     ttl: float | None = None,
+    shield: bool = False,
     cache: Any = None,
 ) -> Any:
     """Keep the results of a function, as `functools.lru_cache` does.
@@ -74,13 +87,23 @@ def cached(
     Args:
         maxsize: how many results are kept; any number if None, none if 0 or negative.
         typed: whether arguments that are equal, but not of the same type, are kept apart.
+        key: is called with the arguments; what it returns is the key. Without it the
+            arguments are, and the function as well if there is a `cache`.
         ttl: the seconds that a result is kept; None is for ever.
-        cache: the `Cache` in which results are kept, under a key made of the arguments alone:
-            it should belong to one function. `maxsize` and `ttl` are then the cache's.
+        shield: whether a call of a coroutine function goes on when nobody waits for it any
+            more, to be kept; if it fails then, the event loop's exception handler is told.
+        cache: the `Cache` in which results are kept, of any number of functions. `maxsize`
+            and `ttl` are then the cache's.
+
+    A method's instance is one of its arguments, and is kept alive with the result. What is
+    to be kept once per instance, and no longer than that, is a `cached_property`.
+
+    ``cache_invalidate(*args, **kwargs)`` forgets the result of a call, ``cache_contains(*args,
+    **kwargs)`` tells whether it is there. A method's first argument is its instance.
 
     Raises:
         TypeError: `maxsize` is not an integer, a function or None; or there are both
-            a `ttl` and a `cache`.
+            a `ttl` or `maxsize`, and a `cache`.
 
     Examples:
         >>> @cached
@@ -93,39 +116,65 @@ def cached(
     """
     from lockfree import Cache
 
-    return decorator(Cache, maxsize, typed, ttl, cache)
+    return decorator(Cache, maxsize, Options(typed, key, ttl, shield), cache)
 
 
-def decorator(make: Any, maxsize: Any, typed: bool, ttl: float | None, cache: Any) -> Any:
+class Options(NamedTuple):
+    """What `cached` is told, beside the size and the cache."""
+
+    typed: bool
+    key: Callable[..., Any] | None
+    ttl: float | None
+    shield: bool
+
+    def maker(self, function: Callable[..., Any], is_shared: bool) -> Any:
+        """Return what makes the key of a call, where it is not made of the arguments alone."""
+        make, typed = self.key, self.typed
+        if make is not None:
+            return lambda args, kwargs: make(*args, **kwargs)
+        if is_shared:
+            return lambda args, kwargs: (function, _make_key(args, kwargs, typed))
+        return None
+
+
+def decorator(make: Any, maxsize: Any, options: Options, cache: Any) -> Any:
     """Do what `cached` does, with caches that `make` makes."""
+    typed, key, ttl, _ = options
     if isinstance(maxsize, Mapping):
         raise TypeError("the first argument of cached() is maxsize: pass a cache as cache=")
     if ttl is not None and cache is not None:
         raise TypeError("a cache has its own ttl: pass ttl= or cache=, not both")
     if callable(maxsize) and isinstance(typed, bool):
-        return decorator(make, 128, typed, ttl, cache)(maxsize)
+        return decorator(make, DEFAULT_SIZE, options, cache)(maxsize)
     if maxsize is not None and not isinstance(maxsize, int):
         raise TypeError(f"maxsize must be an int, a function or None, not {maxsize!r}")
     if cache is not None and not hasattr(type(cache), "_cached_function"):
         raise TypeError(f"cache must be a Cache or None, not {cache!r}")
+    if cache is not None and maxsize is not DEFAULT_SIZE:
+        raise TypeError("a cache has its own maxsize: pass maxsize= or cache=, not both")
+    if key is not None and not callable(key):
+        raise TypeError(f"key must be callable or None, not {key!r}")
     make(1, ttl=ttl)  # so that a wrong `ttl` is told here
     if cache is not None:
-        return partial(_decorate, lambda: cache, typed)
+        return partial(_decorate, cache, options, True)
     if maxsize is not None and maxsize <= 0:
         return partial(_count, typed)
-    return partial(_decorate, lambda: make(maxsize, ttl=ttl), typed)
+    return lambda function: _decorate(make(maxsize, ttl=ttl), options, False, function)
 
 
-def _decorate(make: Callable[[], Any], typed: bool, function: Callable[..., Any]) -> Any:
+def _decorate(cache: Any, options: Options, is_shared: bool, function: Callable[..., Any]) -> Any:
     """Return a function that keeps its results in a cache."""
     _check_callable(function)
-    cache = make()
+    maker = options.maker(function, is_shared)
+    typed = options.typed
+    key_of = maker or partial(_key_of, typed)
     if is_coroutine_function(function):
-        wrapper = _async_wrapper(cache, typed, function)
+        wrapper = _async_wrapper(cache, options, maker, function)
     elif wraps_coroutine_function(function):
-        wrapper = _either_wrapper(cache, typed, function)
+        wrapper = _either_wrapper(cache, options, key_of, function)
     else:
-        wrapper = _wrapper(cache, typed, function)
+        wrapper = _wrapper(cache, options, maker, function)
+        key_of = wrapper._key
     update_wrapper(wrapper, function)
     forgotten = [(0, 0)]  # hits and misses before the last cache_clear()
 
@@ -138,21 +187,34 @@ def _decorate(make: Callable[[], Any], typed: bool, function: Callable[..., Any]
         hits, misses, *_ = cache._stats()
         forgotten[0] = hits, misses
 
+    wrapper.cache_invalidate = lambda *args, **kwargs: (
+        cache.pop(key_of(args, kwargs), _MISSING) is not _MISSING
+    )
+    wrapper.cache_contains = lambda *args, **kwargs: key_of(args, kwargs) in cache
     wrapper.cache_info, wrapper.cache_clear = cache_info, cache_clear
     wrapper.cache_parameters = lambda: {"maxsize": cache.maxsize, "typed": typed}
     return wrapper
 
 
-def _wrapper(cache: Any, typed: bool, function: Callable[..., Any]) -> Any:
-    return cache._cached_function(cache, function, typed, partial(load, cache, function))
+def _key_of(typed: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return _make_key(args, kwargs, typed)
 
 
-def _async_wrapper(cache: Any, typed: bool, function: Callable[..., Awaitable[R]]) -> Any:
+def _wrapper(cache: Any, options: Options, maker: Any, function: Callable[..., Any]) -> Any:
+    miss = partial(load, cache, function)
+    return cache._cached_function(cache, function, options.typed, miss, maker)
+
+
+def _async_wrapper(
+    cache: Any, options: Options, maker: Any, function: Callable[..., Awaitable[R]]
+) -> Any:
+    typed, shield = options.typed, options.shield
+
     async def wrapper(*args: Any, **kwargs: Any) -> R:
-        key = _make_key(args, kwargs, typed)
+        key = _make_key(args, kwargs, typed) if maker is None else maker(args, kwargs)
         value: R = cache.get(key, _MISSING)
         if value is _MISSING:
-            value = await async_load(cache, function, key, args, kwargs)
+            value = await async_load(cache, function, key, args, kwargs, shield=shield)
         return value
 
     cache._take_along(wrapper)
@@ -163,7 +225,7 @@ class _IsAsyncError(Exception):
     """A function returned a coroutine."""
 
 
-def _either_wrapper(cache: Any, typed: bool, function: Callable[..., Any]) -> Any:
+def _either_wrapper(cache: Any, options: Options, maker: Any, function: Callable[..., Any]) -> Any:
     """Wrap what wraps a coroutine function, and returns its coroutines or what they return.
 
     That is known once it was called.
@@ -176,8 +238,8 @@ def _either_wrapper(cache: Any, typed: bool, function: Callable[..., Any]) -> An
             raise _IsAsyncError
         return result
 
-    as_function = _wrapper(cache, typed, attempt)
-    as_coroutine_function = _async_wrapper(cache, typed, function)
+    as_function = _wrapper(cache, options, maker, attempt)
+    as_coroutine_function = _async_wrapper(cache, options, maker, function)
     is_function = True
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -210,6 +272,7 @@ def _count(typed: bool, function: Callable[..., Any]) -> Any:
     update_wrapper(chosen, function)
     chosen.cache_info = lambda: CacheInfo(0, misses.load(), 0, 0)
     chosen.cache_clear = lambda: misses.store(0)
+    chosen.cache_invalidate = chosen.cache_contains = lambda *_args, **_kwargs: False
     chosen.cache_parameters = lambda: {"maxsize": 0, "typed": typed}
     return chosen
 

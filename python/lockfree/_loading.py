@@ -49,7 +49,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import count
-from threading import Lock, get_ident, local
+from math import isnan
+from threading import TIMEOUT_MAX, Lock, get_ident, local
+from time import monotonic
 from types import GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
@@ -79,27 +81,51 @@ class LoadingMethods(Generic[K, V]):
         def _peek(self, key: object, default: Any, /) -> Any: ...
         def _count_load(self, /) -> None: ...
         def _ticket(self, key: K, /) -> Any: ...
-        def _keep(self, ticket: Any, key: K, value: V, /) -> None: ...
+        def _keep(self, ticket: Any, key: K, value: V, /, *ttl: float | None) -> None: ...
 
-    def get_or_load(self, key: K, loader: Callable[[K], V], /) -> V:
+    def get_or_load(
+        self,
+        key: K,
+        loader: Callable[[K], V],
+        /,
+        *,
+        ttl: float | None = ...,  # type: ignore[assignment]
+        timeout: float | None = None,
+    ) -> V:
         """Return the value of a key, which is `loader(key)` if it has none."""
-        value: V = self.get(key, _MISSING)
-        return load(self, loader, key, (key,), {}) if value is _MISSING else value
-
-    async def async_get_or_load(self, key: K, loader: Callable[[K], Awaitable[V]], /) -> V:
-        """Return the value of a key, which is `await loader(key)` if it has none."""
+        end = _end(timeout)
         value: V = self.get(key, _MISSING)
         if value is _MISSING:
-            value = await async_load(self, loader, key, (key,), {})
+            value = load(self, loader, key, (key,), {}, ttl=ttl, end=end)
+        return value
+
+    async def async_get_or_load(
+        self,
+        key: K,
+        loader: Callable[[K], Awaitable[V]],
+        /,
+        *,
+        ttl: float | None = ...,  # type: ignore[assignment]
+        timeout: float | None = None,
+        shield: bool = False,
+    ) -> V:
+        """Return the value of a key, which is `await loader(key)` if it has none."""
+        end = _end(timeout)
+        value: V = self.get(key, _MISSING)
+        if value is _MISSING:
+            value = await async_load(self, loader, key, (key,), {}, ttl=ttl, end=end, shield=shield)
         return value
 
 
 def load(
-    cache: LoadingMethods[K, Any],
+    cache: Any,
     loader: Callable[..., V],
-    key: K,
+    key: Any,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
+    *,
+    ttl: Any = ...,
+    end: float | None = None,
 ) -> V:
     """Return the value of a key that was missed: load it, or wait for whoever does."""
     while True:
@@ -110,9 +136,9 @@ def load(
                 found = flight.find()
                 if found is flight:
                     if flight.is_needed():
-                        flight.bring(flight.checked(loader(*args, **kwargs)))
+                        flight.bring(flight.checked(loader(*args, **kwargs)), ttl)
                     return flight.value  # type: ignore[no-any-return]
-            found.wait()
+            found.wait(end)
             if found.has_news():
                 return found.news()  # type: ignore[no-any-return]
         finally:
@@ -121,11 +147,15 @@ def load(
 
 
 async def async_load(
-    cache: LoadingMethods[K, Any],
+    cache: Any,
     loader: Callable[..., Awaitable[V]],
-    key: K,
+    key: Any,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
+    *,
+    ttl: Any = ...,
+    end: float | None = None,
+    shield: bool = False,
 ) -> V:
     """Do what `load` does, in a task."""
     import asyncio
@@ -139,8 +169,11 @@ async def async_load(
                 if found is flight:
                     if not flight.is_needed():
                         return flight.value  # type: ignore[no-any-return]
-                    flight.begin(loop, loader, args, kwargs)
-            await found.async_wait(loop)
+                    flight.is_shielded = shield
+                    flight.begin(loop, loader, args, kwargs, ttl)
+            if shield:
+                found.is_shielded = True
+            await found.async_wait(loop, end)
             if found.has_news():
                 return found.news(is_first=found is flight)  # type: ignore[no-any-return]
             if found is flight:
@@ -154,15 +187,16 @@ async def _fly(
     loader: Callable[..., Awaitable[Any]],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
+    ttl: Any,
 ) -> None:
     """Load, in a task of its own."""
     flight = pilot.flight
     try:
         with flight, flight:
             flight.lead()
-            flight.bring(await loader(*args, **kwargs))
-    except Exception:
-        pass  # those who wait have it
+            flight.bring(await loader(*args, **kwargs), ttl)
+    except Exception as error:
+        flight.report_unheard(error)
     except BaseException as error:
         if not flight.leaves_to_first(error):
             raise
@@ -187,8 +221,10 @@ class _Flight:
 
     __slots__ = (
         "_cache", "_context", "_error", "_generation", "_handled", "_hash", "_interruption",
-        "_is_boarded", "_key", "_landed", "_leader", "_notes", "_outer", "_settled", "_sleepers",
-        "_task", "_ticket", "_trace", "loop", "number", "stack", "task", "thread", "value",
+        "_is_boarded", "_is_heard", "_key", "_landed", "_leader", "_notes", "_outer", "_settled",
+        "_sleepers",
+        "_task", "_ticket", "_trace", "is_shielded", "loop", "number", "stack", "task", "thread",
+        "value",
     )  # fmt: skip
 
     def __init__(self, cache: Any, key: Any, loop: AbstractEventLoop | None = None) -> None:
@@ -199,7 +235,8 @@ class _Flight:
         self.task: int | None = None
         self._leader: Any = None
         self._task: Callable[[], Any] | None = None
-        self._is_boarded = False
+        self._is_boarded = self.is_shielded = False
+        self._is_heard = True
         self.value = _MISSING
         self._ticket: Any = None
         self._error: Exception | None = None
@@ -259,9 +296,10 @@ class _Flight:
         loader: Callable[..., Awaitable[Any]],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        ttl: Any,
     ) -> None:
         """Let a task load."""
-        coroutine = _fly(_Pilot(self), loader, args, kwargs)
+        coroutine = _fly(_Pilot(self), loader, args, kwargs, ttl)
         try:
             task = loop.create_task(coroutine)
         except BaseException:
@@ -291,10 +329,20 @@ class _Flight:
             )
         return value
 
-    def bring(self, value: Any) -> None:
+    def bring(self, value: Any, ttl: Any = ...) -> None:
         """Put the value that was loaded."""
-        self._cache._keep(self._ticket, self._key, value)
+        if ttl is ...:
+            self._cache._keep(self._ticket, self._key, value)
+        else:
+            self._cache._keep(self._ticket, self._key, value, ttl)
         self.value = value
+
+    def report_unheard(self, error: Exception) -> None:
+        """Tell the event loop of an error that came when nobody waited any more."""
+        loop = None if self.loop is None else self.loop()
+        if loop is not None and not self._is_heard:
+            message = f"nobody waited any more for the load of {self.name}, which failed"
+            loop.call_exception_handler({"message": message, "exception": error})
 
     def leaves_to_first(self, error: BaseException) -> bool:
         """Give an interruption to the task that asked first; whether that is all."""
@@ -324,6 +372,8 @@ class _Flight:
             self._context = None if error.__context__ is self._handled else error.__context__
             notes = getattr(error, "__notes__", None)
             self._notes = list(notes) if isinstance(notes, list) else None
+            # An eager task runs before the one who asked can begin to wait.
+            self._is_heard = bool(self.sleepers) or not self._is_boarded
             self._error = error
         if error is not None or not self._is_boarded or self.value is not _MISSING:
             self.land()
@@ -358,8 +408,8 @@ class _Flight:
 
     # For those who wait.
 
-    def wait(self) -> None:
-        """Sleep until it has landed."""
+    def wait(self, end: float | None) -> None:
+        """Sleep until it has landed, or until that time."""
         asleep = Lock()
         asleep.acquire()
         wait = _Wait(self, None, asleep.release)
@@ -367,16 +417,30 @@ class _Flight:
             wait.announce()
             self.sleepers[wait] = None
             while not self.has_landed:
-                if not asleep.acquire(timeout=-1 if self.loop is None else _LOOK):
+                seconds = self._seconds(end)
+                if not asleep.acquire(timeout=-1 if seconds is None else seconds):
                     self.look()
         finally:
             self.leave(wait)
 
-    async def async_wait(self, loop: AbstractEventLoop) -> None:
-        """Suspend the task until it has landed."""
+    def _seconds(self, end: float | None) -> float | None:
+        """Return how long a thread may sleep before it looks; raise if its time is over."""
+        seconds = None if self.loop is None else _LOOK
+        if end is not None:
+            left = end - monotonic()
+            if left <= 0:
+                raise self._timeout()
+            seconds = min(left, TIMEOUT_MAX if seconds is None else seconds)
+        return seconds
+
+    def _timeout(self) -> TimeoutError:
+        return TimeoutError(f"the load of {self.name} takes longer than that")
+
+    async def async_wait(self, loop: AbstractEventLoop, end: float | None) -> None:
+        """Suspend the task until it has landed, or until that time."""
         future = loop.create_future()
         wait = _Wait(self, _current_task(), partial(_ring, weakref.ref(future)))
-        watch = None
+        watch = timer = None
         try:
             # Who leads nothing keeps nobody waiting; of those there may be thousands.
             if wait.task in _leading or _leader(wait.thread, wait.stack) in _leading:
@@ -385,8 +449,14 @@ class _Flight:
             if not self.has_landed:
                 if self.loop is not None and self.loop() is not loop:
                     watch = _Watch(self, loop)
+                if end is not None:
+                    timer = loop.call_later(max(0, end - monotonic()), _get_up, future)
                 await future
+                if not self.has_landed:
+                    raise self._timeout()
         finally:
+            if timer is not None:
+                timer.cancel()
             if watch is not None:
                 watch.end()
             self.leave(wait)
@@ -395,7 +465,8 @@ class _Flight:
         """Wait no longer. What a task loads ends when nobody waits for it."""
         self.sleepers.pop(wait, None)
         wait.withdraw()
-        if self.loop is not None and not self.sleepers and not self.has_landed:
+        is_tasks = self.loop is not None and not self.is_shielded
+        if is_tasks and not self.sleepers and not self.has_landed:
             self.land()
             task = self._task and self._task()
             if task is not None:
@@ -632,6 +703,15 @@ def _call(loop: AbstractEventLoop, callback: Callable[[], object]) -> None:
         callback()
     else:
         loop.call_soon_threadsafe(callback)
+
+
+def _end(timeout: float | None) -> float | None:
+    """Return when a wait of so many seconds is over."""
+    if timeout is None:
+        return None
+    if isnan(timeout) or timeout < 0:
+        raise ValueError(f"'timeout' must be a non-negative number, not {timeout!r}")
+    return monotonic() + timeout
 
 
 def _get_up(future: Future[None]) -> None:

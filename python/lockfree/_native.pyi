@@ -1650,7 +1650,15 @@ class Cache(MutableMapping[_K, _V]):
         To iterate over it is to iterate over a snapshot; nothing is counted or marked.
         """
 
-    def get_or_load(self, key: _K, loader: Callable[[_K], _V], /) -> _V:
+    def get_or_load(
+        self,
+        key: _K,
+        loader: Callable[[_K], _V],
+        /,
+        *,
+        ttl: float | None = ...,
+        timeout: float | None = None,
+    ) -> _V:
         """Return the value of a key, which is `loader(key)` if it has none.
 
         Of several threads and tasks that miss a key at the same time one calls its
@@ -1669,7 +1677,15 @@ class Cache(MutableMapping[_K, _V]):
         it waits for itself for ever. Greenlets of one thread do not wait for each other:
         each loads.
 
+        Args:
+            key: the key.
+            loader: is called with the key.
+            ttl: how many seconds what is loaded lives, as for `put`.
+            timeout: how many seconds to wait for another's load; None is for ever. The load
+                goes on.
+
         Raises:
+            TimeoutError: another's load took longer than `timeout`.
             RuntimeError: the loader asks for its own key, directly or through loads in
                 other threads and tasks that it waits for; or the wait would block the
                 event loop in which the key is loaded.
@@ -1679,7 +1695,16 @@ class Cache(MutableMapping[_K, _V]):
         Progress: lock-free if the key is there; parks while another loads it.
         """
 
-    async def async_get_or_load(self, key: _K, loader: Callable[[_K], Awaitable[_V]], /) -> _V:
+    async def async_get_or_load(
+        self,
+        key: _K,
+        loader: Callable[[_K], Awaitable[_V]],
+        /,
+        *,
+        ttl: float | None = ...,
+        timeout: float | None = None,
+        shield: bool = False,
+    ) -> _V:
         """Return the value of a key, which is `await loader(key)` if it has none.
 
         As `get_or_load`, with which it shares its loads: threads, and tasks of any
@@ -1692,7 +1717,16 @@ class Cache(MutableMapping[_K, _V]):
         through tasks that it makes cannot be known: if that is its own key, it waits
         for itself for ever.
 
+        Args:
+            key: the key.
+            loader: is called with the key, and awaited.
+            ttl: how many seconds what is loaded lives, as for `put`.
+            timeout: how many seconds to wait for the load, one's own as well; None is for ever.
+            shield: whether the load goes on when nobody waits for it any more. If it fails
+                then, the event loop's exception handler is told.
+
         Raises:
+            TimeoutError: the load took longer than `timeout`.
             RuntimeError: the loader asks for its own key, as with `get_or_load`; or it
                 has to load or wait, and no event loop of asyncio is running.
             Exception: whatever the loader raises.
@@ -1741,12 +1775,22 @@ class Cache(MutableMapping[_K, _V]):
     def _ticket(self, key: _K, /) -> _Ticket:
         """Return what `_keep` wants of who began to load the key now."""
 
-    def _keep(self, ticket: _Ticket, key: _K, value: _V, /) -> None:
+    def _keep(self, ticket: _Ticket, key: _K, value: _V, /, *ttl: float | None) -> None:
         """Put what was loaded, unless the key was put or removed since the ticket was issued."""
 
 @final
 class _Ticket:
     """Whether what is loaded may still be kept."""
+
+@final
+class _OnceFunction:
+    """A function with a value; `miss` is called while there is none."""
+
+    def __new__(cls, cell: AtomicRef[Any], unset: type, miss: Callable[[], Any], /) -> Self: ...
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any: ...
+    def __copy__(self, /) -> Self: ...
+    def __deepcopy__(self, memo: object, /) -> Self: ...
+    def __reduce__(self, /) -> str: ...
 
 @final
 class _CachedFunction:
@@ -1758,8 +1802,11 @@ class _CachedFunction:
         function: Callable[..., Any],
         typed: bool,
         miss: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any],
+        maker: Callable[[tuple[Any, ...], dict[str, Any]], Any] | None,
         /,
     ) -> Self: ...
+    def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
+        """Return the key of a call."""
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any: ...
     def __get__(self, instance: Any, owner: type | None = None, /) -> Any: ...
     def __copy__(self, /) -> Self: ...

@@ -24,7 +24,7 @@ mod _native {
     use super::boundary::list;
     use super::boundary::spare;
     use super::classes::atomic::{atomic_int, atomic_ref, ordering};
-    use super::classes::cached;
+    use super::classes::{cached, once};
     use pyo3::exceptions::PyImportError;
     use pyo3::ffi;
     use pyo3::prelude::*;
@@ -53,6 +53,8 @@ mod _native {
     use super::classes::cached::CachedFunction;
     #[pymodule_export]
     use super::classes::defer_refcount::defer_refcount;
+    #[pymodule_export]
+    use super::classes::once::OnceFunction;
     #[pymodule_export]
     use super::classes::queue::{Queue, QueueIterator};
     #[pymodule_export]
@@ -107,6 +109,7 @@ mod _native {
         ordering::prepare(py)?;
         fork::watch();
         cached::prepare(py)?;
+        once::prepare(py)?;
         fastcall::install::<Cache>(py)?;
         fastcall::install::<Queue>(py)?;
         fastcall::install::<Stack>(py)?;

@@ -208,7 +208,7 @@ def test_time_to_live(impl: ModuleType) -> None:
 
 def test_a_cache_of_ones_own(impl: ModuleType) -> None:
     c = impl.Cache(5, ttl=1000)
-    f = impl.cached(cache=c)(square)
+    f = impl.cached(cache=c, key=lambda n: n)(square)
     assert (f(3), c[3]) == (9, 9)
     assert f.cache_parameters() == {"maxsize": 5, "typed": False}
     assert f.cache_info() == (1, 1, 5, 1)

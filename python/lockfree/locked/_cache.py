@@ -226,8 +226,8 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
     def _ticket(self, key: K, /) -> _Ticket:
         return _Ticket(self._tickets, hash(key))
 
-    def _keep(self, ticket: _Ticket, key: K, value: V, /) -> None:
-        entry = self._entry(key, value, self._ttl)
+    def _keep(self, ticket: _Ticket, key: K, value: V, /, *ttl: float | None) -> None:
+        entry = self._entry(key, value, _seconds(*ttl) if ttl else self._ttl)
         dropped: _Dropped = []
         replaced = None
         with self._lock:

@@ -550,15 +550,17 @@ impl Cache {
     }
 
     /// Put what was loaded, unless the key was put or removed since the ticket was issued.
-    #[pyo3(signature = (ticket, key, value, /))]
+    #[pyo3(signature = (ticket, key, value, /, *ttl))]
     fn _keep(
         &self,
         ticket: &Ticket,
         key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
+        ttl: &Bound<'_, PyTuple>,
     ) -> Result<()> {
         let contents = self.contents()?;
-        contents.keep(ticket, key.as_borrowed(), value.as_borrowed(), contents.ttl)
+        let ttl = ttl.iter_borrowed().next().map_or(Ok(contents.ttl), seconds)?;
+        contents.keep(ticket, key.as_borrowed(), value.as_borrowed(), ttl)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {

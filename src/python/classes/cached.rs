@@ -43,13 +43,15 @@ pub(crate) struct CachedFunction {
     function: Py<PyAny>,
     typed: bool,
     miss: Py<PyAny>,
+    /// Makes the keys from arguments and keywords, if they are not made here.
+    maker: Option<Py<PyAny>>,
 }
 
 /// Makes the type one whose instances are called by [`vectorcall`]. Call it once, at
 /// import, before there is an instance.
 pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     let cache = Py::new(py, Cache::uninitialized())?;
-    let probe = CachedFunction::new(cache, py.None(), false, py.None());
+    let probe = CachedFunction::new(cache, py.None(), false, py.None(), None);
     let probe = Bound::new(py, probe)?;
     let field = std::ptr::from_ref(&probe.get().vectorcall).addr();
     let offset = (field - probe.as_ptr().addr()).cast_signed();
@@ -72,12 +74,12 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
 }
 
 #[cfg(Py_GIL_DISABLED)]
-fn add_flag(class: &ffi::PyTypeObject, flag: c_ulong) {
+pub(super) fn add_flag(class: &ffi::PyTypeObject, flag: c_ulong) {
     class.tp_flags.fetch_or(flag, crate::shim::Ordering::Relaxed);
 }
 
 #[cfg(not(Py_GIL_DISABLED))]
-fn add_flag(class: &mut ffi::PyTypeObject, flag: c_ulong) {
+pub(super) fn add_flag(class: &mut ffi::PyTypeObject, flag: c_ulong) {
     class.tp_flags |= flag;
 }
 
@@ -125,10 +127,7 @@ impl<'py> Call<'_, 'py> {
             return None;
         }
         let only = self.arg(0);
-        let is_plain = only.is_exact_instance_of::<PyInt>()
-            || only.is_exact_instance_of::<PyString>()
-            || is_compared_by_identity(only);
-        is_plain.then_some(only)
+        is_plain(only).then_some(only)
     }
 
     #[inline]
@@ -160,6 +159,14 @@ impl<'py> Call<'_, 'py> {
     }
 }
 
+/// Whether an only argument can be the key itself.
+#[inline]
+fn is_plain(only: Arg<'_, '_>) -> bool {
+    only.is_exact_instance_of::<PyInt>()
+        || only.is_exact_instance_of::<PyString>()
+        || is_compared_by_identity(only)
+}
+
 /// Whether nothing but an object itself is equal to it, as with an instance whose class
 /// says nothing about it: `self` of a method, most often. As a key it needs no tuple,
 /// which would count its references, and be counted itself.
@@ -189,6 +196,7 @@ impl CachedFunction {
     #[inline]
     fn call(&self, call: &Call<'_, '_>) -> Result<Owned> {
         if !self.typed
+            && self.maker.is_none()
             && let Some(key) = call.plain()
         {
             if let Some(value) = self.cache.get().look_up(&Key::new(key)?)? {
@@ -227,6 +235,12 @@ impl CachedFunction {
 
     /// The key of a call with other than one plain argument.
     fn key(&self, args: &Bound<'_, PyTuple>, kwargs: &Bound<'_, PyDict>) -> Result<Owned> {
+        if let Some(maker) = &self.maker {
+            // SAFETY: live objects, and the thread is attached (a `Bound` proves both).
+            let key = unsafe { user::call(maker.as_ptr(), &[args.as_ptr(), kwargs.as_ptr()]) };
+            // SAFETY: a new reference, or null with an exception set.
+            return unsafe { Owned::from_new(key) }.ok_or_else(Error::pending);
+        }
         if kwargs.is_empty() && !self.typed {
             return Ok(Owned::new(args.as_any().as_borrowed()));
         }
@@ -255,9 +269,29 @@ impl CachedFunction {
 #[pymethods]
 impl CachedFunction {
     #[new]
-    #[pyo3(signature = (cache, function, typed, miss, /))]
-    fn new(cache: Py<Cache>, function: Py<PyAny>, typed: bool, miss: Py<PyAny>) -> Self {
-        Self { vectorcall, cache, function, typed, miss, deferral: Deferral::default() }
+    #[pyo3(signature = (cache, function, typed, miss, maker, /))]
+    fn new(
+        cache: Py<Cache>,
+        function: Py<PyAny>,
+        typed: bool,
+        miss: Py<PyAny>,
+        maker: Option<Py<PyAny>>,
+    ) -> Self {
+        Self { vectorcall, cache, function, typed, miss, maker, deferral: Deferral::default() }
+    }
+
+    /// Return the key of a call.
+    #[pyo3(signature = (args, kwargs, /))]
+    fn _key(&self, args: &Bound<'_, PyTuple>, kwargs: &Bound<'_, PyDict>) -> Result<Py<PyAny>> {
+        if let [only] = args.as_slice()
+            && kwargs.is_empty()
+            && !self.typed
+            && self.maker.is_none()
+            && is_plain(only.as_borrowed())
+        {
+            return Ok(only.clone().unbind());
+        }
+        Ok(self.key(args, kwargs)?.into_py())
     }
 
     /// For who asks for the attribute; a call does not come here.
@@ -300,6 +334,7 @@ impl CachedFunction {
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
         visit.call(&self.cache)?;
         visit.call(&self.function)?;
+        visit.call(&self.maker)?;
         visit.call(&self.miss)
     }
 }

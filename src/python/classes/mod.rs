@@ -8,6 +8,7 @@
 //! | `queue` | class `Queue` |
 //! | `cache` | class `Cache` |
 //! | `ticket` | class `_Ticket`, which tells whether a key was written while it was loaded |
+//! | `once` | class `_OnceFunction`, of the decorator `once` |
 //! | `cached` | class `_CachedFunction`, of the decorator `cached` |
 //! | `defer_refcount` | function `defer_refcount` |
 
@@ -15,6 +16,7 @@ pub(crate) mod atomic;
 pub(crate) mod cache;
 pub(crate) mod cached;
 pub(crate) mod defer_refcount;
+pub(crate) mod once;
 pub(crate) mod queue;
 pub(crate) mod stack;
 pub(crate) mod striped_counter;

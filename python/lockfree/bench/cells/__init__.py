@@ -5,6 +5,7 @@ from lockfree.bench.cells import (
     counter,
     flag,
     floating,
+    once,
     ordering,
     queue,
     reference,
@@ -25,4 +26,5 @@ CELLS: tuple[Cell, ...] = (
     *queue.CELLS,
     *tasks.CELLS,
     *cache.CELLS,
+    *once.CELLS,
 )

@@ -47,6 +47,14 @@ faces! {
     methods &[ref_methods::<Self>(), waiting::<Self>()]
 }
 
+impl AtomicRef {
+    /// The object.
+    #[inline]
+    pub(crate) fn object(&self, order: Ordering) -> Owned {
+        self.cell.load(order)
+    }
+}
+
 /// Where in an `AtomicRef` its cell is.
 static OFFSET: AtomicUsize = AtomicUsize::new(0);
 
