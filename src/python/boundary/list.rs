@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
 use super::error::{Error, Result};
+use super::object::Arg;
 use super::owned::Owned;
 use super::user;
 use crate::engine;
@@ -66,8 +67,11 @@ pub(crate) fn list_of(py: Python<'_>, items: Vec<Owned>) -> Result<Bound<'_, PyL
     list.finish(count)
 }
 
-/// The items of an iterable. Runs user code.
-pub(crate) fn collect(iterable: &Bound<'_, PyAny>) -> Result<Vec<Owned>> {
+/// The items of an iterable, each by the reference that `take` makes. Runs user code.
+pub(crate) fn collect(
+    iterable: &Bound<'_, PyAny>,
+    take: impl Fn(Arg<'_, '_>) -> Owned,
+) -> Result<Vec<Owned>> {
     // A tuple cannot change while it is copied; of a list CPython makes one
     // under the list's own lock.
     // SAFETY: a live object, and the token proves the thread attached.
@@ -77,5 +81,5 @@ pub(crate) fn collect(iterable: &Bound<'_, PyAny>) -> Result<Vec<Owned>> {
     let tuple = tuple.ok_or_else(Error::pending)?;
     // SAFETY: made as a tuple.
     let tuple = unsafe { tuple.cast_into_unchecked::<PyTuple>() };
-    Ok(tuple.iter_borrowed().map(Owned::new).collect())
+    Ok(tuple.iter_borrowed().map(take).collect())
 }

@@ -7,6 +7,7 @@
 //! | `convert` | arguments: Python objects to Rust values |
 //! | `owned` | the element of every container |
 //! | `counting` | reference counts |
+//! | `handover` | items on their way from one thread to another |
 //! | `deferral` | when an object stops being reference counted |
 //! | `error` | every error, its text, and how it is raised |
 //! | `user` | calls into user code |
@@ -24,6 +25,7 @@ pub(crate) mod deferral;
 pub(crate) mod error;
 pub(crate) mod fastcall;
 pub(crate) mod fork;
+pub(crate) mod handover;
 #[cfg(Py_GIL_DISABLED)]
 pub(crate) mod identity;
 pub(crate) mod isolated;

@@ -18,6 +18,7 @@ use crate::python::boundary::convert::{Given, Truth, count, int64};
 use crate::python::boundary::deferral::defer;
 use crate::python::boundary::error::{Error, Result, not_copyable};
 use crate::python::boundary::fastcall::{Arguments, fast_methods};
+use crate::python::boundary::handover::Handover;
 use crate::python::boundary::list::{Slots, collect};
 use crate::python::boundary::nesting::drop_contents;
 use crate::python::boundary::object::Arg;
@@ -37,6 +38,7 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct Inner {
     engine: engine::Queue<Owned>,
+    handover: Handover,
     not_empty: Event<Sleeper>,
     not_full: Event<Sleeper>,
     all_done: Event<Sleeper>,
@@ -77,7 +79,7 @@ impl Queue {
     #[inline]
     fn getting(&self) -> Attempt<Result<Owned>> {
         match self.inner.engine.try_get() {
-            TryGet::Got(item) => Attempt::Done(Ok(item)),
+            TryGet::Got(item) => Attempt::Done(Ok(self.inner.handover.end(item))),
             nothing => nothing_got(&nothing),
         }
     }
@@ -115,7 +117,7 @@ impl Queue {
         let mut outcome = TryGet::Got(0);
         while filled < list.len() && matches!(outcome, TryGet::Got(_)) {
             outcome = engine.try_get_some(list.len() - filled, |item| {
-                list.fill(filled, item);
+                list.fill(filled, self.inner.handover.end(item));
                 filled += 1;
             });
         }
@@ -172,7 +174,7 @@ impl Queue {
         // Without a bound nobody waits, and `queue.Queue` looks at no timeout.
         let bounded = self.inner.engine.is_bounded();
         let patience = if bounded { Patience::new(block, timeout)? } else { Patience::Forever };
-        self.put_patiently(py, Owned::new(item), patience)
+        self.put_patiently(py, self.inner.handover.begin(item), patience)
     }
 
     /// [`Self::get_patiently`] with the arguments of a call.
@@ -198,7 +200,8 @@ impl Queue {
     /// One attempt to put, for a coroutine.
     #[inline]
     fn press(&self, py: Python<'_>, item: Arg<'_, '_>) -> Result<bool> {
-        let attempt = putting(Owned::new(item), |item| self.inner.engine.try_put(item));
+        let item = self.inner.handover.begin(item);
+        let attempt = putting(item, |item| self.inner.engine.try_put(item));
         let put = persist(py, attempt).transpose()?.is_some();
         if put {
             self.inner.not_empty.notify(1);
@@ -284,7 +287,7 @@ impl Queue {
 
     /// Put an item without waiting.
     fn put_nowait(&self, item: &Bound<'_, PyAny>) -> Result<()> {
-        self.put_patiently(item.py(), Owned::new(item.as_borrowed()), Patience::None)
+        self.put_patiently(item.py(), self.inner.handover.begin(item.as_borrowed()), Patience::None)
     }
 
     /// Remove and return the first item without waiting.
@@ -301,7 +304,8 @@ impl Queue {
     ) -> Result<usize> {
         let py = iterable.py();
         let patience = Patience::within(timeout.map(Bound::as_borrowed))?;
-        let mut items = collect(iterable)?.into_iter();
+        let items = collect(iterable, |item| self.inner.handover.begin(item))?;
+        let mut items = items.into_iter();
         let all = items.len();
         while items.len() > 0 {
             let attempt = || match self.inner.engine.try_put_some(&mut items) {
@@ -355,7 +359,7 @@ impl Queue {
         default: Option<Py<PyAny>>,
     ) -> Result<Option<Py<PyAny>>> {
         let py = item.py();
-        let item = Owned::new(item.as_borrowed());
+        let item = self.inner.handover.begin(item.as_borrowed());
         let put = persist(py, putting(item, |item| self.inner.engine.force_put(item)));
         let displaced = put.expect("a full queue is no reason to wait")?;
         self.inner.not_empty.notify(1);
@@ -389,7 +393,7 @@ impl Queue {
     /// Refuse further items; with `immediate`, drop those that are in the queue.
     #[pyo3(signature = (immediate = Truth(false)), text_signature = "($self, immediate=False)")]
     fn shutdown(&self, py: Python<'_>, immediate: Truth) {
-        let Inner { engine, not_empty, not_full, all_done } = &**self.inner;
+        let Inner { engine, not_empty, not_full, all_done, .. } = &**self.inner;
         if immediate.0 {
             engine.shut();
             engine.finish_up_to(self.drop_all(py));
@@ -540,7 +544,7 @@ impl Queue {
     }
 
     fn __clear__(&self) {
-        let Inner { engine, not_empty, not_full, all_done } = &**self.inner;
+        let Inner { engine, not_empty, not_full, all_done, .. } = &**self.inner;
         engine.clear();
         [not_empty, not_full, all_done].into_iter().for_each(Event::clear);
     }
@@ -586,7 +590,7 @@ fast_methods! {
         |this, py, args| {
             let Some(item) = args.lone() else { return this.put_with(py, args) };
             if !this.inner.not_full.is_urgent() {
-                return match this.inner.engine.try_put(Owned::new(item)) {
+                return match this.inner.engine.try_put(this.inner.handover.begin(item)) {
                     Ok(()) => {
                         this.inner.not_empty.notify(1);
                         Ok(())
@@ -594,7 +598,7 @@ fast_methods! {
                     Err((item, _)) => this.put_patiently(py, item, Patience::Forever),
                 };
             }
-            this.put_patiently(py, Owned::new(item), Patience::Forever)
+            this.put_patiently(py, this.inner.handover.begin(item), Patience::Forever)
         };
     keywords c"get"
         c"get($self, block=True, timeout=None)\n--\n\nRemove and return the first item, waiting for one."
@@ -606,7 +610,7 @@ fast_methods! {
                 && let TryGet::Got(item) = this.inner.engine.try_get()
             {
                 this.made_room(1);
-                return Ok(item);
+                return Ok(this.inner.handover.end(item));
             }
             this.get_patiently(py, Patience::Forever)
         };

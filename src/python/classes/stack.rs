@@ -99,7 +99,7 @@ impl Stack {
     /// Push the items of `iterable` in one step, the last one uppermost.
     #[pyo3(signature = (iterable, /))]
     fn push_many(&self, iterable: &Bound<'_, PyAny>) -> Result<()> {
-        let items = collect(iterable)?;
+        let items = collect(iterable, Owned::new)?;
         self.engine.push_many(items).map_err(|(items, error)| {
             drop(items);
             error.into()
