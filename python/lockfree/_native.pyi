@@ -174,7 +174,8 @@ class AtomicBool:
     async def async_wait(self, old: bool, /) -> None:
         """Wait until the value is not `old`, without blocking the event loop.
 
-        As that of `AtomicInt64`.
+        As `wait`, for a coroutine of any event loop. Threads and coroutines wait in
+        one list. Cancelled, it passes on a notification that it does not use.
         """
 
     def notify_one(self, /) -> None:
@@ -796,7 +797,8 @@ class AtomicRef(Generic[_T]):
     async def async_wait(self, old: object, /) -> None:
         """Wait until the value is not `old`, without blocking the event loop.
 
-        As ``AtomicInt64.async_wait``, by identity.
+        As `wait`, for a coroutine of any event loop. Threads and coroutines wait in
+        one list. Cancelled, it passes on a notification that it does not use.
         """
 
     def notify_one(self, /) -> None:
@@ -1862,3 +1864,6 @@ def fence(ordering: Ordering, /) -> None:
 
     Progress: wait-free.
     """
+
+def _document() -> None:
+    """Give the classes of this module the docstrings of this file."""

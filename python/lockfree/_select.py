@@ -51,6 +51,7 @@ def _import_native() -> None:
     for name in ("AtomicBool", "AtomicInt64", "AtomicRef"):
         for atomic in (getattr(native, name), getattr(native, f"_{name}View")):
             install(atomic, AsyncWait, native._Waiter)
+    native._document()
 
 
 IMPLEMENTATION: Final = _select()

@@ -24,6 +24,8 @@ mod _native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
+    use super::boundary::docs::document;
+    #[pymodule_export]
     use super::boundary::waiting::TaskWaiter;
     #[pymodule_export]
     use super::classes::atomic::atomic_bool::{AtomicBool, AtomicBoolView};

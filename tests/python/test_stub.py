@@ -75,6 +75,12 @@ def test_summaries_agree(impl: ModuleType, name: str) -> None:
     assert summary(attrgetter(name)(impl)) == stated
 
 
+@pytest.mark.parametrize("name", STATED + MEMBERS)
+def test_a_native_docstring_is_the_stubs_whole_text(name: str) -> None:
+    native = pytest.importorskip("lockfree._native")
+    assert inspect.getdoc(attrgetter(name)(native)) == inspect.getdoc(attrgetter(name)(stub))
+
+
 @pytest.mark.parametrize("cls", CLASSES)
 def test_help_shows_every_member(impl: ModuleType, cls: str) -> None:
     text = pydoc.plain(pydoc.render_doc(getattr(impl, cls)))

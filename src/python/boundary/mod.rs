@@ -10,6 +10,7 @@
 //! | `handover` | items on their way from one thread to another |
 //! | `deferral` | when an object stops being reference counted |
 //! | `error` | every error, its text, and how it is raised |
+//! | `docs` | docstrings, which are the stub's |
 //! | `user` | calls into user code |
 //! | `waiting` | the one loop in which a thread waits |
 //! | `key` | keys, hashed and compared |
@@ -22,6 +23,7 @@
 pub(crate) mod convert;
 pub(crate) mod counting;
 pub(crate) mod deferral;
+pub(crate) mod docs;
 pub(crate) mod error;
 pub(crate) mod fastcall;
 pub(crate) mod fork;

@@ -81,7 +81,8 @@ impl Orders {
     }
 }
 
-/// Order what comes before against what comes after.
+#[allow(clippy::doc_markdown)] // Python's markup
+#[doc = include_str!(concat!(env!("OUT_DIR"), "/fence.txt"))]
 #[pyfunction]
 #[pyo3(signature = (ordering, /))]
 pub(crate) fn fence(ordering: &Bound<'_, PyAny>) -> Result<()> {
