@@ -44,6 +44,10 @@ mod _native {
     #[pymodule_export]
     use super::classes::cached::CachedFunction;
     #[pymodule_export]
+    use super::classes::lifo_queue::LifoQueue;
+    #[pymodule_export]
+    use super::classes::priority_queue::PriorityQueue;
+    #[pymodule_export]
     use super::classes::queue::{Queue, QueueIterator};
     #[pymodule_export]
     use super::classes::stack::Stack;

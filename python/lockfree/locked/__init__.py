@@ -14,7 +14,7 @@ from lockfree.locked._atomic_int import AtomicInt64
 from lockfree.locked._atomic_ref import AtomicRef, AtomicStampedRef
 from lockfree.locked._cache import Cache
 from lockfree.locked._cached import cached
-from lockfree.locked._queue import AsyncQueue, Queue
+from lockfree.locked._queue import AsyncQueue, LifoQueue, PriorityQueue, Queue
 from lockfree.locked._stack import Stack
 from lockfree.locked._striped_counter import StripedCounter
 
@@ -26,6 +26,8 @@ __all__ = [
     "AtomicRef",
     "AtomicStampedRef",
     "Cache",
+    "LifoQueue",
+    "PriorityQueue",
     "Queue",
     "Stack",
     "StripedCounter",

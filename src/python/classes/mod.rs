@@ -6,12 +6,18 @@
 //! | `striped_counter` | class `StripedCounter` |
 //! | `stack` | class `Stack` |
 //! | `queue` | class `Queue` |
+//! | `queue_engine` | what is below it and its kin |
+//! | `lifo_queue` | class `LifoQueue` |
+//! | `priority_queue` | class `PriorityQueue` |
 //! | `cache` | class `Cache` |
 //! | `cached` | class `_CachedFunction`, of the decorator `cached` |
 
 pub(crate) mod atomic;
 pub(crate) mod cache;
 pub(crate) mod cached;
+pub(crate) mod lifo_queue;
+pub(crate) mod priority_queue;
 pub(crate) mod queue;
+mod queue_engine;
 pub(crate) mod stack;
 pub(crate) mod striped_counter;

@@ -13,8 +13,9 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
+use super::queue_engine::{Engine, limit, no_force_put, putting, ranked, refused};
 use crate::engine::{self, Event, Refusal, TryGet};
-use crate::python::boundary::convert::{Given, Truth, count, int64};
+use crate::python::boundary::convert::{Given, Truth, count};
 use crate::python::boundary::deferral::defer;
 use crate::python::boundary::error::{Error, Result, not_copyable};
 use crate::python::boundary::fastcall::{Arguments, fast_methods};
@@ -27,6 +28,7 @@ use crate::python::boundary::user;
 use crate::python::boundary::waiting::{
     Attempt, Patience, Sleeper, Sought, TaskWaiter, hold, persist, wait,
 };
+use crate::shim::full_fence_after_rmw;
 
 /// A first-in, first-out queue for any number of producers and consumers.
 #[pyclass(frozen, weakref, subclass, generic, module = "lockfree")]
@@ -35,9 +37,9 @@ pub(crate) struct Queue {
     inner: ManuallyDrop<Box<Inner>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
-    engine: engine::Queue<Owned>,
+    engine: Engine,
     handover: Handover,
     not_empty: Event<Sleeper>,
     not_full: Event<Sleeper>,
@@ -45,14 +47,73 @@ struct Inner {
 }
 
 impl Queue {
+    /// An empty queue.
+    pub(crate) fn over(engine: Engine) -> Self {
+        let inner = Inner {
+            engine,
+            handover: Handover::default(),
+            not_empty: Event::default(),
+            not_full: Event::default(),
+            all_done: Event::default(),
+        };
+        Self { inner: ManuallyDrop::new(Box::new(inner)) }
+    }
+
+    /// The engine.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.inner.engine
+    }
+
+    /// Sets up a queue as its class is called.
+    pub(crate) fn begin(
+        slf: &Bound<'_, Self>,
+        maxsize: Option<&Bound<'_, PyAny>>,
+        shared: Truth,
+    ) -> Result<()> {
+        let limit = maxsize.map_or(Ok(0), |maxsize| limit(maxsize.as_borrowed()))?;
+        slf.get().inner.engine.begin_with_limit(limit);
+        if shared.0 {
+            defer(slf.as_any().as_borrowed());
+        }
+        Ok(())
+    }
+
     /// Puts an item that could not be put at once, or must not be.
     #[cold]
     #[inline(never)]
     fn put_patiently(&self, py: Python<'_>, item: Owned, patience: Patience) -> Result<()> {
-        let attempt = putting(item, |item| self.inner.engine.try_put(item));
-        self.wait_for_room(py, patience, attempt)?.unwrap_or_else(|| Err(Error::queue("Full")))?;
+        let put = self
+            .inner
+            .engine
+            .put_by(py, item, |attempt| self.wait_for_room(py, patience, attempt))??;
+        put.unwrap_or_else(|| Err(Error::queue("Full")))?;
         self.inner.not_empty.notify(1);
         Ok(())
+    }
+
+    /// Puts entries in their order, waiting for room; says how many went in.
+    fn put_all<E>(
+        &self,
+        py: Python<'_>,
+        patience: Patience,
+        entries: Vec<E>,
+        put: impl Fn(&mut std::vec::IntoIter<E>) -> std::result::Result<usize, Refusal>,
+    ) -> Result<usize> {
+        let mut entries = entries.into_iter();
+        let all = entries.len();
+        while entries.len() > 0 {
+            let attempt = || match put(&mut entries) {
+                Ok(count) => Attempt::Done(Ok(count)),
+                Err(refusal) => refused(refusal),
+            };
+            let put = self.wait_for_room(py, patience, attempt)?;
+            match put.unwrap_or_else(|| Err(Error::queue("Full"))) {
+                Ok(count) => self.inner.not_empty.notify(count),
+                Err(error) if entries.len() == all => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(all - entries.len())
     }
 
     fn wait_for_room<R>(
@@ -97,6 +158,8 @@ impl Queue {
     /// After items were taken.
     #[inline]
     fn made_room(&self, count: usize) {
+        // Full fence: who waits for room has set a limit, or seen one, before.
+        full_fence_after_rmw();
         if self.inner.engine.is_bounded() {
             self.inner.not_full.notify(count);
         }
@@ -201,8 +264,8 @@ impl Queue {
     #[inline]
     fn press(&self, py: Python<'_>, item: Arg<'_, '_>) -> Result<bool> {
         let item = self.inner.handover.begin(item);
-        let attempt = putting(item, |item| self.inner.engine.try_put(item));
-        let put = persist(py, attempt).transpose()?.is_some();
+        let put = self.inner.engine.put_by(py, item, |attempt| persist(py, attempt))?;
+        let put = put.transpose()?.is_some();
         if put {
             self.inner.not_empty.notify(1);
         }
@@ -229,32 +292,6 @@ fn absent(name: &str, instead: &str) -> PyResult<()> {
     Err(PyAttributeError::new_err(format!("Queue has no attribute '{name}': {instead}")))
 }
 
-/// Attempts to put an item, which comes back where it is refused.
-#[inline]
-fn putting<R>(
-    item: Owned,
-    mut put: impl FnMut(Owned) -> std::result::Result<R, (Owned, Refusal)>,
-) -> impl FnMut() -> Attempt<Result<R>> {
-    let mut item = Some(item);
-    move || match put(item.take().expect("not put yet")) {
-        Ok(done) => Attempt::Done(Ok(done)),
-        Err((back, refusal)) => {
-            item = Some(back);
-            refused(refusal)
-        }
-    }
-}
-
-/// What to do about a refusal.
-fn refused<R>(refusal: Refusal) -> Attempt<Result<R>> {
-    match refusal {
-        Refusal::Full => Attempt::Wait,
-        Refusal::Unfilled => Attempt::Moment,
-        Refusal::Closed => Attempt::Done(Err(Error::queue("ShutDown"))),
-        Refusal::OutOfMemory => Attempt::Done(Err(engine::OutOfMemory.into())),
-    }
-}
-
 /// What to do about getting nothing.
 fn nothing_got<T, R>(nothing: &TryGet<T>) -> Attempt<Result<R>> {
     match nothing {
@@ -269,20 +306,12 @@ impl Queue {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=0, *, shared=False)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { inner: ManuallyDrop::default() }
+        Self::over(Engine::Fifo(engine::Queue::new()))
     }
 
     #[pyo3(signature = (maxsize = Given::default(), *, shared = Truth(false)))]
     fn __init__(slf: &Bound<'_, Self>, maxsize: Given<'_>, shared: Truth) -> Result<()> {
-        let maxsize = maxsize.0.map_or(Ok(0), |maxsize| int64(maxsize.as_borrowed()))?;
-        if !slf.get().inner.engine.set_limit(u64::try_from(maxsize).unwrap_or(0)) {
-            let text = format!("the queue is in use: maxsize cannot be changed to {maxsize}");
-            return Err(Error::wrong_value(text));
-        }
-        if shared.0 {
-            defer(slf.as_any().as_borrowed());
-        }
-        Ok(())
+        Self::begin(slf, maxsize.0.as_ref(), shared)
     }
 
     /// Put an item without waiting.
@@ -305,21 +334,19 @@ impl Queue {
         let py = iterable.py();
         let patience = Patience::within(timeout.map(Bound::as_borrowed))?;
         let items = collect(iterable, |item| self.inner.handover.begin(item))?;
-        let mut items = items.into_iter();
-        let all = items.len();
-        while items.len() > 0 {
-            let attempt = || match self.inner.engine.try_put_some(&mut items) {
-                Ok(count) => Attempt::Done(Ok(count)),
-                Err(refusal) => refused(refusal),
-            };
-            let put = self.wait_for_room(py, patience, attempt)?;
-            match put.unwrap_or_else(|| Err(Error::queue("Full"))) {
-                Ok(count) => self.inner.not_empty.notify(count),
-                Err(error) if items.len() == all => return Err(error),
-                Err(_) => break,
+        match &self.inner.engine {
+            Engine::Fifo(engine) => {
+                self.put_all(py, patience, items, |items| engine.try_put_some(items))
+            }
+            Engine::Lifo(engine) => {
+                self.put_all(py, patience, items, |items| engine.try_put_some(items))
+            }
+            Engine::Sorted { engine, key } => {
+                let items = items.into_iter().map(|item| ranked(py, key.get(), item));
+                let items = items.collect::<Result<Vec<_>>>()?;
+                self.put_all(py, patience, items, |items| engine.try_put_some(items))
             }
         }
-        Ok(all - items.len())
     }
 
     /// Remove and return up to `n` items, waiting for the first.
@@ -359,8 +386,11 @@ impl Queue {
         default: Option<Py<PyAny>>,
     ) -> Result<Option<Py<PyAny>>> {
         let py = item.py();
+        let Engine::Fifo(engine) = &self.inner.engine else {
+            return Err(Error::raised(no_force_put()));
+        };
         let item = self.inner.handover.begin(item.as_borrowed());
-        let put = persist(py, putting(item, |item| self.inner.engine.force_put(item)));
+        let put = persist(py, putting(item, |item| engine.force_put(item)));
         let displaced = put.expect("a full queue is no reason to wait")?;
         self.inner.not_empty.notify(1);
         let Some(displaced) = displaced else { return Ok(default) };
@@ -424,6 +454,13 @@ impl Queue {
     #[getter]
     fn maxsize(&self) -> u64 {
         self.inner.engine.bound()
+    }
+
+    #[setter]
+    fn set_maxsize(&self, maxsize: &Bound<'_, PyAny>) -> Result<()> {
+        self.inner.engine.set_limit(limit(maxsize.as_borrowed())?);
+        self.inner.not_full.notify(usize::MAX);
+        Ok(())
     }
 
     /// How many items were put and are not done.
@@ -534,9 +571,7 @@ impl Queue {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
-        // SAFETY: the collector runs with all other threads stopped, and no
-        // thread can be stopped inside the engine: it calls nothing.
-        unsafe { self.inner.engine.traverse(|item| visit.call(item.as_py())) }?;
+        self.inner.engine.traverse(&visit)?;
         let Inner { not_empty, not_full, all_done, .. } = &**self.inner;
         [not_empty, not_full, all_done]
             .into_iter()
@@ -589,16 +624,17 @@ fast_methods! {
         c"put($self, item, block=True, timeout=None)\n--\n\nPut an item, waiting for room."
         |this, py, args| {
             let Some(item) = args.lone() else { return this.put_with(py, args) };
-            if !this.inner.not_full.is_urgent() {
-                return match this.inner.engine.try_put(this.inner.handover.begin(item)) {
-                    Ok(()) => {
-                        this.inner.not_empty.notify(1);
-                        Ok(())
-                    }
-                    Err((item, _)) => this.put_patiently(py, item, Patience::Forever),
-                };
+            let item = this.inner.handover.begin(item);
+            if this.inner.not_full.is_urgent() {
+                return this.put_patiently(py, item, Patience::Forever);
             }
-            this.put_patiently(py, this.inner.handover.begin(item), Patience::Forever)
+            match this.inner.engine.try_put(item) {
+                Ok(()) => {
+                    this.inner.not_empty.notify(1);
+                    Ok(())
+                }
+                Err(item) => this.put_patiently(py, item, Patience::Forever),
+            }
         };
     keywords c"get"
         c"get($self, block=True, timeout=None)\n--\n\nRemove and return the first item, waiting for one."
