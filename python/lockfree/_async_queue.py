@@ -44,6 +44,7 @@ class AsyncQueue(Generic[T]):
 
     def __init__(self, maxsize: SupportsFloat | SupportsIndex = 0) -> None:
         self._queue = self._make(maxsize)
+        self._queue._take_along(self)
 
     @staticmethod
     def _make(maxsize: SupportsFloat | SupportsIndex) -> Any:
@@ -55,6 +56,7 @@ class AsyncQueue(Generic[T]):
     def _over(cls, queue: Any) -> Self:
         self = cls.__new__(cls)
         self._queue = queue
+        queue._take_along(self)
         return self
 
     async def put(self, item: T) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import _make_key, partial, update_wrapper
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, Protocol, TypeVar, overload
 
@@ -106,6 +106,9 @@ def decorator(make: Any, maxsize: Any, typed: bool, ttl: float | None, cache: An
         return decorator(make, 128, typed, ttl, cache)(maxsize)
     if maxsize is not None and not isinstance(maxsize, int):
         raise TypeError(f"maxsize must be an int, a function or None, not {maxsize!r}")
+    if cache is not None and not hasattr(type(cache), "_cached_function"):
+        raise TypeError(f"cache must be a Cache or None, not {cache!r}")
+    make(1, ttl=ttl)  # so that a wrong `ttl` is told here
     if cache is not None:
         return partial(_decorate, lambda: cache, typed)
     if maxsize is not None and maxsize <= 0:
@@ -115,11 +118,14 @@ def decorator(make: Any, maxsize: Any, typed: bool, ttl: float | None, cache: An
 
 def _decorate(make: Callable[[], Any], typed: bool, function: Callable[..., Any]) -> Any:
     """Return a function that keeps its results in a cache."""
+    _check_callable(function)
     cache = make()
-    if _is_coroutine_function(function):
+    if is_coroutine_function(function):
         wrapper = _async_wrapper(cache, typed, function)
+    elif wraps_coroutine_function(function):
+        wrapper = _either_wrapper(cache, typed, function)
     else:
-        wrapper = cache._cached_function(cache, function, typed, partial(load, cache, function))
+        wrapper = _wrapper(cache, typed, function)
     update_wrapper(wrapper, function)
     forgotten = [(0, 0)]  # hits and misses before the last cache_clear()
 
@@ -137,6 +143,10 @@ def _decorate(make: Callable[[], Any], typed: bool, function: Callable[..., Any]
     return wrapper
 
 
+def _wrapper(cache: Any, typed: bool, function: Callable[..., Any]) -> Any:
+    return cache._cached_function(cache, function, typed, partial(load, cache, function))
+
+
 def _async_wrapper(cache: Any, typed: bool, function: Callable[..., Awaitable[R]]) -> Any:
     async def wrapper(*args: Any, **kwargs: Any) -> R:
         key = _make_key(args, kwargs, typed)
@@ -145,6 +155,40 @@ def _async_wrapper(cache: Any, typed: bool, function: Callable[..., Awaitable[R]
             value = await async_load(cache, function, key, args, kwargs)
         return value
 
+    cache._take_along(wrapper)
+    return wrapper
+
+
+class _IsAsyncError(Exception):
+    """A function returned a coroutine."""
+
+
+def _either_wrapper(cache: Any, typed: bool, function: Callable[..., Any]) -> Any:
+    """Wrap what wraps a coroutine function, and returns its coroutines or what they return.
+
+    That is known once it was called.
+    """
+
+    def attempt(*args: Any, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        if isinstance(result, Coroutine):
+            result.close()
+            raise _IsAsyncError
+        return result
+
+    as_function = _wrapper(cache, typed, attempt)
+    as_coroutine_function = _async_wrapper(cache, typed, function)
+    is_function = True
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        nonlocal is_function
+        if is_function:
+            try:
+                return as_function(*args, **kwargs)
+            except _IsAsyncError:
+                is_function = False
+        return as_coroutine_function(*args, **kwargs)
+
     return wrapper
 
 
@@ -152,6 +196,7 @@ def _count(typed: bool, function: Callable[..., Any]) -> Any:
     """Return a function that keeps nothing, and counts its calls as misses."""
     from lockfree import AtomicInt64
 
+    _check_callable(function)
     misses = AtomicInt64()
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -161,7 +206,7 @@ def _count(typed: bool, function: Callable[..., Any]) -> Any:
     async def async_wrapper(*args: Any, **kwargs: Any) -> Any:
         return await wrapper(*args, **kwargs)
 
-    chosen: Any = async_wrapper if _is_coroutine_function(function) else wrapper
+    chosen: Any = async_wrapper if is_coroutine_function(function) else wrapper
     update_wrapper(chosen, function)
     chosen.cache_info = lambda: CacheInfo(0, misses.load(), 0, 0)
     chosen.cache_clear = lambda: misses.store(0)
@@ -169,7 +214,26 @@ def _count(typed: bool, function: Callable[..., Any]) -> Any:
     return chosen
 
 
-def _is_coroutine_function(function: Callable[..., Any]) -> bool:
+def _check_callable(function: object) -> None:
+    if not callable(function):
+        raise TypeError(f"the first argument must be callable, but is {function!r}")
+
+
+def is_coroutine_function(function: Any) -> bool:
+    """Whether what a call returns is to be awaited, as far as that can be seen."""
     from inspect import iscoroutinefunction  # takes longer to import than all of lockfree
 
-    return iscoroutinefunction(function)
+    while isinstance(function, partial):
+        function = function.func
+    return iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__)
+
+
+def wraps_coroutine_function(function: Any) -> bool:
+    """Whether it stands, by `functools.wraps`, for a coroutine function."""
+    seen = set()
+    while id(function) not in seen:
+        seen.add(id(function))
+        while isinstance(function, partial):
+            function = function.func
+        function = getattr(function, "__wrapped__", function)
+    return is_coroutine_function(function)

@@ -15,6 +15,7 @@ from collections.abc import (
     MutableMapping,
     ValuesView,
 )
+from contextlib import AbstractContextManager
 from types import GenericAlias
 from typing import (
     Any,
@@ -971,13 +972,13 @@ class Queue(Generic[_T]):
     A queue is always true and has no ``len()``: use ``qsize()``. There is no
     ``mutex``, and a subclass cannot override ``_put`` or ``_get``.
 
+    On free-threaded CPython 3.14 and later, a queue that threads keep contending for stops
+    being reference counted, which makes sharing it cheap; it is then freed by the
+    garbage collector, and its items with it, and no longer at once.
+
     Args:
         maxsize: how many items there may be; any number if 0 or negative. A real number
             will do: there is no room for a further item once there are so many or more.
-        shared: on free-threaded CPython 3.14 and later, do not count references
-            to the queue object, which makes it cheap to share as a global or an
-            attribute; it is then freed by the garbage collector, and its items
-            with it, and no longer at once. Elsewhere without effect.
 
     Raises:
         TypeError: `maxsize` is not a number.
@@ -1001,9 +1002,7 @@ class Queue(Generic[_T]):
         ['b', 'c']
     """
 
-    def __init__(
-        self, maxsize: SupportsFloat | SupportsIndex = 0, *, shared: bool = False
-    ) -> None: ...
+    def __init__(self, maxsize: SupportsFloat | SupportsIndex = 0) -> None: ...
     def put(self, /, item: _T, block: object = True, timeout: float | None = None) -> None:
         """Put an item, waiting for room.
 
@@ -1269,6 +1268,9 @@ class Queue(Generic[_T]):
     def _leave(self, event: int, waiter: _Waiter, /) -> None:
         """Take a coroutine off the list; pass on a notification that it does not use."""
 
+    def _take_along(self, other: object, /) -> None:
+        """Defer the counting of references to `other` as well, once this queue's is."""
+
     def _notify(self, event: int, /) -> None:
         """Wake the next one."""
 
@@ -1281,7 +1283,6 @@ class LifoQueue(Queue[_T]):
 
     Args:
         maxsize: as for `Queue`.
-        shared: as for `Queue`.
 
     Progress: putting and getting take a lock for some instructions, in which nothing
     else runs: a finalizer or a signal handler may use the queue that it interrupts.
@@ -1296,9 +1297,7 @@ class LifoQueue(Queue[_T]):
         ['b', 'a']
     """
 
-    def __init__(
-        self, maxsize: SupportsFloat | SupportsIndex = 0, *, shared: bool = False
-    ) -> None: ...
+    def __init__(self, maxsize: SupportsFloat | SupportsIndex = 0) -> None: ...
     @property
     def force_put(self) -> NoReturn:  # type: ignore[override]
         """Absent: only a `Queue` has it."""
@@ -1318,7 +1317,6 @@ class PriorityQueue(Queue[_T]):
         key: called with each item that is put, with nothing held, once (in a coroutine
             that waits for room, each time it looks); returns its priority, a number or
             a tuple of numbers. The items themselves may be anything then.
-        shared: as for `Queue`.
 
     Raises:
         TypeError: from all that put: an item has no priority, or what `key` returned is none.
@@ -1346,7 +1344,6 @@ class PriorityQueue(Queue[_T]):
         maxsize: SupportsFloat | SupportsIndex = 0,
         *,
         key: Callable[[_T], Any] | None = None,
-        shared: bool = False,
     ) -> None: ...
     @property
     def force_put(self) -> NoReturn:  # type: ignore[override]
@@ -1383,12 +1380,12 @@ class Stack(Generic[_T]):
     Prefer ``collections.deque`` unless you need ``pop_all``, batches, re-entry, or
     its tail latency.
 
+    On free-threaded CPython 3.14 and later, a stack that threads keep contending for stops
+    being reference counted, which makes sharing it cheap; it is then freed by the
+    garbage collector, and its items with it, and no longer at once.
+
     Args:
         iterable: items to push, the last one uppermost.
-        shared: on free-threaded CPython 3.14 and later, do not count references
-            to the stack object, which makes it cheap to share as a global or an
-            attribute; it is then freed by the garbage collector, and its items
-            with it, and no longer at once. Elsewhere without effect.
 
     Progress: lock-free, allocation aside, as each method says. Source: R. K.
     Treiber, "Systems Programming: Coping with Parallelism", IBM RJ 5118, 1986, with
@@ -1405,7 +1402,7 @@ class Stack(Generic[_T]):
         True
     """
 
-    def __init__(self, iterable: Iterable[_T] = (), *, shared: bool = False) -> None: ...
+    def __init__(self, iterable: Iterable[_T] = ()) -> None: ...
     def push(self, item: _T, /) -> None:
         """Put `item` on top.
 
@@ -1521,6 +1518,10 @@ class Cache(MutableMapping[_K, _V]):
     exception in ``__hash__`` or ``__eq__`` reaches the caller. Every method may be called
     from a finalizer, a weakref callback or a signal handler.
 
+    On free-threaded CPython 3.14 and later, a cache that threads keep contending for stops
+    being reference counted, which makes sharing it cheap; it is then freed by the
+    garbage collector, and its entries with it, and no longer at once.
+
     Args:
         maxsize: what the entries may weigh together; None is no bound. Without a
             `weigher` each weighs 1. It is exceeded, if at all, by no more than one
@@ -1531,10 +1532,6 @@ class Cache(MutableMapping[_K, _V]):
         on_evict: called as ``on_evict(key, value, reason)`` after an entry was dropped;
             the reason is ``'size'`` or ``'expired'``. Not called for what was popped, replaced
             or cleared. What it raises goes to ``sys.unraisablehook``.
-        shared: on free-threaded CPython 3.14 and later, do not count references
-            to the cache, which makes it cheap to share as a global or an attribute; it is
-            then freed by the garbage collector, and its entries with it, and no
-            longer at once. Elsewhere without effect.
 
     Raises:
         TypeError: an argument is of the wrong type.
@@ -1566,7 +1563,6 @@ class Cache(MutableMapping[_K, _V]):
         ttl: float | None = None,
         weigher: Callable[[_K, _V], int] | None = None,
         on_evict: Callable[[_K, _V, str], object] | None = None,
-        shared: bool = False,
     ) -> None: ...
     @property
     def maxsize(self) -> int | None:
@@ -1697,22 +1693,25 @@ class Cache(MutableMapping[_K, _V]):
 
         Of several threads and tasks that miss a key at the same time one calls its
         loader, and the others wait for what comes of it. They all return the same
-        value, which is then in the cache, or raise the same ``Exception``, which is
-        not kept. An exception that is no ``Exception`` (``KeyboardInterrupt``,
-        ``SystemExit``, a cancellation) is its own caller's alone: then one of those
-        who waited calls its own loader. Who waits can be interrupted.
+        value, or raise the same ``Exception``, which is not kept: each a copy of it, with
+        the loader's frames and its own, if its class leaves copying to Python. An
+        exception that is no ``Exception`` (``KeyboardInterrupt``, ``SystemExit``, a
+        cancellation) is its own caller's alone: then one of those who waited calls its
+        own loader. Who waits can be interrupted.
 
-        The value is put when it is there, whatever was put, popped or cleared
-        meanwhile.
+        The value is put when it is there, unless the key, or another one of the same hash,
+        was put or removed since the loader was called: what was written last stays.
 
         Whatever the loader asks for on its own thread counts as asked by it. What it
         asks for through other threads cannot be known: if that is its own key,
-        it waits for itself for ever.
+        it waits for itself for ever. Greenlets of one thread do not wait for each other:
+        each loads.
 
         Raises:
             RuntimeError: the loader asks for its own key, directly or through loads in
                 other threads and tasks that it waits for; or the wait would block the
                 event loop in which the key is loaded.
+            TypeError: the loader returned a coroutine.
             Exception: whatever the loader raises.
 
         Progress: lock-free if the key is there; parks while another loads it.
@@ -1722,10 +1721,12 @@ class Cache(MutableMapping[_K, _V]):
         """Return the value of a key, which is `await loader(key)` if it has none.
 
         As `get_or_load`, with which it shares its loads: threads, and tasks of any
-        number of event loops, wait for each other. If the task that loads is
-        cancelled, one of those who wait calls its own loader.
+        number of event loops, wait for each other. The loader runs in a task of its own,
+        in a copy of the caller's context, and goes on as long as anybody waits for it: when
+        the last one is cancelled, it is. If its event loop is closed, one of those who
+        wait calls its own loader.
 
-        What the loader asks for in its own task counts as asked by it. What it asks for
+        What the loader asks for in that task counts as asked by it. What it asks for
         through tasks that it makes cannot be known: if that is its own key, it waits
         for itself for ever.
 
@@ -1769,8 +1770,21 @@ class Cache(MutableMapping[_K, _V]):
     def _stats(self, /) -> tuple[int, int, int, int, int, int]:
         """Return what `stats` names."""
 
+    def _take_along(self, other: object, /) -> None:
+        """Defer the counting of references to `other` as well, once this cache's is."""
+
     def _count_load(self, /) -> None:
         """Count the call of a loader."""
+
+    def _ticket(self, key: _K, /) -> _Ticket:
+        """Return what `_keep` wants of who began to load the key now."""
+
+    def _keep(self, ticket: _Ticket, key: _K, value: _V, /) -> None:
+        """Put what was loaded, unless the key was put or removed since the ticket was issued."""
+
+@final
+class _Ticket:
+    """Whether what is loaded may still be kept."""
 
 @final
 class _CachedFunction:
@@ -1931,11 +1945,48 @@ class _InterruptibleStack:
 
     def __len__(self, /) -> int: ...
 
-def _baseline(cell: str, threads: int, iterations: int, /) -> float:
-    """Run a cell's loop on Rust threads and return the seconds it took."""
+def _baseline(
+    cell: str,
+    threads: int,
+    iterations: int,
+    around: Callable[[int], AbstractContextManager[object]],
+    /,
+) -> float:
+    """Run a cell's loop on Rust threads and return the seconds it took.
+
+    Each thread runs it within the context manager that `around(index)` returns.
+    """
 
 def _litmus(test: str, ordering: str, instances: int, /) -> dict[bytes, int]:
     """Run a litmus test on so many instances; return how often each outcome was seen."""
+
+def defer_refcount(obj: _T, /) -> _T:
+    """Stop counting references to an object that many threads name; return it.
+
+    On free-threaded CPython 3.14 and later, naming an object that another thread made
+    (a global, a closure's variable, an attribute) costs two atomic changes of its
+    reference count, for which the threads contend. A deferred object (CPython's term)
+    costs none. It is then freed by the garbage collector, and what it holds with it,
+    and no longer at once; never, while the collector is disabled.
+
+    The objects of this package do that by themselves once they are contended. This is for
+    others that live long: a dict of settings, a client, a bound method. Where there is a GIL,
+    and on other versions, it does nothing.
+
+    Args:
+        obj: what the garbage collector tracks: an object of a class, a dict, a list, a
+            function, a method; not a tuple.
+
+    Raises:
+        TypeError: counting references to `obj` cannot be deferred.
+
+    Progress: wait-free.
+
+    Examples:
+        >>> settings = defer_refcount({"debug": False})
+        >>> settings["debug"]
+        False
+    """
 
 def fence(ordering: Ordering, /) -> None:
     """Order what comes before against what comes after.

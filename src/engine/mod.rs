@@ -1,5 +1,8 @@
 //! The algorithms. Nothing here knows Python: values are opaque.
 //!
+//! Paths lead from here and not from the crate's root: where there is a GIL the engine is
+//! built twice: the baseline has it with the atomics of threads without an interpreter.
+//!
 //! | module | what it holds |
 //! |---|---|
 //! | [`atomics`] | single words that threads change: integer, flag, float, reference, striped counter |
@@ -9,6 +12,8 @@
 //! | [`event`] | sleeping until something may have changed |
 //! | [`memory`] | what containers are made of: nodes, words that name them, who may still be reading |
 //! | [`backoff`] | what a thread does after a lost race |
+
+use super::shim;
 
 pub mod atomics;
 pub mod backoff;

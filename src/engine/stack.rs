@@ -55,10 +55,10 @@ use std::mem::MaybeUninit;
 use crossbeam_utils::CachePadded;
 
 use super::Backoff;
-use crate::engine::memory::arena::{Arena, NIL, OutOfMemory, Zeroed};
-use crate::engine::memory::reclaim::Readers;
-use crate::engine::memory::tagged::Tagged;
-use crate::shim::{AtomicU32, AtomicU64, Ordering::Relaxed, UnsafeCell, mutant, ordering};
+use super::memory::arena::{Arena, NIL, OutOfMemory, Zeroed};
+use super::memory::reclaim::Readers;
+use super::memory::tagged::Tagged;
+use super::shim::{AtomicU32, AtomicU64, Ordering::Relaxed, UnsafeCell, mutant, ordering};
 
 /// Called between reading the head and swinging it. The product's hook does
 /// nothing and costs nothing; the laboratory's freezes a thread there.

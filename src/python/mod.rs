@@ -15,9 +15,14 @@ use pyo3::prelude::*;
 /// Native atomics and lock-free containers.
 #[pymodule(gil_used = false)]
 mod _native {
+    use super::boundary::convert;
+    use super::boundary::deferral;
     use super::boundary::error;
     use super::boundary::fastcall::{self, PanicProbe};
     use super::boundary::fork;
+    use super::boundary::list;
+    use super::boundary::spare;
+    use super::classes::atomic::ordering;
     use super::classes::cached;
     use pyo3::exceptions::PyImportError;
     use pyo3::ffi;
@@ -44,6 +49,8 @@ mod _native {
     #[pymodule_export]
     use super::classes::cached::CachedFunction;
     #[pymodule_export]
+    use super::classes::defer_refcount::defer_refcount;
+    #[pymodule_export]
     use super::classes::lifo_queue::LifoQueue;
     #[pymodule_export]
     use super::classes::priority_queue::PriorityQueue;
@@ -53,6 +60,8 @@ mod _native {
     use super::classes::stack::Stack;
     #[pymodule_export]
     use super::classes::striped_counter::StripedCounter;
+    #[pymodule_export]
+    use super::classes::ticket::Ticket;
     #[pymodule_export]
     use super::demonstrations::baseline::baseline;
     #[pymodule_export]
@@ -88,7 +97,12 @@ mod _native {
         fastcall::install::<AtomicRefView>(py)?;
         fastcall::install::<AtomicStampedRef>(py)?;
         fastcall::install::<AtomicStampedRefView>(py)?;
+        deferral::prepare();
         error::prepare(py)?;
+        convert::prepare(py)?;
+        list::prepare(py)?;
+        spare::prepare(py)?;
+        ordering::prepare(py)?;
         fork::watch();
         cached::prepare(py)?;
         fastcall::install::<Cache>(py)?;

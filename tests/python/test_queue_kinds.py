@@ -186,7 +186,7 @@ def test_a_lowered_bound_and_a_forced_put(impl: ModuleType) -> None:
 def test_cycles_are_collected(impl: ModuleType, name: str) -> None:
     node = Node()
     if name == "PriorityQueue":
-        node.link = made(impl, name, key=lambda item, node=node: 0)
+        node.link = made(impl, name, key=lambda _item, _node=node: 0)
     else:
         node.link = made(impl, name)
     node.link.put_many([node, node.link, node])

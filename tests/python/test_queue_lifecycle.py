@@ -35,11 +35,10 @@ NEVER = 10  # seconds, after which something that should have happened did not
 # --- garbage collection --------------------------------------------------------
 
 
-@pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("maxsize", [0, 2000])
-def test_cycles_through_a_queue_are_collected(impl: ModuleType, shared: bool, maxsize: int) -> None:
+def test_cycles_through_a_queue_are_collected(impl: ModuleType, maxsize: int) -> None:
     node = Node()
-    node.link = impl.Queue(maxsize, shared=shared)
+    node.link = impl.Queue(maxsize)
     node.link.put_many([None] * 600 + [node, node.link, iter(node.link)])
     ref = weakref.ref(node)
     del node

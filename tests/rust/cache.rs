@@ -198,6 +198,29 @@ fn expired_items_make_room_and_are_reported_as_such() {
     assert_eq!(map.items(), [(0, 0), (3, 3)]);
 }
 
+/// Also if it is forbidden while room is sought in another shard.
+#[test]
+fn what_is_not_admitted_leaves_all_as_it_was() {
+    let mut asked_again = 0;
+    for (key, admitted) in (3..40).flat_map(|key| [(key, 0), (key, 1)]) {
+        let map = numbers(2, 2);
+        map.put(1, 1);
+        map.put(2, 2);
+        let asked = AtomicUsize::new(0);
+        let admit = || asked.fetch_add(1, Relaxed) < admitted;
+        let item = Item { key: Number(key), value: Number(key), weight: 1, deadline: FOREVER };
+        let mut removed = Removed::default();
+        map.cache.put_if(&map.sought(key), item, &mut removed, admit).unwrap();
+        let refused = asked.load(Relaxed) > admitted;
+        assert_eq!(map.contains(key), !refused);
+        asked_again += usize::from(refused) * admitted;
+        // Nothing of the bound is lost.
+        (50..60).for_each(|key| drop(map.put(key, key)));
+        assert_eq!(map.cache.len(), 2);
+    }
+    assert!(asked_again > 0);
+}
+
 #[test]
 fn expire_removes_what_is_past_its_time_and_only_that() {
     let clock = Manual::default();

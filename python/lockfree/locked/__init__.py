@@ -14,6 +14,7 @@ from lockfree.locked._atomic_int import AtomicInt64
 from lockfree.locked._atomic_ref import AtomicRef, AtomicStampedRef
 from lockfree.locked._cache import Cache
 from lockfree.locked._cached import cached
+from lockfree.locked._defer_refcount import defer_refcount
 from lockfree.locked._queue import AsyncQueue, LifoQueue, PriorityQueue, Queue
 from lockfree.locked._stack import Stack
 from lockfree.locked._striped_counter import StripedCounter
@@ -32,5 +33,6 @@ __all__ = [
     "Stack",
     "StripedCounter",
     "cached",
+    "defer_refcount",
     "fence",
 ]

@@ -33,7 +33,7 @@ class Queue(AsyncMethods[T]):
 
     __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)
 
-    def __init__(self, maxsize: SupportsFloat | SupportsIndex = 0, *, shared: bool = False) -> None:  # noqa: ARG002
+    def __init__(self, maxsize: SupportsFloat | SupportsIndex = 0) -> None:
         self._maxsize = limit(maxsize)
         self._items: Any = deque()
         self._unfinished = 0
@@ -276,6 +276,9 @@ class Queue(AsyncMethods[T]):
         with self._lock:
             self._events[event].leave(waiter)
 
+    def _take_along(self, _other: object, /) -> None:
+        pass
+
     def _notify(self, event: int, /) -> None:
         with self._lock:
             self._events[event].notify()
@@ -324,9 +327,8 @@ class PriorityQueue(Queue[T]):
         maxsize: SupportsFloat | SupportsIndex = 0,
         *,
         key: Callable[[T], Any] | None = None,
-        shared: bool = False,
     ) -> None:
-        super().__init__(maxsize, shared=shared)
+        super().__init__(maxsize)
         self._items = []
         self._key = key
         self._arrivals = counter()

@@ -2,10 +2,10 @@
 //!
 //! # Idea and source
 //! - *Readers announce nothing.* Entries live in memory that stays memory of
-//!   entries ([`Arena`](crate::engine::memory::arena)), so that a walk may come to one that was
+//!   entries ([`Arena`](super::memory::arena)), so that a walk may come to one that was
 //!   removed, and even used anew, meanwhile: its [stamp](entry) tells. A reference
 //!   to the value is taken as CPython takes one to the value in a `dict`: try, and
-//!   look again ([`pointer`](crate::engine::memory::pointer)). There is no epoch, no hazard pointer
+//!   look again ([`pointer`](super::memory::pointer)). There is no epoch, no hazard pointer
 //!   and no count of readers; nothing is freed later than it is removed.
 //! - *What one thread uses is shared with none.* Taking references from other threads
 //!   has to be made possible first, by an atomic operation on the value's count
@@ -82,8 +82,8 @@ use std::marker::PhantomData;
 
 use crossbeam_utils::CachePadded;
 
-use crate::engine::memory::pointer::Counted;
-use crate::shim::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed, ordering, spin};
+use super::memory::pointer::Counted;
+use super::shim::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed, ordering, spin};
 use entry::{Entries, Entry, Refused};
 use lookup::{Found, Look};
 use shard::{Locked, Shard};
@@ -288,7 +288,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     }
 
     /// What all items weigh together.
-    pub fn weight(&self) -> u64 {
+    pub fn weight(&self) -> u128 {
         self.each_shard(|locked| locked.state.policy.weight()).sum()
     }
 

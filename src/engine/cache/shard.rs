@@ -6,13 +6,13 @@
 
 use crossbeam_utils::CachePadded;
 
+use super::super::memory::arena::{NIL, OutOfMemory};
+use super::super::shim::{Mutex, MutexGuard, mutant};
 use super::entry::{Content, Entries, Entry, Life, entry};
 use super::lookup::{Query, mix};
 use super::policy::{Admission, Policy};
 use super::table::Tables;
 use super::timers::Timers;
-use crate::engine::memory::arena::{NIL, OutOfMemory};
-use crate::shim::{Mutex, MutexGuard, mutant};
 
 /// The key and the value of an item that was removed.
 #[derive(Debug)]

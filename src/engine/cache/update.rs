@@ -4,16 +4,16 @@
 //! compared as readers do it, with nothing held; under the lock it shows whether what
 //! came of that is still so. References are dropped after the lock was released.
 
+use super::super::Backoff;
+use super::super::memory::arena::{NIL, OutOfMemory};
+use super::super::memory::pointer::Counted;
+use super::super::shim::{Ordering::Relaxed, mutant, spin};
 use super::entry::{Content, Life, entry};
 use super::lookup::{Found, Look, Query, mix};
 use super::policy::Admission;
 use super::removed::{Evicted, Reason, Removed};
 use super::shard::{Known, Locked, Namesake, Words};
 use super::{Cache, Clock, Core};
-use crate::engine::Backoff;
-use crate::engine::memory::arena::{NIL, OutOfMemory};
-use crate::engine::memory::pointer::Counted;
-use crate::shim::{Ordering::Relaxed, spin};
 
 /// An insertion removes up to so many expired items on its way, so that they do
 /// not pile up.
@@ -61,7 +61,7 @@ impl<E> From<E> for Failure<E> {
 /// Why an item was not inserted.
 #[derive(Clone, Copy, Debug)]
 enum Refusal {
-    /// There is an item that the key was not compared with.
+    /// Something came in between: look again.
     Rival,
     OutOfMemory,
 }
@@ -91,17 +91,40 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     ///
     /// # Errors
     /// [`Failure`]; then nothing was put.
+    #[inline]
     pub fn put<Q: Query<T>>(
+        &self,
+        query: &Q,
+        item: Item<T>,
+        removed: &mut Removed<T>,
+    ) -> Result<(), Failure<Q::Error>> {
+        self.put_if(query, item, removed, || true)
+    }
+
+    /// Puts an item in, as [`Self::put`] does, if `admit` still says so under the lock
+    /// under which it goes in. `admit` may be asked several times.
+    ///
+    /// What makes `admit` say no, and [settles](Self::settle) then, knows that the item
+    /// is in or never will be.
+    ///
+    /// # Errors
+    /// As for [`Self::put`].
+    #[inline]
+    pub fn put_if<Q: Query<T>>(
         &self,
         query: &Q,
         mut item: Item<T>,
         removed: &mut Removed<T>,
+        admit: impl Fn() -> bool,
     ) -> Result<(), Failure<Q::Error>> {
         let core = self.core_or_new();
         item.share(core);
         let mut known = Known::default();
         loop {
             let mut locked = core.lock(mix(query.hash()));
+            if !admit() {
+                return Ok(());
+            }
             let inserted = match locked.namesake(query, &known) {
                 Namesake::Equal(life) => {
                     // What has expired is not there: it is not replaced, but goes.
@@ -112,7 +135,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
                     self.replace(core, locked, life, item, removed);
                     return Ok(());
                 }
-                Namesake::Absent => self.insert(core, locked, query, &known, item, removed),
+                Namesake::Absent => self.insert(core, locked, query, &known, item, removed, &admit),
                 Namesake::Unknown => {
                     drop(locked);
                     Err((Refusal::Rival, item))
@@ -157,11 +180,20 @@ impl<T: Counted, C: Clock> Cache<T, C> {
             if locked.namesake(query, &known) != Namesake::Absent {
                 continue;
             }
-            item = match self.insert(core, locked, query, &known, item, removed) {
+            item = match self.insert(core, locked, query, &known, item, removed, || true) {
                 Ok(()) => return Ok(None),
                 Err((Refusal::Rival, item)) => item,
                 Err((Refusal::OutOfMemory, _)) => return Err(Failure::OutOfMemory),
             }
+        }
+    }
+
+    /// Waits for those who are changing the shard of a hash.
+    pub fn settle(&self, hash: u64) {
+        if let Some(core) = self.core()
+            && !mutant!("cache.settle.waits_for_nobody")
+        {
+            drop(core.lock(mix(hash)));
         }
     }
 
@@ -212,7 +244,9 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         for shard in &core.shards {
             let mut locked = shard.lock(&core.entries);
             let removed = locked.drain();
-            core.budget.release(removed.iter().map(|words| words.weight).sum());
+            for words in &removed {
+                core.budget.release(words.weight);
+            }
             drop(locked);
             for words in &removed {
                 drop(own::<T>(words));
@@ -295,8 +329,9 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     }
 
     /// Inserts an item that is not there, unless one comes in that its key was not
-    /// compared with (C2), while room is sought elsewhere.
+    /// compared with (C2), or it is no longer admitted, while room is sought elsewhere.
     #[inline]
+    #[allow(clippy::too_many_arguments)]
     fn insert<'a, Q: Query<T>>(
         &self,
         core: &'a Core,
@@ -305,6 +340,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         known: &Known,
         item: Item<T>,
         removed: &mut Removed<T>,
+        admit: impl Fn() -> bool,
     ) -> Result<(), (Refusal, Item<T>)> {
         let hash = mix(query.hash());
         if locked.has_timers() {
@@ -316,7 +352,11 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         let returns = locked.state.policy.returns(hash);
         if !self.make_room(core, &mut locked, item.weight, NIL, removed) {
             match self.find_room(core, locked, query, known, item.weight, removed) {
-                Ok(relocked) => locked = relocked,
+                Ok(relocked) if admit() => locked = relocked,
+                Ok(_) => {
+                    core.budget.release(item.weight);
+                    return Err((Refusal::Rival, item));
+                }
                 Err(refusal) => return Err((refusal, item)),
             }
         }

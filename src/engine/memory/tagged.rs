@@ -16,8 +16,8 @@
 //! runs in between. Without one, a thread paused there is attached to the
 //! interpreter, and the first garbage collection of the others waits for it.
 
+use super::super::shim::mutant;
 use super::arena::INDEX_BITS;
-use crate::shim::mutant;
 
 /// Loom wraps the tag within a model's few operations.
 const TAG_BITS: u32 = if cfg!(loom) { 2 } else { 64 - INDEX_BITS };

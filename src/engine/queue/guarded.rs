@@ -30,12 +30,12 @@
 use std::collections::BinaryHeap;
 use std::sync::PoisonError;
 
-use super::priority::Priority;
-use super::{BATCH, Refusal, TryGet, UNLIMITED, bound_of};
-use crate::engine::memory::arena::OutOfMemory;
-use crate::shim::{
+use super::super::memory::arena::OutOfMemory;
+use super::super::shim::{
     AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering::SeqCst, mutant,
 };
+use super::priority::Priority;
+use super::{BATCH, Refusal, TryGet, UNLIMITED, bound_of};
 
 /// What holds values in an order of its own.
 pub trait Shelf: Default {
@@ -204,7 +204,7 @@ impl<S: Shelf> Default for Guarded<S> {
 impl<S: Shelf> Guarded<S> {
     /// Limits the number of values; 0 is no limit. What is there stays.
     pub fn set_limit(&self, limit: u64) {
-        let _shelf = self.lock();
+        let _held = self.lock();
         self.limit.store(bound_of(limit), SeqCst);
     }
 
@@ -236,14 +236,14 @@ impl<S: Shelf> Guarded<S> {
     #[inline]
     pub fn try_put(&self, entry: S::Entry) -> Result<(), (S::Entry, Refusal)> {
         let early = mutant!("guarded.room.early").then(|| self.room(1));
-        let mut shelf = self.lock();
+        let mut held = self.lock();
         let room = early.unwrap_or_else(|| self.room(1));
-        if let Err(refusal) = room.and_then(|_| Ok(shelf.reserve(1)?)) {
-            drop(shelf);
+        if let Err(refusal) = room.and_then(|_| Ok(held.reserve(1)?)) {
+            drop(held);
             return Err((entry, refusal));
         }
         self.count(1);
-        shelf.push(entry);
+        held.push(entry);
         Ok(())
     }
 
@@ -256,11 +256,11 @@ impl<S: Shelf> Guarded<S> {
         &self,
         entries: &mut std::vec::IntoIter<S::Entry>,
     ) -> Result<usize, Refusal> {
-        let mut shelf = self.lock();
+        let mut held = self.lock();
         let room = self.room(entries.len())?;
-        shelf.reserve(room)?;
+        held.reserve(room)?;
         self.count(room);
-        entries.take(room).for_each(|entry| shelf.push(entry));
+        entries.take(room).for_each(|entry| held.push(entry));
         Ok(room)
     }
 
@@ -286,11 +286,11 @@ impl<S: Shelf> Guarded<S> {
     /// Takes the value whose turn it is.
     #[inline]
     pub fn try_get(&self) -> TryGet<S::Value> {
-        let mut shelf = self.lock();
+        let mut held = self.lock();
         if self.shut.load(SeqCst) {
             return TryGet::Closed;
         }
-        match shelf.pop() {
+        match held.pop() {
             Some(value) => {
                 self.len.fetch_sub(1, SeqCst);
                 TryGet::Got(value)
@@ -317,13 +317,13 @@ impl<S: Shelf> Guarded<S> {
         sink: impl FnMut(S::Value),
     ) -> TryGet<usize> {
         let mut values = [const { None }; BATCH];
-        let mut shelf = self.lock();
+        let mut held = self.lock();
         if over() {
             return TryGet::Closed;
         }
         let mut taken = 0;
         while taken < count.min(BATCH)
-            && let Some(value) = shelf.pop()
+            && let Some(value) = held.pop()
         {
             values[taken] = Some(value);
             taken += 1;
@@ -332,7 +332,7 @@ impl<S: Shelf> Guarded<S> {
             return self.nothing();
         }
         self.len.fetch_sub(taken, SeqCst);
-        drop(shelf);
+        drop(held);
         // Only now: dropping one may run anything (G2).
         values.into_iter().flatten().for_each(sink);
         TryGet::Got(taken)
@@ -345,13 +345,13 @@ impl<S: Shelf> Guarded<S> {
 
     /// Refuses further values. Says whether this call did it.
     pub fn close(&self) -> bool {
-        let _shelf = self.lock();
+        let _held = self.lock();
         !self.closed.swap(true, SeqCst)
     }
 
     /// Refuses further values, and to give those that are left but to [`Self::get_some`].
     pub fn shut(&self) {
-        let _shelf = self.lock();
+        let _held = self.lock();
         self.closed.store(true, SeqCst);
         self.shut.store(true, SeqCst);
     }

@@ -56,10 +56,10 @@ use std::marker::PhantomData;
 
 use crossbeam_utils::CachePadded;
 
-use crate::engine::Backoff;
-use crate::engine::memory::arena::OutOfMemory;
-use crate::engine::memory::pointer::Pointer;
-use crate::shim::{
+use super::Backoff;
+use super::memory::arena::OutOfMemory;
+use super::memory::pointer::Pointer;
+use super::shim::{
     AtomicBool, AtomicU64, AtomicUsize,
     Ordering::{Relaxed, SeqCst},
     mutant, ordering,

@@ -4,10 +4,11 @@ use std::ffi::c_int;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyInt};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyInt, PyString};
 
 use super::error::{Error, Result, shown};
-use super::object::Arg;
+use super::object::{Arg, owned};
 use super::user;
 
 /// The value of an `int`, or of anything with `__index__`, in 64 bits.
@@ -119,12 +120,29 @@ fn int64_of(int: Arg<'_, '_>, given: Arg<'_, '_>) -> Result<i64> {
 #[cold]
 fn too_wide(int: Arg<'_, '_>, given: Arg<'_, '_>) -> Error {
     const WIDEST: u64 = 256;
-    // `int`'s own method: a subclass may have another.
-    let bits = int.py().get_type::<PyInt>().call_method1("bit_length", (int,));
-    match bits.and_then(|bits| bits.extract::<u64>()) {
+    match bit_length(int) {
         Ok(bits) if bits > WIDEST => Error::too_wide(&format!("an int of {bits} bits")),
         _ => Error::too_wide(&shown(&given)),
     }
+}
+
+fn bit_length(int: Arg<'_, '_>) -> PyResult<u64> {
+    let method = bit_length_method(int.py())?;
+    // SAFETY: live objects, and the thread is attached (a `Borrowed` proves both).
+    let bits = unsafe { user::call1(method.as_ptr(), int.as_ptr()) };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { owned(int.py(), bits) }?.extract()
+}
+
+/// `int`'s own method: a subclass may have another.
+fn bit_length_method(py: Python<'_>) -> PyResult<&Py<PyAny>> {
+    static METHOD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    METHOD.get_or_try_init(py, || Ok(py.get_type::<PyInt>().getattr("bit_length")?.unbind()))
+}
+
+/// Makes what could not be made once memory is short.
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    bit_length_method(py).map(drop)
 }
 
 /// An optional argument: unlike in an `Option`, `None` is an argument too.
@@ -171,7 +189,18 @@ impl FromPyObject<'_, '_> for Truth {
     }
 }
 
-/// A Python int.
-pub(crate) fn int_object(py: Python<'_>, value: i64) -> Bound<'_, PyInt> {
-    PyInt::new(py, value)
+/// `format(value, spec)`, where the value's class is the interpreter's own.
+pub(crate) fn format<'py>(
+    value: &Bound<'py, PyAny>,
+    spec: &Bound<'py, PyAny>,
+) -> Result<Bound<'py, PyAny>> {
+    if !spec.is_instance_of::<PyString>() {
+        let class = spec.get_type().name().map_err(Error::raised)?;
+        let text = format!("format() argument 2 must be str, not {class}");
+        return Err(Error::wrong_type(text));
+    }
+    // SAFETY: live objects, and the thread is attached (a `Bound` proves both).
+    let text = unsafe { ffi::PyObject_Format(value.as_ptr(), spec.as_ptr()) };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { owned(value.py(), text) }
 }

@@ -122,7 +122,9 @@ mod without_gil {
     #[inline]
     pub(crate) unsafe fn incref_shared(object: *mut ffi::PyObject) {
         // SAFETY: the caller's promise; the words are used as CPython does.
-        let (local, shared) = unsafe { (&(*object).ob_ref_local, &(*object).ob_ref_shared) };
+        let local = unsafe { &(*object).ob_ref_local };
+        // SAFETY: as above.
+        let shared = unsafe { &(*object).ob_ref_shared };
         if local.load(Relaxed) == u32::MAX {
             return; // immortal
         }

@@ -2,13 +2,22 @@
 
 use pyo3::ffi;
 use pyo3::prelude::*;
+#[cfg(Py_GIL_DISABLED)]
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyTuple};
 
 use super::error::{Error, Result};
-use super::object::Arg;
+use super::object::{Arg, owned};
 use super::owned::Owned;
 use super::user;
 use crate::engine;
+
+/// An empty vector with room for `len` items.
+pub(crate) fn room<T>(len: usize) -> Result<Vec<T>> {
+    let mut items = Vec::new();
+    items.try_reserve_exact(len).map_err(|_| engine::OutOfMemory)?;
+    Ok(items)
+}
 
 /// A new list whose items are still missing.
 #[derive(Debug)]
@@ -22,11 +31,7 @@ impl<'py> Slots<'py> {
     /// 3.11.
     pub(crate) fn new(py: Python<'py>, len: usize) -> Result<Self> {
         let len = ffi::Py_ssize_t::try_from(len).map_err(|_| engine::OutOfMemory)?;
-        // SAFETY: the token proves the thread attached.
-        let list = unsafe { ffi::PyList_New(len) };
-        // SAFETY: a new reference, or null with an exception set.
-        let list = unsafe { Bound::from_owned_ptr_or_opt(py, list) };
-        Ok(Self { list: list.ok_or_else(Error::pending)?, len })
+        Ok(Self { list: new_list(py, len)?, len })
     }
 
     /// How many places it has.
@@ -38,7 +43,8 @@ impl<'py> Slots<'py> {
     #[inline]
     pub(crate) fn fill(&self, i: usize, item: Owned) {
         debug_assert!(i < self.len.cast_unsigned());
-        // SAFETY: a list of `len` places that nobody else has seen.
+        // SAFETY: a list of `len` places that nobody else has seen, empty or of `None`, which
+        // is immortal there.
         unsafe { ffi::PyList_SET_ITEM(self.list.as_ptr(), i.cast_signed(), item.into_raw()) };
     }
 
@@ -59,12 +65,74 @@ impl<'py> Slots<'py> {
     }
 }
 
+/// A list of `len` empty places.
+#[cfg(not(Py_GIL_DISABLED))]
+fn new_list(py: Python<'_>, len: ffi::Py_ssize_t) -> Result<Bound<'_, PyAny>> {
+    // SAFETY: the token proves the thread attached.
+    let list = unsafe { ffi::PyList_New(len) };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { owned(py, list) }
+}
+
+/// A list of `len` times `None`. Free-threaded CPython 3.14 has `PyList_New` crash where there
+/// is memory for a list and none for its items: it drops a list that it has not initialized.
+#[cfg(Py_GIL_DISABLED)]
+fn new_list(py: Python<'_>, len: ffi::Py_ssize_t) -> Result<Bound<'_, PyAny>> {
+    let none = list_of_none(py).map_err(Error::raised)?;
+    // SAFETY: a live list, and the token proves the thread attached.
+    let list = unsafe { ffi::PySequence_Repeat(none.as_ptr(), len) };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { owned(py, list) }
+}
+
+#[cfg(Py_GIL_DISABLED)]
+fn list_of_none(py: Python<'_>) -> PyResult<&Py<PyList>> {
+    static NONE: PyOnceLock<Py<PyList>> = PyOnceLock::new();
+    NONE.get_or_try_init(py, || Ok(PyList::new(py, [py.None()])?.unbind()))
+}
+
+/// Makes what could not be made once memory is short.
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    Slots::new(py, 1)?;
+    Ok(())
+}
+
+/// A tuple of two whose items are still missing.
+#[derive(Debug)]
+pub(crate) struct Pair(Owned);
+
+impl Pair {
+    pub(crate) fn new(_py: Python<'_>) -> Result<Self> {
+        // SAFETY: the token proves the thread attached.
+        let pair = unsafe { ffi::PyTuple_New(2) };
+        // SAFETY: a new reference, or null with an exception set.
+        Ok(Self(unsafe { Owned::from_new(pair) }.ok_or_else(Error::pending)?))
+    }
+
+    /// The tuple of these.
+    pub(crate) fn fill(self, first: Owned, second: Owned) -> Owned {
+        for (place, item) in [(0, first), (1, second)] {
+            // SAFETY: a tuple of two, which nobody else has seen.
+            unsafe { ffi::PyTuple_SET_ITEM(self.0.as_ptr(), place, item.into_raw()) };
+        }
+        self.0
+    }
+}
+
 /// A list of what there is already: between being made and being full nothing is
 /// allocated, so that no finalizer finds it with items missing.
 pub(crate) fn list_of(py: Python<'_>, items: Vec<Owned>) -> Result<Bound<'_, PyList>> {
     let (list, count) = (Slots::new(py, items.len())?, items.len());
     items.into_iter().enumerate().for_each(|(i, item)| list.fill(i, item));
     list.finish(count)
+}
+
+/// The `repr` of an object, such as a list of items. Runs user code.
+pub(crate) fn repr<'py>(object: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>> {
+    // SAFETY: a live object, and the thread is attached (a `Bound` proves both).
+    let text = unsafe { user::repr(object.as_ptr()) };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { owned(object.py(), text) }
 }
 
 /// The items of an iterable, each by the reference that `take` makes. Runs user code.

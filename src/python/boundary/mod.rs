@@ -6,6 +6,7 @@
 //! | `object` | objects as slots pass them |
 //! | `convert` | arguments: Python objects to Rust values |
 //! | `owned` | the element of every container |
+//! | `spare` | results of operations that have taken effect |
 //! | `counting` | reference counts |
 //! | `handover` | items on their way from one thread to another |
 //! | `deferral` | when an object stops being reference counted |
@@ -36,5 +37,6 @@ pub(crate) mod list;
 pub(crate) mod nesting;
 pub(crate) mod object;
 pub(crate) mod owned;
+pub(crate) mod spare;
 pub(crate) mod user;
 pub(crate) mod waiting;

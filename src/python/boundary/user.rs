@@ -153,6 +153,12 @@ pub(crate) unsafe fn call(
     guarded(|| unsafe { c::PyObject_Vectorcall(f, args.as_ptr(), args.len(), none) })
 }
 
+/// Writes the exception that is set to `sys.unraisablehook`. The thread is attached.
+pub(crate) fn write_unraisable() {
+    // SAFETY: attached, with an exception set.
+    guarded(|| unsafe { c::PyErr_WriteUnraisable(std::ptr::null_mut()) });
+}
+
 /// Calls `f(*args)`; what it raises is written to `sys.unraisablehook`.
 ///
 /// # Safety

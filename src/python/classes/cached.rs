@@ -17,9 +17,11 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
 
 use super::cache::Cache;
+use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result, raise_panic};
 use crate::python::boundary::key::Key;
-use crate::python::boundary::object::{Arg, IntoObject, borrowed};
+use crate::python::boundary::list::room;
+use crate::python::boundary::object::{Arg, IntoObject, borrowed, dict, tuple};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::user;
 
@@ -35,6 +37,7 @@ unsafe extern "C" {
 pub(crate) struct CachedFunction {
     /// Where the type says that it is.
     vectorcall: ffi::vectorcallfunc,
+    deferral: Deferral,
     cache: Py<Cache>,
     function: Py<PyAny>,
     typed: bool,
@@ -83,6 +86,7 @@ unsafe extern "C" fn vectorcall(
         let slf = unsafe { borrowed(py, slf) };
         // SAFETY: only instances of the type have this function.
         let this = unsafe { slf.cast_unchecked::<CachedFunction>() };
+        this.get().deferral.touch(slf);
         // SAFETY: null or a tuple of strings, which lives during the call.
         let names = unsafe { Arg::from_ptr_or_opt(py, names) };
         // SAFETY: has no conditions.
@@ -128,13 +132,18 @@ impl<'py> Call<'_, 'py> {
     }
 
     /// The arguments as a function has them: `*args, **kwargs`.
-    fn spelled(&self) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
-        let args = (0..self.count).map(|place| self.arg(place).to_owned());
-        let args = PyTuple::new(self.py, args.collect::<Vec<_>>())?;
-        let kwargs = PyDict::new(self.py);
+    fn spelled(&self) -> Result<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
+        let args = tuple(
+            (0..self.count.cast_unsigned()).map(|place| Owned::new(self.arg(place.cast_signed()))),
+        )?;
+        // SAFETY: made as a tuple.
+        let args = unsafe { args.into_py().into_bound(self.py).cast_into_unchecked() };
+        let kwargs = dict(self.py)?;
         if let Some(names) = self.names {
-            for (place, name) in (self.count..).zip(names.cast::<PyTuple>()?.iter()) {
-                kwargs.set_item(name, self.arg(place))?;
+            // SAFETY: a tuple, by the protocol.
+            let names = unsafe { names.cast_unchecked::<PyTuple>() };
+            for (place, name) in (self.count..).zip(names.iter_borrowed()) {
+                kwargs.set_item(name, self.arg(place)).map_err(Error::raised)?;
             }
         }
         Ok((args, kwargs))
@@ -159,7 +168,7 @@ impl CachedFunction {
             if let Some(value) = self.cache.get().look_up(&Key::new(key)?)? {
                 return Ok(value);
             }
-            let (args, kwargs) = call.spelled().map_err(Error::raised)?;
+            let (args, kwargs) = call.spelled()?;
             return self.miss(key, &args, &kwargs);
         }
         self.call_with_key(call)
@@ -168,9 +177,9 @@ impl CachedFunction {
     /// A call whose key must be made.
     #[inline(never)]
     fn call_with_key(&self, call: &Call<'_, '_>) -> Result<Owned> {
-        let (args, kwargs) = call.spelled().map_err(Error::raised)?;
-        let key = self.key(&args, &kwargs).map_err(Error::raised)?;
-        let key = key.as_borrowed();
+        let (args, kwargs) = call.spelled()?;
+        let key = self.key(&args, &kwargs)?;
+        let key = key.borrow(call.py);
         match self.cache.get().look_up(&Key::new(key)?)? {
             Some(value) => Ok(value),
             None => self.miss(key, &args, &kwargs),
@@ -191,28 +200,29 @@ impl CachedFunction {
     }
 
     /// The key of a call with other than one plain argument.
-    fn key<'py>(
-        &self,
-        args: &Bound<'py, PyTuple>,
-        kwargs: &Bound<'py, PyDict>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    fn key(&self, args: &Bound<'_, PyTuple>, kwargs: &Bound<'_, PyDict>) -> Result<Owned> {
         if kwargs.is_empty() && !self.typed {
-            return Ok(args.clone().into_any());
+            return Ok(Owned::new(args.as_any().as_borrowed()));
         }
         let py = args.py();
-        let mut parts: Vec<_> = args.iter().collect();
-        let mut types: Vec<_> = parts.iter().map(|part| part.get_type().into_any()).collect();
+        let (count, named) = (args.len() + 2 * kwargs.len(), args.len() + kwargs.len());
+        let mut parts = room::<Owned>(count + 1 + named)?;
+        let mut types = room(named)?;
+        for part in args.iter_borrowed() {
+            types.push(Owned::from(part.get_type().into_any()));
+            parts.push(Owned::new(part));
+        }
         if !kwargs.is_empty() {
-            parts.push(mark(py)?.clone());
+            parts.push(Owned::new(mark(py).map_err(Error::raised)?.as_borrowed()));
         }
         for (name, value) in kwargs {
-            types.push(value.get_type().into_any());
-            parts.extend([name, value]);
+            types.push(value.get_type().into_any().into());
+            parts.extend([name, value].map(Owned::from));
         }
         if self.typed {
             parts.append(&mut types);
         }
-        Ok(PyTuple::new(py, parts)?.into_any())
+        tuple(parts)
     }
 }
 
@@ -221,7 +231,7 @@ impl CachedFunction {
     #[new]
     #[pyo3(signature = (cache, function, typed, miss, /))]
     fn new(cache: Py<Cache>, function: Py<PyAny>, typed: bool, miss: Py<PyAny>) -> Self {
-        Self { vectorcall, cache, function, typed, miss }
+        Self { vectorcall, cache, function, typed, miss, deferral: Deferral::default() }
     }
 
     /// For who asks for the attribute; a call does not come here.

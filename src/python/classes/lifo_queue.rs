@@ -6,7 +6,7 @@ use pyo3::types::{PyDict, PyTuple};
 use super::queue::Queue;
 use super::queue_engine::{Engine, no_force_put};
 use crate::engine::Guarded;
-use crate::python::boundary::convert::{Given, Truth};
+use crate::python::boundary::convert::Given;
 use crate::python::boundary::error::Result;
 
 /// A queue from which the item that was put last comes out first.
@@ -17,7 +17,7 @@ pub(crate) struct LifoQueue;
 #[pymethods]
 impl LifoQueue {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=0, *, shared=False)")]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=0)")]
     fn new(
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
@@ -25,15 +25,15 @@ impl LifoQueue {
         PyClassInitializer::from(Queue::over(Engine::Lifo(Guarded::default()))).add_subclass(Self)
     }
 
-    #[pyo3(signature = (maxsize = Given::default(), *, shared = Truth(false)))]
-    fn __init__(slf: &Bound<'_, Self>, maxsize: Given<'_>, shared: Truth) -> Result<()> {
-        Queue::begin(slf.as_super(), maxsize.0.as_ref(), shared)
+    #[pyo3(signature = (maxsize = Given::default()))]
+    fn __init__(slf: &Bound<'_, Self>, maxsize: Given<'_>) -> Result<()> {
+        slf.as_super().get().begin(maxsize)
     }
 
     /// Absent: only a `Queue` has it.
     #[getter]
     #[allow(clippy::unused_self)] // a property, to Python
-    fn force_put(&self) -> PyResult<()> {
+    fn force_put(&self) -> Result<()> {
         Err(no_force_put())
     }
 }

@@ -8,7 +8,7 @@ use pyo3::types::{PyDict, PyTuple};
 use super::queue::Queue;
 use super::queue_engine::{Engine, no_force_put};
 use crate::engine::Guarded;
-use crate::python::boundary::convert::{Given, Truth};
+use crate::python::boundary::convert::Given;
 use crate::python::boundary::error::Result;
 use crate::python::boundary::owned::Owned;
 
@@ -22,7 +22,7 @@ impl PriorityQueue {
     #[new]
     #[pyo3(
         signature = (*_args, **_kwargs),
-        text_signature = "(maxsize=0, *, key=None, shared=False)"
+        text_signature = "(maxsize=0, *, key=None)"
     )]
     fn new(
         _args: &Bound<'_, PyTuple>,
@@ -32,27 +32,26 @@ impl PriorityQueue {
         PyClassInitializer::from(Queue::over(engine)).add_subclass(Self)
     }
 
-    #[pyo3(signature = (maxsize = Given::default(), *, key = None, shared = Truth(false)))]
+    #[pyo3(signature = (maxsize = Given::default(), *, key = None))]
     fn __init__(
         slf: &Bound<'_, Self>,
         maxsize: Given<'_>,
         key: Option<&Bound<'_, PyAny>>,
-        shared: Truth,
     ) -> Result<()> {
-        let queue = slf.as_super();
+        let queue = slf.as_super().get();
         if let Some(given) = key
-            && let Engine::Sorted { key, .. } = queue.get().engine()
+            && let Engine::Sorted { key, .. } = queue.engine()
         {
             // The first one stays: items are sorted by it.
             key.get_or_init(|| Owned::new(given.as_borrowed()));
         }
-        Queue::begin(queue, maxsize.0.as_ref(), shared)
+        queue.begin(maxsize)
     }
 
     /// Absent: only a `Queue` has it.
     #[getter]
     #[allow(clippy::unused_self)] // a property, to Python
-    fn force_put(&self) -> PyResult<()> {
+    fn force_put(&self) -> Result<()> {
         Err(no_force_put())
     }
 }

@@ -8,7 +8,7 @@
 use std::mem::ManuallyDrop;
 use std::thread;
 
-use pyo3::exceptions::{PyAttributeError, PyIndexError, PyTypeError};
+use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
@@ -16,13 +16,13 @@ use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 use super::queue_engine::{Engine, limit, no_force_put, putting, ranked, refused};
 use crate::engine::{self, Event, Refusal, TryGet};
 use crate::python::boundary::convert::{Given, Truth, count};
-use crate::python::boundary::deferral::defer;
-use crate::python::boundary::error::{Error, Result, not_copyable};
-use crate::python::boundary::fastcall::{Arguments, fast_methods};
+use crate::python::boundary::deferral::Deferral;
+use crate::python::boundary::error::{Error, QueueError, Result, not_copyable};
+use crate::python::boundary::fastcall::{Arguments, fast_methods, used};
 use crate::python::boundary::handover::Handover;
 use crate::python::boundary::list::{Slots, collect};
 use crate::python::boundary::nesting::drop_contents;
-use crate::python::boundary::object::Arg;
+use crate::python::boundary::object::{Arg, Made};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::user;
 use crate::python::boundary::waiting::{
@@ -35,6 +35,7 @@ use crate::shim::full_fence_after_rmw;
 #[derive(Debug)]
 pub(crate) struct Queue {
     inner: ManuallyDrop<Box<Inner>>,
+    deferral: Deferral,
 }
 
 #[derive(Debug)]
@@ -56,7 +57,7 @@ impl Queue {
             not_full: Event::default(),
             all_done: Event::default(),
         };
-        Self { inner: ManuallyDrop::new(Box::new(inner)) }
+        Self { inner: ManuallyDrop::new(Box::new(inner)), deferral: Deferral::default() }
     }
 
     /// The engine.
@@ -65,16 +66,9 @@ impl Queue {
     }
 
     /// Sets up a queue as its class is called.
-    pub(crate) fn begin(
-        slf: &Bound<'_, Self>,
-        maxsize: Option<&Bound<'_, PyAny>>,
-        shared: Truth,
-    ) -> Result<()> {
-        let limit = maxsize.map_or(Ok(0), |maxsize| limit(maxsize.as_borrowed()))?;
-        slf.get().inner.engine.begin_with_limit(limit);
-        if shared.0 {
-            defer(slf.as_any().as_borrowed());
-        }
+    pub(crate) fn begin(&self, maxsize: Given<'_>) -> Result<()> {
+        let limit = maxsize.0.map_or(Ok(0), |maxsize| limit(maxsize.as_borrowed()))?;
+        self.inner.engine.begin_with_limit(limit);
         Ok(())
     }
 
@@ -86,7 +80,7 @@ impl Queue {
             .inner
             .engine
             .put_by(py, item, |attempt| self.wait_for_room(py, patience, attempt))??;
-        put.unwrap_or_else(|| Err(Error::queue("Full")))?;
+        put.unwrap_or_else(|| Err(Error::queue(QueueError::Full)))?;
         self.inner.not_empty.notify(1);
         Ok(())
     }
@@ -107,7 +101,7 @@ impl Queue {
                 Err(refusal) => refused(refusal),
             };
             let put = self.wait_for_room(py, patience, attempt)?;
-            match put.unwrap_or_else(|| Err(Error::queue("Full"))) {
+            match put.unwrap_or_else(|| Err(Error::queue(QueueError::Full))) {
                 Ok(count) => self.inner.not_empty.notify(count),
                 Err(error) if entries.len() == all => return Err(error),
                 Err(_) => break,
@@ -131,7 +125,7 @@ impl Queue {
     #[inline(never)]
     fn get_patiently(&self, py: Python<'_>, patience: Patience) -> Result<Owned> {
         let item = self.wait_for_item(py, patience, || self.getting())?;
-        let item = item.unwrap_or_else(|| Err(Error::queue("Empty")))?;
+        let item = item.unwrap_or_else(|| Err(Error::queue(QueueError::Empty)))?;
         self.made_room(1);
         Ok(item)
     }
@@ -208,7 +202,8 @@ impl Queue {
                 (true, false) => Attempt::Wait,
                 _ => Attempt::Done(()),
             };
-            self.wait_for_item(py, patience, look)?.ok_or_else(|| Error::queue("Empty"))?;
+            self.wait_for_item(py, patience, look)?
+                .ok_or_else(|| Error::queue(QueueError::Empty))?;
         }
     }
 
@@ -232,7 +227,7 @@ impl Queue {
         let [item, block, timeout] = args.bind(3, ["item", "block", "timeout"])?;
         let item = args.required(item, "item")?;
         if self.inner.engine.is_closed() {
-            return Err(Error::queue("ShutDown"));
+            return Err(Error::queue(QueueError::ShutDown));
         }
         // Without a bound nobody waits, and `queue.Queue` looks at no timeout.
         let bounded = self.inner.engine.is_bounded();
@@ -245,7 +240,7 @@ impl Queue {
     fn get_with(&self, py: Python<'_>, args: Arguments<'_, '_>) -> Result<Owned> {
         let [block, timeout] = args.bind(2, ["block", "timeout"])?;
         if self.inner.engine.is_closed() && self.inner.engine.is_empty() {
-            return Err(Error::queue("ShutDown"));
+            return Err(Error::queue(QueueError::ShutDown));
         }
         self.get_patiently(py, Patience::new(block, timeout)?)
     }
@@ -288,15 +283,15 @@ impl Queue {
 }
 
 /// What `queue.Queue` has a lock for.
-fn absent(name: &str, instead: &str) -> PyResult<()> {
-    Err(PyAttributeError::new_err(format!("Queue has no attribute '{name}': {instead}")))
+fn absent(name: &str, instead: &str) -> Result<()> {
+    Err(Error::absent(format!("Queue has no attribute '{name}': {instead}")))
 }
 
 /// What to do about getting nothing.
 fn nothing_got<T, R>(nothing: &TryGet<T>) -> Attempt<Result<R>> {
     match nothing {
         TryGet::Unfilled => Attempt::Moment,
-        TryGet::Closed => Attempt::Done(Err(Error::queue("ShutDown"))),
+        TryGet::Closed => Attempt::Done(Err(Error::queue(QueueError::ShutDown))),
         TryGet::Got(_) | TryGet::Empty => Attempt::Wait,
     }
 }
@@ -304,62 +299,65 @@ fn nothing_got<T, R>(nothing: &TryGet<T>) -> Attempt<Result<R>> {
 #[pymethods]
 impl Queue {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=0, *, shared=False)")]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=0)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self::over(Engine::Fifo(engine::Queue::new()))
     }
 
-    #[pyo3(signature = (maxsize = Given::default(), *, shared = Truth(false)))]
-    fn __init__(slf: &Bound<'_, Self>, maxsize: Given<'_>, shared: Truth) -> Result<()> {
-        Self::begin(slf, maxsize.0.as_ref(), shared)
+    #[pyo3(signature = (maxsize = Given::default()))]
+    fn __init__(&self, maxsize: Given<'_>) -> Result<()> {
+        self.begin(maxsize)
     }
 
     /// Put an item without waiting.
-    fn put_nowait(&self, item: &Bound<'_, PyAny>) -> Result<()> {
-        self.put_patiently(item.py(), self.inner.handover.begin(item.as_borrowed()), Patience::None)
+    fn put_nowait(slf: &Bound<'_, Self>, item: &Bound<'_, PyAny>) -> Result<()> {
+        let this = used(slf);
+        let item = this.inner.handover.begin(item.as_borrowed());
+        this.put_patiently(slf.py(), item, Patience::None)
     }
 
     /// Remove and return the first item without waiting.
-    fn get_nowait(&self, py: Python<'_>) -> Result<Py<PyAny>> {
-        self.get_patiently(py, Patience::None).map(Owned::into_py)
+    fn get_nowait(slf: &Bound<'_, Self>) -> Result<Py<PyAny>> {
+        used(slf).get_patiently(slf.py(), Patience::None).map(Owned::into_py)
     }
 
     /// Put the items of `iterable` in their order; return how many went in.
     #[pyo3(signature = (iterable, /, timeout = None))]
     fn put_many(
-        &self,
+        slf: &Bound<'_, Self>,
         iterable: &Bound<'_, PyAny>,
         timeout: Option<&Bound<'_, PyAny>>,
-    ) -> Result<usize> {
-        let py = iterable.py();
+    ) -> Result<Made<usize>> {
+        let (this, py) = (used(slf), slf.py());
         let patience = Patience::within(timeout.map(Bound::as_borrowed))?;
-        let items = collect(iterable, |item| self.inner.handover.begin(item))?;
-        match &self.inner.engine {
+        let items = collect(iterable, |item| this.inner.handover.begin(item))?;
+        let put = match &this.inner.engine {
             Engine::Fifo(engine) => {
-                self.put_all(py, patience, items, |items| engine.try_put_some(items))
+                this.put_all(py, patience, items, |items| engine.try_put_some(items))
             }
             Engine::Lifo(engine) => {
-                self.put_all(py, patience, items, |items| engine.try_put_some(items))
+                this.put_all(py, patience, items, |items| engine.try_put_some(items))
             }
             Engine::Sorted { engine, key } => {
                 let items = items.into_iter().map(|item| ranked(py, key.get(), item));
                 let items = items.collect::<Result<Vec<_>>>()?;
-                self.put_all(py, patience, items, |items| engine.try_put_some(items))
+                this.put_all(py, patience, items, |items| engine.try_put_some(items))
             }
-        }
+        };
+        put.map(Made)
     }
 
     /// Remove and return up to `n` items, waiting for the first.
     #[pyo3(signature = (n, /, timeout = None))]
     fn get_many<'py>(
-        &self,
+        slf: &Bound<'py, Self>,
         n: &Bound<'py, PyAny>,
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> Result<Bound<'py, PyList>> {
         let patience = Patience::within(timeout.map(Bound::as_borrowed))?;
         match count(n.as_borrowed())? {
             0 => Slots::new(n.py(), 0)?.finish(0),
-            n_items => self.get_list(n.py(), n_items, patience),
+            n_items => used(slf).get_list(n.py(), n_items, patience),
         }
     }
 
@@ -387,7 +385,7 @@ impl Queue {
     ) -> Result<Option<Py<PyAny>>> {
         let py = item.py();
         let Engine::Fifo(engine) = &self.inner.engine else {
-            return Err(Error::raised(no_force_put()));
+            return Err(no_force_put());
         };
         let item = self.inner.handover.begin(item.as_borrowed());
         let put = persist(py, putting(item, |item| engine.force_put(item)));
@@ -400,12 +398,13 @@ impl Queue {
 
     /// Say that `n` items that were got are done.
     #[pyo3(signature = (n = Given::default()), text_signature = "($self, n=1)")]
-    fn task_done(&self, n: Given<'_>) -> Result<()> {
+    fn task_done(slf: &Bound<'_, Self>, n: Given<'_>) -> Result<()> {
+        let inner = &used(slf).inner;
         let n = n.0.map_or(Ok(1), |n| count(n.as_borrowed()))?;
-        match self.inner.engine.finish(n as u64) {
+        match inner.engine.finish(n as u64) {
             Ok(false) => Ok(()),
             Ok(true) => {
-                self.inner.all_done.notify(usize::MAX);
+                inner.all_done.notify(usize::MAX);
                 Ok(())
             }
             Err(_) => Err(Error::wrong_value("task_done() called too many times".to_owned())),
@@ -436,24 +435,24 @@ impl Queue {
     }
 
     /// Return how many items there are.
-    fn qsize(&self) -> usize {
-        self.inner.engine.len()
+    fn qsize(slf: &Bound<'_, Self>) -> Made<usize> {
+        Made(used(slf).inner.engine.len())
     }
 
     /// Return whether there is no item.
-    fn empty(&self) -> bool {
-        self.inner.engine.is_empty()
+    fn empty(slf: &Bound<'_, Self>) -> bool {
+        used(slf).inner.engine.is_empty()
     }
 
     /// Return whether there is no room.
-    fn full(&self) -> bool {
-        self.inner.engine.is_full()
+    fn full(slf: &Bound<'_, Self>) -> bool {
+        used(slf).inner.engine.is_full()
     }
 
     /// How many items there may be; 0 is any number.
     #[getter]
-    fn maxsize(&self) -> u64 {
-        self.inner.engine.bound()
+    fn maxsize(&self) -> Made<u64> {
+        Made(self.inner.engine.bound())
     }
 
     #[setter]
@@ -465,8 +464,8 @@ impl Queue {
 
     /// How many items were put and are not done.
     #[getter]
-    fn unfinished_tasks(&self) -> u64 {
-        self.inner.engine.unfinished()
+    fn unfinished_tasks(&self) -> Made<u64> {
+        Made(self.inner.engine.unfinished())
     }
 
     /// Whether the queue was shut down.
@@ -489,6 +488,12 @@ impl Queue {
         Ok(())
     }
 
+    /// Defer the counting of references to `other` as well, once this queue's is.
+    #[pyo3(signature = (other, /))]
+    fn _take_along(&self, other: &Bound<'_, PyAny>) -> Result<()> {
+        self.deferral.take_along(other.as_borrowed())
+    }
+
     /// Wake the next one.
     #[pyo3(signature = (event, /))]
     fn _notify(&self, event: usize) -> PyResult<()> {
@@ -498,31 +503,31 @@ impl Queue {
 
     /// Absent: there is no lock; each method is atomic by itself.
     #[getter]
-    fn mutex(&self) -> PyResult<()> {
+    fn mutex(&self) -> Result<()> {
         absent("mutex", "there is no lock; each method is atomic by itself")
     }
 
     /// Absent: use `qsize()` or `drain()`.
     #[getter]
-    fn queue(&self) -> PyResult<()> {
+    fn queue(&self) -> Result<()> {
         absent("queue", "use `qsize()` or `drain()`")
     }
 
     /// Absent: use `get()`.
     #[getter]
-    fn not_empty(&self) -> PyResult<()> {
+    fn not_empty(&self) -> Result<()> {
         absent("not_empty", "use `get()`")
     }
 
     /// Absent: use `put()`.
     #[getter]
-    fn not_full(&self) -> PyResult<()> {
+    fn not_full(&self) -> Result<()> {
         absent("not_full", "use `put()`")
     }
 
     /// Absent: use `join()`.
     #[getter]
-    fn all_tasks_done(&self) -> PyResult<()> {
+    fn all_tasks_done(&self) -> Result<()> {
         absent("all_tasks_done", "use `join()`")
     }
 
@@ -530,15 +535,15 @@ impl Queue {
         QueueIterator { queue: slf }
     }
 
-    fn __contains__(&self, _item: &Bound<'_, PyAny>) -> PyResult<bool> {
-        Err(PyTypeError::new_err("argument of type 'Queue' is not a container"))
+    fn __contains__(&self, _item: &Bound<'_, PyAny>) -> Result<bool> {
+        Err(Error::wrong_type("argument of type 'Queue' is not a container".to_owned()))
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Made<String>> {
         let engine = &slf.get().inner.engine;
         let name = slf.get_type().name()?;
         let state = if engine.is_closed() { ", shut down" } else { "" };
-        Ok(format!("<{name} maxsize={} qsize={}{state}>", engine.bound(), engine.len()))
+        Ok(Made(format!("<{name} maxsize={} qsize={}{state}>", engine.bound(), engine.len())))
     }
 
     fn __reduce__(&self) -> PyResult<Bound<'_, PyTuple>> {

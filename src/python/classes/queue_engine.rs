@@ -2,7 +2,6 @@
 
 use std::sync::OnceLock;
 
-use pyo3::exceptions::PyAttributeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
@@ -10,7 +9,7 @@ use pyo3::types::{PyInt, PyTuple};
 
 use crate::engine::{self, Guarded, Heap, Lifo, Number, Priority, Ranked, Refusal, TryGet};
 use crate::python::boundary::convert::{converts_to_float, double, int64, plain_int64};
-use crate::python::boundary::error::{Error, Result, shown};
+use crate::python::boundary::error::{Error, QueueError, Result, shown};
 use crate::python::boundary::object::Arg;
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::user;
@@ -182,14 +181,14 @@ pub(crate) fn refused<R>(refusal: Refusal) -> Attempt<Result<R>> {
     match refusal {
         Refusal::Full => Attempt::Wait,
         Refusal::Unfilled => Attempt::Moment,
-        Refusal::Closed => Attempt::Done(Err(Error::queue("ShutDown"))),
+        Refusal::Closed => Attempt::Done(Err(Error::queue(QueueError::ShutDown))),
         Refusal::OutOfMemory => Attempt::Done(Err(engine::OutOfMemory.into())),
     }
 }
 
 /// What only a queue that is first in, first out has.
-pub(crate) fn no_force_put() -> PyErr {
-    PyAttributeError::new_err("only a Queue has force_put(): here nothing is the oldest")
+pub(crate) fn no_force_put() -> Error {
+    Error::absent("only a Queue has force_put(): here nothing is the oldest".to_owned())
 }
 
 /// How many items `maxsize` allows; 0 is any number. As CPython takes it: a queue is full

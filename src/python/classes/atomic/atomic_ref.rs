@@ -19,6 +19,7 @@ use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result, not_copyable};
 use crate::python::boundary::fastcall::{FastClass, Method, methods};
 use crate::python::boundary::isolated::Isolated;
+use crate::python::boundary::list::repr;
 use crate::python::boundary::nesting::{drop_contents, repr_of};
 use crate::python::boundary::object::{Arg, borrowed};
 use crate::python::boundary::owned::Owned;
@@ -94,12 +95,12 @@ impl AtomicRef {
         AtomicRefView::new(slf, ordering, failure)
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__<'py>(slf: &Bound<'py, Self>) -> Result<Bound<'py, PyAny>> {
         repr_of(slf.as_any(), || {
             let object = slf.get().cell.load(SeqCst);
             // SAFETY: alive by this reference.
             let object = unsafe { borrowed(slf.py(), object.as_ptr()) };
-            Ok(object.repr()?.to_string())
+            repr(&object)
         })
     }
 
