@@ -1299,7 +1299,7 @@ class LifoQueue(Queue[_T]):
 
     def __init__(self, maxsize: SupportsFloat | SupportsIndex = 0) -> None: ...
     @property
-    def force_put(self) -> NoReturn:  # type: ignore[override]
+    def force_put(self) -> NoReturn:
         """Absent: only a `Queue` has it."""
 
 @disjoint_base
@@ -1346,7 +1346,7 @@ class PriorityQueue(Queue[_T]):
         key: Callable[[_T], Any] | None = None,
     ) -> None: ...
     @property
-    def force_put(self) -> NoReturn:  # type: ignore[override]
+    def force_put(self) -> NoReturn:
         """Absent: only a `Queue` has it."""
 
 @final

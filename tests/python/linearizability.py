@@ -163,7 +163,7 @@ def _queue(turn: Callable[[tuple[int, ...]], int]) -> Specification:
         return (*items[:i], *items[i + 1 :]), items[i]
 
     def get_many(items: Any, n: int, _timeout: int) -> Any:
-        got = []
+        got: list[int] = []
         while items and len(got) < n:
             items, item = get(items)
             got.append(item)

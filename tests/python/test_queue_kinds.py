@@ -274,8 +274,9 @@ RANKS = st.one_of(NUMBERS, st.lists(NUMBERS, min_size=1, max_size=3).map(tuple))
 
 @given(st.lists(RANKS, max_size=20))
 def test_sorts_as_python_does(items: list[Any]) -> None:
-    for module in (lockfree, lockfree.locked):
-        q = module.PriorityQueue[Any]()
+    modules: list[Any] = [lockfree, lockfree.locked]
+    for module in modules:
+        q = module.PriorityQueue()
         q.put_many(items)
         assert q.drain() == sorted(items, key=lambda it: it if isinstance(it, tuple) else (it,))
 

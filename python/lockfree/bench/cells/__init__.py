@@ -5,6 +5,7 @@ from lockfree.bench.cells import (
     counter,
     flag,
     floating,
+    ordered,
     ordering,
     queue,
     reference,
@@ -23,6 +24,7 @@ CELLS: tuple[Cell, ...] = (
     *ordering.CELLS,
     *stack.CELLS,
     *queue.CELLS,
+    *ordered.CELLS,
     *tasks.CELLS,
     *cache.CELLS,
 )
