@@ -28,7 +28,6 @@ use crate::python::boundary::user;
 use crate::python::boundary::waiting::{
     Attempt, Patience, Sleeper, Sought, TaskWaiter, hold, persist, wait,
 };
-use crate::shim::full_fence_after_rmw;
 
 /// A first-in, first-out queue for any number of producers and consumers.
 #[pyclass(frozen, weakref, subclass, generic, module = "lockfree")]
@@ -152,8 +151,8 @@ impl Queue {
     /// After items were taken.
     #[inline]
     fn made_room(&self, count: usize) {
-        // Full fence: who waits for room has set a limit, or seen one, before.
-        full_fence_after_rmw();
+        // The limit is read after the taking, as all accesses to both are `SeqCst`: who waits
+        // for room has seen a limit, and either it is seen here too or the room there.
         if self.inner.engine.is_bounded() {
             self.inner.not_full.notify(count);
         }
