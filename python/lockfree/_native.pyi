@@ -1274,7 +1274,6 @@ class Queue(Generic[_T]):
     def _notify(self, event: int, /) -> None:
         """Wake the next one."""
 
-@disjoint_base
 class LifoQueue(Queue[_T]):
     """A queue from which the item that was put last comes out first.
 
@@ -1302,7 +1301,6 @@ class LifoQueue(Queue[_T]):
     def force_put(self) -> NoReturn:
         """Absent: only a `Queue` has it."""
 
-@disjoint_base
 class PriorityQueue(Queue[_T]):
     """A queue from which the smallest item comes out first.
 

@@ -162,18 +162,9 @@ def _queue(turn: Callable[[tuple[int, ...]], int]) -> Specification:
         i = turn(items)
         return (*items[:i], *items[i + 1 :]), items[i]
 
-    def get_many(items: Any, n: int, _timeout: int) -> Any:
-        got: list[int] = []
-        while items and len(got) < n:
-            items, item = get(items)
-            got.append(item)
-        return items, got or Empty
-
     return {
         "put": lambda items, item: ((*items, item), None),
-        "put_many": lambda items, more: ((*items, *more), len(more)),
         "get_nowait": get,
-        "get_many": get_many,
         "qsize": lambda items: (items, len(items)),
         "empty": lambda items: (items, not items),
     }

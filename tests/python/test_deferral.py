@@ -291,7 +291,9 @@ def test_defer_refcount_works_without_the_collector() -> None:
 
 
 @needs_deferral
-@pytest.mark.parametrize("obj", [1, "text", b"", 1.5, None, object(), (), (1, [])], ids=lambda obj: type(obj).__name__)
+@pytest.mark.parametrize(
+    "obj", [1, "text", b"", 1.5, None, object(), (), (1, [])], ids=lambda obj: type(obj).__name__
+)
 def test_defer_refcount_refuses_what_it_cannot_help(obj: object) -> None:
     with pytest.raises(TypeError) as caught:
         defer_refcount(obj)
