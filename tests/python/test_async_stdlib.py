@@ -35,6 +35,8 @@ SKIPS = {
     "QueueGetTests.test_get_with_putters": PRIVATE,
     "QueuePutTests.test_cancelled_puts_not_being_held_in_self_putters": PRIVATE,
     "QueueJoinTests.test_format": PRIVATE,
+    "LifoQueueJoinTests.test_format": PRIVATE,
+    "PriorityQueueJoinTests.test_format": PRIVATE,
     "QueueShutdownTests.test_format": PRIVATE,
     "LifoQueueShutdownTests.test_format": PRIVATE,
     "PriorityQueueShutdownTests.test_format": PRIVATE,

@@ -30,12 +30,16 @@
 use std::collections::BinaryHeap;
 use std::sync::PoisonError;
 
+use super::super::Backoff;
 use super::super::memory::arena::OutOfMemory;
 use super::super::shim::{
     AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering::SeqCst, mutant,
 };
 use super::priority::Priority;
 use super::{BATCH, Refusal, TryGet, UNLIMITED, bound_of};
+
+/// How often a thread pauses for the lock before it sleeps.
+const PAUSES: u32 = 4;
 
 /// What holds values in an order of its own.
 pub trait Shelf: Default {
@@ -226,6 +230,20 @@ impl<S: Shelf> Guarded<S> {
 
     #[inline]
     fn lock(&self) -> MutexGuard<'_, S> {
+        self.shelf.try_lock().unwrap_or_else(|_| self.lock_contended())
+    }
+
+    /// A loser pauses, so that the winner may come again some times while it has the cache
+    /// lines; that is quicker for both than to be woken for each turn.
+    #[cold]
+    fn lock_contended(&self) -> MutexGuard<'_, S> {
+        let mut backoff = Backoff::new();
+        for _ in 0..PAUSES {
+            backoff.wait();
+            if let Ok(held) = self.shelf.try_lock() {
+                return held;
+            }
+        }
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

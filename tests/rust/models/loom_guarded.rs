@@ -1,7 +1,7 @@
 //! The queues under a lock, under loom; `loom_int.rs` says what that is.
 //!
 //! ```sh
-//! RUSTFLAGS="--cfg loom" cargo test --no-default-features --target-dir target/loom --test loom_guarded
+//! RUSTFLAGS="--cfg loom" cargo test --no-default-features --features loom --target-dir target/loom --test loom_guarded
 //! ```
 #![cfg(loom)]
 
