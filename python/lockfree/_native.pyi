@@ -980,11 +980,12 @@ class Queue(Generic[_T]):
     garbage collector, and its items with it, and no longer at once.
 
     Args:
-        maxsize: how many items there may be; any number if 0 or negative.
+        maxsize: how many items there may be; any number if 0 or negative. A real number
+            will do: there is no room for a further item once there are so many or more.
 
     Raises:
-        TypeError: `maxsize` is not an integer.
-        OverflowError: `maxsize` does not fit in 64 bits.
+        TypeError: `maxsize` is not a number.
+        OverflowError: `maxsize` is an integer that does not fit in 64 bits.
 
     Progress: no operation takes a lock unless a thread has to sleep or be woken.
     A thread that is suspended between claiming a place and filling it, some
@@ -1004,7 +1005,7 @@ class Queue(Generic[_T]):
         ['b', 'c']
     """
 
-    def __init__(self, maxsize: SupportsIndex = 0) -> None: ...
+    def __init__(self, maxsize: SupportsFloat | SupportsIndex = 0) -> None: ...
     def put(self, /, item: _T, block: object = True, timeout: float | None = None) -> None:
         """Put an item, waiting for room.
 
@@ -1209,8 +1210,14 @@ class Queue(Generic[_T]):
 
     @property
     def maxsize(self) -> int:
-        """How many items there may be; 0 is any number."""
+        """How many items there may be; 0 is any number.
 
+        It can be set. If there are more items than that, they stay, and nothing is put
+        until there is room.
+        """
+
+    @maxsize.setter
+    def maxsize(self, maxsize: SupportsFloat | SupportsIndex) -> None: ...
     @property
     def unfinished_tasks(self) -> int:
         """How many items were put and are not done."""
@@ -1269,6 +1276,79 @@ class Queue(Generic[_T]):
 
     def _notify(self, event: int, /) -> None:
         """Wake the next one."""
+
+class LifoQueue(Queue[_T]):
+    """A queue from which the item that was put last comes out first.
+
+    It has all that `Queue` has but ``force_put``. What was put last is got first; several
+    that are got at once come in that order, too.
+
+    Args:
+        maxsize: as for `Queue`.
+
+    Progress: putting and getting take a lock for some instructions, in which nothing
+    else runs: a finalizer or a signal handler may use the queue that it interrupts.
+
+    Examples:
+        >>> q = LifoQueue()
+        >>> q.put_many(["a", "b", "c"])
+        3
+        >>> q.get()
+        'c'
+        >>> q.drain()
+        ['b', 'a']
+    """
+
+    def __init__(self, maxsize: SupportsFloat | SupportsIndex = 0) -> None: ...
+    @property
+    def force_put(self) -> NoReturn:
+        """Absent: only a `Queue` has it."""
+
+class PriorityQueue(Queue[_T]):
+    """A queue from which the smallest item comes out first.
+
+    It has all that `Queue` has but ``force_put``. Of items of the same priority, the one
+    that was put first comes out first. An item's priority is the number that it is, or
+    all the numbers that it begins with, if it is a tuple: that of ``(1, 30, job)`` is
+    ``(1, 30)``, and ``job`` is never compared. A number is as good as a tuple of one.
+    Numbers are those of ``int`` and ``float`` and compare exactly.
+
+    Args:
+        maxsize: as for `Queue`.
+        key: called with each item that is put, with nothing held, once (in a coroutine
+            that waits for room, each time it looks); returns its priority, a number or
+            a tuple of numbers. The items themselves may be anything then.
+
+    Raises:
+        TypeError: from all that put: an item has no priority, or what `key` returned is none.
+        ValueError: the same: NaN has no order. Nothing was put.
+
+    Progress: putting and getting take a lock for some instructions, in which nothing
+    else runs: a finalizer or a signal handler may use the queue that it interrupts.
+    They take time logarithmic in the number of items.
+
+    Examples:
+        >>> q = PriorityQueue()
+        >>> q.put_many([(2, "later"), (1, "b"), (1, "a")])
+        3
+        >>> q.drain()
+        [(1, 'b'), (1, 'a'), (2, 'later')]
+        >>> q = PriorityQueue(key=len)
+        >>> q.put_many(["ccc", "a", "bb"])
+        3
+        >>> q.get()
+        'a'
+    """
+
+    def __init__(
+        self,
+        maxsize: SupportsFloat | SupportsIndex = 0,
+        *,
+        key: Callable[[_T], Any] | None = None,
+    ) -> None: ...
+    @property
+    def force_put(self) -> NoReturn:
+        """Absent: only a `Queue` has it."""
 
 @final
 class _Waiter:

@@ -54,7 +54,11 @@ mod _native {
     #[pymodule_export]
     use super::classes::defer_refcount::defer_refcount;
     #[pymodule_export]
+    use super::classes::lifo_queue::LifoQueue;
+    #[pymodule_export]
     use super::classes::once::OnceFunction;
+    #[pymodule_export]
+    use super::classes::priority_queue::PriorityQueue;
     #[pymodule_export]
     use super::classes::queue::{Queue, QueueIterator};
     #[pymodule_export]

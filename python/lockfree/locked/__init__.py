@@ -17,7 +17,7 @@ from lockfree.locked._cache import Cache
 from lockfree.locked._cached import cached
 from lockfree.locked._defer_refcount import defer_refcount
 from lockfree.locked._once import once
-from lockfree.locked._queue import AsyncQueue, Queue
+from lockfree.locked._queue import AsyncQueue, LifoQueue, PriorityQueue, Queue
 from lockfree.locked._stack import Stack
 from lockfree.locked._striped_counter import StripedCounter
 
@@ -29,6 +29,8 @@ __all__ = [
     "AtomicRef",
     "AtomicStampedRef",
     "Cache",
+    "LifoQueue",
+    "PriorityQueue",
     "Queue",
     "Stack",
     "StripedCounter",

@@ -78,7 +78,7 @@ pub(crate) fn float64(object: Arg<'_, '_>) -> Result<f64> {
 }
 
 /// Whether the type of an object has `__float__` or `__index__`.
-fn converts_to_float(object: Arg<'_, '_>) -> bool {
+pub(crate) fn converts_to_float(object: Arg<'_, '_>) -> bool {
     // SAFETY: a live object.
     let class = unsafe { ffi::Py_TYPE(object.as_ptr()) };
     // SAFETY: the object's class, alive as long as it is.

@@ -7,7 +7,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyTuple};
 
 use super::error::{Error, Result};
-use super::object::{made, owned};
+use super::object::{Arg, made, owned};
 use super::owned::Owned;
 use super::pauses::Pauses;
 use super::user;
@@ -133,10 +133,13 @@ pub(crate) fn repr<'py>(object: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>>
 /// The longest list that is taken as it is at one moment.
 const ONE_MOMENT: usize = 1 << 20;
 
-/// The items of an iterable. Runs user code.
-pub(crate) fn collect(iterable: &Bound<'_, PyAny>) -> Result<Vec<Owned>> {
+/// The items of an iterable, each by the reference that `take` makes. Runs user code.
+pub(crate) fn collect(
+    iterable: &Bound<'_, PyAny>,
+    take: impl Fn(Arg<'_, '_>) -> Owned,
+) -> Result<Vec<Owned>> {
     if let Ok(tuple) = iterable.cast_exact::<PyTuple>() {
-        return items_of(tuple);
+        return items_of(tuple, take);
     }
     if iterable.cast_exact::<PyList>().is_ok_and(|list| list.len() <= ONE_MOMENT) {
         // Of a list CPython makes a tuple, which cannot change, under the list's own lock.
@@ -145,7 +148,7 @@ pub(crate) fn collect(iterable: &Bound<'_, PyAny>) -> Result<Vec<Owned>> {
         // SAFETY: a new reference, or null with an exception set.
         let tuple = unsafe { owned(iterable.py(), tuple) }?;
         // SAFETY: made as a tuple.
-        return items_of(&unsafe { tuple.cast_into_unchecked::<PyTuple>() });
+        return items_of(&unsafe { tuple.cast_into_unchecked::<PyTuple>() }, take);
     }
     let mut pauses = Pauses::new(iterable.py());
     // SAFETY: a live object, and the token proves the thread attached.
@@ -158,18 +161,18 @@ pub(crate) fn collect(iterable: &Bound<'_, PyAny>) -> Result<Vec<Owned>> {
     // SAFETY: a new reference or null.
     while let Some(item) = unsafe { Owned::from_new(next()) } {
         room_for_one(&mut items)?;
-        items.push(item); // room: above
+        items.push(take(item.borrow(iterable.py()))); // room: above
         pauses.step()?;
     }
     // SAFETY: the token proves the thread attached.
     if unsafe { ffi::PyErr_Occurred() }.is_null() { Ok(items) } else { Err(Error::pending()) }
 }
 
-fn items_of(tuple: &Bound<'_, PyTuple>) -> Result<Vec<Owned>> {
+fn items_of(tuple: &Bound<'_, PyTuple>, take: impl Fn(Arg<'_, '_>) -> Owned) -> Result<Vec<Owned>> {
     let mut pauses = Pauses::new(tuple.py());
     let mut items = room(tuple.len())?;
     for item in tuple.iter_borrowed() {
-        items.push(Owned::new(item)); // room: above
+        items.push(take(item)); // room: above
         pauses.step()?;
     }
     Ok(items)

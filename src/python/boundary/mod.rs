@@ -9,6 +9,7 @@
 //! | `pauses` | loops over any number of items let others run |
 //! | `spare` | results of operations that have taken effect |
 //! | `counting` | reference counts |
+//! | `handover` | items on their way from one thread to another |
 //! | `deferral` | when an object stops being reference counted |
 //! | `member` | a field that the interpreter itself reads |
 //! | `error` | every error, its text, and how it is raised |
@@ -34,6 +35,7 @@ pub(crate) mod door;
 pub(crate) mod error;
 pub(crate) mod fastcall;
 pub(crate) mod fork;
+pub(crate) mod handover;
 #[cfg(Py_GIL_DISABLED)]
 pub(crate) mod identity;
 pub(crate) mod isolated;

@@ -13,11 +13,13 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
+use super::queue_engine::{Engine, limit, no_force_put, putting, ranked, refused};
 use crate::engine::{self, Event, Refusal, TryGet};
-use crate::python::boundary::convert::{Given, Truth, count, int64};
+use crate::python::boundary::convert::{Given, Truth, count};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, QueueError, Result, not_copyable};
 use crate::python::boundary::fastcall::{Arguments, fast_methods, used};
+use crate::python::boundary::handover::Handover;
 use crate::python::boundary::list::{Slots, collect};
 use crate::python::boundary::nesting::drop_contents;
 use crate::python::boundary::object::{Arg, Made};
@@ -37,23 +39,82 @@ pub(crate) struct Queue {
     deferral: Deferral,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
-    engine: engine::Queue<Owned>,
+    engine: Engine,
+    handover: Handover,
     not_empty: Event<Sleeper>,
     not_full: Event<Sleeper>,
     all_done: Event<Sleeper>,
 }
 
 impl Queue {
+    /// An empty queue.
+    pub(crate) fn over(engine: Engine) -> Self {
+        let inner = Inner {
+            engine,
+            handover: Handover::default(),
+            not_empty: Event::default(),
+            not_full: Event::default(),
+            all_done: Event::default(),
+        };
+        Self { inner: ManuallyDrop::new(Box::new(inner)), deferral: Deferral::default() }
+    }
+
+    /// The engine.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.inner.engine
+    }
+
+    /// Sets up a queue as its class is called.
+    pub(crate) fn begin(&self, maxsize: Given<'_>) -> Result<()> {
+        let limit = maxsize.0.map_or(Ok(0), |maxsize| limit(maxsize.as_borrowed()))?;
+        self.inner.engine.begin_with_limit(limit);
+        Ok(())
+    }
+
     /// Puts an item that could not be put at once, or must not be.
     #[cold]
     #[inline(never)]
     fn put_patiently(&self, py: Python<'_>, item: Owned, patience: Patience) -> Result<()> {
-        let attempt = putting(item, |item| self.inner.engine.try_put(item));
-        self.wait_for_room(py, patience, attempt)?
-            .unwrap_or_else(|| Err(Error::queue(QueueError::Full)))?;
+        let put = self
+            .inner
+            .engine
+            .put_by(py, item, |attempt| self.wait_for_room(py, patience, attempt))??;
+        put.unwrap_or_else(|| Err(Error::queue(QueueError::Full)))?;
         self.inner.not_empty.notify(1)
+    }
+
+    /// Puts entries in their order, waiting for room; says how many went in.
+    fn put_all<E>(
+        &self,
+        py: Python<'_>,
+        patience: Patience,
+        entries: Vec<E>,
+        put: impl Fn(&mut std::vec::IntoIter<E>) -> std::result::Result<usize, Refusal>,
+    ) -> Result<usize> {
+        let mut entries = entries.into_iter();
+        let all = entries.len();
+        let mut pauses = Pauses::new(py);
+        while entries.len() > 0 {
+            let attempt = || match put(&mut entries) {
+                Ok(count) => Attempt::Done(Ok(count)),
+                Err(refusal) => refused(refusal),
+            };
+            let put = self.wait_for_room(py, patience, attempt)?;
+            match put.unwrap_or_else(|| Err(Error::queue(QueueError::Full))) {
+                Ok(count) => {
+                    self.inner.not_empty.notify(count)?;
+                    (0..count).try_for_each(|_| pauses.step())?;
+                }
+                Err(error) if entries.len() == all => return Err(error),
+                Err(error) => {
+                    error.discard();
+                    break;
+                }
+            }
+        }
+        Ok(all - entries.len())
     }
 
     fn wait_for_room<R>(
@@ -80,7 +141,7 @@ impl Queue {
     #[inline]
     fn getting(&self) -> Attempt<Result<Owned>> {
         match self.inner.engine.try_get() {
-            TryGet::Got(item) => Attempt::Done(Ok(item)),
+            TryGet::Got(item) => Attempt::Done(Ok(self.inner.handover.end(item))),
             nothing => nothing_got(&nothing),
         }
     }
@@ -98,6 +159,8 @@ impl Queue {
     /// After items were taken.
     #[inline]
     fn made_room(&self, count: usize) -> Result<()> {
+        // The limit is read after the taking, as all accesses to both are `SeqCst`: who waits
+        // for room has seen a limit, and either it is seen here too or the room there.
         if self.inner.engine.is_bounded() { self.inner.not_full.notify(count) } else { Ok(()) }
     }
 
@@ -116,7 +179,7 @@ impl Queue {
         let mut outcome = TryGet::Got(0);
         while filled < list.len() && matches!(outcome, TryGet::Got(_)) {
             outcome = engine.try_get_some(list.len() - filled, |item| {
-                list.fill(filled, item);
+                list.fill(filled, self.inner.handover.end(item));
                 filled += 1;
             });
         }
@@ -176,7 +239,7 @@ impl Queue {
         // Without a bound nobody waits, and `queue.Queue` looks at no timeout.
         let bounded = self.inner.engine.is_bounded();
         let patience = if bounded { Patience::new(block, timeout)? } else { Patience::Forever };
-        self.put_patiently(py, Owned::new(item), patience)
+        self.put_patiently(py, self.inner.handover.begin(item), patience)
     }
 
     /// [`Self::get_patiently`] with the arguments of a call.
@@ -202,8 +265,9 @@ impl Queue {
     /// One attempt to put, for a coroutine.
     #[inline]
     fn press(&self, py: Python<'_>, item: Arg<'_, '_>) -> Result<bool> {
-        let attempt = putting(Owned::new(item), |item| self.inner.engine.try_put(item));
-        let put = persist(py, attempt).transpose()?.is_some();
+        let item = self.inner.handover.begin(item);
+        let put = self.inner.engine.put_by(py, item, |attempt| persist(py, attempt))?;
+        let put = put.transpose()?.is_some();
         if put {
             self.inner.not_empty.notify(1)?;
         }
@@ -232,32 +296,6 @@ fn absent(name: &str, instead: &str) -> Result<()> {
     Err(Error::absent(format!("Queue has no attribute '{name}': {instead}")))
 }
 
-/// Attempts to put an item, which comes back where it is refused.
-#[inline]
-fn putting<R>(
-    item: Owned,
-    mut put: impl FnMut(Owned) -> std::result::Result<R, (Owned, Refusal)>,
-) -> impl FnMut() -> Attempt<Result<R>> {
-    let mut item = Some(item);
-    move || match put(item.take().expect("not put yet")) {
-        Ok(done) => Attempt::Done(Ok(done)),
-        Err((back, refusal)) => {
-            item = Some(back);
-            refused(refusal)
-        }
-    }
-}
-
-/// What to do about a refusal.
-fn refused<R>(refusal: Refusal) -> Attempt<Result<R>> {
-    match refusal {
-        Refusal::Full => Attempt::Wait,
-        Refusal::Unfilled => Attempt::Moment,
-        Refusal::Closed => Attempt::Done(Err(Error::queue(QueueError::ShutDown))),
-        Refusal::OutOfMemory => Attempt::Done(Err(engine::OutOfMemory.into())),
-    }
-}
-
 /// What to do about getting nothing.
 fn nothing_got<T, R>(nothing: &TryGet<T>) -> Attempt<Result<R>> {
     match nothing {
@@ -272,22 +310,19 @@ impl Queue {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=0)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { inner: ManuallyDrop::default(), deferral: Deferral::default() }
+        Self::over(Engine::Fifo(engine::Queue::new()))
     }
 
     #[pyo3(signature = (maxsize = Given::default()))]
     fn __init__(&self, maxsize: Given<'_>) -> Result<()> {
-        let maxsize = maxsize.0.map_or(Ok(0), |maxsize| int64(maxsize.as_borrowed()))?;
-        if !self.inner.engine.set_limit(u64::try_from(maxsize).unwrap_or(0)) {
-            let text = format!("the queue is in use: maxsize cannot be changed to {maxsize}");
-            return Err(Error::wrong_value(text));
-        }
-        Ok(())
+        self.begin(maxsize)
     }
 
     /// Put an item without waiting.
     fn put_nowait(slf: &Bound<'_, Self>, item: &Bound<'_, PyAny>) -> Result<()> {
-        used(slf).put_patiently(item.py(), Owned::new(item.as_borrowed()), Patience::None)
+        let this = used(slf);
+        let item = this.inner.handover.begin(item.as_borrowed());
+        this.put_patiently(slf.py(), item, Patience::None)
     }
 
     /// Remove and return the first item without waiting.
@@ -304,28 +339,21 @@ impl Queue {
     ) -> Result<Made<usize>> {
         let (this, py) = (used(slf), slf.py());
         let patience = Patience::within(timeout.map(Bound::as_borrowed))?;
-        let mut items = collect(iterable)?.into_iter();
-        let all = items.len();
-        let mut pauses = Pauses::new(py);
-        while items.len() > 0 {
-            let attempt = || match this.inner.engine.try_put_some(&mut items) {
-                Ok(count) => Attempt::Done(Ok(count)),
-                Err(refusal) => refused(refusal),
-            };
-            let put = this.wait_for_room(py, patience, attempt)?;
-            match put.unwrap_or_else(|| Err(Error::queue(QueueError::Full))) {
-                Ok(count) => {
-                    this.inner.not_empty.notify(count)?;
-                    (0..count).try_for_each(|_| pauses.step())?;
-                }
-                Err(error) if items.len() == all => return Err(error),
-                Err(error) => {
-                    error.discard();
-                    break;
-                }
+        let items = collect(iterable, |item| this.inner.handover.begin(item))?;
+        let put = match &this.inner.engine {
+            Engine::Fifo(engine) => {
+                this.put_all(py, patience, items, |items| engine.try_put_some(items))
             }
-        }
-        Ok(Made(all - items.len()))
+            Engine::Lifo(engine) => {
+                this.put_all(py, patience, items, |items| engine.try_put_some(items))
+            }
+            Engine::Sorted { engine, key } => {
+                let items = items.into_iter().map(|item| ranked(py, key.get(), item));
+                let items = items.collect::<Result<Vec<_>>>()?;
+                this.put_all(py, patience, items, |items| engine.try_put_some(items))
+            }
+        };
+        put.map(Made)
     }
 
     /// Remove and return up to `n` items, waiting for the first.
@@ -365,8 +393,11 @@ impl Queue {
         default: Option<Py<PyAny>>,
     ) -> Result<Option<Py<PyAny>>> {
         let py = item.py();
-        let item = Owned::new(item.as_borrowed());
-        let put = persist(py, putting(item, |item| self.inner.engine.force_put(item)));
+        let Engine::Fifo(engine) = &self.inner.engine else {
+            return Err(no_force_put());
+        };
+        let item = self.inner.handover.begin(item.as_borrowed());
+        let put = persist(py, putting(item, |item| engine.force_put(item)));
         let displaced = put.expect("a full queue is no reason to wait")?;
         let told = self.inner.not_empty.notify(1);
         let Some(displaced) = displaced else { return told.map(|()| default) };
@@ -398,7 +429,7 @@ impl Queue {
     #[pyo3(signature = (immediate = Truth(false)), text_signature = "($self, immediate=False)")]
     fn shutdown(&self, py: Python<'_>, immediate: Truth) -> Result<()> {
         let mut pauses = Pauses::new(py);
-        let Inner { engine, not_empty, not_full, all_done } = &**self.inner;
+        let Inner { engine, not_empty, not_full, all_done, .. } = &**self.inner;
         let done = if immediate.0 {
             engine.shut();
             engine.finish_up_to(self.drop_all(py, &mut pauses));
@@ -429,6 +460,12 @@ impl Queue {
     #[getter]
     fn maxsize(&self) -> Made<u64> {
         Made(self.inner.engine.bound())
+    }
+
+    #[setter]
+    fn set_maxsize(&self, maxsize: &Bound<'_, PyAny>) -> Result<()> {
+        self.inner.engine.set_limit(limit(maxsize.as_borrowed())?);
+        self.inner.not_full.notify(usize::MAX)
     }
 
     /// How many items were put and are not done.
@@ -545,9 +582,7 @@ impl Queue {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
-        // SAFETY: the collector runs with all other threads stopped, and no
-        // thread can be stopped inside the engine: it calls nothing.
-        unsafe { self.inner.engine.traverse(|item| visit.call(item.as_py())) }?;
+        self.inner.engine.traverse(&visit)?;
         let Inner { not_empty, not_full, all_done, .. } = &**self.inner;
         [not_empty, not_full, all_done]
             .into_iter()
@@ -555,7 +590,7 @@ impl Queue {
     }
 
     fn __clear__(&self) {
-        let Inner { engine, not_empty, not_full, all_done } = &**self.inner;
+        let Inner { engine, not_empty, not_full, all_done, .. } = &**self.inner;
         engine.clear();
         [not_empty, not_full, all_done].into_iter().for_each(Event::clear);
     }
@@ -600,13 +635,14 @@ fast_methods! {
         c"put($self, item, block=True, timeout=None)\n--\n\nPut an item, waiting for room."
         |this, py, args| {
             let Some(item) = args.lone() else { return this.put_with(py, args) };
-            if !this.inner.not_full.is_urgent() {
-                return match this.inner.engine.try_put(Owned::new(item)) {
-                    Ok(()) => this.inner.not_empty.notify(1),
-                    Err((item, _)) => this.put_patiently(py, item, Patience::Forever),
-                };
+            let item = this.inner.handover.begin(item);
+            if this.inner.not_full.is_urgent() {
+                return this.put_patiently(py, item, Patience::Forever);
             }
-            this.put_patiently(py, Owned::new(item), Patience::Forever)
+            match this.inner.engine.try_put(item) {
+                Ok(()) => this.inner.not_empty.notify(1),
+                Err(item) => this.put_patiently(py, item, Patience::Forever),
+            }
         };
     keywords c"get"
         c"get($self, block=True, timeout=None)\n--\n\nRemove and return the first item, waiting for one."
@@ -618,7 +654,7 @@ fast_methods! {
                 && let TryGet::Got(item) = this.inner.engine.try_get()
             {
                 this.made_room(1)?;
-                return Ok(item);
+                return Ok(this.inner.handover.end(item));
             }
             this.get_patiently(py, Patience::Forever)
         };

@@ -35,7 +35,7 @@ pub(crate) struct Stack {
 
 impl Stack {
     fn put_all(&self, iterable: &Bound<'_, PyAny>) -> Result<()> {
-        let items = collect(iterable)?;
+        let items = collect(iterable, Owned::new)?;
         self.engine.push_many(items).map_err(|(items, error)| {
             drop(items);
             error.into()

@@ -93,7 +93,7 @@ fn assert_atomic<const THREADS: usize>(
 
     let queue = move || {
         let queue = Queue::<Value>::new();
-        queue.set_limit(limit as u64);
+        queue.begin_with_limit(limit as u64);
         for op in start {
             op.run(&queue);
         }
