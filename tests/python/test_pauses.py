@@ -20,7 +20,7 @@ SOON = 0.005
 MANY = 3_000_000
 
 
-class Alarm(Exception):
+class Alarm(Exception):  # noqa: N818 -- what a handler raises is no error
     """What the signal handler raises."""
 
 

@@ -60,6 +60,7 @@ pub(crate) use ffi::{Py_INCREF as incref, Py_INCREF as incref_shared};
 /// # Errors
 /// An `ImportError`: nothing here may be used.
 #[cfg(not(Py_GIL_DISABLED))]
+#[allow(clippy::unnecessary_wraps)] // as without a GIL
 pub(crate) fn prepare(_py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
