@@ -178,14 +178,18 @@ def _decorate(cache: Any, options: Options, is_shared: bool, function: Callable[
     update_wrapper(wrapper, function)
     forgotten = [(0, 0)]  # hits and misses before the last cache_clear()
 
+    def count() -> tuple[int, int, int]:
+        hits, misses, _, _, loads, size = cache._stats()
+        # Who waited for another's call called nothing. Others may have asked a shared cache.
+        return (hits, misses, size) if is_shared else (hits + misses - loads, loads, size)
+
     def cache_info() -> CacheInfo:
-        hits, misses, *_, size = cache._stats()
+        hits, misses, size = count()
         return CacheInfo(hits - forgotten[0][0], misses - forgotten[0][1], cache.maxsize, size)
 
     def cache_clear() -> None:
         cache.clear()
-        hits, misses, *_ = cache._stats()
-        forgotten[0] = hits, misses
+        forgotten[0] = count()[:2]
 
     wrapper.cache_invalidate = lambda *args, **kwargs: (
         cache.pop(key_of(args, kwargs), _MISSING) is not _MISSING
