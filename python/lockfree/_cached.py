@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import _make_key, partial, update_wrapper
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, Protocol, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Final,
+    NamedTuple,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeVar,
+    overload,
+)
 
 from lockfree._loading import async_load, load
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
 
 _MISSING: Final[Any] = object()
@@ -38,7 +50,12 @@ if TYPE_CHECKING:
         __wrapped__: Callable[P, R]
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
-        def __get__(self, instance: Any, owner: type | None = None, /) -> Callable[..., R]: ...
+        @overload
+        def __get__(self, instance: None, owner: type | None = None, /) -> Self: ...
+        @overload
+        def __get__(
+            self: Cached[Concatenate[Any, Q], R], instance: object, owner: type | None = None, /
+        ) -> Cached[Q, R]: ...
         def cache_info(self) -> CacheInfo: ...
         def cache_clear(self) -> None: ...
         def cache_parameters(self) -> dict[str, Any]: ...
