@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import _make_key, partial, update_wrapper
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, Protocol, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Final,
+    NamedTuple,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeVar,
+    overload,
+)
 
 from lockfree._loading import async_load, load
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
 
 _MISSING: Final[Any] = object()
@@ -38,7 +50,12 @@ if TYPE_CHECKING:
         __wrapped__: Callable[P, R]
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
-        def __get__(self, instance: Any, owner: type | None = None, /) -> Callable[..., R]: ...
+        @overload
+        def __get__(self, instance: None, owner: type | None = None, /) -> Self: ...
+        @overload
+        def __get__(
+            self: Cached[Concatenate[Any, Q], R], instance: object, owner: type | None = None, /
+        ) -> Cached[Q, R]: ...
         def cache_info(self) -> CacheInfo: ...
         def cache_clear(self) -> None: ...
         def cache_parameters(self) -> dict[str, Any]: ...
@@ -178,14 +195,18 @@ def _decorate(cache: Any, options: Options, is_shared: bool, function: Callable[
     update_wrapper(wrapper, function)
     forgotten = [(0, 0)]  # hits and misses before the last cache_clear()
 
+    def count() -> tuple[int, int, int]:
+        hits, misses, _, _, loads, size = cache._stats()
+        # Who waited for another's call called nothing. Others may have asked a shared cache.
+        return (hits, misses, size) if is_shared else (hits + misses - loads, loads, size)
+
     def cache_info() -> CacheInfo:
-        hits, misses, *_, size = cache._stats()
+        hits, misses, size = count()
         return CacheInfo(hits - forgotten[0][0], misses - forgotten[0][1], cache.maxsize, size)
 
     def cache_clear() -> None:
         cache.clear()
-        hits, misses, *_ = cache._stats()
-        forgotten[0] = hits, misses
+        forgotten[0] = count()[:2]
 
     wrapper.cache_invalidate = lambda *args, **kwargs: (
         cache.pop(key_of(args, kwargs), _MISSING) is not _MISSING

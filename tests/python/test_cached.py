@@ -260,7 +260,7 @@ def test_one_call_per_key_in_flight(impl: ModuleType) -> None:
 
     assert run_threads(8, lambda _index: f(7)) == [7] * 8
     assert calls.load() == 1
-    assert sum(f.cache_info()[:2]) == 8
+    assert f.cache_info()[:2] == (7, 1)
 
 
 def test_coroutine_functions(impl: ModuleType) -> None:
@@ -280,7 +280,7 @@ def test_coroutine_functions(impl: ModuleType) -> None:
 
         assert inspect.iscoroutinefunction(f)
         assert asyncio.run(main()) == ([1, 2, 1, 2], 1)
-        assert f.cache_info() == ((1, 4, 5, 2) if maxsize else (0, 5, 0, 0))
+        assert f.cache_info() == ((3, 2, 5, 2) if maxsize else (0, 5, 0, 0))
         assert len(calls) == (2 if maxsize else 5)
         assert f.__name__ == "f"
         calls.clear()

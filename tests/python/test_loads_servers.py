@@ -12,6 +12,7 @@ import time
 from types import ModuleType
 from typing import Any
 
+import lockfree
 import pytest
 from lockfree import _loading
 from support import start, waiting
@@ -334,3 +335,19 @@ def test_a_cache_has_its_own_size(impl: ModuleType) -> None:
     for maxsize in (5, 128, None):
         with pytest.raises(TypeError, match=r"^a cache has its own maxsize: pass maxsize= or "):
             impl.cached(maxsize, cache=impl.Cache(5))
+
+
+class Typed:
+    """What mypy sees of a decorated method."""
+
+    @lockfree.cached
+    def m(self, n: int) -> str:
+        return str(n)
+
+
+def test_a_decorated_method_keeps_its_signature() -> None:
+    text: str = Typed().m(5)
+    assert text == "5"
+    assert Typed.m.cache_info() == Typed().m.cache_info()
+    with pytest.raises(AttributeError):
+        Typed().m.no_such_name  # type: ignore[attr-defined]  # noqa: B018
