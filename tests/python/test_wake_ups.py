@@ -214,9 +214,9 @@ signal.signal(signal.SIGALRM, ring)
 def main():
     global heard
     number = 0
-    while number < puts:
+    while number < puts or rung < 20:
         try:
-            while number < puts:
+            while number < puts or rung < 20:
                 q.put(number)
                 number += 1
         except Alarm:
@@ -234,8 +234,10 @@ signal.signal(signal.SIGALRM, signal.SIG_IGN)
 q.put(None)
 consumer.join(20)
 assert not consumer.is_alive(), (len(got), q)
-assert sorted(set(got)) == list(range(puts)), len(got)
-assert rung == heard and rung > 0, (rung, heard)
+different = set(got)
+assert different == set(range(len(different))), len(got)
+assert len(different) >= puts
+assert rung == heard >= 20, (rung, heard)
 print("rang")
 """
 
