@@ -6,6 +6,7 @@ that over every operation; what fails there is repeated until nothing fails any 
 
 from __future__ import annotations
 
+import sys
 from types import ModuleType
 
 import lockfree
@@ -340,6 +341,12 @@ for make in (function, called):
 """
 
 
+needs_exceptions = pytest.mark.skipif(
+    sys.version_info < (3, 12),
+    reason="CPython 3.11 itself loses an exception that there is no memory for (SystemError)",
+)
+
+
 def sweep(impl: ModuleType, classes: str) -> None:
     """Sweep over these classes in a child; what fails is its verdict."""
     chosen = f"impl = {impl.__name__}\n"
@@ -347,12 +354,14 @@ def sweep(impl: ModuleType, classes: str) -> None:
     assert child.returncode == 0, child.stderr[-3000:]
 
 
+@needs_exceptions
 @pytest.mark.parametrize("classes", [ATOMICS, STACKS], ids=["atomics", "stack"])
 def test_without_memory_there_is_an_answer_or_no_change(impl: ModuleType, classes: str) -> None:
     sweep(impl, classes)
 
 
 # Of the twin's queue and cache much is Python code, which may fail when it is nearly done.
+@needs_exceptions
 @pytest.mark.parametrize("classes", [QUEUES, CACHES], ids=["queue", "cache"])
 def test_without_memory_native_containers_are_as_they_were(classes: str) -> None:
     sweep(lockfree, classes)
@@ -400,25 +409,26 @@ def check(container, size, count, calls):
             found = size(target)
             assert found == (after if done else count), (name, extra, done, found)
             failed += not done
-    assert failed, "nothing was refused: the limits are too high"
+    return failed
 
 # First, while the allocator has nothing yet.
-check(cache, len, len(small), {
+failed = check(cache, len, len(small), {
     "list": (list, len(small)), "items": (lambda c: list(c.items()), len(small)),
     "repr": (repr, len(small)), "==": (lambda c: c == small, len(small)),
     "clear": (Cache.clear, 0),
 })
-check(stack, len, COUNT, {
+failed += check(stack, len, COUNT, {
     "list": (list, COUNT), "repr": (repr, COUNT), "pop_all": (Stack.pop_all, 0),
     "push_many": (lambda s: s.push_many(numbers), 2 * COUNT),
     "push_many of an iterator": (lambda s: s.push_many(iter(numbers)), 2 * COUNT),
     "clear": (Stack.clear, 0),
 })
-check(queue, Queue.qsize, COUNT, {
+failed += check(queue, Queue.qsize, COUNT, {
     "put_many": (lambda q: Queue().put_many(numbers), COUNT), "drain": (Queue.drain, 0),
     "put_many of an iterator": (lambda q: Queue().put_many(iter(numbers)), COUNT),
     "shutdown": (lambda q: q.shutdown(immediate=True), 0),
 })
+assert failed > 5, "hardly anything was refused: the limits are too high"
 """
 
 

@@ -18,6 +18,7 @@ use pyo3::prelude::*;
 use super::error::{Error, Result};
 use super::object::{IntoObject, made};
 use super::owned::Owned;
+use super::user;
 use crate::shim::{AtomicBool, Ordering::Relaxed};
 
 /// How many results of each kind are laid by.
@@ -190,8 +191,14 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     for shift in [0, 29, 30, 31, 59, 60, 62, 63, 90, 126] {
         for value in [1_i128 << shift, -1 << shift, (1 << shift) - 1, i128::MIN >> shift, 0] {
             let int = Int::new(py)?.finish(py, value);
-            let int = int.borrow(py);
-            if !int.eq(value)? || int.hash()? != value.into_pyobject(py)?.hash()? {
+            let expected = value.into_pyobject(py)?;
+            let (int, expected) = (int.as_ptr(), expected.as_ptr());
+            // Not by PyO3, whose declarations of these functions would become ours: see `user`.
+            // SAFETY: two live ints, and the token proves the thread attached.
+            let same = unsafe { user::equal(int, expected) } == 1
+                // SAFETY: as above.
+                && unsafe { user::hash(int) } == unsafe { user::hash(expected) };
+            if !same {
                 let text = "this Python's ints are laid out in a way that lockfree does not know";
                 return Err(PyImportError::new_err(text));
             }

@@ -93,7 +93,9 @@ fn guarded<R>(call: impl FnOnce() -> R) -> R {
 }
 
 /// The functions that may run user code. pyo3-ffi declares them as "C", through
-/// which nothing may unwind.
+/// which nothing may unwind; and of two declarations of a function the compiler takes
+/// the one that it meets first for both. So nothing else here may use the methods of
+/// PyO3 that compare or hash, which would bring theirs.
 mod c {
     use super::{c_char, c_int};
     use pyo3::ffi::{Py_hash_t, PyObject, PyThreadState};
