@@ -67,7 +67,10 @@ impl Queue {
     #[cold]
     #[inline(never)]
     fn get_patiently(&self, py: Python<'_>, patience: Patience) -> Result<Owned> {
-        let item = self.wait_for_item(py, patience, || self.getting())?;
+        let item = match patience {
+            Patience::None => persist(py, patience, || self.getting_now())?,
+            _ => self.wait_for_item(py, patience, || self.getting())?,
+        };
         let item = item.unwrap_or_else(|| Err(Error::queue("Empty")))?;
         self.made_room(1)?;
         Ok(item)
@@ -79,6 +82,14 @@ impl Queue {
         match self.inner.engine.try_get() {
             TryGet::Got(item) => Attempt::Done(Ok(item)),
             nothing => nothing_got(&nothing),
+        }
+    }
+
+    /// The same for one who does not wait.
+    fn getting_now(&self) -> Attempt<Result<Owned>> {
+        match self.getting() {
+            Attempt::Moment if self.inner.engine.is_unfilled() => Attempt::Wait,
+            outcome => outcome,
         }
     }
 
@@ -140,24 +151,30 @@ impl Queue {
             }
             let look = || match (engine.is_empty(), engine.is_closed()) {
                 (true, false) => Attempt::Wait,
-                _ => Attempt::Done(()),
+                (true, true) => Attempt::Done(()),
+                _ if engine.first_is_there() => Attempt::Done(()),
+                _ if patience.is_none() && engine.is_unfilled() => Attempt::Wait,
+                _ => Attempt::Moment,
             };
             self.wait_for_item(py, patience, look)?.ok_or_else(|| Error::queue("Empty"))?;
         }
     }
 
     /// Drops what is left after the end; says how many there were.
-    fn drop_all(&self, py: Python<'_>) -> u64 {
+    fn drop_all(&self, py: Python<'_>) -> (u64, Result<()>) {
         let mut dropped = 0;
         let attempt = || match self.inner.engine.get_some(usize::MAX, drop) {
             TryGet::Got(count) => Attempt::Done(count),
             TryGet::Unfilled => Attempt::Moment,
             TryGet::Empty | TryGet::Closed => Attempt::Wait,
         };
-        while let Some(count) = persist(py, attempt) {
-            dropped += count as u64;
+        loop {
+            match persist(py, Patience::Forever, attempt) {
+                Ok(Some(count)) => dropped += count as u64,
+                Ok(None) => return (dropped, Ok(())),
+                Err(error) => return (dropped, Err(error)),
+            }
         }
-        dropped
     }
 
     /// [`Self::put_patiently`] with the arguments of a call.
@@ -186,8 +203,12 @@ impl Queue {
 
     /// One attempt to get, for a coroutine.
     #[inline]
-    fn grab(&self, py: Python<'_>) -> Result<Option<Owned>> {
-        let item = persist(py, || self.getting()).transpose()?;
+    fn grab(&self) -> Result<Option<Owned>> {
+        let item = match self.getting() {
+            Attempt::Done(item) => Some(item?),
+            // The coroutine asks whether there is something to come.
+            Attempt::Wait | Attempt::Moment => None,
+        };
         if item.is_some() {
             self.made_room(1)?;
         }
@@ -198,7 +219,7 @@ impl Queue {
     #[inline]
     fn press(&self, py: Python<'_>, item: Arg<'_, '_>) -> Result<bool> {
         let attempt = putting(Owned::new(item), |item| self.inner.engine.try_put(item));
-        let put = persist(py, attempt).transpose()?.is_some();
+        let put = persist(py, Patience::None, attempt)?.transpose()?.is_some();
         if put {
             self.inner.not_empty.notify(1)?;
         }
@@ -338,7 +359,8 @@ impl Queue {
         // No more than there are now: busy producers shall not keep it here.
         let limit = self.inner.engine.len();
         let (list, mut outcome) = self.take_list(py, limit)?;
-        while outcome == TryGet::Unfilled && list.len() < limit {
+        while outcome == TryGet::Unfilled && list.len() < limit && !self.inner.engine.is_unfilled()
+        {
             user::detached(py, thread::yield_now);
             let more;
             (more, outcome) = self.take_list(py, limit - list.len())?;
@@ -357,7 +379,8 @@ impl Queue {
     ) -> Result<Option<Py<PyAny>>> {
         let py = item.py();
         let item = Owned::new(item.as_borrowed());
-        let put = persist(py, putting(item, |item| self.inner.engine.force_put(item)));
+        let attempt = putting(item, |item| self.inner.engine.force_put(item));
+        let put = persist(py, Patience::Forever, attempt)?;
         let displaced = put.expect("a full queue is no reason to wait")?;
         let told = self.inner.not_empty.notify(1);
         let Some(displaced) = displaced else { return told.map(|()| default) };
@@ -390,9 +413,10 @@ impl Queue {
         let Inner { engine, not_empty, not_full, all_done } = &**self.inner;
         if immediate.0 {
             engine.shut();
-            engine.finish_up_to(self.drop_all(py));
+            let (dropped, outcome) = self.drop_all(py);
+            engine.finish_up_to(dropped);
             let done = all_done.notify(usize::MAX);
-            return all([done, not_empty.notify(usize::MAX), not_full.notify(usize::MAX)]);
+            return all([outcome, done, not_empty.notify(usize::MAX), not_full.notify(usize::MAX)]);
         }
         engine.close();
         all([not_empty.notify(usize::MAX), not_full.notify(usize::MAX)])
@@ -610,7 +634,7 @@ fast_methods! {
             Ok(hold(event.is_urgent()) as i64)
         };
     one c"_grab" c"_grab($self, nothing, /)\n--\n\nGet an item, or `nothing`."
-        |this, py, nothing| Ok(this.grab(py)?.unwrap_or_else(|| Owned::new(nothing)));
+        |this, _, nothing| Ok(this.grab()?.unwrap_or_else(|| Owned::new(nothing)));
     one c"_press" c"_press($self, item, /)\n--\n\nPut an item; False if there is no room."
         |this, py, item| this.press(py, item);
 }
