@@ -42,16 +42,16 @@
 use std::collections::VecDeque;
 use std::sync::PoisonError;
 
-use crate::shim::{
-    AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard,
+use super::shim::{
+    AtomicU64, AtomicUsize, Mutex, MutexGuard,
     Ordering::{Relaxed, Release, SeqCst},
-    full_fence, full_fence_after_rmw, mutant, ordering,
+    detached, full_fence, full_fence_after_rmw, mutant, ordering,
 };
 
 /// Tells a waiter that it was notified.
 #[derive(Debug, Default)]
 pub struct Notice {
-    given: AtomicBool,
+    given: detached::AtomicBool,
     /// When its waiter came, in the list's own time; used under the list's lock.
     arrival: AtomicU64,
 }

@@ -60,7 +60,7 @@ unsafe impl Pointer for Word {
 /// A queue of so many; 0 is any number.
 fn queue_of(limit: u64) -> Queue<Word> {
     let queue = Queue::new();
-    queue.set_limit(limit);
+    queue.begin_with_limit(limit);
     queue
 }
 

@@ -70,20 +70,24 @@ class AtomicInt64(Watched, Word[int, SupportsIndex]):
     def add(self, n: SupportsIndex, /) -> int:
         """Add `n` and return the new value."""
         n = int64(n)
-        return self.fetch_add(n) + n
+        with self._lock:  # the answer is made before the change, lest it could not be any more
+            self._value = new = result64(self._value + n, self._value, "+", n)
+            return new
 
     def sub(self, n: SupportsIndex, /) -> int:
         """Subtract `n` and return the new value."""
         n = int64(n)
-        return self.fetch_sub(n) - n
+        with self._lock:
+            self._value = new = result64(self._value - n, self._value, "-", n)
+            return new
 
     def increment(self, /) -> int:
         """Add 1 and return the new value."""
-        return self.fetch_add(1) + 1
+        return self.add(1)
 
     def decrement(self, /) -> int:
         """Subtract 1 and return the new value."""
-        return self.fetch_sub(1) - 1
+        return self.sub(1)
 
     def __iadd__(self, n: SupportsIndex) -> AtomicInt64:
         self.fetch_add(n)

@@ -25,9 +25,9 @@
 //!   before that reference is given up.
 //! - **E5** The [`Links`] and the [`Place`] are the lock-holder's alone.
 
-use crate::engine::memory::arena::{Arena, NIL, Zeroed};
-use crate::engine::memory::pointer::Counted;
-use crate::shim::{
+use super::super::memory::arena::{Arena, NIL, Zeroed};
+use super::super::memory::pointer::Counted;
+use super::super::shim::{
     AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
     UnsafeCell, fence, mutant, ordering, spin,

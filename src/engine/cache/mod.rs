@@ -2,10 +2,10 @@
 //!
 //! # Idea and source
 //! - *Readers announce nothing.* Entries live in memory that stays memory of
-//!   entries ([`Arena`](crate::engine::memory::arena)), so that a walk may come to one that was
+//!   entries ([`Arena`](super::memory::arena)), so that a walk may come to one that was
 //!   removed, and even used anew, meanwhile: its [stamp](entry) tells. A reference
 //!   to the value is taken as CPython takes one to the value in a `dict`: try, and
-//!   look again ([`pointer`](crate::engine::memory::pointer)). There is no epoch, no hazard pointer
+//!   look again ([`pointer`](super::memory::pointer)). There is no epoch, no hazard pointer
 //!   and no count of readers; nothing is freed later than it is removed.
 //! - *What one thread uses is shared with none.* Taking references from other threads
 //!   has to be made possible first, by an atomic operation on the value's count
@@ -78,12 +78,14 @@ mod table;
 mod timers;
 mod update;
 
+use std::cell::RefCell;
 use std::marker::PhantomData;
 
 use crossbeam_utils::CachePadded;
 
-use crate::engine::memory::pointer::Counted;
-use crate::shim::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed, ordering, spin};
+use super::memory::arena::OutOfMemory;
+use super::memory::pointer::Counted;
+use super::shim::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed, ordering, spin};
 use entry::{Entries, Entry, Refused};
 use lookup::{Found, Look};
 use shard::{Locked, Shard};
@@ -288,28 +290,54 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     }
 
     /// What all items weigh together.
-    pub fn weight(&self) -> u64 {
+    pub fn weight(&self) -> u128 {
         self.each_shard(|locked| locked.state.policy.weight()).sum()
     }
 
     /// The keys, shard by shard as of one moment each.
-    pub fn keys(&self) -> Vec<T> {
-        self.snapshot(|(key, _)| copy(key))
+    ///
+    /// # Errors
+    /// [`OutOfMemory`], or what `between` returned.
+    pub fn keys<E: From<OutOfMemory>>(
+        &self,
+        between: impl FnMut() -> Result<(), E>,
+    ) -> Result<Vec<T>, E> {
+        self.snapshot(|(key, _)| copy(key), between)
     }
 
     /// The items, shard by shard as of one moment each.
-    pub fn items(&self) -> Vec<(T, T)> {
-        self.snapshot(|(key, value)| (copy(key), copy(value)))
+    ///
+    /// # Errors
+    /// As [`Self::keys`].
+    pub fn items<E: From<OutOfMemory>>(
+        &self,
+        between: impl FnMut() -> Result<(), E>,
+    ) -> Result<Vec<(T, T)>, E> {
+        self.snapshot(|(key, value)| (copy(key), copy(value)), between)
     }
 
-    /// A copy of each item. References are taken under the lock, which may be done.
-    fn snapshot<R>(&self, copy: impl Fn((usize, usize)) -> R) -> Vec<R> {
+    /// A copy of each item. References are taken under the lock, which may be done; `between`
+    /// is called between two shards, with nothing held.
+    fn snapshot<R, E: From<OutOfMemory>>(
+        &self,
+        copy: impl Fn((usize, usize)) -> R,
+        mut between: impl FnMut() -> Result<(), E>,
+    ) -> Result<Vec<R>, E> {
         let now = self.now();
         let is_good = |place: &&Entry| !(1..=now).contains(&place.deadline());
-        let copies = self.each_shard(|locked| {
-            locked.items().filter(is_good).map(|place| copy(place.words())).collect::<Vec<_>>()
+        let copies = RefCell::new(Vec::new());
+        let all = self.each_shard(|locked| {
+            let mut copies = copies.borrow_mut();
+            copies.try_reserve(locked.state.policy.len()).map_err(|_| OutOfMemory)?;
+            let items = locked.items().filter(is_good).map(|place| copy(place.words()));
+            copies.extend(items); // room: above
+            Ok(())
         });
-        copies.flatten().collect()
+        for copied in all {
+            copied.map_err(|error: OutOfMemory| E::from(error))?;
+            between()?;
+        }
+        Ok(copies.into_inner())
     }
 
     /// Calls `visit` with each key and value until it fails; for a garbage collector.
@@ -422,7 +450,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
 
 impl<T: Counted, C: Clock> Drop for Cache<T, C> {
     fn drop(&mut self) {
-        self.clear();
+        self.clear(|| ());
         let core = self.core.load(Relaxed);
         if !core.is_null() {
             // SAFETY: made by `new_core`; nobody else is left.

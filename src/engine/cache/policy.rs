@@ -16,9 +16,9 @@
 //! shards share one bound. And a search for a victim passes over
 //! [`MOST_PASSED`] items at most, because it happens under the shard's lock.
 
+use super::super::memory::arena::NIL;
 use super::entry::{Entries, Entry, Links, Place, entry};
 use super::ghost::Ghost;
-use crate::engine::memory::arena::NIL;
 
 /// What the policy wants to know of a new item.
 #[derive(Debug)]
@@ -45,7 +45,8 @@ struct Queue {
     oldest: u32,
     newest: u32,
     len: usize,
-    weight: u64,
+    /// Wider than that of an item: without a limit, items weigh any number of times 2^63.
+    weight: u128,
 }
 
 impl Queue {
@@ -60,7 +61,7 @@ impl Queue {
         new.set_place(place);
         self.weight += new.with_links(|links| {
             (links.older, links.newer) = (older, NIL);
-            links.weight
+            u128::from(links.weight)
         });
     }
 
@@ -75,7 +76,7 @@ impl Queue {
             newer => entry(entries, newer).with_links(|newer| newer.older = links.older),
         }
         self.len -= 1;
-        self.weight -= links.weight;
+        self.weight -= u128::from(links.weight);
     }
 
     /// Whether there is nothing in it but this one.
@@ -99,7 +100,7 @@ impl Policy {
         self.small.len + self.main.len
     }
 
-    pub(super) fn weight(&self) -> u64 {
+    pub(super) fn weight(&self) -> u128 {
         self.small.weight + self.main.weight
     }
 
@@ -123,7 +124,7 @@ impl Policy {
         admission: &Admission,
     ) {
         let small_share = (admission.room / SMALL_SHARE).max(1);
-        let filling = !self.was_full && self.small.weight >= small_share;
+        let filling = !self.was_full && self.small.weight >= u128::from(small_share);
         if admission.returns || filling {
             self.main.push(entries, index, new, Place::Main);
         } else {
@@ -140,7 +141,7 @@ impl Policy {
     pub(super) fn reweigh(&mut self, reweighed: &Entry, weight: u64) {
         let before = reweighed.with_links(|links| std::mem::replace(&mut links.weight, weight));
         let queue = self.queue(reweighed);
-        queue.weight = queue.weight - before + weight;
+        queue.weight = queue.weight - u128::from(before) + u128::from(weight);
     }
 
     /// Who is to go next; not `spared`.
@@ -180,7 +181,7 @@ impl Policy {
     /// The item whose turn it is: the small queue's while that has its share, or there is
     /// nobody else in the main one but `spared`.
     fn front(&self, spared: u32) -> u32 {
-        let small = self.small.weight.saturating_mul(SMALL_SHARE) >= self.weight();
+        let small = self.small.weight.saturating_mul(SMALL_SHARE.into()) >= self.weight();
         if self.small.len > 0 && (small || self.main.is_only(spared)) {
             self.small.oldest
         } else {

@@ -6,13 +6,13 @@
 
 use crossbeam_utils::CachePadded;
 
+use super::super::memory::arena::{NIL, OutOfMemory};
+use super::super::shim::{Mutex, MutexGuard, mutant};
 use super::entry::{Content, Entries, Entry, Life, entry};
 use super::lookup::{Query, mix};
 use super::policy::{Admission, Policy};
 use super::table::Tables;
 use super::timers::Timers;
-use crate::engine::memory::arena::{NIL, OutOfMemory};
-use crate::shim::{Mutex, MutexGuard, mutant};
 
 /// The key and the value of an item that was removed.
 #[derive(Debug)]
@@ -219,14 +219,18 @@ impl<'a> Locked<'a> {
         }
     }
 
-    /// Removes all items.
-    pub(super) fn drain(&mut self) -> Vec<Words> {
-        let mut removed = Vec::with_capacity(self.state.policy.len());
-        while let Some(index) = self.state.policy.any() {
-            removed.push(self.remove(index));
+    /// Removes as many items as there are places for; returns how many.
+    pub(super) fn drain(&mut self, places: &mut [Option<Words>]) -> usize {
+        let mut count = 0;
+        for place in places {
+            let Some(index) = self.state.policy.any() else { break };
+            *place = Some(self.remove(index));
+            count += 1;
         }
-        self.state.timers.clear();
-        removed
+        if self.state.policy.len() == 0 {
+            self.state.timers.clear();
+        }
+        count
     }
 
     /// The end of a life. The item is in no queue any more.

@@ -39,9 +39,9 @@
 //! still the current one then by T2 no link that the walk read was of another one;
 //! otherwise the walk starts again.
 
+use super::super::memory::arena::{NIL, OutOfMemory};
+use super::super::shim::{AtomicPtr, AtomicU32, Ordering::Relaxed, mutant, ordering};
 use super::entry::{Entries, Entry, entry};
-use crate::engine::memory::arena::{NIL, OutOfMemory};
-use crate::shim::{AtomicPtr, AtomicU32, Ordering::Relaxed, mutant, ordering};
 
 /// Buckets of a shard's first table.
 const FIRST: usize = if cfg!(loom) { 1 } else { 8 };

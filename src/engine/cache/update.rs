@@ -4,20 +4,23 @@
 //! compared as readers do it, with nothing held; under the lock it shows whether what
 //! came of that is still so. References are dropped after the lock was released.
 
+use super::super::Backoff;
+use super::super::memory::arena::{NIL, OutOfMemory};
+use super::super::memory::pointer::Counted;
+use super::super::shim::{Ordering::Relaxed, mutant, spin};
 use super::entry::{Content, Life, entry};
 use super::lookup::{Found, Look, Query, mix};
 use super::policy::Admission;
 use super::removed::{Evicted, Reason, Removed};
 use super::shard::{Known, Locked, Namesake, Words};
 use super::{Cache, Clock, Core};
-use crate::engine::Backoff;
-use crate::engine::memory::arena::{NIL, OutOfMemory};
-use crate::engine::memory::pointer::Counted;
-use crate::shim::{Ordering::Relaxed, spin};
 
 /// An insertion removes up to so many expired items on its way, so that they do
 /// not pile up.
 const EXPIRED_AT_ONCE: usize = 2;
+
+/// How many items are removed under one holding of the lock.
+const AT_ONCE: usize = 64;
 
 /// What is put into a cache.
 #[derive(Debug)]
@@ -61,7 +64,7 @@ impl<E> From<E> for Failure<E> {
 /// Why an item was not inserted.
 #[derive(Clone, Copy, Debug)]
 enum Refusal {
-    /// There is an item that the key was not compared with.
+    /// Something came in between: look again.
     Rival,
     OutOfMemory,
 }
@@ -91,17 +94,40 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     ///
     /// # Errors
     /// [`Failure`]; then nothing was put.
+    #[inline]
     pub fn put<Q: Query<T>>(
+        &self,
+        query: &Q,
+        item: Item<T>,
+        removed: &mut Removed<T>,
+    ) -> Result<(), Failure<Q::Error>> {
+        self.put_if(query, item, removed, || true)
+    }
+
+    /// Puts an item in, as [`Self::put`] does, if `admit` still says so under the lock
+    /// under which it goes in. `admit` may be asked several times.
+    ///
+    /// What makes `admit` say no, and [settles](Self::settle) then, knows that the item
+    /// is in or never will be.
+    ///
+    /// # Errors
+    /// As for [`Self::put`].
+    #[inline]
+    pub fn put_if<Q: Query<T>>(
         &self,
         query: &Q,
         mut item: Item<T>,
         removed: &mut Removed<T>,
+        admit: impl Fn() -> bool,
     ) -> Result<(), Failure<Q::Error>> {
         let core = self.core_or_new();
         item.share(core);
         let mut known = Known::default();
         loop {
             let mut locked = core.lock(mix(query.hash()));
+            if !admit() {
+                return Ok(());
+            }
             let inserted = match locked.namesake(query, &known) {
                 Namesake::Equal(life) => {
                     // What has expired is not there: it is not replaced, but goes.
@@ -112,7 +138,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
                     self.replace(core, locked, life, item, removed);
                     return Ok(());
                 }
-                Namesake::Absent => self.insert(core, locked, query, &known, item, removed),
+                Namesake::Absent => self.insert(core, locked, query, &known, item, removed, &admit),
                 Namesake::Unknown => {
                     drop(locked);
                     Err((Refusal::Rival, item))
@@ -157,11 +183,20 @@ impl<T: Counted, C: Clock> Cache<T, C> {
             if locked.namesake(query, &known) != Namesake::Absent {
                 continue;
             }
-            item = match self.insert(core, locked, query, &known, item, removed) {
+            item = match self.insert(core, locked, query, &known, item, removed, || true) {
                 Ok(()) => return Ok(None),
                 Err((Refusal::Rival, item)) => item,
                 Err((Refusal::OutOfMemory, _)) => return Err(Failure::OutOfMemory),
             }
+        }
+    }
+
+    /// Waits for those who are changing the shard of a hash.
+    pub fn settle(&self, hash: u64) {
+        if let Some(core) = self.core()
+            && !mutant!("cache.settle.waits_for_nobody")
+        {
+            drop(core.lock(mix(hash)));
         }
     }
 
@@ -206,27 +241,47 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         None
     }
 
-    /// Removes all items, shard by shard.
-    pub fn clear(&self) {
+    /// Removes all items, shard by shard, some at a time; `dropped` is called for each, with
+    /// nothing held.
+    pub fn clear(&self, mut dropped: impl FnMut()) {
         let Some(core) = self.core() else { return };
         for shard in &core.shards {
-            let mut locked = shard.lock(&core.entries);
-            let removed = locked.drain();
-            core.budget.release(removed.iter().map(|words| words.weight).sum());
-            drop(locked);
-            for words in &removed {
-                drop(own::<T>(words));
+            // No more than there are now: others may go on putting.
+            let mut left = shard.lock(&core.entries).state.policy.len();
+            while left > 0 {
+                let mut removed = [const { None }; AT_ONCE];
+                let mut locked = shard.lock(&core.entries);
+                let count = locked.drain(&mut removed[..left.min(AT_ONCE)]);
+                removed.iter().flatten().for_each(|words| core.budget.release(words.weight));
+                drop(locked);
+                for words in removed.iter().flatten() {
+                    drop(own::<T>(words));
+                    dropped();
+                }
+                left = if count == 0 { 0 } else { left - count };
             }
         }
     }
 
-    /// Removes all items whose time is over; returns how many.
-    pub fn expire(&self, removed: &mut Removed<T>) -> usize {
+    /// Removes all items whose time is over, and hands each to `sink`, with nothing held;
+    /// returns how many.
+    pub fn expire(&self, mut sink: impl FnMut(Evicted<T>)) -> usize {
         let Some(core) = self.core() else { return 0 };
-        let expire_all = |shard: &super::Shard| {
-            self.expire_some(core, &mut shard.lock(&core.entries), usize::MAX, removed)
-        };
-        core.shards.iter().map(expire_all).sum()
+        let mut count = 0;
+        for shard in &core.shards {
+            loop {
+                let mut removed = Removed::default();
+                let mut locked = shard.lock(&core.entries);
+                let some = self.expire_some(core, &mut locked, AT_ONCE, &mut removed);
+                drop(locked);
+                removed.into_iter().for_each(&mut sink);
+                count += some;
+                if some < AT_ONCE {
+                    break;
+                }
+            }
+        }
+        count
     }
 
     /// Removes up to `most` expired items of a shard; returns how many.
@@ -295,8 +350,9 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     }
 
     /// Inserts an item that is not there, unless one comes in that its key was not
-    /// compared with (C2), while room is sought elsewhere.
+    /// compared with (C2), or it is no longer admitted, while room is sought elsewhere.
     #[inline]
+    #[allow(clippy::too_many_arguments)]
     fn insert<'a, Q: Query<T>>(
         &self,
         core: &'a Core,
@@ -305,6 +361,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         known: &Known,
         item: Item<T>,
         removed: &mut Removed<T>,
+        admit: impl Fn() -> bool,
     ) -> Result<(), (Refusal, Item<T>)> {
         let hash = mix(query.hash());
         if locked.has_timers() {
@@ -316,7 +373,11 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         let returns = locked.state.policy.returns(hash);
         if !self.make_room(core, &mut locked, item.weight, NIL, removed) {
             match self.find_room(core, locked, query, known, item.weight, removed) {
-                Ok(relocked) => locked = relocked,
+                Ok(relocked) if admit() => locked = relocked,
+                Ok(_) => {
+                    core.budget.release(item.weight);
+                    return Err((Refusal::Rival, item));
+                }
                 Err(refusal) => return Err((refusal, item)),
             }
         }

@@ -3,12 +3,15 @@
 //! | file | what it holds |
 //! |---|---|
 //! | [`arena`] | nodes addressed by number |
+//! | [`growth`] | vectors that grow fallibly |
+//! | [`growth`] | vectors that grow as long as there is memory |
 //! | [`tagged`] | an index and a version tag in one word |
 //! | [`pointer`] | values that are addresses |
 //! | [`reclaim`] | the stack's readers, and what they keep from being freed |
 //! | [`slots`] | a number for each running thread |
 
 pub mod arena;
+pub mod growth;
 pub mod pointer;
 pub mod reclaim;
 pub mod slots;

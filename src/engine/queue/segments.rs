@@ -41,10 +41,10 @@
 //! All lock-free as far as the allocator is: nobody waits for the one who
 //! appends, but appends in its place.
 
-use crate::engine::Backoff;
-use crate::engine::memory::arena::{Arena, NIL, OutOfMemory, Zeroed};
-use crate::engine::memory::tagged::Tagged;
-use crate::shim::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, mutant, ordering};
+use super::super::Backoff;
+use super::super::memory::arena::{Arena, NIL, OutOfMemory, Zeroed};
+use super::super::memory::tagged::Tagged;
+use super::super::shim::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, mutant, ordering};
 
 /// Binary logarithm of the slots in a segment, which fill a page of memory.
 const SLOT_BITS: u32 = if cfg!(loom) {

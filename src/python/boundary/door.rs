@@ -50,6 +50,7 @@ pub(super) struct Door {
     inside: Mutex<Inside>,
 }
 
+#[allow(clippy::struct_excessive_bools)] // four facts, of which any may be so
 #[derive(Debug, Default)]
 struct Inside {
     closed: bool,
@@ -270,7 +271,9 @@ impl Door {
         drop(descriptor);
         // Whoever waited in the parent of a forked child is forgotten.
         if self.generation == fork::generation() {
-            woken.iter().for_each(|waiter| TaskWaiter::of(waiter).pass_on(py));
+            for waiter in &woken {
+                TaskWaiter::of(waiter).pass_on(py);
+            }
         }
     }
 }

@@ -53,6 +53,7 @@ struct Sleep {
     /// What wakes the task, and in which context.
     callback: Option<(Owned, Option<Owned>)>,
     /// With what message it was cancelled.
+    #[allow(clippy::option_option)] // cancelled or not; and a message or none
     cancelled: Option<Option<Owned>>,
 }
 
@@ -151,6 +152,7 @@ impl TaskWaiter {
 
     /// Schedules the task's callback, on its loop's own thread. Says whether that was done at
     /// last, and what signal handlers raised meanwhile.
+    #[allow(clippy::similar_names)] // PyO3's name for the object of `self`
     pub(super) fn resume(&self, slf: &Bound<'_, Self>) -> (bool, Option<Error>) {
         let py = slf.py();
         let context = match &self.sleep().callback {

@@ -100,6 +100,8 @@ mod c {
 
     unsafe extern "C-unwind" {
         pub(super) fn PyObject_CallOneArg(f: *mut PyObject, arg: *mut PyObject) -> *mut PyObject;
+        pub(super) fn PyObject_GetIter(iterable: *mut PyObject) -> *mut PyObject;
+        pub(super) fn PyIter_Next(iterator: *mut PyObject) -> *mut PyObject;
         pub(super) fn PySequence_Tuple(iterable: *mut PyObject) -> *mut PyObject;
         pub(super) fn PyNumber_Index(object: *mut PyObject) -> *mut PyObject;
         pub(super) fn PyObject_Repr(object: *mut PyObject) -> *mut PyObject;
@@ -159,6 +161,12 @@ pub(crate) unsafe fn call(
     guarded(|| unsafe { c::PyObject_Vectorcall(f, args.as_ptr(), args.len(), none) })
 }
 
+/// Writes the exception that is set to `sys.unraisablehook`. The thread is attached.
+pub(crate) fn write_unraisable() {
+    // SAFETY: attached, with an exception set.
+    guarded(|| unsafe { c::PyErr_WriteUnraisable(std::ptr::null_mut()) });
+}
+
 /// Calls `f(*args)`; what it raises is written to `sys.unraisablehook`.
 ///
 /// # Safety
@@ -212,6 +220,26 @@ pub(crate) unsafe fn double(object: *mut ffi::PyObject) -> f64 {
 pub(crate) unsafe fn truth(object: *mut ffi::PyObject) -> c_int {
     // SAFETY: the caller's promises, passed on.
     guarded(|| unsafe { c::PyObject_IsTrue(object) })
+}
+
+/// Calls `iter(iterable)`; a new reference, or null with an exception set.
+///
+/// # Safety
+/// The thread is attached; the object is alive.
+pub(crate) unsafe fn iterate(iterable: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: the caller's promises, passed on.
+    guarded(|| unsafe { c::PyObject_GetIter(iterable) })
+}
+
+/// Calls `next(iterator)`; a new reference, or null, with an exception set unless it is
+/// the end.
+///
+/// # Safety
+/// The thread is attached; the object is a live iterator.
+#[inline]
+pub(crate) unsafe fn next(iterator: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: the caller's promises, passed on.
+    guarded(|| unsafe { c::PyIter_Next(iterator) })
 }
 
 /// Calls `tuple(iterable)`; a new reference, or null with an exception set.

@@ -36,7 +36,7 @@ const SHORT: Duration = Duration::from_micros(200);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// How long a thread may be woken in vain before it is urgent.
-const PATIENT: Duration = Duration::from_millis(5);
+pub(crate) const PATIENT: Duration = Duration::from_millis(5);
 
 /// How many operations coroutines complete without suspending, before it is asked
 /// which task they belong to: one that did the last two such runs gives way.

@@ -7,50 +7,119 @@
 
 use std::mem::ManuallyDrop;
 use std::thread;
+use std::time::{Duration, Instant};
 
-use pyo3::exceptions::{PyAttributeError, PyIndexError, PyTypeError};
+use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
+use super::queue_engine::{Engine, limit, no_force_put, putting, ranked, refused};
 use crate::engine::{self, Event, Refusal, TryGet};
-use crate::python::boundary::convert::{Given, Truth, count, int64};
-use crate::python::boundary::deferral::defer;
-use crate::python::boundary::error::{Error, Result, not_copyable};
-use crate::python::boundary::fastcall::{Arguments, fast_methods};
+use crate::python::boundary::convert::{Given, Truth, count};
+use crate::python::boundary::deferral::Deferral;
+use crate::python::boundary::error::{Error, QueueError, Result, not_copyable};
+use crate::python::boundary::fastcall::{Arguments, fast_methods, used};
+use crate::python::boundary::handover::Handover;
 use crate::python::boundary::list::{Slots, collect};
 use crate::python::boundary::nesting::drop_contents;
-use crate::python::boundary::object::Arg;
+use crate::python::boundary::object::{Arg, Made};
 use crate::python::boundary::owned::Owned;
+use crate::python::boundary::pauses::Pauses;
 use crate::python::boundary::task::TaskWaiter;
 use crate::python::boundary::user;
 use crate::python::boundary::waiting::{
-    Attempt, Patience, Sleeper, Sought, all, hold, persist, wait,
+    Attempt, PATIENT, Patience, Sleeper, Sought, all, hold, persist, wait,
 };
+
+/// How long one who does not wait believes that a place is being filled: much longer than
+/// it takes a store to arrive, so that a put that has returned is seen.
+const FILLING: Duration = Duration::from_micros(50);
 
 /// A first-in, first-out queue for any number of producers and consumers.
 #[pyclass(frozen, weakref, subclass, generic, module = "lockfree")]
 #[derive(Debug)]
 pub(crate) struct Queue {
     inner: ManuallyDrop<Box<Inner>>,
+    deferral: Deferral,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
-    engine: engine::Queue<Owned>,
+    engine: Engine,
+    handover: Handover,
     not_empty: Event<Sleeper>,
     not_full: Event<Sleeper>,
     all_done: Event<Sleeper>,
 }
 
 impl Queue {
+    /// An empty queue.
+    pub(crate) fn over(engine: Engine) -> Self {
+        let inner = Inner {
+            engine,
+            handover: Handover::default(),
+            not_empty: Event::default(),
+            not_full: Event::default(),
+            all_done: Event::default(),
+        };
+        Self { inner: ManuallyDrop::new(Box::new(inner)), deferral: Deferral::default() }
+    }
+
+    /// The engine.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.inner.engine
+    }
+
+    /// Sets up a queue as its class is called.
+    pub(crate) fn begin(&self, maxsize: Given<'_>) -> Result<()> {
+        let limit = maxsize.0.map_or(Ok(0), |maxsize| limit(maxsize.as_borrowed()))?;
+        self.inner.engine.begin_with_limit(limit);
+        Ok(())
+    }
+
     /// Puts an item that could not be put at once, or must not be.
     #[cold]
     #[inline(never)]
     fn put_patiently(&self, py: Python<'_>, item: Owned, patience: Patience) -> Result<()> {
-        let attempt = putting(item, |item| self.inner.engine.try_put(item));
-        self.wait_for_room(py, patience, attempt)?.unwrap_or_else(|| Err(Error::queue("Full")))?;
+        let put = self
+            .inner
+            .engine
+            .put_by(py, item, |attempt| self.wait_for_room(py, patience, attempt))??;
+        put.unwrap_or_else(|| Err(Error::queue(QueueError::Full)))?;
         self.inner.not_empty.notify(1)
+    }
+
+    /// Puts entries in their order, waiting for room; says how many went in.
+    fn put_all<E>(
+        &self,
+        py: Python<'_>,
+        patience: Patience,
+        entries: Vec<E>,
+        put: impl Fn(&mut std::vec::IntoIter<E>) -> std::result::Result<usize, Refusal>,
+    ) -> Result<usize> {
+        let mut entries = entries.into_iter();
+        let all = entries.len();
+        let mut pauses = Pauses::new(py);
+        while entries.len() > 0 {
+            let attempt = || match put(&mut entries) {
+                Ok(count) => Attempt::Done(Ok(count)),
+                Err(refusal) => refused(refusal),
+            };
+            let put = self.wait_for_room(py, patience, attempt)?;
+            match put.unwrap_or_else(|| Err(Error::queue(QueueError::Full))) {
+                Ok(count) => {
+                    self.inner.not_empty.notify(count)?;
+                    (0..count).try_for_each(|_| pauses.step())?;
+                }
+                Err(error) if entries.len() == all => return Err(error),
+                Err(error) => {
+                    error.discard();
+                    break;
+                }
+            }
+        }
+        Ok(all - entries.len())
     }
 
     fn wait_for_room<R>(
@@ -67,11 +136,8 @@ impl Queue {
     #[cold]
     #[inline(never)]
     fn get_patiently(&self, py: Python<'_>, patience: Patience) -> Result<Owned> {
-        let item = match patience {
-            Patience::None => persist(py, patience, || self.getting_now())?,
-            _ => self.wait_for_item(py, patience, || self.getting())?,
-        };
-        let item = item.unwrap_or_else(|| Err(Error::queue("Empty")))?;
+        let item = self.wait_for_item(py, patience, || self.getting())?;
+        let item = item.unwrap_or_else(|| Err(Error::queue(QueueError::Empty)))?;
         self.made_room(1)?;
         Ok(item)
     }
@@ -80,16 +146,8 @@ impl Queue {
     #[inline]
     fn getting(&self) -> Attempt<Result<Owned>> {
         match self.inner.engine.try_get() {
-            TryGet::Got(item) => Attempt::Done(Ok(item)),
+            TryGet::Got(item) => Attempt::Done(Ok(self.inner.handover.end(item))),
             nothing => nothing_got(&nothing),
-        }
-    }
-
-    /// The same for one who does not wait.
-    fn getting_now(&self) -> Attempt<Result<Owned>> {
-        match self.getting() {
-            Attempt::Moment if self.inner.engine.is_unfilled() => Attempt::Wait,
-            outcome => outcome,
         }
     }
 
@@ -97,15 +155,24 @@ impl Queue {
         &self,
         py: Python<'_>,
         patience: Patience,
-        attempt: impl FnMut() -> Attempt<R>,
+        mut attempt: impl FnMut() -> Attempt<R>,
     ) -> Result<Option<R>> {
         let Inner { engine, not_empty, .. } = &**self.inner;
+        // For one who does not wait, places that are only claimed are no items.
+        let begin = Instant::now();
+        let none = || patience.is_none() && begin.elapsed() > FILLING && engine.is_unfilled();
+        let attempt = || match attempt() {
+            Attempt::Moment if none() => Attempt::Wait,
+            outcome => outcome,
+        };
         wait(py, not_empty, Sought::Share, patience, || !engine.is_empty(), attempt)
     }
 
     /// After items were taken.
     #[inline]
     fn made_room(&self, count: usize) -> Result<()> {
+        // The limit is read after the taking, as all accesses to both are `SeqCst`: who waits
+        // for room has seen a limit, and either it is seen here too or the room there.
         if self.inner.engine.is_bounded() { self.inner.not_full.notify(count) } else { Ok(()) }
     }
 
@@ -124,7 +191,7 @@ impl Queue {
         let mut outcome = TryGet::Got(0);
         while filled < list.len() && matches!(outcome, TryGet::Got(_)) {
             outcome = engine.try_get_some(list.len() - filled, |item| {
-                list.fill(filled, item);
+                list.fill(filled, self.inner.handover.end(item));
                 filled += 1;
             });
         }
@@ -153,15 +220,15 @@ impl Queue {
                 (true, false) => Attempt::Wait,
                 (true, true) => Attempt::Done(()),
                 _ if engine.first_is_there() => Attempt::Done(()),
-                _ if patience.is_none() && engine.is_unfilled() => Attempt::Wait,
                 _ => Attempt::Moment,
             };
-            self.wait_for_item(py, patience, look)?.ok_or_else(|| Error::queue("Empty"))?;
+            self.wait_for_item(py, patience, look)?
+                .ok_or_else(|| Error::queue(QueueError::Empty))?;
         }
     }
 
     /// Drops what is left after the end; says how many there were.
-    fn drop_all(&self, py: Python<'_>) -> (u64, Result<()>) {
+    fn drop_all(&self, py: Python<'_>, pauses: &mut Pauses<'_>) -> (u64, Result<()>) {
         let mut dropped = 0;
         let attempt = || match self.inner.engine.get_some(usize::MAX, drop) {
             TryGet::Got(count) => Attempt::Done(count),
@@ -170,7 +237,10 @@ impl Queue {
         };
         loop {
             match persist(py, Patience::Forever, attempt) {
-                Ok(Some(count)) => dropped += count as u64,
+                Ok(Some(count)) => {
+                    dropped += count as u64;
+                    (0..count).for_each(|_| pauses.step_on());
+                }
                 Ok(None) => return (dropped, Ok(())),
                 Err(error) => return (dropped, Err(error)),
             }
@@ -183,12 +253,12 @@ impl Queue {
         let [item, block, timeout] = args.bind(3, ["item", "block", "timeout"])?;
         let item = args.required(item, "item")?;
         if self.inner.engine.is_closed() {
-            return Err(Error::queue("ShutDown"));
+            return Err(Error::queue(QueueError::ShutDown));
         }
         // Without a bound nobody waits, and `queue.Queue` looks at no timeout.
         let bounded = self.inner.engine.is_bounded();
         let patience = if bounded { Patience::new(block, timeout)? } else { Patience::Forever };
-        self.put_patiently(py, Owned::new(item), patience)
+        self.put_patiently(py, self.inner.handover.begin(item), patience)
     }
 
     /// [`Self::get_patiently`] with the arguments of a call.
@@ -196,7 +266,7 @@ impl Queue {
     fn get_with(&self, py: Python<'_>, args: Arguments<'_, '_>) -> Result<Owned> {
         let [block, timeout] = args.bind(2, ["block", "timeout"])?;
         if self.inner.engine.is_closed() && self.inner.engine.is_empty() {
-            return Err(Error::queue("ShutDown"));
+            return Err(Error::queue(QueueError::ShutDown));
         }
         self.get_patiently(py, Patience::new(block, timeout)?)
     }
@@ -218,8 +288,11 @@ impl Queue {
     /// One attempt to put, for a coroutine.
     #[inline]
     fn press(&self, py: Python<'_>, item: Arg<'_, '_>) -> Result<bool> {
-        let attempt = putting(Owned::new(item), |item| self.inner.engine.try_put(item));
-        let put = persist(py, Patience::None, attempt)?.transpose()?.is_some();
+        let item = self.inner.handover.begin(item);
+        let put = self.inner.engine.put_by(py, item, |attempt| {
+            persist(py, Patience::None, attempt)
+        })??;
+        let put = put.transpose()?.is_some();
         if put {
             self.inner.not_empty.notify(1)?;
         }
@@ -244,41 +317,15 @@ impl Queue {
 }
 
 /// What `queue.Queue` has a lock for.
-fn absent(name: &str, instead: &str) -> PyResult<()> {
-    Err(PyAttributeError::new_err(format!("Queue has no attribute '{name}': {instead}")))
-}
-
-/// Attempts to put an item, which comes back where it is refused.
-#[inline]
-fn putting<R>(
-    item: Owned,
-    mut put: impl FnMut(Owned) -> std::result::Result<R, (Owned, Refusal)>,
-) -> impl FnMut() -> Attempt<Result<R>> {
-    let mut item = Some(item);
-    move || match put(item.take().expect("not put yet")) {
-        Ok(done) => Attempt::Done(Ok(done)),
-        Err((back, refusal)) => {
-            item = Some(back);
-            refused(refusal)
-        }
-    }
-}
-
-/// What to do about a refusal.
-fn refused<R>(refusal: Refusal) -> Attempt<Result<R>> {
-    match refusal {
-        Refusal::Full => Attempt::Wait,
-        Refusal::Unfilled => Attempt::Moment,
-        Refusal::Closed => Attempt::Done(Err(Error::queue("ShutDown"))),
-        Refusal::OutOfMemory => Attempt::Done(Err(engine::OutOfMemory.into())),
-    }
+fn absent(name: &str, instead: &str) -> Result<()> {
+    Err(Error::absent(format!("Queue has no attribute '{name}': {instead}")))
 }
 
 /// What to do about getting nothing.
 fn nothing_got<T, R>(nothing: &TryGet<T>) -> Attempt<Result<R>> {
     match nothing {
         TryGet::Unfilled => Attempt::Moment,
-        TryGet::Closed => Attempt::Done(Err(Error::queue("ShutDown"))),
+        TryGet::Closed => Attempt::Done(Err(Error::queue(QueueError::ShutDown))),
         TryGet::Got(_) | TryGet::Empty => Attempt::Wait,
     }
 }
@@ -286,71 +333,65 @@ fn nothing_got<T, R>(nothing: &TryGet<T>) -> Attempt<Result<R>> {
 #[pymethods]
 impl Queue {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=0, *, shared=False)")]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=0)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { inner: ManuallyDrop::default() }
+        Self::over(Engine::Fifo(engine::Queue::new()))
     }
 
-    #[pyo3(signature = (maxsize = Given::default(), *, shared = Truth(false)))]
-    fn __init__(slf: &Bound<'_, Self>, maxsize: Given<'_>, shared: Truth) -> Result<()> {
-        let maxsize = maxsize.0.map_or(Ok(0), |maxsize| int64(maxsize.as_borrowed()))?;
-        if !slf.get().inner.engine.set_limit(u64::try_from(maxsize).unwrap_or(0)) {
-            let text = format!("the queue is in use: maxsize cannot be changed to {maxsize}");
-            return Err(Error::wrong_value(text));
-        }
-        if shared.0 {
-            defer(slf.as_any().as_borrowed());
-        }
-        Ok(())
+    #[pyo3(signature = (maxsize = Given::default()))]
+    fn __init__(&self, maxsize: Given<'_>) -> Result<()> {
+        self.begin(maxsize)
     }
 
     /// Put an item without waiting.
-    fn put_nowait(&self, item: &Bound<'_, PyAny>) -> Result<()> {
-        self.put_patiently(item.py(), Owned::new(item.as_borrowed()), Patience::None)
+    fn put_nowait(slf: &Bound<'_, Self>, item: &Bound<'_, PyAny>) -> Result<()> {
+        let this = used(slf);
+        let item = this.inner.handover.begin(item.as_borrowed());
+        this.put_patiently(slf.py(), item, Patience::None)
     }
 
     /// Remove and return the first item without waiting.
-    fn get_nowait(&self, py: Python<'_>) -> Result<Py<PyAny>> {
-        self.get_patiently(py, Patience::None).map(Owned::into_py)
+    fn get_nowait(slf: &Bound<'_, Self>) -> Result<Py<PyAny>> {
+        used(slf).get_patiently(slf.py(), Patience::None).map(Owned::into_py)
     }
 
     /// Put the items of `iterable` in their order; return how many went in.
     #[pyo3(signature = (iterable, /, timeout = None))]
     fn put_many(
-        &self,
+        slf: &Bound<'_, Self>,
         iterable: &Bound<'_, PyAny>,
         timeout: Option<&Bound<'_, PyAny>>,
-    ) -> Result<usize> {
-        let py = iterable.py();
+    ) -> Result<Made<usize>> {
+        let (this, py) = (used(slf), slf.py());
         let patience = Patience::within(timeout.map(Bound::as_borrowed))?;
-        let mut items = collect(iterable)?.into_iter();
-        let all = items.len();
-        while items.len() > 0 {
-            let attempt = || match self.inner.engine.try_put_some(&mut items) {
-                Ok(count) => Attempt::Done(Ok(count)),
-                Err(refusal) => refused(refusal),
-            };
-            let put = self.wait_for_room(py, patience, attempt)?;
-            match put.unwrap_or_else(|| Err(Error::queue("Full"))) {
-                Ok(count) => self.inner.not_empty.notify(count)?,
-                Err(error) if items.len() == all => return Err(error),
-                Err(_) => break,
+        let items = collect(iterable, |item| this.inner.handover.begin(item))?;
+        let put = match &this.inner.engine {
+            Engine::Fifo(engine) => {
+                this.put_all(py, patience, items, |items| engine.try_put_some(items))
             }
-        }
-        Ok(all - items.len())
+            Engine::Lifo(engine) => {
+                this.put_all(py, patience, items, |items| engine.try_put_some(items))
+            }
+            Engine::Sorted { engine, key } => {
+                let items = items.into_iter().map(|item| ranked(py, key.get(), item));
+                let items = items.collect::<Result<Vec<_>>>()?;
+                this.put_all(py, patience, items, |items| engine.try_put_some(items))
+            }
+        };
+        put.map(Made)
     }
 
     /// Remove and return up to `n` items, waiting for the first.
     #[pyo3(signature = (n, /, timeout = None))]
     fn get_many<'py>(
-        &self,
+        slf: &Bound<'py, Self>,
         n: &Bound<'py, PyAny>,
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> Result<Bound<'py, PyList>> {
         let patience = Patience::within(timeout.map(Bound::as_borrowed))?;
         match count(n.as_borrowed())? {
             0 => Slots::new(n.py(), 0)?.finish(0),
-            n_items => self.get_list(n.py(), n_items, patience),
+            n_items => used(slf).get_list(n.py(), n_items, patience),
         }
     }
 
@@ -359,8 +400,9 @@ impl Queue {
         // No more than there are now: busy producers shall not keep it here.
         let limit = self.inner.engine.len();
         let (list, mut outcome) = self.take_list(py, limit)?;
-        while outcome == TryGet::Unfilled && list.len() < limit && !self.inner.engine.is_unfilled()
-        {
+        let begin = Instant::now();
+        // Nor shall a suspended one.
+        while outcome == TryGet::Unfilled && list.len() < limit && begin.elapsed() < PATIENT {
             user::detached(py, thread::yield_now);
             let more;
             (more, outcome) = self.take_list(py, limit - list.len())?;
@@ -378,8 +420,11 @@ impl Queue {
         default: Option<Py<PyAny>>,
     ) -> Result<Option<Py<PyAny>>> {
         let py = item.py();
-        let item = Owned::new(item.as_borrowed());
-        let attempt = putting(item, |item| self.inner.engine.force_put(item));
+        let Engine::Fifo(engine) = &self.inner.engine else {
+            return Err(no_force_put());
+        };
+        let item = self.inner.handover.begin(item.as_borrowed());
+        let attempt = putting(item, |item| engine.force_put(item));
         let put = persist(py, Patience::Forever, attempt)?;
         let displaced = put.expect("a full queue is no reason to wait")?;
         let told = self.inner.not_empty.notify(1);
@@ -390,11 +435,12 @@ impl Queue {
 
     /// Say that `n` items that were got are done.
     #[pyo3(signature = (n = Given::default()), text_signature = "($self, n=1)")]
-    fn task_done(&self, n: Given<'_>) -> Result<()> {
+    fn task_done(slf: &Bound<'_, Self>, n: Given<'_>) -> Result<()> {
+        let inner = &used(slf).inner;
         let n = n.0.map_or(Ok(1), |n| count(n.as_borrowed()))?;
-        match self.inner.engine.finish(n as u64) {
+        match inner.engine.finish(n as u64) {
             Ok(false) => Ok(()),
-            Ok(true) => self.inner.all_done.notify(usize::MAX),
+            Ok(true) => inner.all_done.notify(usize::MAX),
             Err(_) => Err(Error::wrong_value("task_done() called too many times".to_owned())),
         }
     }
@@ -410,43 +456,51 @@ impl Queue {
     /// Refuse further items; with `immediate`, drop those that are in the queue.
     #[pyo3(signature = (immediate = Truth(false)), text_signature = "($self, immediate=False)")]
     fn shutdown(&self, py: Python<'_>, immediate: Truth) -> Result<()> {
-        let Inner { engine, not_empty, not_full, all_done } = &**self.inner;
-        if immediate.0 {
+        let mut pauses = Pauses::new(py);
+        let Inner { engine, not_empty, not_full, all_done, .. } = &**self.inner;
+        let done = if immediate.0 {
             engine.shut();
-            let (dropped, outcome) = self.drop_all(py);
+            let (dropped, outcome) = self.drop_all(py, &mut pauses);
             engine.finish_up_to(dropped);
-            let done = all_done.notify(usize::MAX);
-            return all([outcome, done, not_empty.notify(usize::MAX), not_full.notify(usize::MAX)]);
-        }
-        engine.close();
-        all([not_empty.notify(usize::MAX), not_full.notify(usize::MAX)])
+            all([outcome, all_done.notify(usize::MAX)])
+        } else {
+            engine.close();
+            Ok(())
+        };
+        all([done, not_empty.notify(usize::MAX), not_full.notify(usize::MAX), pauses.end()])
     }
 
     /// Return how many items there are.
-    fn qsize(&self) -> usize {
-        self.inner.engine.len()
+    fn qsize(slf: &Bound<'_, Self>) -> Made<usize> {
+        Made(used(slf).inner.engine.len())
     }
 
     /// Return whether there is no item.
-    fn empty(&self) -> bool {
-        self.inner.engine.is_empty()
+    fn empty(slf: &Bound<'_, Self>) -> bool {
+        used(slf).inner.engine.is_empty()
     }
 
     /// Return whether there is no room.
-    fn full(&self) -> bool {
-        self.inner.engine.is_full()
+    fn full(slf: &Bound<'_, Self>) -> bool {
+        used(slf).inner.engine.is_full()
     }
 
     /// How many items there may be; 0 is any number.
     #[getter]
-    fn maxsize(&self) -> u64 {
-        self.inner.engine.bound()
+    fn maxsize(&self) -> Made<u64> {
+        Made(self.inner.engine.bound())
+    }
+
+    #[setter]
+    fn set_maxsize(&self, maxsize: &Bound<'_, PyAny>) -> Result<()> {
+        self.inner.engine.set_limit(limit(maxsize.as_borrowed())?);
+        self.inner.not_full.notify(usize::MAX)
     }
 
     /// How many items were put and are not done.
     #[getter]
-    fn unfinished_tasks(&self) -> u64 {
-        self.inner.engine.unfinished()
+    fn unfinished_tasks(&self) -> Made<u64> {
+        Made(self.inner.engine.unfinished())
     }
 
     /// Whether the queue was shut down.
@@ -469,6 +523,12 @@ impl Queue {
         Ok(())
     }
 
+    /// Defer the counting of references to `other` as well, once this queue's is.
+    #[pyo3(signature = (other, /))]
+    fn _take_along(&self, other: &Bound<'_, PyAny>) -> Result<()> {
+        self.deferral.take_along(other.as_borrowed())
+    }
+
     /// Wake the next one.
     #[pyo3(signature = (event, /))]
     fn _notify(&self, event: usize) -> PyResult<()> {
@@ -478,31 +538,31 @@ impl Queue {
 
     /// Absent: there is no lock; each method is atomic by itself.
     #[getter]
-    fn mutex(&self) -> PyResult<()> {
+    fn mutex(&self) -> Result<()> {
         absent("mutex", "there is no lock; each method is atomic by itself")
     }
 
     /// Absent: use `qsize()` or `drain()`.
     #[getter]
-    fn queue(&self) -> PyResult<()> {
+    fn queue(&self) -> Result<()> {
         absent("queue", "use `qsize()` or `drain()`")
     }
 
     /// Absent: use `get()`.
     #[getter]
-    fn not_empty(&self) -> PyResult<()> {
+    fn not_empty(&self) -> Result<()> {
         absent("not_empty", "use `get()`")
     }
 
     /// Absent: use `put()`.
     #[getter]
-    fn not_full(&self) -> PyResult<()> {
+    fn not_full(&self) -> Result<()> {
         absent("not_full", "use `put()`")
     }
 
     /// Absent: use `join()`.
     #[getter]
-    fn all_tasks_done(&self) -> PyResult<()> {
+    fn all_tasks_done(&self) -> Result<()> {
         absent("all_tasks_done", "use `join()`")
     }
 
@@ -510,15 +570,15 @@ impl Queue {
         QueueIterator { queue: slf }
     }
 
-    fn __contains__(&self, _item: &Bound<'_, PyAny>) -> PyResult<bool> {
-        Err(PyTypeError::new_err("argument of type 'Queue' is not a container"))
+    fn __contains__(&self, _item: &Bound<'_, PyAny>) -> Result<bool> {
+        Err(Error::wrong_type("argument of type 'Queue' is not a container".to_owned()))
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Made<String>> {
         let engine = &slf.get().inner.engine;
         let name = slf.get_type().name()?;
         let state = if engine.is_closed() { ", shut down" } else { "" };
-        Ok(format!("<{name} maxsize={} qsize={}{state}>", engine.bound(), engine.len()))
+        Ok(Made(format!("<{name} maxsize={} qsize={}{state}>", engine.bound(), engine.len())))
     }
 
     fn __reduce__(&self) -> PyResult<Bound<'_, PyTuple>> {
@@ -551,9 +611,7 @@ impl Queue {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
-        // SAFETY: the collector runs with all other threads stopped, and no
-        // thread can be stopped inside the engine: it calls nothing.
-        unsafe { self.inner.engine.traverse(|item| visit.call(item.as_py())) }?;
+        self.inner.engine.traverse(&visit)?;
         let Inner { not_empty, not_full, all_done, .. } = &**self.inner;
         [not_empty, not_full, all_done]
             .into_iter()
@@ -561,7 +619,7 @@ impl Queue {
     }
 
     fn __clear__(&self) {
-        let Inner { engine, not_empty, not_full, all_done } = &**self.inner;
+        let Inner { engine, not_empty, not_full, all_done, .. } = &**self.inner;
         engine.clear();
         [not_empty, not_full, all_done].into_iter().for_each(Event::clear);
     }
@@ -606,13 +664,14 @@ fast_methods! {
         c"put($self, item, block=True, timeout=None)\n--\n\nPut an item, waiting for room."
         |this, py, args| {
             let Some(item) = args.lone() else { return this.put_with(py, args) };
-            if !this.inner.not_full.is_urgent() {
-                return match this.inner.engine.try_put(Owned::new(item)) {
-                    Ok(()) => this.inner.not_empty.notify(1),
-                    Err((item, _)) => this.put_patiently(py, item, Patience::Forever),
-                };
+            let item = this.inner.handover.begin(item);
+            if this.inner.not_full.is_urgent() {
+                return this.put_patiently(py, item, Patience::Forever);
             }
-            this.put_patiently(py, Owned::new(item), Patience::Forever)
+            match this.inner.engine.try_put(item) {
+                Ok(()) => this.inner.not_empty.notify(1),
+                Err(item) => this.put_patiently(py, item, Patience::Forever),
+            }
         };
     keywords c"get"
         c"get($self, block=True, timeout=None)\n--\n\nRemove and return the first item, waiting for one."
@@ -624,7 +683,7 @@ fast_methods! {
                 && let TryGet::Got(item) = this.inner.engine.try_get()
             {
                 this.made_room(1)?;
-                return Ok(item);
+                return Ok(this.inner.handover.end(item));
             }
             this.get_patiently(py, Patience::Forever)
         };

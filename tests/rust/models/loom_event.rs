@@ -1,7 +1,7 @@
 //! The event count under loom; `loom_int.rs` says what that is.
 //!
 //! ```sh
-//! RUSTFLAGS="--cfg loom" cargo test --no-default-features --target-dir target/loom --test loom_event
+//! RUSTFLAGS="--cfg loom" cargo test --no-default-features --features loom --target-dir target/loom --test loom_event
 //! ```
 //!
 //! What is waited for is a token. A lost wake-up leaves a thread asleep when all

@@ -1,7 +1,7 @@
 //! The queue under loom; `loom_int.rs` says what that is.
 //!
 //! ```sh
-//! RUSTFLAGS="--cfg loom" cargo test --no-default-features --target-dir target/loom --test loom_queue
+//! RUSTFLAGS="--cfg loom" cargo test --no-default-features --features loom --target-dir target/loom --test loom_queue
 //! ```
 //!
 //! Under loom a segment has two slots, so that small models cross its boundary,
@@ -93,7 +93,7 @@ fn assert_atomic<const THREADS: usize>(
 
     let queue = move || {
         let queue = Queue::<Value>::new();
-        queue.set_limit(limit as u64);
+        queue.begin_with_limit(limit as u64);
         for op in start {
             op.run(&queue);
         }

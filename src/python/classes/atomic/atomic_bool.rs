@@ -13,12 +13,12 @@ use super::ordering::Orders;
 use super::watchers::Watched;
 use super::{Comparable, Face, Waitable, Word, compared, faces, waiting, word, word_methods};
 use crate::engine::{Event, Flag};
-use crate::python::boundary::convert::{Given, boolean};
+use crate::python::boundary::convert::{Given, boolean, format};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Result, not_copyable};
-use crate::python::boundary::fastcall::{FastClass, Method, methods};
+use crate::python::boundary::fastcall::{FastClass, Method, methods, used};
 use crate::python::boundary::isolated::Isolated;
-use crate::python::boundary::object::Arg;
+use crate::python::boundary::object::{Arg, Made};
 use crate::python::boundary::waiting::Sleeper;
 use crate::shim::Ordering::{self, SeqCst};
 
@@ -58,8 +58,8 @@ impl AtomicBool {
 
     /// The value, as `load()` reads it. Read-only: write with `store()`.
     #[getter]
-    fn value(&self) -> bool {
-        self.cell.load(SeqCst)
+    fn value(slf: &Bound<'_, Self>) -> bool {
+        used(slf).cell.load(SeqCst)
     }
 
     /// Return a view whose methods work at another memory ordering.
@@ -76,20 +76,20 @@ impl AtomicBool {
         self.cell.load(SeqCst)
     }
 
-    fn __int__(&self) -> u8 {
-        self.cell.load(SeqCst).into()
+    fn __int__(&self) -> Made<i64> {
+        Made(self.cell.load(SeqCst).into())
     }
 
-    fn __index__(&self) -> u8 {
-        self.cell.load(SeqCst).into()
+    fn __index__(&self) -> Made<i64> {
+        Made(self.cell.load(SeqCst).into())
     }
 
-    fn __repr__(&self) -> &'static str {
-        if self.cell.load(SeqCst) { "AtomicBool(True)" } else { "AtomicBool(False)" }
+    fn __repr__(&self) -> Made<&'static str> {
+        Made(if self.cell.load(SeqCst) { "AtomicBool(True)" } else { "AtomicBool(False)" })
     }
 
-    fn __format__<'py>(&self, spec: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        self.object(spec.py()).call_method1("__format__", (spec,))
+    fn __format__<'py>(&self, spec: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>> {
+        format(&self.object(spec.py()), spec)
     }
 
     fn __richcmp__<'py>(

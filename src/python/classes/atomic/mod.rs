@@ -33,8 +33,10 @@ use pyo3::prelude::*;
 use crate::engine::Event;
 use crate::python::boundary::error::{Error, Result};
 use crate::python::boundary::fastcall::{FastClass, Method, methods};
-use crate::python::boundary::object::{Arg, IntoObject, borrowed};
+use crate::python::boundary::list::repr;
+use crate::python::boundary::object::{Arg, IntoObject, borrowed, formatted, made};
 use crate::python::boundary::owned::Owned;
+use crate::python::boundary::spare::{self, Answer, Spared};
 use crate::python::boundary::task::TaskWaiter;
 use crate::python::boundary::user;
 use crate::python::boundary::waiting::{Attempt, Patience, Sleeper, Sought, hold, wait};
@@ -76,7 +78,7 @@ pub(crate) trait Face: FastClass {
 /// A cell of one machine word that holds a plain value.
 pub(crate) trait Word {
     /// What Python objects are converted to and from.
-    type Value: Copy + IntoObject;
+    type Value: Spared;
 
     /// Of an argument.
     fn value(object: Arg<'_, '_>) -> Result<Self::Value>;
@@ -127,7 +129,10 @@ pub(crate) const fn word_methods<T: Face<Cell: Word>>() -> &'static [Method] {
                 this.told(())
             };
         one c"exchange" c"exchange($self, value, /)\n--\n\nReplace the value and return the old one."
-            |this, _, value| this.told(this.cell().exchange(T::Cell::value(value)?, this.orders().both()));
+            |this, _, value| {
+                let value = T::Cell::value(value)?;
+                this.told(changed(|| this.cell().exchange(value, this.orders().both()))?)
+            };
         two c"compare_exchange"
             c"compare_exchange($self, expected, desired, /)\n--\n\n\
             Replace `expected` by `desired`; return whether that happened."
@@ -141,11 +146,18 @@ pub(crate) const fn word_methods<T: Face<Cell: Word>>() -> &'static [Method] {
             };
         one c"fetch_update"
             c"fetch_update($self, fn, /)\n--\n\nReplace the value by `fn(value)` and return the old one."
-            |this, _, change| this.told(replace_by(this.cell(), change, this.orders())?.0);
+            |this, _, change| this.told(Answer(replace_by(this.cell(), change, this.orders())?.0));
         one c"update"
             c"update($self, fn, /)\n--\n\nReplace the value by `fn(value)` and return the new one."
-            |this, _, change| this.told(replace_by(this.cell(), change, this.orders())?.1);
+            |this, _, change| this.told(Answer(replace_by(this.cell(), change, this.orders())?.1));
     }
+}
+
+/// Does what changes the value and returns one that is to be the answer.
+#[inline(always)]
+fn changed<T>(change: impl FnOnce() -> T) -> Result<Answer<T>> {
+    spare::ready()?;
+    Ok(Answer(change()))
 }
 
 /// Replaces the value by `change(value)`; returns the old and the new one.
@@ -159,6 +171,7 @@ fn replace_by<C: Word>(
         let result = result_of(change, value)?;
         // SAFETY: alive by this reference.
         let next = C::value(unsafe { borrowed(change.py(), result.as_ptr()) })?;
+        spare::ready()?;
         match cell.compare_exchange(value, next, orders.both(), orders.failing()) {
             Ok(_) => return Ok((value, next)),
             Err(found) => value = found,
@@ -261,6 +274,13 @@ fn wait_for_change<T: Waitable>(
     Ok(wait(py, event, Sought::Value, patience, changed, attempt)?.is_some())
 }
 
+/// The `repr` of a view.
+fn view_repr<'py>(of: &Bound<'py, PyAny>, orders: Orders) -> Result<Bound<'py, PyAny>> {
+    let (of, orders) = (repr(of)?, made(of.py(), orders.shown())?);
+    // SAFETY: two strings.
+    unsafe { formatted(c"%U.at(%U)", &of, &orders) }
+}
+
 fn sleeper(waiter: Arg<'_, '_>) -> Result<Sleeper> {
     let waiter = waiter.cast::<TaskWaiter>().map_err(|error| Error::raised(error.into()))?;
     Ok(Sleeper::task(&waiter.to_owned()))
@@ -360,8 +380,8 @@ macro_rules! faces {
             const METHODS: &'static [&'static [Method]] = $methods;
 
             #[inline(always)]
-            fn deferral(&self) -> Option<&Deferral> {
-                Some(&self.deferral)
+            fn deferral(&self) -> &Deferral {
+                &self.deferral
             }
         }
 
@@ -406,8 +426,8 @@ macro_rules! faces {
 
         #[pymethods]
         impl $view {
-            fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-                Ok(format!("{}.at({})", self.of.bind(py).repr()?, self.orders.shown()))
+            fn __repr__<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
+                $crate::python::classes::atomic::view_repr(self.of.bind(py), self.orders)
             }
 
             #[allow(clippy::unused_self)] // a method, to Python
@@ -424,8 +444,8 @@ macro_rules! faces {
             const METHODS: &'static [&'static [Method]] = $methods;
 
             #[inline(always)]
-            fn deferral(&self) -> Option<&Deferral> {
-                Some(&self.deferral)
+            fn deferral(&self) -> &Deferral {
+                &self.deferral
             }
         }
 
