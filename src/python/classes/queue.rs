@@ -289,9 +289,10 @@ impl Queue {
     #[inline]
     fn press(&self, py: Python<'_>, item: Arg<'_, '_>) -> Result<bool> {
         let item = self.inner.handover.begin(item);
-        let put = self.inner.engine.put_by(py, item, |attempt| {
-            persist(py, Patience::None, attempt)
-        })??;
+        let put = self
+            .inner
+            .engine
+            .put_by(py, item, |attempt| persist(py, Patience::None, attempt))??;
         let put = put.transpose()?.is_some();
         if put {
             self.inner.not_empty.notify(1)?;

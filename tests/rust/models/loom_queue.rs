@@ -25,7 +25,7 @@ use fifo::Op::{
 use fifo::Plain;
 use lockfree::engine::{Pointer, Queue};
 use lockfree::shim::{AtomicI64, Ordering::Relaxed, UnsafeCell};
-use outcomes::outcomes;
+use outcomes::{PREEMPTIONS, outcomes, outcomes_of};
 
 thread_local! {
     /// Where the values are that are in a queue; loom runs a model's threads on
@@ -327,6 +327,6 @@ fn what_was_put_is_not_unfilled() {
         assert!(queue.try_put(Value::from(2)).is_ok());
         queue.is_unfilled()
     };
-    let seen = outcomes(Queue::new, [put, put_and_look], Queue::len);
+    let seen = outcomes_of(Some(PREEMPTIONS), Queue::new, [put, put_and_look], Queue::len);
     assert_eq!(seen, [([false, false], 2)].into());
 }
