@@ -396,6 +396,22 @@ impl Queue {
         }
     }
 
+    /// One attempt to get up to `n` items, for a coroutine; else `nothing`.
+    #[pyo3(signature = (n, nothing, /))]
+    fn _some<'py>(
+        &self,
+        n: &Bound<'py, PyAny>,
+        nothing: Bound<'py, PyAny>,
+    ) -> Result<Bound<'py, PyAny>> {
+        let n_items = count(n.as_borrowed())?;
+        let (list, outcome) = self.take_list(n.py(), n_items)?;
+        match outcome {
+            TryGet::Closed if list.is_empty() => Err(Error::queue(QueueError::ShutDown)),
+            TryGet::Empty | TryGet::Unfilled if list.is_empty() => Ok(nothing),
+            _ => Ok(list.into_any()),
+        }
+    }
+
     /// Remove and return all items.
     fn drain<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
         // No more than there are now: busy producers shall not keep it here.
