@@ -106,7 +106,7 @@ class AsyncMethods(Waitable, Generic[T]):
         """Remove and return up to `n` items, waiting for the first."""
         if hold := self._hold(GETTERS):
             await _give_way(hold)
-        items = self._some(n, _NOTHING)
+        items: list[T] = self._some(n, _NOTHING)
         if items is _NOTHING:
             items = await _wait(self, GETTERS, lambda: self._yet(self._some(n, _NOTHING)))
         return items
