@@ -191,7 +191,8 @@ def _decorate(cache: Any, options: Options, is_shared: bool, function: Callable[
         wrapper = _either_wrapper(cache, options, key_of, function)
     else:
         wrapper = _wrapper(cache, options, maker, function)
-        key_of = wrapper._key
+        # Of another one, since the wrapper keeps what keeps this.
+        key_of = _wrapper(cache, options, maker, function)._key
     update_wrapper(wrapper, function)
     forgotten = [(0, 0)]  # hits and misses before the last cache_clear()
 

@@ -589,9 +589,9 @@ def built(impl: ModuleType) -> dict[str, Any]:
     defined: dict[str, Any] = {}
     for recipe in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
         exec(recipe.replace("from lockfree import", f"from {impl.__name__} import"), defined)
-        if "Once" in defined:
+        if "Semaphore" in defined:
             return defined
-    raise AssertionError("the recipes have no Once")
+    raise AssertionError("the recipes have no Semaphore")
 
 
 def test_a_latch_opens_when_all_have_come(built: dict[str, Any]) -> None:
@@ -625,39 +625,6 @@ def test_a_semaphore_lets_so_many_in(built: dict[str, Any]) -> None:
         with semaphore:
             (third,) = waiting(semaphore.__enter__)
         third.result(NEVER)
-
-
-def test_a_once_calls_once_and_all_wait_for_it(built: dict[str, Any]) -> None:
-    for _ in range(30):
-        calls = AtomicInt64()
-
-        def slow(calls: AtomicInt64 = calls) -> None:
-            time.sleep(0.001)
-            calls.increment()
-
-        once = built["Once"](slow)
-
-        def work(_: int, once: Callable[[], None] = once, calls: AtomicInt64 = calls) -> int:
-            once()
-            return calls.load()
-
-        assert run_threads(5, work) == [1] * 5
-
-
-def test_a_once_that_failed_is_tried_again(built: dict[str, Any]) -> None:
-    outcomes: list[Exception | None] = [None, ValueError(), KeyError()]
-
-    def fails_twice() -> None:
-        if outcome := outcomes.pop():
-            raise outcome
-
-    once = built["Once"](fails_twice)
-    for error in (KeyError, ValueError):
-        with pytest.raises(error):
-            once()
-    once()
-    once()
-    assert not outcomes
 
 
 def test_a_barrier_of_waiters_sees_what_came_before(impl: ModuleType, name: str) -> None:

@@ -232,7 +232,7 @@ for make in (stack, empty_stack):
     sweep_all(make, contents, **stacks)
 sweep_all(nothing, lambda _: None,
     Stack=lambda _: impl.Stack(), Stack_items=lambda _: impl.Stack(items),
-    Stack_shared=lambda _: impl.Stack(items, shared=True),
+    Stack_shared=lambda _: impl.Stack(items),
 )
 """
 
@@ -240,7 +240,7 @@ QUEUES = r"""
 items = [Class() for _ in range(20)]
 more = tuple(Class() for _ in range(20))
 sweep_all(nothing, lambda _: None,
-    Queue=lambda _: impl.Queue(), Queue_bounded=lambda _: impl.Queue(BIG, shared=True),
+    Queue=lambda _: impl.Queue(), Queue_bounded=lambda _: impl.Queue(BIG),
     Queue_wrong=lambda _: impl.Queue("x"),
 )
 
@@ -281,7 +281,7 @@ sweep_all(shut, queued, iterate=lambda q: next(iter(q)))
 
 CACHES = r"""
 sweep_all(nothing, lambda _: None,
-    Cache=lambda _: impl.Cache(10), Cache_ttl=lambda _: impl.Cache(None, ttl=5, shared=True),
+    Cache=lambda _: impl.Cache(10), Cache_ttl=lambda _: impl.Cache(None, ttl=5),
     Cache_negative=lambda _: impl.Cache(-1), Cache_wrong=lambda _: impl.Cache(10, weigher=5),
     Cache_ttl_wrong=lambda _: impl.Cache(10, ttl=-1),
 )
@@ -402,6 +402,12 @@ def check(container, size, count, calls):
             failed += not done
     assert failed, "nothing was refused: the limits are too high"
 
+# First, while the allocator has nothing yet.
+check(cache, len, len(small), {
+    "list": (list, len(small)), "items": (lambda c: list(c.items()), len(small)),
+    "repr": (repr, len(small)), "==": (lambda c: c == small, len(small)),
+    "clear": (Cache.clear, 0),
+})
 check(stack, len, COUNT, {
     "list": (list, COUNT), "repr": (repr, COUNT), "pop_all": (Stack.pop_all, 0),
     "push_many": (lambda s: s.push_many(numbers), 2 * COUNT),
@@ -412,11 +418,6 @@ check(queue, Queue.qsize, COUNT, {
     "put_many": (lambda q: Queue().put_many(numbers), COUNT), "drain": (Queue.drain, 0),
     "put_many of an iterator": (lambda q: Queue().put_many(iter(numbers)), COUNT),
     "shutdown": (lambda q: q.shutdown(immediate=True), 0),
-})
-check(cache, len, len(small), {
-    "list": (list, len(small)), "items": (lambda c: list(c.items()), len(small)),
-    "repr": (repr, len(small)), "==": (lambda c: c == small, len(small)),
-    "clear": (Cache.clear, 0),
 })
 """
 

@@ -37,7 +37,7 @@ impl Waiter for Named {
 
     type Fault = ();
 
-    fn join(_: (), _: ()) {}
+    fn join((): (), (): ()) {}
 
     fn wake(&self) -> Result<bool, ()> {
         WOKEN.with_borrow_mut(|woken| woken.push(self.0.0));

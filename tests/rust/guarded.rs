@@ -81,6 +81,7 @@ fn threads_get_each_value_once() {
             let put_and_get = |i| {
                 let value = thread as u32 * 1000 + i;
                 assert!(queue.try_put(ranked(i64::from(value % 7), value)).is_ok());
+                std::thread::yield_now(); // so that others come in between
                 if let TryGet::Got(value) = queue.try_get() { Some(value) } else { None }
             };
             (0..500).filter_map(put_and_get).collect::<Vec<_>>()

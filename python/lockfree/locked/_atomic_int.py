@@ -72,14 +72,16 @@ class AtomicInt64(Watched, Word[int, SupportsIndex]):
         n = int64(n)
         with self._lock:  # the answer is made before the change, lest it could not be any more
             self._value = new = result64(self._value + n, self._value, "+", n)
-            return new
+        self._tell()
+        return new
 
     def sub(self, n: SupportsIndex, /) -> int:
         """Subtract `n` and return the new value."""
         n = int64(n)
         with self._lock:
             self._value = new = result64(self._value - n, self._value, "-", n)
-            return new
+        self._tell()
+        return new
 
     def increment(self, /) -> int:
         """Add 1 and return the new value."""

@@ -56,7 +56,7 @@ mod never {
         #[allow(clippy::unused_self)] // the other one needs it
         pub(crate) fn touch(&self, _owner: Arg<'_, '_>) {}
 
-        #[allow(clippy::unused_self, clippy::unnecessary_wraps)] // the other one needs it
+        #[allow(clippy::unused_self, clippy::unnecessary_wraps)] // the other one needs both
         pub(crate) fn take_along(&self, _other: Arg<'_, '_>) -> Result<()> {
             Ok(())
         }

@@ -223,7 +223,7 @@ impl Contents {
     ) -> Result<R> {
         let result = result.map_err(|failure| match failure {
             Failure::Comparison(error) => error.taken_off(),
-            Failure::OutOfMemory => engine::OutOfMemory.into(),
+            Failure::OutOfMemory => Error::from(engine::OutOfMemory).taken_off(),
         });
         self.report(removed);
         result

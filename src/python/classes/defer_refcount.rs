@@ -5,7 +5,8 @@ use pyo3::prelude::*;
 use crate::python::boundary::deferral::defer;
 use crate::python::boundary::error::{Error, Result, shown};
 
-/// Stop counting references to an object that many threads name; return it.
+#[allow(clippy::doc_markdown, clippy::doc_link_with_quotes)] // Python's markup
+#[doc = include_str!(concat!(env!("OUT_DIR"), "/defer_refcount.txt"))]
 #[pyfunction]
 #[pyo3(signature = (obj, /))]
 pub(crate) fn defer_refcount(obj: Bound<'_, PyAny>) -> Result<Bound<'_, PyAny>> {

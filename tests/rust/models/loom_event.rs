@@ -57,7 +57,7 @@ impl Waiter for Sleeper {
 
     type Fault = ();
 
-    fn join(_: (), _: ()) {}
+    fn join((): (), (): ()) {}
 
     fn wake(&self) -> Result<bool, ()> {
         *self.0.woken.lock().unwrap() = true;

@@ -216,18 +216,18 @@ const fn arithmetic<T: Face<Cell = Int64>>() -> &'static [Method] {
         one c"add" c"add($self, n, /)\n--\n\nAdd `n` and return the new value."
             |this, _, n| {
                 let n = int64(n)?;
-                Ok(Answer(plus(this.cell(), n, this.orders().both())? + n))
+                this.told(Answer(plus(this.cell(), n, this.orders().both())? + n))
             };
         one c"sub" c"sub($self, n, /)\n--\n\nSubtract `n` and return the new value."
             |this, _, n| {
                 let n = int64(n)?;
-                Ok(Answer(minus(this.cell(), n, this.orders().both())? - n))
+                this.told(Answer(minus(this.cell(), n, this.orders().both())? - n))
             };
         quick c"increment" c"increment($self, /)\n--\n\nAdd 1 and return the new value."
             |this| try_plus(this, 1).map(|answer| this.told_quickly(answer)),
-            |this, _| Ok(Answer(plus(this.cell(), 1, this.orders().both())? + 1));
+            |this, _| this.told(Answer(plus(this.cell(), 1, this.orders().both())? + 1));
         quick c"decrement" c"decrement($self, /)\n--\n\nSubtract 1 and return the new value."
             |this| try_plus(this, -1).map(|answer| this.told_quickly(answer)),
-            |this, _| Ok(Answer(minus(this.cell(), 1, this.orders().both())? - 1));
+            |this, _| this.told(Answer(minus(this.cell(), 1, this.orders().both())? - 1));
     }
 }
