@@ -106,9 +106,9 @@ class AsyncMethods(Waitable, Generic[T]):
         """Remove and return up to `n` items, waiting for the first."""
         if hold := self._hold(GETTERS):
             await _give_way(hold)
-        items = self._some(n)
+        items: list[T] = self._some(n, _NOTHING)
         if items is _NOTHING:
-            items = await _wait(self, GETTERS, lambda: self._yet(self._some(n)))
+            items = await _wait(self, GETTERS, lambda: self._yet(self._some(n, _NOTHING)))
         return items
 
     async def async_put(self, item: T) -> None:
@@ -138,11 +138,11 @@ class AsyncMethods(Waitable, Generic[T]):
         # A place that a suspended producer has claimed: filling it wakes nobody for sure.
         return _UNFILLED if got is _NOTHING and self.qsize() else got
 
-    def _some(self, n: SupportsIndex) -> list[T]:
+    def _some(self, n: SupportsIndex, nothing: Any, /) -> Any:
+        # A native queue has its own, which does not persist.
         try:
             return self.get_many(n, timeout=0)
         except Empty:
-            nothing: list[T] = _NOTHING
             return nothing
 
 
@@ -245,5 +245,5 @@ def install(cls: type, methods: type[Waitable], waiter: type) -> None:
     """Give a native class the asynchronous methods: they are coroutines, hence Python."""
     cls._waiter = waiter  # type: ignore[attr-defined]
     for name, member in vars(methods).items():
-        if name.startswith(("async_", "_some", "_yet", "_look_again", "__aiter__")):
+        if name.startswith(("async_", "_yet", "_look_again", "__aiter__")):
             setattr(cls, name, member)

@@ -1262,6 +1262,9 @@ class Queue(Generic[_T]):
     def _grab(self, nothing: Any, /) -> Any:
         """Get an item, or `nothing`."""
 
+    def _some(self, n: SupportsIndex, nothing: Any, /) -> Any:
+        """One attempt to get up to `n` items, for a coroutine; else `nothing`."""
+
     def _press(self, item: Any, /) -> bool:
         """Put an item; False if there is no room."""
 

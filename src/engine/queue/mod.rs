@@ -32,6 +32,11 @@
 //!   lowered below the length, nothing is put until there is room, and a value that is
 //!   put by force takes another one's place: one more for each that is doing so.
 //! - **Q5** No tail moves once it is closed.
+//! - **Q6** A put takes effect when its slot, or one behind it, is filled; none of those
+//!   can be got before that. So the queue is empty as long as all slots from the head up to
+//!   the tail are. A slot that is found empty was so since it was claimed, for it is filled
+//!   once; if the tail was read before, and the head has not moved since before that, all
+//!   were empty at the moment when the tail was read.
 //!
 //! # Orderings
 //! | ordering | site | pairs with | protects |
@@ -450,6 +455,28 @@ impl<T: Pointer> Queue<T> {
         } else {
             TryGet::Closed
         })
+    }
+
+    /// Whether no value was there at some moment of this call, only slots that producers have
+    /// claimed and not filled (Q6). For one who does not wait: filling is not notified of in
+    /// a way that one who falls asleep could rely on.
+    #[cold]
+    pub fn is_unfilled(&self) -> bool {
+        let head = self.head.position.load(SeqCst);
+        let tail = self.tail.position.load(SeqCst);
+        if tail & CLOSED != 0 {
+            return false;
+        }
+        // All of this after the tail was read: a slot that is empty now was so then.
+        let empty =
+            self.segments.are_empty(&self.head.end, head, tail) || mutant!("queue.unfilled.unread");
+        empty && self.head.position.load(SeqCst) == head
+    }
+
+    /// Whether the first slot is filled, as far as one can tell without moving on.
+    pub fn first_is_there(&self) -> bool {
+        let head = self.head.position.load(SeqCst);
+        self.segments.slot(&self.head.end, head).is_none_or(|slot| read(slot) != 0)
     }
 
     /// Closes the tail: nothing can be put any more (Q5). Says whether this call

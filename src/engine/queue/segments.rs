@@ -262,6 +262,25 @@ impl Segments {
         Ok(())
     }
 
+    /// Whether the slots of all positions from `head` up to `tail` are empty. False also if
+    /// the head moved away; where it did not, its segment and those behind it were not retired.
+    pub fn are_empty(&self, end: &End, head: u64, tail: u64) -> bool {
+        let mut place = end.load();
+        for position in head..tail {
+            if !place.covers(position) {
+                let next = self.follow(place).filter(|next| *next != NIL);
+                let Some(next) = next else { return false };
+                place = place.next(next);
+            }
+            // Acquire: each is read before the head is read again.
+            let word = self.slot_at(place, position).load(ordering!(Acquire, "queue.slot.read"));
+            if !place.covers(position) || word != 0 {
+                return false;
+            }
+        }
+        true
+    }
+
     #[inline]
     fn page(&self, place: Place) -> &Page {
         // SAFETY: `grow` returned the index (A2), and a place is published after.

@@ -28,12 +28,15 @@ const LOOKS: u32 = 200;
 /// How often the main thread answers signals while it waits.
 const SIGNALS: Duration = Duration::from_millis(50);
 
+/// How long to sleep where a moment lasts.
+const SHORT: Duration = Duration::from_micros(200);
+
 /// When one who waits for a [`Sought::Value`] looks again. Once is enough: a store that was
 /// made before it enrolled has long arrived by then, and one made after finds it enrolled.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// How long a thread may be woken in vain before it is urgent.
-const PATIENT: Duration = Duration::from_millis(5);
+pub(crate) const PATIENT: Duration = Duration::from_millis(5);
 
 /// How many operations coroutines complete without suspending, before it is asked
 /// which task they belong to: one that did the last two such runs gives way.
@@ -155,6 +158,11 @@ impl Patience {
         }
     }
 
+    /// Whether it is for no wait at all.
+    pub(crate) fn is_none(self) -> bool {
+        matches!(self, Self::None)
+    }
+
     /// `timeout` seconds from now; for ever, if it is `None`.
     pub(crate) fn within(timeout: Option<Arg<'_, '_>>) -> Result<Self> {
         let Some(timeout) = timeout.filter(|timeout| !timeout.is_none()) else {
@@ -209,14 +217,14 @@ pub(crate) fn wait<R>(
     hopeful: impl Fn() -> bool + Sync,
     mut attempt: impl FnMut() -> Attempt<R>,
 ) -> Result<Option<R>> {
-    let mut attempt = || persist(py, &mut attempt);
+    let mut attempt = || persist(py, patience, &mut attempt);
     let end = match patience {
-        Patience::None => return Ok(attempt()),
+        Patience::None => return attempt(),
         Patience::Until(end) => Some(end),
         Patience::Forever => None,
     };
     if !event.is_urgent() {
-        if let Some(done) = attempt() {
+        if let Some(done) = attempt()? {
             return Ok(Some(done));
         }
         look_often(py, &hopeful);
@@ -230,13 +238,50 @@ pub(crate) fn wait<R>(
     Ok(outcome)
 }
 
-/// Makes an attempt, and again as long as it is a matter of a moment.
-pub(crate) fn persist<R>(py: Python<'_>, mut attempt: impl FnMut() -> Attempt<R>) -> Option<R> {
+/// Makes an attempt, and again as long as it is a matter of a moment, until patience ends.
+///
+/// # Errors
+/// What a signal handler raised.
+#[inline]
+pub(crate) fn persist<R>(
+    py: Python<'_>,
+    patience: Patience,
+    mut attempt: impl FnMut() -> Attempt<R>,
+) -> Result<Option<R>> {
+    match attempt() {
+        Attempt::Done(done) => Ok(Some(done)),
+        Attempt::Wait => Ok(None),
+        Attempt::Moment => persist_long(py, patience, attempt),
+    }
+}
+
+/// The rest of [`persist`]. The moment may last: a thread was suspended.
+#[cold]
+fn persist_long<R>(
+    py: Python<'_>,
+    patience: Patience,
+    mut attempt: impl FnMut() -> Attempt<R>,
+) -> Result<Option<R>> {
+    let begin = Instant::now();
+    let mut answered = user::is_main_thread(py).then_some(begin);
     loop {
+        let long = begin.elapsed() > PATIENT;
+        user::detached(py, || if long { thread::sleep(SHORT) } else { thread::yield_now() });
         match attempt() {
-            Attempt::Done(done) => return Some(done),
-            Attempt::Wait => return None,
-            Attempt::Moment => user::detached(py, thread::yield_now),
+            Attempt::Done(done) => return Ok(Some(done)),
+            Attempt::Wait => return Ok(None),
+            Attempt::Moment => {}
+        }
+        if matches!(patience, Patience::Until(end) if Instant::now() >= end) {
+            return Ok(None);
+        }
+        if answered.is_some_and(|last| last.elapsed() >= SIGNALS) {
+            answered = Some(Instant::now());
+            // SAFETY: the token proves the thread attached.
+            if unsafe { user::check_signals() } != 0 {
+                // Whoever waits leaves the list first, which may call into a loop.
+                return Err(Error::pending().taken_off());
+            }
         }
     }
 }
@@ -283,27 +328,28 @@ enum Awake {
 }
 
 impl Wait<'_, '_> {
-    fn until<R>(&mut self, mut attempt: impl FnMut() -> Option<R>) -> Result<Option<R>> {
+    fn until<R>(&mut self, mut attempt: impl FnMut() -> Result<Option<R>>) -> Result<Option<R>> {
         let begin = Instant::now();
         loop {
             self.event.enrol(&self.waiter);
-            if (self.urgent || !self.event.is_urgent())
-                && let Some(done) = attempt()
-            {
-                self.event.withdraw(&self.waiter)?;
-                return Ok(Some(done));
+            if self.urgent || !self.event.is_urgent() {
+                let outcome = attempt();
+                if !matches!(outcome, Ok(None)) {
+                    let told = self.event.withdraw(&self.waiter);
+                    return outcome.and_then(|done| told.map(|_| done));
+                }
             }
             match self.sleep()? {
                 Awake::Late => {
                     // With a notification of the last moment, if there is one; and who
                     // held back for the urgent has not looked yet.
                     let _ = self.event.leave(&self.waiter);
-                    return Ok(attempt());
+                    return attempt();
                 }
                 // As one who comes anew, in its old place: the urgent go first.
                 Awake::Disturbed => {}
                 Awake::Notified => {
-                    if let Some(done) = attempt() {
+                    if let Some(done) = attempt()? {
                         return Ok(Some(done));
                     }
                     if begin.elapsed() > PATIENT {

@@ -7,6 +7,7 @@
 
 use std::mem::ManuallyDrop;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
@@ -28,8 +29,12 @@ use crate::python::boundary::pauses::Pauses;
 use crate::python::boundary::task::TaskWaiter;
 use crate::python::boundary::user;
 use crate::python::boundary::waiting::{
-    Attempt, Patience, Sleeper, Sought, all, hold, persist, wait,
+    Attempt, PATIENT, Patience, Sleeper, Sought, all, hold, persist, wait,
 };
+
+/// How long one who does not wait believes that a place is being filled: much longer than
+/// it takes a store to arrive, so that a put that has returned is seen.
+const FILLING: Duration = Duration::from_micros(50);
 
 /// A first-in, first-out queue for any number of producers and consumers.
 #[pyclass(frozen, weakref, subclass, generic, module = "lockfree")]
@@ -150,9 +155,16 @@ impl Queue {
         &self,
         py: Python<'_>,
         patience: Patience,
-        attempt: impl FnMut() -> Attempt<R>,
+        mut attempt: impl FnMut() -> Attempt<R>,
     ) -> Result<Option<R>> {
         let Inner { engine, not_empty, .. } = &**self.inner;
+        // For one who does not wait, places that are only claimed are no items.
+        let begin = Instant::now();
+        let none = || patience.is_none() && begin.elapsed() > FILLING && engine.is_unfilled();
+        let attempt = || match attempt() {
+            Attempt::Moment if none() => Attempt::Wait,
+            outcome => outcome,
+        };
         wait(py, not_empty, Sought::Share, patience, || !engine.is_empty(), attempt)
     }
 
@@ -206,7 +218,9 @@ impl Queue {
             }
             let look = || match (engine.is_empty(), engine.is_closed()) {
                 (true, false) => Attempt::Wait,
-                _ => Attempt::Done(()),
+                (true, true) => Attempt::Done(()),
+                _ if engine.first_is_there() => Attempt::Done(()),
+                _ => Attempt::Moment,
             };
             self.wait_for_item(py, patience, look)?
                 .ok_or_else(|| Error::queue(QueueError::Empty))?;
@@ -214,18 +228,23 @@ impl Queue {
     }
 
     /// Drops what is left after the end; says how many there were.
-    fn drop_all(&self, py: Python<'_>, pauses: &mut Pauses<'_>) -> u64 {
+    fn drop_all(&self, py: Python<'_>, pauses: &mut Pauses<'_>) -> (u64, Result<()>) {
         let mut dropped = 0;
         let attempt = || match self.inner.engine.get_some(usize::MAX, drop) {
             TryGet::Got(count) => Attempt::Done(count),
             TryGet::Unfilled => Attempt::Moment,
             TryGet::Empty | TryGet::Closed => Attempt::Wait,
         };
-        while let Some(count) = persist(py, attempt) {
-            dropped += count as u64;
-            (0..count).for_each(|_| pauses.step_on());
+        loop {
+            match persist(py, Patience::Forever, attempt) {
+                Ok(Some(count)) => {
+                    dropped += count as u64;
+                    (0..count).for_each(|_| pauses.step_on());
+                }
+                Ok(None) => return (dropped, Ok(())),
+                Err(error) => return (dropped, Err(error)),
+            }
         }
-        dropped
     }
 
     /// [`Self::put_patiently`] with the arguments of a call.
@@ -254,8 +273,12 @@ impl Queue {
 
     /// One attempt to get, for a coroutine.
     #[inline]
-    fn grab(&self, py: Python<'_>) -> Result<Option<Owned>> {
-        let item = persist(py, || self.getting()).transpose()?;
+    fn grab(&self) -> Result<Option<Owned>> {
+        let item = match self.getting() {
+            Attempt::Done(item) => Some(item?),
+            // The coroutine asks whether there is something to come.
+            Attempt::Wait | Attempt::Moment => None,
+        };
         if item.is_some() {
             self.made_room(1)?;
         }
@@ -266,7 +289,10 @@ impl Queue {
     #[inline]
     fn press(&self, py: Python<'_>, item: Arg<'_, '_>) -> Result<bool> {
         let item = self.inner.handover.begin(item);
-        let put = self.inner.engine.put_by(py, item, |attempt| persist(py, attempt))?;
+        let put = self
+            .inner
+            .engine
+            .put_by(py, item, |attempt| persist(py, Patience::None, attempt))??;
         let put = put.transpose()?.is_some();
         if put {
             self.inner.not_empty.notify(1)?;
@@ -370,12 +396,30 @@ impl Queue {
         }
     }
 
+    /// One attempt to get up to `n` items, for a coroutine; else `nothing`.
+    #[pyo3(signature = (n, nothing, /))]
+    fn _some<'py>(
+        &self,
+        n: &Bound<'py, PyAny>,
+        nothing: Bound<'py, PyAny>,
+    ) -> Result<Bound<'py, PyAny>> {
+        let n_items = count(n.as_borrowed())?;
+        let (list, outcome) = self.take_list(n.py(), n_items)?;
+        match outcome {
+            TryGet::Closed if list.is_empty() => Err(Error::queue(QueueError::ShutDown)),
+            TryGet::Empty | TryGet::Unfilled if list.is_empty() => Ok(nothing),
+            _ => Ok(list.into_any()),
+        }
+    }
+
     /// Remove and return all items.
     fn drain<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
         // No more than there are now: busy producers shall not keep it here.
         let limit = self.inner.engine.len();
         let (list, mut outcome) = self.take_list(py, limit)?;
-        while outcome == TryGet::Unfilled && list.len() < limit {
+        let begin = Instant::now();
+        // Nor shall a suspended one.
+        while outcome == TryGet::Unfilled && list.len() < limit && begin.elapsed() < PATIENT {
             user::detached(py, thread::yield_now);
             let more;
             (more, outcome) = self.take_list(py, limit - list.len())?;
@@ -397,7 +441,8 @@ impl Queue {
             return Err(no_force_put());
         };
         let item = self.inner.handover.begin(item.as_borrowed());
-        let put = persist(py, putting(item, |item| engine.force_put(item)));
+        let attempt = putting(item, |item| engine.force_put(item));
+        let put = persist(py, Patience::Forever, attempt)?;
         let displaced = put.expect("a full queue is no reason to wait")?;
         let told = self.inner.not_empty.notify(1);
         let Some(displaced) = displaced else { return told.map(|()| default) };
@@ -432,8 +477,9 @@ impl Queue {
         let Inner { engine, not_empty, not_full, all_done, .. } = &**self.inner;
         let done = if immediate.0 {
             engine.shut();
-            engine.finish_up_to(self.drop_all(py, &mut pauses));
-            all_done.notify(usize::MAX)
+            let (dropped, outcome) = self.drop_all(py, &mut pauses);
+            engine.finish_up_to(dropped);
+            all([outcome, all_done.notify(usize::MAX)])
         } else {
             engine.close();
             Ok(())
@@ -664,7 +710,7 @@ fast_methods! {
             Ok(hold(event.is_urgent()) as i64)
         };
     one c"_grab" c"_grab($self, nothing, /)\n--\n\nGet an item, or `nothing`."
-        |this, py, nothing| Ok(this.grab(py)?.unwrap_or_else(|| Owned::new(nothing)));
+        |this, _, nothing| Ok(this.grab()?.unwrap_or_else(|| Owned::new(nothing)));
     one c"_press" c"_press($self, item, /)\n--\n\nPut an item; False if there is no room."
         |this, py, item| this.press(py, item);
 }

@@ -96,6 +96,24 @@ impl Engine {
         each!(self, engine => engine.try_get())
     }
 
+    /// Whether no item was there at some moment of this call, only claimed places.
+    #[cold]
+    pub(crate) fn is_unfilled(&self) -> bool {
+        match self {
+            Self::Fifo(engine) => engine.is_unfilled(),
+            // They claim no places.
+            Self::Lifo(_) | Self::Sorted { .. } => false,
+        }
+    }
+
+    /// Whether the first item can be got, as far as one can tell.
+    pub(crate) fn first_is_there(&self) -> bool {
+        match self {
+            Self::Fifo(engine) => engine.first_is_there(),
+            Self::Lifo(_) | Self::Sorted { .. } => true,
+        }
+    }
+
     pub(crate) fn try_get_some(&self, count: usize, sink: impl FnMut(Owned)) -> TryGet<usize> {
         each!(self, engine => engine.try_get_some(count, sink))
     }

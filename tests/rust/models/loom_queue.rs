@@ -25,7 +25,7 @@ use fifo::Op::{
 use fifo::Plain;
 use lockfree::engine::{Pointer, Queue};
 use lockfree::shim::{AtomicI64, Ordering::Relaxed, UnsafeCell};
-use outcomes::outcomes;
+use outcomes::{PREEMPTIONS, outcomes, outcomes_of};
 
 thread_local! {
     /// Where the values are that are in a queue; loom runs a model's threads on
@@ -317,4 +317,16 @@ fn the_unfinished_are_of_one_moment() {
     assert_atomic(ANY, &[Put(1)], [&[Finish(2)], &[Put(2)]]);
     assert_atomic(ANY, &[Put(1)], [&[Finish(1)], &[Finish(1)]]);
     assert_atomic(ANY, &[PutSome(1, 2)], [&[Finish(1)], &[Finish(1)]]);
+}
+
+/// Whose own put has returned never hears that nothing is there, wherever the other one is.
+#[test]
+fn what_was_put_is_not_unfilled() {
+    let put: fn(&Queue<Value>) -> bool = |queue| queue.try_put(Value::from(1)).is_err();
+    let put_and_look: fn(&Queue<Value>) -> bool = |queue| {
+        assert!(queue.try_put(Value::from(2)).is_ok());
+        queue.is_unfilled()
+    };
+    let seen = outcomes_of(Some(PREEMPTIONS), Queue::new, [put, put_and_look], Queue::len);
+    assert_eq!(seen, [([false, false], 2)].into());
 }
