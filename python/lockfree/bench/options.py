@@ -53,7 +53,7 @@ def _add_how_long(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--quick", action="store_true", help="a smoke run of half a minute")
     add("--rounds", metavar="N", type=_whole, help="how often each contender runs")
-    add("--minutes", metavar="N", type=_positive, help="how long all may take (9)")
+    add("--minutes", metavar="N", type=_positive, help="how long all may take, about (8)")
 
 
 def _add_results(group: argparse._ArgumentGroup) -> None:

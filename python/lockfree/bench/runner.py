@@ -39,7 +39,7 @@ class Settings:
     """The numbers of threads; None leaves them to the cell's kind."""
     most: int = 8
     """The largest number of threads of a throughput cell, if it is left to that."""
-    minutes: float = 9
+    minutes: float = 8
     """How long all cells together may take; for that, runs are made shorter."""
     pin: bool = True
     """Whether each thread is kept on a processor of its own, where the system lets it be."""

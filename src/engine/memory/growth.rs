@@ -1,7 +1,6 @@
 //! Growth that can fail: nothing aborts the process for want of memory.
 //!
-//! `tests/run` lets no vector grow in another way; a line that pushes into room that
-//! was made says so.
+//! A line that pushes into room that was made says so.
 
 use super::arena::OutOfMemory;
 
