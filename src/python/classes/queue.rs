@@ -78,6 +78,30 @@ impl Queue {
         Ok(())
     }
 
+    /// `put` without other arguments, to an engine under a lock.
+    #[inline(never)]
+    fn put_in_order(&self, py: Python<'_>, item: Owned) -> Result<()> {
+        if self.inner.not_full.is_urgent() {
+            return self.put_patiently(py, item, Patience::Forever);
+        }
+        match self.inner.engine.try_put(item) {
+            Ok(()) => self.inner.not_empty.notify(1),
+            Err(item) => self.put_patiently(py, item, Patience::Forever),
+        }
+    }
+
+    /// `get` without arguments, from an engine under a lock.
+    #[inline(never)]
+    fn get_in_order(&self, py: Python<'_>) -> Result<Owned> {
+        if !self.inner.not_empty.is_urgent()
+            && let TryGet::Got(item) = self.inner.engine.try_get()
+        {
+            self.made_room(1)?;
+            return Ok(self.inner.handover.end(item));
+        }
+        self.get_patiently(py, Patience::Forever)
+    }
+
     /// Puts an item that could not be put at once, or must not be.
     #[cold]
     #[inline(never)]
@@ -682,12 +706,16 @@ fast_methods! {
         |this, py, args| {
             let Some(item) = args.lone() else { return this.put_with(py, args) };
             let item = this.inner.handover.begin(item);
+            // One question which engine it is, and not one for each step.
+            let Engine::Fifo(engine) = &this.inner.engine else {
+                return this.put_in_order(py, item);
+            };
             if this.inner.not_full.is_urgent() {
                 return this.put_patiently(py, item, Patience::Forever);
             }
-            match this.inner.engine.try_put(item) {
+            match engine.try_put(item) {
                 Ok(()) => this.inner.not_empty.notify(1),
-                Err(item) => this.put_patiently(py, item, Patience::Forever),
+                Err((item, _)) => this.put_patiently(py, item, Patience::Forever),
             }
         };
     keywords c"get"
@@ -696,10 +724,16 @@ fast_methods! {
             if !args.is_empty() {
                 return this.get_with(py, args);
             }
+            let Engine::Fifo(engine) = &this.inner.engine else {
+                return this.get_in_order(py);
+            };
             if !this.inner.not_empty.is_urgent()
-                && let TryGet::Got(item) = this.inner.engine.try_get()
+                && let TryGet::Got(item) = engine.try_get()
             {
-                this.made_room(1)?;
+                // The limit is read after the taking: see `made_room`.
+                if engine.is_bounded() {
+                    this.inner.not_full.notify(1)?;
+                }
                 return Ok(this.inner.handover.end(item));
             }
             this.get_patiently(py, Patience::Forever)
