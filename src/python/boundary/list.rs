@@ -12,7 +12,7 @@ use super::owned::Owned;
 use super::pauses::Pauses;
 use super::user;
 use crate::engine;
-use crate::engine::memory::growth::{room, room_for_one};
+use crate::engine::memory::growth::{put, room, room_for_one};
 
 /// A new list whose items are still missing.
 #[derive(Debug)]
@@ -83,6 +83,8 @@ fn new_list(py: Python<'_>, len: ffi::Py_ssize_t) -> Result<Bound<'_, PyAny>> {
 #[cfg(Py_GIL_DISABLED)]
 fn list_of_none(py: Python<'_>) -> PyResult<&Py<PyList>> {
     static NONE: PyOnceLock<Py<PyList>> = PyOnceLock::new();
+    // At import.
+    #[allow(clippy::disallowed_methods)]
     NONE.get_or_try_init(py, || Ok(PyList::new(py, [py.None()])?.unbind()))
 }
 
@@ -161,7 +163,7 @@ pub(crate) fn collect(
     // SAFETY: a new reference or null.
     while let Some(item) = unsafe { Owned::from_new(next()) } {
         room_for_one(&mut items)?;
-        items.push(take(item.borrow(iterable.py()))); // room: above
+        put(&mut items, take(item.borrow(iterable.py()))); // room: above
         pauses.step()?;
     }
     // SAFETY: the token proves the thread attached.
@@ -172,7 +174,7 @@ fn items_of(tuple: &Bound<'_, PyTuple>, take: impl Fn(Arg<'_, '_>) -> Owned) -> 
     let mut pauses = Pauses::new(tuple.py());
     let mut items = room(tuple.len())?;
     for item in tuple.iter_borrowed() {
-        items.push(take(item)); // room: above
+        put(&mut items, take(item)); // room: above
         pauses.step()?;
     }
     Ok(items)

@@ -3,6 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `fastcall` | the raw method slots of the hot methods |
+//! | `arguments` | the arguments of functions that PyO3 makes |
 //! | `object` | objects as slots pass them |
 //! | `convert` | arguments: Python objects to Rust values |
 //! | `owned` | the element of every container |
@@ -21,11 +22,14 @@
 //! | `descriptor` | what event loops watch |
 //! | `key` | keys, hashed and compared |
 //! | `list` | lists of items, on their way in and out |
+//! | `names` | the names of attributes, made at import |
 //! | `nesting` | containers nested in one another, freed without recursion |
 //! | `isolated` | a value on cache lines of its own |
+//! | `shared` | a value that several own |
 //! | `identity` | which thread is running |
 //! | `fork` | what a forked child must know |
 
+pub(crate) mod arguments;
 pub(crate) mod convert;
 pub(crate) mod counting;
 pub(crate) mod deferral;
@@ -42,10 +46,12 @@ pub(crate) mod isolated;
 pub(crate) mod key;
 pub(crate) mod list;
 pub(crate) mod member;
+pub(crate) mod names;
 pub(crate) mod nesting;
 pub(crate) mod object;
 pub(crate) mod owned;
 pub(crate) mod pauses;
+pub(crate) mod shared;
 pub(crate) mod spare;
 pub(crate) mod task;
 pub(crate) mod user;

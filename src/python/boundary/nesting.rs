@@ -13,9 +13,9 @@ use super::error::{Error, Result};
 use super::object::{made, named};
 
 #[cfg(Py_3_14)]
-pub(crate) use direct::drop_contents;
+pub(crate) use direct::{drop_content, drop_contents};
 #[cfg(not(Py_3_14))]
-pub(crate) use postponed::drop_contents;
+pub(crate) use postponed::{drop_content, drop_contents};
 
 /// The `repr` of a container, `Class(contents)`; of one inside itself `Class(...)`.
 /// `contents` may run user code.
@@ -41,12 +41,19 @@ mod direct {
     pub(crate) fn drop_contents<T>(contents: T) {
         drop(contents);
     }
+
+    /// Drops what an object held.
+    pub(crate) fn drop_content<T>(content: T) {
+        drop(content);
+    }
 }
 
 #[cfg(not(Py_3_14))]
 mod postponed {
     use std::any::Any;
     use std::cell::{Cell, RefCell};
+
+    use crate::engine::memory::growth::{boxed, put, room_for_one};
 
     /// Levels of nesting that recurse.
     const DEEPEST: usize = 32;
@@ -59,8 +66,9 @@ mod postponed {
     /// Drops what a container held, now or when the levels above are done.
     pub(crate) fn drop_contents<T: 'static>(contents: Box<T>) {
         let level = LEVEL.get();
-        if level == DEEPEST {
-            return POSTPONED.with_borrow_mut(|list| list.push(contents));
+        // Without memory for the list it recurses.
+        if level >= DEEPEST && POSTPONED.with_borrow_mut(room_for_one).is_ok() {
+            return POSTPONED.with_borrow_mut(|list| put(list, contents)); // room: above
         }
         LEVEL.set(level + 1);
         drop(contents);
@@ -70,5 +78,13 @@ mod postponed {
             }
         }
         LEVEL.set(level);
+    }
+
+    /// The same for what is in no box.
+    pub(crate) fn drop_content<T: 'static>(content: T) {
+        // Without memory for a box it is dropped already.
+        if let Ok(content) = boxed(content) {
+            drop_contents(content);
+        }
     }
 }

@@ -10,11 +10,10 @@
 //!
 //! It serves one wait, in which its task may fall asleep several times.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::sync::PyOnceLock;
@@ -22,7 +21,10 @@ use pyo3::types::PyTuple;
 
 use super::door::{Door, insist};
 use super::error::{Error, Result};
+use super::names;
+use super::object::tuple;
 use super::owned::Owned;
+use super::shared::Shared;
 use super::user;
 use crate::engine::Notice;
 use crate::shim::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -35,7 +37,7 @@ pub(crate) struct TaskWaiter {
     owner: Owned,
     event: usize,
     event_loop: Owned,
-    door: Arc<Door>,
+    door: Shared<Door>,
     /// The thread in which its loop was seen to run.
     thread: AtomicU64,
     /// Whether it is in the door's list; under the door's lock.
@@ -70,17 +72,19 @@ impl Asyncio {
     fn get(py: Python<'_>) -> PyResult<&Self> {
         static ASYNCIO: PyOnceLock<Asyncio> = PyOnceLock::new();
         ASYNCIO.get_or_try_init(py, || {
-            let asyncio = py.import("asyncio")?;
+            let asyncio = py.import(names::ASYNCIO.get(py))?;
             // Written in C, on each version.
             let task_in = if cfg!(Py_3_12) {
-                asyncio.getattr("current_task")?
+                asyncio.getattr(names::CURRENT_TASK.get(py))?
             } else {
-                py.import("asyncio.tasks")?.getattr("_current_tasks")?.getattr("get")?
+                py.import(names::ASYNCIO_TASKS.get(py))?
+                    .getattr(names::CURRENT_TASKS.get(py))?
+                    .getattr(names::GET.get(py))?
             };
             Ok(Self {
-                running_loop: asyncio.getattr("_get_running_loop")?.unbind(),
+                running_loop: asyncio.getattr(names::GET_RUNNING_LOOP.get(py))?.unbind(),
                 task_in: task_in.unbind(),
-                cancelled: asyncio.getattr("CancelledError")?.unbind(),
+                cancelled: asyncio.getattr(names::CANCELLED_ERROR.get(py))?.unbind(),
             })
         })
     }
@@ -121,12 +125,12 @@ impl TaskWaiter {
             if resumed {
                 return fault.map_or(Ok(true), Err);
             }
-            return match this.door.wake(slf) {
+            return match Door::wake(&this.door, slf) {
                 Ok(gets_up) => fault.map_or(Ok(gets_up), Err),
                 Err(second) => Err(Error::join(fault, Some(second)).expect("there are two")),
             };
         }
-        let woken = this.door.wake(slf);
+        let woken = Door::wake(&this.door, slf);
         match (here, woken) {
             (Err(first), Err(second)) => {
                 Err(Error::join(Some(first), Some(second)).expect("there are two"))
@@ -166,7 +170,7 @@ impl TaskWaiter {
     /// Gives the news that it was to be woken for to the next one.
     pub(super) fn pass_on(&self, py: Python<'_>) {
         let owner = self.owner.as_py().bind(py);
-        if let Err(error) = owner.call_method1(intern!(py, "_notify"), (self.event,)) {
+        if let Err(error) = owner.call_method1(names::NOTIFY.get(py), (self.event,)) {
             error.write_unraisable(py, Some(owner));
         }
     }
@@ -196,9 +200,14 @@ fn call_soon(
     static NAMES: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
     let py = event_loop.py();
     let names = NAMES.get_or_try_init(py, || {
-        PyResult::Ok(PyTuple::new(py, [intern!(py, "context")])?.unbind())
+        let name = names::CONTEXT.get(py);
+        let names = tuple([Owned::new(name.as_any().as_borrowed())])?;
+        // SAFETY: made as a tuple.
+        PyResult::Ok(
+            unsafe { names.into_py().into_bound(py).cast_into_unchecked::<PyTuple>() }.unbind(),
+        )
     })?;
-    let (name, event_loop) = (intern!(py, "call_soon").as_ptr(), event_loop.as_ptr());
+    let (name, event_loop) = (names::CALL_SOON.get(py).as_ptr(), event_loop.as_ptr());
     let none = std::ptr::null_mut();
     let result = match context {
         // SAFETY: the token proves the thread attached; all are alive.
@@ -291,7 +300,7 @@ impl TaskWaiter {
         drop(before);
         if done {
             // Woken in this moment, by another thread, which may have found no callback.
-            this.door.put_again(slf);
+            Door::put_again(&this.door, slf);
         }
     }
 
@@ -309,7 +318,7 @@ impl TaskWaiter {
         drop(sleep);
         let (resumed, fault) = this.resume(slf);
         if !resumed {
-            this.door.put_again(slf);
+            Door::put_again(&this.door, slf);
         }
         fault.map_or(Ok(true), Err)
     }

@@ -5,7 +5,7 @@
 //! the class has of `MutableMapping` beyond that, and the loading of what is
 //! missing, is Python: `lockfree._mapping` and `lockfree._loading`.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -14,7 +14,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::ticket::{Ticket, Tickets};
 use crate::engine::cache::{Evicted, Failure, Item, Query, Reason, Removed, UNBOUNDED};
-use crate::engine::memory::growth::room;
+use crate::engine::memory::growth::{boxed, put, room};
 use crate::engine::{self, Reference, Striped};
 use crate::python::boundary::convert::{double, int64};
 use crate::python::boundary::deferral::Deferral;
@@ -26,6 +26,7 @@ use crate::python::boundary::nesting::{drop_contents, repr_of};
 use crate::python::boundary::object::{Arg, Made, borrowed, dict, formatted, made, tuple};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::pauses::Pauses;
+use crate::python::boundary::shared::Shared;
 use crate::python::boundary::user;
 use crate::shim::Ordering::SeqCst;
 
@@ -55,7 +56,7 @@ struct Contents {
     /// What `lockfree._loading` keeps here, made when it first asks.
     flights: OnceLock<Owned>,
     /// Of the loads that are under way.
-    tickets: Arc<Tickets>,
+    tickets: Shared<Tickets>,
 }
 
 /// A function of the user's, if there is one; the collector may take it away.
@@ -71,8 +72,8 @@ impl Callback {
                 Ok(Self(Some(Reference::new(function.into()))))
             }
             Some(other) => {
-                let text = format!("{name} must be callable or None, not {}", shown(&other));
-                Err(Error::wrong_type(text))
+                let other = shown(&other);
+                Err(Error::wrong_type(format_args!("{name} must be callable or None, not {other}")))
             }
         }
     }
@@ -205,7 +206,7 @@ impl Contents {
         let weight = unsafe { Owned::from_new(weight) }.ok_or_else(Error::pending)?;
         let weight = int64(weight.borrow(key.py()))?;
         u64::try_from(weight).map_err(|_| {
-            Error::wrong_value(format!("weight must not be negative, but is {weight}"))
+            Error::wrong_value(format_args!("weight must not be negative, but is {weight}"))
         })
     }
 
@@ -287,7 +288,7 @@ impl Contents {
         let items = self.engine.items(|| pauses.rest())?;
         let mut pairs = room(items.len())?;
         for (key, value) in items {
-            pairs.push(tuple([key, value])?); // room: above
+            put(&mut pairs, tuple([key, value])?); // room: above
             pauses.step()?;
         }
         list_of(py, pairs)
@@ -301,14 +302,15 @@ fn seconds(ttl: Arg<'_, '_>) -> Result<Option<f64>> {
     }
     // SAFETY: a live object; the check calls nothing.
     if unsafe { ffi::PyNumber_Check(ttl.as_ptr()) } == 0 {
-        let text = format!("ttl must be a number of seconds or None, not {}", shown(&ttl));
-        return Err(Error::wrong_type(text));
+        let ttl = shown(&ttl);
+        let words = format_args!("ttl must be a number of seconds or None, not {ttl}");
+        return Err(Error::wrong_type(words));
     }
     let seconds = double(ttl)?;
     if seconds > 0.0 {
         return Ok(Some(seconds));
     }
-    Err(Error::wrong_value(format!("ttl must be positive or None, but is {}", shown(&ttl))))
+    Err(Error::wrong_value(format_args!("ttl must be positive or None, but is {}", shown(&ttl))))
 }
 
 /// What all items may weigh together.
@@ -318,7 +320,7 @@ fn bound(maxsize: Arg<'_, '_>) -> Result<u64> {
     }
     let bound = int64(maxsize)?;
     u64::try_from(bound).ok().filter(|bound| *bound > 0).ok_or_else(|| {
-        Error::wrong_value(format!("maxsize must be at least 1 or None, but is {bound}"))
+        Error::wrong_value(format_args!("maxsize must be at least 1 or None, but is {bound}"))
     })
 }
 
@@ -343,7 +345,7 @@ impl Cache {
 
     #[cold]
     fn not_initialized() -> Error {
-        Error::wrong_value("Cache.__init__() was not called".to_owned())
+        Error::wrong_value(format_args!("Cache.__init__() was not called"))
     }
 
     /// The value of a key, which has one.
@@ -396,10 +398,10 @@ impl Cache {
         let engine = engine::Cache::new(limit, weigher.0.is_some());
         let counted = Striped::default();
         let flights = OnceLock::new();
-        let tickets = Arc::default();
+        let tickets = Shared::new(Tickets::default())?;
         let contents = Contents { engine, ttl, weigher, on_evict, counted, flights, tickets };
-        if self.contents.set(Box::new(contents)).is_err() {
-            return Err(Error::wrong_value("a Cache is initialized once".to_owned()));
+        if self.contents.set(boxed(contents)?).is_err() {
+            return Err(Error::wrong_value(format_args!("a Cache is initialized once")));
         }
         Ok(())
     }
@@ -533,8 +535,11 @@ impl Cache {
         let sums =
             [Event::Hit, Event::Miss, Event::Eviction, Event::Expiration, Event::Load].map(sum);
         let numbers = sums.into_iter().chain([size as i128]);
-        let numbers = numbers.map(|number| made(py, number).map(Owned::from));
-        Ok(tuple(numbers.collect::<Result<Vec<_>>>()?)?.into_py())
+        let mut made_ones = room(6)?;
+        for number in numbers {
+            put(&mut made_ones, made(py, number)?.into()); // room: above
+        }
+        Ok(tuple(made_ones)?.into_py())
     }
 
     /// Count the call of a loader.
@@ -546,7 +551,7 @@ impl Cache {
     /// Return what `_keep` wants of who began to load the key now.
     #[pyo3(signature = (key, /))]
     fn _ticket(&self, key: &Bound<'_, PyAny>) -> Result<Ticket> {
-        Ok(self.contents()?.tickets.issue(Key::new(key.as_borrowed())?.hash())?)
+        Ok(Tickets::issue(&self.contents()?.tickets, Key::new(key.as_borrowed())?.hash())?)
     }
 
     /// Put what was loaded, unless the key was put or removed since the ticket was issued.

@@ -18,10 +18,11 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
 
 use super::cache::Cache;
-use crate::engine::memory::growth::room;
+use crate::engine::memory::growth::{put, room};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result, raise_panic};
 use crate::python::boundary::key::Key;
+use crate::python::boundary::names;
 use crate::python::boundary::object::{Arg, IntoObject, borrowed, dict, tuple};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::user;
@@ -69,6 +70,7 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
         let text = "this Python does not find the function by which a cached one is called";
         return Err(PyImportError::new_err(text));
     }
+    mark(py)?;
     // How `lockfree._cached` finds the one that belongs to a cache; its twin has its own.
     py.get_type::<Cache>().setattr("_cached_function", py.get_type::<CachedFunction>())
 }
@@ -249,18 +251,21 @@ impl CachedFunction {
         let mut parts = room::<Owned>(count + 1 + named)?;
         let mut types = room(named)?;
         for part in args.iter_borrowed() {
-            types.push(Owned::from(part.get_type().into_any()));
-            parts.push(Owned::new(part));
+            put(&mut types, Owned::from(part.get_type().into_any())); // room: above
+            put(&mut parts, Owned::new(part)); // room: above
         }
         if !kwargs.is_empty() {
-            parts.push(Owned::new(mark(py).map_err(Error::raised)?.as_borrowed()));
+            let mark = mark(py).map_err(Error::raised)?;
+            put(&mut parts, Owned::new(mark.as_borrowed())); // room: above
         }
         for (name, value) in kwargs {
-            types.push(value.get_type().into_any().into());
-            parts.extend([name, value].map(Owned::from));
+            put(&mut types, value.get_type().into_any().into()); // room: above
+            for part in [name, value] {
+                put(&mut parts, part.into()); // room: above
+            }
         }
-        if self.typed {
-            parts.append(&mut types);
+        for class in types.into_iter().filter(|_| self.typed) {
+            put(&mut parts, class); // room: above
         }
         tuple(parts)
     }
@@ -328,7 +333,7 @@ impl CachedFunction {
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.getattr("__qualname__")
+        slf.getattr(names::QUALNAME.get(slf.py()))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {

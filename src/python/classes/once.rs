@@ -14,6 +14,7 @@ use super::atomic::atomic_ref::AtomicRef;
 use super::cached::add_flag;
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result, raise_panic};
+use crate::python::boundary::names;
 use crate::python::boundary::object::{IntoObject, borrowed};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::user;
@@ -78,7 +79,7 @@ impl OnceFunction {
     #[inline]
     fn call(&self, is_bare: bool) -> Result<Owned> {
         if !is_bare {
-            return Err(Error::wrong_type("a function of once() takes no arguments".to_owned()));
+            return Err(Error::wrong_type(format_args!("a function of once() takes no arguments")));
         }
         let value = self.cell.get().object(Acquire);
         // SAFETY: alive by this reference.
@@ -124,7 +125,7 @@ impl OnceFunction {
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.getattr("__qualname__")
+        slf.getattr(names::QUALNAME.get(slf.py()))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {

@@ -9,12 +9,12 @@ use std::mem::ManuallyDrop;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
 use super::queue_engine::{Engine, limit, no_force_put, putting, ranked, refused};
+use crate::engine::memory::growth::{boxed, put, room};
 use crate::engine::{self, Event, Refusal, TryGet};
 use crate::python::boundary::convert::{Given, Truth, count};
 use crate::python::boundary::deferral::Deferral;
@@ -22,8 +22,9 @@ use crate::python::boundary::error::{Error, QueueError, Result, not_copyable};
 use crate::python::boundary::fastcall::{Arguments, fast_methods, used};
 use crate::python::boundary::handover::Handover;
 use crate::python::boundary::list::{Slots, collect};
+use crate::python::boundary::names;
 use crate::python::boundary::nesting::drop_contents;
-use crate::python::boundary::object::{Arg, Made};
+use crate::python::boundary::object::{Arg, Made, made};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::pauses::Pauses;
 use crate::python::boundary::task::TaskWaiter;
@@ -55,7 +56,7 @@ struct Inner {
 
 impl Queue {
     /// An empty queue.
-    pub(crate) fn over(engine: Engine) -> Self {
+    pub(crate) fn over(engine: Engine) -> Result<Self> {
         let inner = Inner {
             engine,
             handover: Handover::default(),
@@ -63,7 +64,7 @@ impl Queue {
             not_full: Event::default(),
             all_done: Event::default(),
         };
-        Self { inner: ManuallyDrop::new(Box::new(inner)), deferral: Deferral::default() }
+        Ok(Self { inner: ManuallyDrop::new(boxed(inner)?), deferral: Deferral::default() })
     }
 
     /// The engine.
@@ -325,10 +326,10 @@ impl Queue {
     }
 
     /// Getters are 0, putters 1, joiners 2.
-    fn event(&self, number: usize) -> PyResult<&Event<Sleeper>> {
+    fn event(&self, number: usize) -> Result<&Event<Sleeper>> {
         let Inner { not_empty, not_full, all_done, .. } = &**self.inner;
         let event = [not_empty, not_full, all_done].get(number).copied();
-        event.ok_or_else(|| PyIndexError::new_err("no such event"))
+        event.ok_or_else(|| Error::empty("no such event"))
     }
 
     /// After items were put or taken for done.
@@ -343,7 +344,7 @@ impl Queue {
 
 /// What `queue.Queue` has a lock for.
 fn absent(name: &str, instead: &str) -> Result<()> {
-    Err(Error::absent(format!("Queue has no attribute '{name}': {instead}")))
+    Err(Error::absent(format_args!("Queue has no attribute '{name}': {instead}")))
 }
 
 /// What to do about getting nothing.
@@ -359,7 +360,7 @@ fn nothing_got<T, R>(nothing: &TryGet<T>) -> Attempt<Result<R>> {
 impl Queue {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=0)")]
-    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Result<Self> {
         Self::over(Engine::Fifo(engine::Queue::new()))
     }
 
@@ -399,8 +400,11 @@ impl Queue {
             }
             Engine::Sorted { engine, key } => {
                 let items = items.into_iter().map(|item| ranked(py, key.get(), item));
-                let items = items.collect::<Result<Vec<_>>>()?;
-                this.put_all(py, patience, items, |items| engine.try_put_some(items))
+                let mut ranks = room(items.len())?;
+                for item in items {
+                    put(&mut ranks, item?); // room: above
+                }
+                this.put_all(py, patience, ranks, |items| engine.try_put_some(items))
             }
         };
         put.map(Made)
@@ -482,7 +486,7 @@ impl Queue {
         match inner.engine.finish(n as u64) {
             Ok(false) => Ok(()),
             Ok(true) => inner.all_done.notify(usize::MAX),
-            Err(_) => Err(Error::wrong_value("task_done() called too many times".to_owned())),
+            Err(_) => Err(Error::wrong_value(format_args!("task_done() called too many times"))),
         }
     }
 
@@ -552,9 +556,8 @@ impl Queue {
 
     /// Enrol a coroutine.
     #[pyo3(signature = (event, waiter, /))]
-    fn _enrol(&self, event: usize, waiter: &Bound<'_, TaskWaiter>) -> PyResult<()> {
-        self.event(event)?.enrol(&Sleeper::task(waiter));
-        Ok(())
+    fn _enrol(&self, event: usize, waiter: &Bound<'_, TaskWaiter>) -> Result<()> {
+        Ok(self.event(event)?.enrol(&Sleeper::task(waiter))?)
     }
 
     /// Take a coroutine off the list; pass on a notification that it does not use.
@@ -612,14 +615,15 @@ impl Queue {
     }
 
     fn __contains__(&self, _item: &Bound<'_, PyAny>) -> Result<bool> {
-        Err(Error::wrong_type("argument of type 'Queue' is not a container".to_owned()))
+        Err(Error::wrong_type(format_args!("argument of type 'Queue' is not a container")))
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Made<String>> {
+    fn __repr__<'py>(slf: &Bound<'py, Self>) -> Result<Bound<'py, PyAny>> {
         let engine = &slf.get().inner.engine;
-        let name = slf.get_type().name()?;
+        let name = slf.get_type().name().map_err(Error::raised)?;
         let state = if engine.is_closed() { ", shut down" } else { "" };
-        Ok(Made(format!("<{name} maxsize={} qsize={}{state}>", engine.bound(), engine.len())))
+        let (bound, len) = (engine.bound(), engine.len());
+        made(slf.py(), format_args!("<{name} maxsize={bound} qsize={len}{state}>"))
     }
 
     fn __reduce__(&self) -> PyResult<Bound<'_, PyTuple>> {
@@ -635,17 +639,19 @@ impl Queue {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         if kwargs.is_some_and(|kwargs| !kwargs.is_empty()) {
-            return Err(PyTypeError::new_err(
-                "Queue.__init_subclass__() takes no keyword arguments",
-            ));
+            let words = format_args!("Queue.__init_subclass__() takes no keyword arguments");
+            return Err(Error::wrong_type(words).into());
         }
-        let namespace = cls.getattr("__dict__")?;
-        for hook in ["_init", "_put", "_get", "_qsize"] {
+        let py = cls.py();
+        let namespace = cls.getattr(names::DICT.get(py))?;
+        for hook in [&names::HOOK_INIT, &names::HOOK_PUT, &names::HOOK_GET, &names::HOOK_QSIZE] {
+            let hook = hook.get(py);
             if namespace.contains(hook)? {
                 let name = cls.name()?;
-                return Err(PyTypeError::new_err(format!(
+                let error = Error::wrong_type(format_args!(
                     "'{name}' overrides {hook}(), which Queue does not call: it has no lock to call it under"
-                )));
+                ));
+                return Err(error.into());
             }
         }
         Ok(())
@@ -740,7 +746,7 @@ fast_methods! {
         };
     one c"_hold" c"_hold($self, event, /)\n--\n\nWhy a coroutine should not begin at once; 0 if it may."
         |this, _, event| {
-            let event = event.extract().and_then(|event| this.event(event)).map_err(Error::raised)?;
+            let event = this.event(event.extract().map_err(Error::raised)?)?;
             Ok(hold(event.is_urgent()) as i64)
         };
     one c"_grab" c"_grab($self, nothing, /)\n--\n\nGet an item, or `nothing`."

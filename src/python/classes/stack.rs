@@ -13,6 +13,7 @@ use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::engine;
+use crate::engine::memory::growth::boxed;
 use crate::python::boundary::convert::{Given, count};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result, not_copyable};
@@ -77,8 +78,9 @@ impl Stack {
 impl Stack {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs), text_signature = "(iterable=())")]
-    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { engine: ManuallyDrop::default(), deferral: Deferral::default() }
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Result<Self> {
+        let engine = ManuallyDrop::new(boxed(engine::Stack::default())?);
+        Ok(Self { engine, deferral: Deferral::default() })
     }
 
     #[pyo3(signature = (iterable = Given::default()))]

@@ -13,9 +13,9 @@ use crate::engine::Striped;
 use crate::engine::memory::slots;
 use crate::python::boundary::convert::{int64, plain_int64};
 use crate::python::boundary::deferral::Deferral;
-use crate::python::boundary::error::not_copyable;
+use crate::python::boundary::error::{Result, not_copyable};
 use crate::python::boundary::fastcall::{FastClass, Method, methods};
-use crate::python::boundary::object::Made;
+use crate::python::boundary::object::{Made, made};
 use crate::python::boundary::spare;
 
 /// A counter for many threads that add and few that look.
@@ -45,8 +45,8 @@ impl StripedCounter {
         Made(self.counter.sum(0))
     }
 
-    fn __repr__(&self) -> Made<String> {
-        Made(format!("StripedCounter({})", self.counter.sum(0)))
+    fn __repr__<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
+        made(py, format_args!("StripedCounter({})", self.counter.sum(0)))
     }
 
     #[allow(clippy::unused_self)] // a method, to Python
