@@ -42,13 +42,16 @@ class CacheStats(NamedTuple):
     """How many entries there are."""
 
 
-def part_of(name: str) -> Callable[[type[C]], type[C]]:
-    """Name the methods of a class as those of the class that gets them, as messages do."""
+def part_of(name: str | None = None) -> Callable[[type[C]], type[C]]:
+    """Name the methods of a class as those of the class that gets them, as messages do.
+
+    Those that several classes get have their own names alone.
+    """
 
     def rename(mixin: type[C]) -> type[C]:
         for each in vars(mixin).values():
             if isinstance(each, FunctionType):
-                each.__qualname__ = f"{name}.{each.__name__}"
+                each.__qualname__ = f"{name}.{each.__name__}" if name else each.__name__
         return mixin
 
     return rename

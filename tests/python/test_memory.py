@@ -344,28 +344,29 @@ sweep_all(unranked, queued,
 """
 
 COROUTINES = r"""
-import asyncio
+import asyncio, warnings
+warnings.simplefilter("ignore")  # coroutines that there was no memory to await
 
 # Driven as a task does it, without the exception with which a coroutine ends for others.
 class Driver:
-    def __init__(self, coroutine):
-        self.coroutine = coroutine
-        self.answer = None
-    def __iter__(self):
-        self.answer = yield from self.coroutine.__await__()
+    done = False
+    answer = None
+    async def run(self, coroutine):
+        self.answer = await coroutine
+        self.done = True
 
 def finished(coroutine):
-    driver = Driver(coroutine)
-    steps = iter(driver)
-    for _ in range(4):
-        if next(steps, None) is None and steps.gi_frame is None:
-            return driver.answer
+    driver = Driver()
+    steps = driver.run(coroutine).__await__()
+    while not driver.done:
+        next(steps, None)
+    return driver.answer
 
 def asleep(coroutine):
     # Until it waits; then it is given up.
-    steps = iter(Driver(coroutine))
+    steps = Driver().run(coroutine).__await__()
     try:
-        for _ in range(3):
+        for _ in range(2):
             next(steps, None)
     finally:
         steps.close()
@@ -425,7 +426,7 @@ def shared():
     c = impl.Cache(20)
     return impl.cached(cache=c, key=lambda *args: BIG * 2)(lambda *args: args)
 def never(): return impl.cached(maxsize=0)(lambda *args: args)
-def once(): return impl.once(lambda: [BIG])
+def once(): return impl.once(lambda: BIG * 7)
 def kept():
     f = once()
     f()
@@ -433,7 +434,7 @@ def kept():
 class Owner:
     @impl.cached_property
     def value(self):
-        return [BIG]
+        return BIG * 7
 def owner(): return Owner()
 
 key = BIG * 3

@@ -10,7 +10,7 @@ use std::any::Any;
 use std::fmt;
 
 use pyo3::exceptions::{
-    PyAttributeError, PyIndexError, PyOverflowError, PyTypeError, PyValueError,
+    PyAttributeError, PyIndexError, PyOverflowError, PyRuntimeError, PyTypeError, PyValueError,
 };
 use pyo3::ffi;
 use pyo3::panic::PanicException;
@@ -35,6 +35,7 @@ enum Kind {
     Type(String),
     Value(String),
     Index(&'static str),
+    Runtime(&'static str),
     Key(Owned),
     Queue(QueueError),
     Attribute(String),
@@ -85,6 +86,12 @@ impl Error {
     #[cold]
     pub(crate) fn empty(text: &'static str) -> Self {
         Self::of(Kind::Index(text))
+    }
+
+    /// A `RuntimeError`: it is not used as it must be.
+    #[cold]
+    pub(crate) fn misused(text: &'static str) -> Self {
+        Self::of(Kind::Runtime(text))
     }
 
     /// A `KeyError`: the key, or what else is shown in its place, is missing.
@@ -180,6 +187,7 @@ impl Error {
             Kind::Attribute(text) => set::<PyAttributeError>(&text),
             Kind::Value(text) => set::<PyValueError>(&text),
             Kind::Index(text) => set::<PyIndexError>(text),
+            Kind::Runtime(text) => set::<PyRuntimeError>(text),
             Kind::Overflow(text) => set::<PyOverflowError>(&text),
             Kind::Key(key) => set_key_error(key),
             Kind::Queue(which) => set_queue_error(which),
@@ -249,6 +257,8 @@ fn queue_classes(py: Python<'_>) -> PyResult<&[Py<PyAny>; 3]> {
 
 /// Gets ready to raise what may have to be raised at the interpreter's end.
 pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    // PyO3 asks for it whenever it takes an exception off, and would make it then.
+    PanicException::type_object_raw(py);
     queue_classes(py).map(drop)
 }
 

@@ -12,7 +12,6 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
@@ -277,7 +276,7 @@ impl TaskWaiter {
             return Ok(None);
         }
         if this.given.swap(true, Relaxed) {
-            return Err(PyRuntimeError::new_err("await wasn't used with future"));
+            return Err(Error::misused("await wasn't used with future").into());
         }
         this.blocking.store(true, Relaxed);
         Ok(Some(slf.clone().unbind()))

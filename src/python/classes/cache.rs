@@ -16,7 +16,7 @@ use super::ticket::{Ticket, Tickets};
 use crate::engine::cache::{Evicted, Failure, Item, Query, Reason, Removed, UNBOUNDED};
 use crate::engine::memory::growth::{boxed, put, room};
 use crate::engine::{self, Reference, Striped};
-use crate::python::boundary::convert::{double, int64};
+use crate::python::boundary::convert::{Given, double, int64};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result, not_copyable, shown};
 use crate::python::boundary::fastcall::{fast_methods, used};
@@ -555,16 +555,16 @@ impl Cache {
     }
 
     /// Put what was loaded, unless the key was put or removed since the ticket was issued.
-    #[pyo3(signature = (ticket, key, value, /, *ttl))]
+    #[pyo3(signature = (ticket, key, value, ttl = Given::default(), /), text_signature = "($self, ticket, key, value, /, *ttl)")]
     fn _keep(
         &self,
         ticket: &Ticket,
         key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
-        ttl: &Bound<'_, PyTuple>,
+        ttl: Given<'_>,
     ) -> Result<()> {
         let contents = self.contents()?;
-        let ttl = ttl.iter_borrowed().next().map_or(Ok(contents.ttl), seconds)?;
+        let ttl = ttl.0.map_or(Ok(contents.ttl), |ttl| seconds(ttl.as_borrowed()))?;
         contents.keep(ticket, key.as_borrowed(), value.as_borrowed(), ttl)
     }
 
