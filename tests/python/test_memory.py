@@ -6,6 +6,7 @@ that over every operation; what fails there is repeated until nothing fails any 
 
 from __future__ import annotations
 
+import sys
 from types import ModuleType
 
 import lockfree
@@ -67,9 +68,11 @@ def plain(answer):
     return answer if isinstance(answer, kinds) else type(answer)
 
 def is_refusal(error):
-    # For an exception that there is no memory for CPython 3.11 itself may set none.
-    lost = isinstance(error, SystemError) and sys.version_info < (3, 12)
-    return isinstance(error, MemoryError) or lost
+    if sys.version_info < (3, 12) and isinstance(error, SystemError | RuntimeError):
+        # An exception that there is no memory for CPython 3.11 loses; and of a lock's it makes
+        # another one.
+        return isinstance(error, SystemError) or str(error) == "can't allocate lock"
+    return isinstance(error, MemoryError)
 
 def sweep(name, make, call, state):
     print(name, file=sys.stderr, flush=True)
@@ -358,9 +361,11 @@ class Driver:
 def finished(coroutine):
     driver = Driver()
     steps = driver.run(coroutine).__await__()
-    while not driver.done:
+    for _ in range(8):
         next(steps, None)
-    return driver.answer
+        if driver.done:
+            return driver.answer
+    raise SystemError("it ended without an answer and without an exception")
 
 def asleep(coroutine):
     # Until it waits; then it is given up.
@@ -454,7 +459,8 @@ sweep_loads(cache, lambda c: c.get_or_load(key, load),
 sweep_loads(function, lambda f: f(key, a=2), call=lambda f: f(key, a=2), one=lambda f: f(key),
     invalidate=lambda f: f.cache_invalidate(key), contains=lambda f: f.cache_contains(key),
     clear=lambda f: f.cache_clear(), unhashable=lambda f: f([]), copy=lambda f: f.__copy__(),
-    reduce=lambda f: f.__reduce__(), get=lambda f: f.__get__(one),
+    reduce=lambda f: f.__reduce__(), get=lambda f: f.__get__(one), two=lambda f: f(1, 2),
+    parameters=lambda f: f.cache_parameters(), info=lambda f: f.cache_info()[3],
 )
 sweep_loads(shared, lambda f: f(key), call=lambda f: f(key))
 sweep_loads(never, lambda f: f(key), call=lambda f: f(key), info=lambda f: f.cache_info()[1])
@@ -513,19 +519,6 @@ def cached(c):
     return sorted((k, id(v)) for k, v in c._items()), c.weight
 for make in (cache, empty_cache, mortal, weighed, told):
     sweep_all(make, cached, **caches)
-
-def function(): return impl.cached(maxsize=BIG)(lambda *args, **kwargs: args)
-def called():
-    f = function()
-    f(1), f(1, 2), f(1, a=2)
-    return f
-for make in (function, called):
-    # Loading is Python code, which may fail when the result is kept already.
-    sweep_all(make, lambda _: None,
-        one=lambda f: f(1), two=lambda f: f(1, 2), keyword=lambda f: f(1, a=2),
-        parameters=lambda f: f.cache_parameters(), info=lambda f: f.cache_info()[3],
-        clear=lambda f: f.cache_clear(),
-    )
 """
 
 
@@ -543,11 +536,18 @@ def test_without_memory_there_is_an_answer_or_no_change(impl: ModuleType, classe
 
 # Of the twin's queue and cache much is Python code, which may fail when it is nearly done.
 @pytest.mark.parametrize(
-    "classes",
-    [QUEUES, KINDS, CACHES, COROUTINES, LOADS],
-    ids=["queue", "kinds", "cache", "coroutines", "loads"],
+    "classes", [QUEUES, KINDS, CACHES], ids=["queue", "kinds", "cache"]
 )
 def test_without_memory_native_containers_are_as_they_were(classes: str) -> None:
+    sweep(lockfree, classes)
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 12),
+    reason="CPython 3.11 loses exceptions that there is no memory for: Python code goes on then",
+)
+@pytest.mark.parametrize("classes", [COROUTINES, LOADS], ids=["coroutines", "loads"])
+def test_without_memory_python_code_leaves_nothing_in_the_way(classes: str) -> None:
     sweep(lockfree, classes)
 
 
