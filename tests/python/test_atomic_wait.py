@@ -25,6 +25,7 @@ A_WHILE = 0.05  # seconds, in which a thread that was woken would have been done
 # Two values of each class.
 KINDS: dict[str, tuple[Any, Any]] = {
     "AtomicBool": (False, True),
+    "AtomicFloat64": (0.0, -0.0),
     "AtomicInt64": (0, 2**40),
     "AtomicRef": (0, 2**40),
 }
