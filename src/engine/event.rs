@@ -40,7 +40,6 @@
 //! `notify` is wait-free where nobody waits; all else may block on the lock.
 
 use std::collections::VecDeque;
-use std::sync::PoisonError;
 
 use super::shim::{
     AtomicU64, AtomicUsize, Mutex, MutexGuard,
@@ -290,7 +289,7 @@ impl<W: Waiter> Event<W> {
     /// The first error of `visit`.
     pub fn traverse<E>(&self, visit: impl FnMut(&W) -> Result<(), E>) -> Result<(), E> {
         // E3: the collector finds the lock free.
-        let Ok(list) = self.list.try_lock() else { return Ok(()) };
+        let Some(list) = self.list.try_lock() else { return Ok(()) };
         list.iter().flat_map(|list| &list.waiters).try_for_each(visit)
     }
 
@@ -305,7 +304,7 @@ impl<W: Waiter> Event<W> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Box<List<W>>>> {
-        let mut guard = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.list.lock();
         if let Some(list) = guard.as_mut().filter(|list| list.generation != W::generation()) {
             self.forget(list);
         }

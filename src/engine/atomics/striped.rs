@@ -47,8 +47,6 @@
 //! as far as the allocator is. Sums, resets and additions to the remainder take the
 //! lock: they wait for each other, and never does a thread that has a cell.
 
-use std::sync::PoisonError;
-
 use crossbeam_utils::CachePadded;
 
 use super::super::memory::arena::{Arena, Zeroed};
@@ -155,6 +153,6 @@ impl<const K: usize> Striped<K> {
     }
 
     fn lock(&self) -> MutexGuard<'_, [Wide; K]> {
-        self.remainders.lock().unwrap_or_else(PoisonError::into_inner)
+        self.remainders.lock()
     }
 }

@@ -64,9 +64,7 @@ impl Shard {
     }
 
     pub(super) fn lock<'a>(&'a self, entries: &'a Entries) -> Locked<'a> {
-        // Nothing that the holder does panics.
-        let state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Locked { entries, tables: &self.tables, state }
+        Locked { entries, tables: &self.tables, state: self.state.lock() }
     }
 }
 

@@ -28,7 +28,6 @@
 //! What changes the queue blocks on the lock; what asks it something is wait-free.
 
 use std::collections::BinaryHeap;
-use std::sync::PoisonError;
 
 use super::super::Backoff;
 use super::super::memory::arena::OutOfMemory;
@@ -230,7 +229,7 @@ impl<S: Shelf> Guarded<S> {
 
     #[inline]
     fn lock(&self) -> MutexGuard<'_, S> {
-        self.shelf.try_lock().unwrap_or_else(|_| self.lock_contended())
+        self.shelf.try_lock().unwrap_or_else(|| self.lock_contended())
     }
 
     /// A loser pauses, so that the winner may come again some times while it has the cache
@@ -240,11 +239,11 @@ impl<S: Shelf> Guarded<S> {
         let mut backoff = Backoff::new();
         for _ in 0..PAUSES {
             backoff.wait();
-            if let Ok(held) = self.shelf.try_lock() {
+            if let Some(held) = self.shelf.try_lock() {
                 return held;
             }
         }
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shelf.lock()
     }
 
     /// Puts an entry.

@@ -23,7 +23,7 @@
 //!   that does not wait: so no one holds it when the interpreter forks or collects.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use pyo3::exceptions::{PyAttributeError, PyMemoryError, PyNotImplementedError};
 use pyo3::ffi;
@@ -37,7 +37,7 @@ use super::error::{Error, Result};
 use super::fork;
 use super::owned::Owned;
 use super::task::TaskWaiter;
-use crate::shim::{AtomicBool, Ordering::Relaxed};
+use crate::shim::{AtomicBool, Mutex, MutexGuard, Ordering::Relaxed};
 
 /// How often a call of Python's is made that the exceptions of signal handlers end.
 pub(super) const ATTEMPTS: usize = 8;
@@ -135,7 +135,7 @@ impl Door {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inside.lock()
     }
 
     fn is_open(&self) -> bool {
@@ -337,7 +337,7 @@ pub(crate) struct DoorOfLoop(Arc<Door>);
 impl DoorOfLoop {
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
         // D4: the lock is free.
-        let Ok(inside) = self.0.inside.try_lock() else { return Ok(()) };
+        let Some(inside) = self.0.inside.try_lock() else { return Ok(()) };
         inside.woken.iter().try_for_each(|waiter| visit.call(waiter.as_py()))
     }
 }

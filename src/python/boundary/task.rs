@@ -10,7 +10,7 @@
 //!
 //! It serves one wait, in which its task may fall asleep several times.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
@@ -25,7 +25,7 @@ use super::error::{Error, Result};
 use super::owned::Owned;
 use super::user;
 use crate::engine::Notice;
-use crate::shim::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use crate::shim::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering::Relaxed};
 
 /// A coroutine that waits for an event of its owner.
 #[pyclass(frozen, module = "lockfree._native", name = "_Waiter")]
@@ -172,7 +172,7 @@ impl TaskWaiter {
     }
 
     fn sleep(&self) -> MutexGuard<'_, Sleep> {
-        self.sleep.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sleep.lock()
     }
 
     fn is_done(&self, sleep: &Sleep) -> bool {
@@ -348,7 +348,7 @@ impl TaskWaiter {
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
         visit.call(self.owner.as_py())?;
         visit.call(self.event_loop.as_py())?;
-        let Ok(sleep) = self.sleep.try_lock() else { return Ok(()) };
+        let Some(sleep) = self.sleep.try_lock() else { return Ok(()) };
         if let Some((callback, context)) = &sleep.callback {
             visit.call(callback.as_py())?;
             context.as_ref().map_or(Ok(()), |context| visit.call(context.as_py()))?;
