@@ -314,6 +314,11 @@ impl<T: Clone, H: Hook> Stack<T, H> {
         })
     }
 
+    /// The bytes that it has allocated.
+    pub fn bytes(&self) -> usize {
+        self.nodes.bytes()
+    }
+
     /// How many values there are.
     #[inline]
     pub fn len(&self) -> usize {

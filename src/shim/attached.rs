@@ -33,6 +33,9 @@ use std::sync::atomic;
 pub use super::threads::{Mutex, MutexGuard, Ordering, UnsafeCell, spin};
 use Ordering::Relaxed;
 
+/// Threads do not run at the same time: any words may be neighbours.
+pub const LINE: usize = align_of::<u64>();
+
 /// Keeps the compiler from moving a load before the read-modify-write.
 #[inline(always)]
 pub fn full_fence_after_rmw() {

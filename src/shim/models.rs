@@ -30,6 +30,9 @@ impl<T> Mutex<T> {
     }
 }
 
+/// Models have no cache lines.
+pub const LINE: usize = align_of::<u64>();
+
 /// See the std side; loom has no stronger read-modify-writes.
 pub fn full_fence_after_rmw() {
     full_fence();

@@ -10,6 +10,9 @@ pub use std::sync::atomic::{
 // child. MEASURED
 pub use parking_lot::{Mutex, MutexGuard};
 
+/// How far apart words must lie that different threads write, in bytes.
+pub const LINE: usize = align_of::<crossbeam_utils::CachePadded<u8>>();
+
 /// A cell with loom's closure interface over std's pointer one.
 #[derive(Debug, Default)]
 #[repr(transparent)]

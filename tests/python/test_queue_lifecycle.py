@@ -748,6 +748,37 @@ def await_child(pid):
 
 
 @needs_fork
+def test_children_forked_while_threads_contend_for_locks_contend_for_them_too() -> None:
+    child = in_child(
+        FORKS_IN_TRAFFIC
+        + """
+from lockfree import Cache, LifoQueue, PriorityQueue, StripedCounter
+
+queues, cache, counter = (LifoQueue(), PriorityQueue()), Cache(10), StripedCounter()
+
+def traffic(index):
+    for number in range(20):
+        for queue in queues:
+            queue.put(number)
+            queue.get()
+        cache[number] = number
+        counter.add(counter.sum() % 2)
+
+def use(_):
+    threads = [threading.Thread(target=traffic, args=(i,), daemon=True) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
+
+fork_in_traffic(50, traffic, use)
+"""
+    )
+    assert child == (0, "", "")
+
+
+@needs_fork
 def test_200_children_forked_in_traffic_use_the_queues() -> None:
     child = in_child(
         FORKS

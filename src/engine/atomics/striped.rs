@@ -145,6 +145,11 @@ impl<const K: usize> Striped<K> {
         self.cells.iter().count()
     }
 
+    /// The bytes that it has allocated.
+    pub fn bytes(&self) -> usize {
+        self.cells.bytes()
+    }
+
     /// The sum of the cells. The caller holds the lock (C3).
     fn in_cells(&self, which: usize) -> i128 {
         // Acquire: what came before the additions.

@@ -175,6 +175,14 @@ impl<N: Zeroed> Arena<N> {
         Ok(first)
     }
 
+    /// The bytes of all segments.
+    pub fn bytes(&self) -> usize {
+        let there = |(number, segment): (usize, &AtomicPtr<u8>)| {
+            (!segment.load(Relaxed).is_null()).then(|| len::<N>(number) * size_of::<N>())
+        };
+        self.segments.iter().enumerate().filter_map(there).sum()
+    }
+
     /// Sees to it that an index can be used that another arena has given out; one
     /// of the two gives out indices for both.
     ///
@@ -186,20 +194,35 @@ impl<N: Zeroed> Arena<N> {
 
     /// Sees to it that the segment is there (A1).
     fn segment(&self, number: usize) -> Result<(), OutOfMemory> {
-        let slot = &self.segments[number];
-        if !slot.load(ordering!(Acquire, "stack.arena.segment")).is_null() {
-            return Ok(());
-        }
-        let memory = allocate::<N>(number)?.as_ptr();
-        let publish = ordering!(Release, "stack.arena.publish");
-        // Acquire: the nodes of whoever was first.
-        let lost = ordering!(Acquire, "stack.arena.lost");
-        if slot.compare_exchange(std::ptr::null_mut(), memory, publish, lost).is_err() {
-            // SAFETY: allocated above, and no other thread has seen it.
-            unsafe { free::<N>(number, memory) };
-        }
-        Ok(())
+        publish(
+            &self.segments[number],
+            || allocate::<N>(number).map(NonNull::as_ptr),
+            // SAFETY: allocated just now, and no other thread has seen it.
+            |memory| unsafe { free::<N>(number, memory) },
+        )
     }
+}
+
+/// Sees to it that an address is there: that of what this thread makes, or another one.
+///
+/// # Errors
+/// That of `make`.
+pub(in super::super) fn publish(
+    slot: &AtomicPtr<u8>,
+    make: impl FnOnce() -> Result<*mut u8, OutOfMemory>,
+    free: impl FnOnce(*mut u8),
+) -> Result<(), OutOfMemory> {
+    if !slot.load(ordering!(Acquire, "stack.arena.segment")).is_null() {
+        return Ok(());
+    }
+    let memory = make()?;
+    let publish = ordering!(Release, "stack.arena.publish");
+    // Acquire: the nodes of whoever was first.
+    let lost = ordering!(Acquire, "stack.arena.lost");
+    if slot.compare_exchange(std::ptr::null_mut(), memory, publish, lost).is_err() {
+        free(memory);
+    }
+    Ok(())
 }
 
 /// Looks nodes up, quicker where they lie in the same segment: a chain of

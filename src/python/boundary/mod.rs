@@ -20,6 +20,7 @@
 //! | `door` | the way into an event loop from outside |
 //! | `descriptor` | what event loops watch |
 //! | `key` | keys, hashed and compared |
+//! | `lazy` | what is made by the first who needs it |
 //! | `list` | lists of items, on their way in and out |
 //! | `nesting` | containers nested in one another, freed without recursion |
 //! | `isolated` | a value on cache lines of its own |
@@ -40,6 +41,7 @@ pub(crate) mod handover;
 pub(crate) mod identity;
 pub(crate) mod isolated;
 pub(crate) mod key;
+pub(crate) mod lazy;
 pub(crate) mod list;
 pub(crate) mod member;
 pub(crate) mod nesting;

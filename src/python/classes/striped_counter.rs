@@ -15,7 +15,7 @@ use crate::python::boundary::convert::{int64, plain_int64};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::not_copyable;
 use crate::python::boundary::fastcall::{FastClass, Method, methods};
-use crate::python::boundary::object::Made;
+use crate::python::boundary::object::{Made, size_with};
 use crate::python::boundary::spare;
 
 /// A counter for many threads that add and few that look.
@@ -43,6 +43,10 @@ impl StripedCounter {
 
     fn __int__(&self) -> Made<i128> {
         Made(self.counter.sum(0))
+    }
+
+    fn __sizeof__(slf: &Bound<'_, Self>) -> Made<usize> {
+        Made(size_with(slf.as_any(), slf.get().counter.bytes()))
     }
 
     fn __repr__(&self) -> Made<String> {
