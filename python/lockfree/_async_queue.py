@@ -59,6 +59,10 @@ class AsyncQueue(Generic[T]):
         queue._take_along(self)
         return self
 
+    def __sizeof__(self) -> int:
+        size: int = self._queue.__sizeof__()
+        return super().__sizeof__() + size
+
     async def put(self, item: T) -> None:
         """Put an item, waiting for room.
 

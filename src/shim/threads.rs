@@ -4,10 +4,15 @@ pub use std::sync::atomic::{
     AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
 };
 
-// The lock where there is one. It is taken by attached threads only, and its holder neither
-// detaches nor calls anything of Python's: so nobody holds it, or waits for it, when the
-// interpreter forks, and the table of waiting threads that all such locks share is empty in the
-// child. MEASURED
+// The lock where there is one: a byte, const, and nothing to unwrap. It is taken by attached threads
+// only, and its holder neither detaches nor calls anything of Python's: so nobody holds it, or waits
+// for it, when the interpreter forks, and the table of waiting threads that all such locks share is
+// empty in the child. (What is waited for detached sleeps by `std::thread::park`.)
+//
+// Not `PyMutex`, which detaches to wait: a collection could begin in the middle of an operation.
+// And not std's: with it, on CPython 3.14t and two processors, `cache.write` takes 7 % more by one
+// thread and by two, `ordered.priority` 6 % more by one and as much by two, `queue.wakeup` as much
+// (`benches/ab`, 9 rounds).
 pub use parking_lot::{Mutex, MutexGuard};
 
 /// How far apart words must lie that different threads write, in bytes.

@@ -9,7 +9,7 @@
 //!   few items does not take a page; and which slot a position has is the same arithmetic for all.
 //! - *A page's link lies apart from it*, before the pages of its block, so that a page can be
 //!   given back to the system.
-//! - *Memory is not cleared*: who takes a page empties it. So what no page has touched takes none,
+//! - *Memory is not cleared*: who takes a page empties it. So pages that nobody had take none,
 //!   and a block can be many times as long as the one before: few addresses are enough.
 //! - *An index says which block*, in its upper bits, and which page of it.
 //!
@@ -44,24 +44,31 @@ pub const START: u64 = SLOTS - FIRST_SLOTS;
 /// Binary logarithm of the longest block's length.
 const OFFSET_BITS: u32 = 20;
 
-/// How many blocks there can be: with more than a million pages.
-const BLOCKS: usize = 7;
+/// How many pages the blocks have. Memory that is not touched costs little. It is not free, where
+/// systems promise no more than they have: from 64 MB on a block is at most four times as long as all
+/// before it.
+const LENGTHS: [usize; BLOCKS] = if cfg!(loom) {
+    [1, 1, 2, 4, 8, 16, 32, 64, 128]
+} else {
+    [1, 1, 16, 256, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << OFFSET_BITS]
+};
+
+/// How many blocks there can be.
+const BLOCKS: usize = 9;
 
 /// The index of the small page.
 pub(super) const FIRST: u32 = 1 << OFFSET_BITS;
 
 /// The index of the first page of a block.
 const fn first_of(number: usize) -> u32 {
-    // Of seven.
-    #[allow(clippy::cast_possible_truncation)]
+    #[allow(clippy::cast_possible_truncation)] // one of a few
     let block = number as u32 + 1;
     block << OFFSET_BITS
 }
 
-/// How many pages a block has: 1, 1, 16, 256 ... 2^20.
+/// How many pages a block has.
 fn len(number: usize) -> usize {
-    const STEP: usize = if cfg!(loom) { 1 } else { 4 };
-    1 << (STEP * number.saturating_sub(1)).min(OFFSET_BITS as usize)
+    LENGTHS.get(number).copied().unwrap_or(0)
 }
 
 /// The number of a block, and the place in it.
@@ -158,12 +165,16 @@ impl Blocks {
         unsafe { &*link_of(number, base, offset) }
     }
 
-    /// The bytes that were allocated, given back to the system or not.
-    pub(super) fn bytes(&self) -> usize {
-        let there = |(number, block): (usize, &AtomicPtr<u8>)| {
-            (!block.load(Relaxed).is_null()).then(|| layout(number).map_or(0, |it| it.size()))
+    /// The bytes of what is there, apart from pages that nobody had yet; `fresh` is the first.
+    pub(super) fn bytes(&self, fresh: u32) -> usize {
+        let (last, used) = place(fresh);
+        let unused = |number| if number == last { len(number) - used } else { 0 };
+        let size = |number| {
+            let all = layout(number).map_or(0, |layout| layout.size());
+            all - unused(number) * size_of::<Page>()
         };
-        self.blocks.iter().enumerate().filter_map(there).sum()
+        let is_there = |number: &usize| !self.blocks[*number].load(Relaxed).is_null();
+        (0..BLOCKS).filter(is_there).map(size).sum()
     }
 
     /// Where a page begins.

@@ -157,7 +157,7 @@ impl Default for Segments {
 impl Segments {
     /// The bytes that it has allocated, given back to the system or not.
     pub fn bytes(&self) -> usize {
-        self.pages.bytes()
+        self.pages.bytes(self.fresh.load(Relaxed))
     }
 
     /// The slot of a position, if `end` is in its segment. It is the position's
