@@ -38,6 +38,10 @@ use super::segments::SLOTS;
 /// any other.
 const FIRST_SLOTS: u64 = if cfg!(loom) { SLOTS } else { 32 };
 
+/// How many slots a page has.
+#[allow(clippy::cast_possible_truncation)] // some thousands at most
+const PAGE: usize = SLOTS as usize;
+
 /// The position of the first value of all: the first of those slots.
 pub const START: u64 = SLOTS - FIRST_SLOTS;
 
@@ -82,7 +86,7 @@ fn place(index: u32) -> (usize, usize) {
 #[cfg_attr(not(all(target_vendor = "apple", target_arch = "aarch64")), repr(C, align(4096)))]
 #[cfg_attr(all(target_vendor = "apple", target_arch = "aarch64"), repr(C, align(16384)))]
 pub(super) struct Page {
-    pub(super) slots: [AtomicUsize; SLOTS as usize],
+    pub(super) slots: [AtomicUsize; PAGE],
 }
 
 /// What is known of a page; apart from it, so that it can be given back.
@@ -139,7 +143,7 @@ impl Blocks {
     pub(super) fn slots(&self, index: u32, offset: usize) -> &[AtomicUsize] {
         let slot = self.address(index).wrapping_add(offset * size_of::<AtomicUsize>());
         // SAFETY: B1, B2: what begins there ends with the page, and lives as long as this.
-        unsafe { std::slice::from_raw_parts(slot.cast(), SLOTS as usize - offset) }
+        unsafe { std::slice::from_raw_parts(slot.cast(), PAGE - offset) }
     }
 
     /// The slot of a page.
@@ -241,6 +245,16 @@ fn link_of(number: usize, base: *mut u8, offset: usize) -> *mut Link {
     base.wrapping_sub(size_of::<*mut u8>() + (offset + 1) * size_of::<Link>()).cast()
 }
 
+/// The place of what the allocator returned (B3).
+fn word_before(base: *mut u8) -> *mut *mut u8 {
+    base.wrapping_sub(size_of::<*mut u8>()).cast()
+}
+
+/// A slot, so many bytes from the beginning of a block.
+fn slot_of(base: *mut u8, distance: usize) -> *mut AtomicUsize {
+    base.wrapping_add(distance).cast()
+}
+
 /// A block; returns the address of its first page (B1).
 fn allocate(number: usize) -> Result<*mut u8, OutOfMemory> {
     // SAFETY: no block is empty.
@@ -254,7 +268,7 @@ fn allocate(number: usize) -> Result<*mut u8, OutOfMemory> {
         let pages = memory.wrapping_add(header(number));
         let base = pages.map_addr(|address| address.next_multiple_of(align_of::<Page>()));
         // SAFETY: B3: inside the allocation.
-        unsafe { base.cast::<*mut u8>().sub(1).write(memory) };
+        unsafe { word_before(base).write(memory) };
         base
     };
     for offset in 0..len(number) {
@@ -264,7 +278,7 @@ fn allocate(number: usize) -> Result<*mut u8, OutOfMemory> {
     }
     for slot in slots_to_make(number) {
         // SAFETY: as above.
-        unsafe { base.wrapping_add(slot).cast::<AtomicUsize>().write(AtomicUsize::new(0)) };
+        unsafe { slot_of(base, slot).write(AtomicUsize::new(0)) };
     }
     Ok(base)
 }
@@ -291,7 +305,7 @@ unsafe fn free(number: usize, base: *mut u8) {
     #[cfg(loom)]
     for slot in slots_to_make(number) {
         // SAFETY: `allocate` made each of them.
-        unsafe { base.wrapping_add(slot).cast::<AtomicUsize>().drop_in_place() };
+        unsafe { slot_of(base, slot).drop_in_place() };
     }
     #[cfg(loom)]
     for offset in 0..len(number) {
@@ -302,7 +316,7 @@ unsafe fn free(number: usize, base: *mut u8) {
         base.wrapping_add(slot_at(START))
     } else {
         // SAFETY: B3.
-        unsafe { base.cast::<*mut u8>().sub(1).read() }
+        unsafe { word_before(base).read() }
     };
     let Ok(layout) = layout(number) else { return };
     // SAFETY: allocated with the same layout.

@@ -15,7 +15,7 @@
 //!   before the head, their difference is never less than the length at the
 //!   moment the head is read, and the compare-and-swap of the tail
 //!   proves that it has not grown since. So the bound is exact, and one
-//!   algorithm serves every bound: a queue of at most 10^9 costs what is in it.
+//!   algorithm serves every bound: a queue of at most 10^8 costs what is in it.
 //!
 //! A slot is one word: a value is a pointer ([`Pointer`]), 0 is emptiness.
 //!

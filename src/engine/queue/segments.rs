@@ -6,7 +6,8 @@
 //! Processors", PPoPP 2013, and linked like the nodes of M. M. Michael, M. L.
 //! Scott, "Simple, Fast, and Practical Non-Blocking and Blocking Concurrent Queue
 //! Algorithms", PODC 1996. What is new at the back is appended, what has been
-//! used up at the front is retired and becomes memory for a later ordinal.
+//! used up at the front is retired and becomes memory for a later ordinal. (The first
+//! segment is a small one, used once: `blocks.rs`.)
 //!
 //! The memory is *type-stable*: a page that once held slots holds slots until
 //! the queue is dropped. So a thread that was delayed may look into a segment
