@@ -11,7 +11,8 @@
 #[cfg(not(loom))]
 mod imp {
     pub use std::sync::atomic::{
-        AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+        AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
+        Ordering,
     };
 
     pub use std::sync::{Mutex, MutexGuard};
@@ -53,6 +54,13 @@ mod imp {
         }
     }
 
+    /// Keeps the compiler from moving anything past it. Together with a fence that the system
+    /// makes all threads execute, that is a full fence.
+    #[inline(always)]
+    pub fn light_fence() {
+        std::sync::atomic::compiler_fence(Ordering::SeqCst);
+    }
+
     /// Orders everything before it before everything after it.
     #[allow(clippy::disallowed_methods)] // this is the replacement
     pub fn full_fence() {
@@ -80,14 +88,19 @@ mod imp {
 mod imp {
     pub use loom::cell::UnsafeCell;
     pub use loom::sync::atomic::{
-        AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
-        fence,
+        AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
+        Ordering, fence,
     };
 
     pub use loom::sync::{Mutex, MutexGuard};
 
     /// See the std side; loom has no stronger read-modify-writes.
     pub fn full_fence_after_rmw() {
+        full_fence();
+    }
+
+    /// See the std side; there are no other threads to be fenced.
+    pub fn light_fence() {
         full_fence();
     }
 

@@ -210,7 +210,7 @@ fn expire_removes_what_is_past_its_time_and_only_that() {
     (900..1000).for_each(|key| assert!(map.remove(key).is_some()));
     for (now, expired) in [(51, 0), (70, 200), (70, 0), (71, 200), (1000, 0)] {
         clock.set(now);
-        assert_eq!(map.cache.expire(&mut Removed::default()), expired, "at {now}");
+        assert_eq!(map.cache.expire(drop), expired, "at {now}");
     }
     assert_eq!(map.cache.len(), 500);
 }
@@ -435,7 +435,7 @@ proptest! {
                     model.items.clear();
                 }
                 Op::Expire => {
-                    map.cache.expire(&mut Removed::default());
+                    map.cache.expire(drop);
                     prop_assert_eq!(map.cache.len(), model.items.len());
                 }
                 Op::Wait(time) => {

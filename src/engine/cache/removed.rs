@@ -53,6 +53,11 @@ impl<T> Removed<T> {
     }
 
     /// All of them, in the order in which they went.
+    pub(super) fn into_iter(self) -> impl Iterator<Item = Evicted<T>> {
+        self.first.into_iter().chain(self.more)
+    }
+
+    /// All of them, in the order in which they went.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = &Evicted<T>> {
         self.first.iter().chain(&self.more)

@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::entry::{Life, Stamp};
+use super::entry::Life;
 
 /// Void timers that are not worth sorting out.
 const NEGLIGIBLE: usize = 64;
@@ -15,7 +15,7 @@ const NEGLIGIBLE: usize = 64;
 /// The deadlines of a shard, the soonest first.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    heap: BinaryHeap<Reverse<(u64, u32, Stamp)>>,
+    heap: BinaryHeap<Reverse<(u64, Life)>>,
 }
 
 impl Timers {
@@ -35,22 +35,28 @@ impl Timers {
     ) {
         let most = len + len / 3 + NEGLIGIBLE;
         if self.heap.len() > most {
-            self.heap.retain(|&Reverse((deadline, index, stamp))| {
-                is_valid(deadline, Life { index, stamp })
-            });
+            self.heap.retain(|&Reverse((deadline, life))| is_valid(deadline, life));
             self.heap.shrink_to(most);
         }
-        self.heap.push(Reverse((deadline, life.index, life.stamp)));
+        self.heap.push(Reverse((deadline, life)));
     }
 
     /// Takes out a timer whose time has come.
     pub(super) fn take_due(&mut self, now: impl FnOnce() -> u64) -> Option<(u64, Life)> {
-        let &Reverse((deadline, index, stamp)) = self.heap.peek()?;
+        let &Reverse((deadline, life)) = self.heap.peek()?;
         if deadline > now() {
             return None;
         }
         self.heap.pop();
-        Some((deadline, Life { index, stamp }))
+        if self.heap.capacity() > 4 * self.heap.len() + NEGLIGIBLE {
+            self.heap.shrink_to(2 * self.heap.len());
+        }
+        Some((deadline, life))
+    }
+
+    /// The bytes that they take.
+    pub(super) fn bytes(&self) -> usize {
+        self.heap.capacity() * size_of::<Reverse<(u64, Life)>>()
     }
 
     pub(super) fn clear(&mut self) {

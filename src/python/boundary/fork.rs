@@ -35,4 +35,5 @@ pub(crate) fn watch() {
 extern "C" fn in_child() {
     GENERATION.fetch_add(1, Relaxed);
     crate::engine::memory::slots::forked();
+    crate::engine::memory::epoch::forked();
 }

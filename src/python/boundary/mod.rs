@@ -13,6 +13,7 @@
 //! | `waiting` | the one loop in which a thread waits |
 //! | `key` | keys, hashed and compared |
 //! | `list` | lists of items, on their way in and out |
+//! | `epoch` | whether readers of an engine are ever alone |
 //! | `nesting` | containers nested in one another, freed without recursion |
 //! | `isolated` | a value on cache lines of its own |
 //! | `identity` | which thread is running |
@@ -21,6 +22,7 @@
 pub(crate) mod convert;
 pub(crate) mod counting;
 pub(crate) mod deferral;
+pub(crate) mod epoch;
 pub(crate) mod error;
 pub(crate) mod fastcall;
 pub(crate) mod fork;

@@ -12,10 +12,11 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
-use crate::engine::cache::{Evicted, Failure, Item, Reason, Removed, UNBOUNDED};
+use crate::engine::cache::{Evicted, Failure, Item, Monotonic, Reason, Removed, UNBOUNDED};
 use crate::engine::{self, Reference, Striped};
 use crate::python::boundary::convert::{Truth, double, int64};
 use crate::python::boundary::deferral::defer;
+use crate::python::boundary::epoch::Attached;
 use crate::python::boundary::error::{Error, Result, not_copyable, shown};
 use crate::python::boundary::fastcall::fast_methods;
 use crate::python::boundary::key::Key;
@@ -43,7 +44,7 @@ const FOREVER: u64 = 0;
 /// What a cache is, once it is initialized.
 #[derive(Debug)]
 struct Contents {
-    engine: engine::Cache<Owned>,
+    engine: engine::Cache<Owned, Monotonic, Attached>,
     /// The seconds that an item lives, as they were given.
     ttl: Option<f64>,
     weigher: Callback,
@@ -228,10 +229,7 @@ impl Contents {
 
     /// Removes what has expired; returns how much that was.
     fn expire(&self) -> usize {
-        let mut removed = Removed::default();
-        let count = self.engine.expire(&mut removed);
-        self.report(&removed);
-        count
+        self.engine.expire(|expired| self.report_one(&expired))
     }
 
     /// How many items there are whose time is not over.
