@@ -12,7 +12,9 @@
 //!   this stack. What protects the *list* from ABA is the version tag in the
 //!   head ([`Tagged`]).
 //! - *Each node knows how many lie below it*, so the length is the depth of the
-//!   top one: one validated read, no counter for all threads to write.
+//!   top one: one validated read, no counter for all threads to write. Among the free
+//!   nodes it is the same, so that whoever empties a large stack knows whether they are
+//!   all there: then their pages go back to the system, and their indices are given out anew.
 //! - *Readers announce themselves* ([`Readers`]), so that `peek` and iteration
 //!   may read values that other threads pop meanwhile.
 //!
@@ -31,6 +33,7 @@
 //! - **I4** Every removal from the stack or the free list changes that head's
 //!   tag. So a compare-and-swap that succeeds proves that nothing was removed
 //!   since the head was read, and by I3 that the links read since are true.
+//!   Whoever takes all nodes that the arena has given out may forget what is in them.
 //! - **I5** A node reachable from the head that a reader loaded after it entered
 //!   keeps its value and its link until that reader has left (R2, R3).
 //!
@@ -39,6 +42,7 @@
 //! |---|---|---|---|
 //! | `Release` | head, in a push | `Acquire` load of the head | value, link and depth of the node |
 //! | `Release` | free head, giving back | `Acquire` load of the free head | the value moved out, before the next is written |
+//! | `Acquire` | the free head, giving back | the same | depth of the node, and its segment |
 //! | `Release` | a node's depth | `Acquire` in `len` | that a depth of a later life of the node is seen with the removal that ended the earlier |
 //! | full fence | between the swing and asking for readers | the one after entering | R3 |
 //! | the same | | `Acquire` in `len` | that a link of the limbo, written over a depth, is seen with the removal before it |
@@ -76,7 +80,7 @@ struct Node<T> {
     value: UnsafeCell<MaybeUninit<T>>,
     /// The node below, or the next free one.
     next: AtomicU32,
-    /// In the stack: how many nodes from here down. In limbo: the next there.
+    /// In the stack, and among the free: how many nodes from here down. In limbo: the next there.
     depth: AtomicU32,
 }
 
@@ -92,7 +96,20 @@ unsafe impl<T> Zeroed for Node<T> {
             depth: AtomicU32::new(0),
         }
     }
+
+    #[cfg(loom)]
+    fn forget(&self) {
+        self.value.with_mut(|_| ());
+        self.next.store(NIL, Relaxed);
+        self.depth.store(0, Relaxed);
+    }
 }
+
+/// As soon as so many nodes were given out, an empty stack gives their pages back: a mebibyte.
+const LARGE: u32 = if cfg!(loom) { 3 } else { 1 << 16 };
+
+/// Values that are dropped together.
+const PIECE: u32 = if cfg!(loom) { 2 } else { 64 };
 
 impl<T> Node<T> {
     /// Sets the link. The caller holds the node (I1).
@@ -232,7 +249,11 @@ impl<T: Clone, H: Hook> Stack<T, H> {
         let next = node.next.load(Relaxed);
         self.hook.between();
         if self.swing(head, head.popped(next)) {
-            Some(self.claim(index, node))
+            let value = self.claim(index, node);
+            if next == NIL {
+                self.emptied();
+            }
+            Some(value)
         } else {
             self.pop_contended()
         }
@@ -253,7 +274,11 @@ impl<T: Clone, H: Hook> Stack<T, H> {
             let node = self.node(index);
             let next = node.next.load(Relaxed);
             if self.swing(head, head.popped(next)) {
-                return Some(self.claim(index, node));
+                let value = self.claim(index, node);
+                if next == NIL {
+                    self.emptied();
+                }
+                return Some(value);
             }
         }
     }
@@ -264,6 +289,22 @@ impl<T: Clone, H: Hook> Stack<T, H> {
     /// # Errors
     /// How many it would be, where that is more than `room`; nothing is taken.
     pub fn pop_many(&self, limit: usize, room: usize, sink: impl FnMut(T)) -> Result<usize, usize> {
+        let (first, count, end) = self.unlink(limit, room)?;
+        if count > 0 {
+            self.claim_chain(first, count, sink);
+            if end == NIL {
+                self.emptied();
+            }
+        }
+        Ok(count as usize)
+    }
+
+    /// Removes the `limit` uppermost nodes, or all there are, in one step: the first, how many,
+    /// and what was below.
+    ///
+    /// # Errors
+    /// How many it would be, where that is more than `room`; nothing is removed.
+    fn unlink(&self, limit: usize, room: usize) -> Result<(u32, u32, u32), usize> {
         let mut backoff = Backoff::new();
         loop {
             let (head, depth) = self.top();
@@ -271,24 +312,45 @@ impl<T: Clone, H: Hook> Stack<T, H> {
             if count as usize > room {
                 return Err(count as usize);
             }
-            if count == 0 {
-                return Ok(0);
-            }
             let first = head.index();
+            if count == 0 {
+                return Ok((first, 0, NIL));
+            }
             let end = if count == depth { NIL } else { self.walk(first, count).1 };
             self.hook.between();
             if self.swing(head, head.popped(end)) {
-                self.claim_chain(first, count, sink);
-                return Ok(count as usize);
+                return Ok((first, count, end));
             }
             backoff.wait();
         }
     }
 
-    /// Takes everything in one step and drops it, one value after the other.
+    /// Takes everything in one step and drops it, piece by piece, with no more than the
+    /// number of a node in hand.
     pub fn clear(&self) {
-        let taken = self.pop_many(usize::MAX, usize::MAX, drop);
-        debug_assert!(taken.is_ok(), "there is room for any number");
+        let Ok((mut first, mut count, _)) = self.unlink(usize::MAX, usize::MAX) else { return };
+        if count > 0 && self.readers.any_after_unlink() {
+            self.claim_chain_shared(first, count, drop);
+            count = 0;
+        }
+        while count > 0 {
+            let piece = count.min(PIECE);
+            let mut values = [const { None }; PIECE as usize];
+            let mut places = values.iter_mut();
+            let last = self.each(first, piece, |node| {
+                *places.next().expect("a place for each of a piece") = Some(node.take());
+            });
+            let next = last.next.load(Relaxed);
+            self.give_back(&Chain { first, last, count: piece });
+            drop(values);
+            (first, count) = (next, count - piece);
+        }
+        self.emptied();
+    }
+
+    /// The bytes that it has allocated.
+    pub fn bytes(&self) -> usize {
+        self.nodes.bytes()
     }
 
     /// A copy of the top value.
@@ -518,6 +580,41 @@ impl<T: Clone, H: Hook> Stack<T, H> {
             drop(value);
             limbo = next;
         }
+        if self.is_empty() {
+            self.emptied();
+        }
+    }
+
+    /// Called when the stack was empty a moment ago.
+    #[inline]
+    fn emptied(&self) {
+        if self.nodes.given_out() >= LARGE {
+            self.forget_free();
+        }
+    }
+
+    /// Gives the pages of all nodes back, if all are free.
+    #[cold]
+    fn forget_free(&self) {
+        let head = Tagged(self.free.load(ordering!(Acquire, "stack.free.forget")));
+        if head.index() == NIL {
+            return;
+        }
+        let depth = self.node(head.index()).depth.load(Relaxed);
+        if depth < LARGE || depth != self.nodes.given_out() {
+            return;
+        }
+        // Relaxed: as any removal; what was in the nodes is not asked for.
+        if self.free.compare_exchange(head.0, head.popped(NIL).0, Relaxed, Relaxed).is_err() {
+            return;
+        }
+        // I4: there were so many, and they are ours now.
+        let first = head.index();
+        if !self.nodes.forget(depth) {
+            // Another thread has new ones.
+            let (Chain { last, .. }, _) = self.walk(first, depth);
+            self.give_back(&Chain { first, last, count: depth });
+        }
     }
 
     /// Calls `f` with each of the linked nodes, which the caller holds; returns
@@ -590,7 +687,16 @@ impl<T: Clone, H: Hook> Stack<T, H> {
     fn give_back(&self, chain: &Chain<'_, T>) {
         let mut backoff = Backoff::new();
         loop {
-            let head = Tagged(self.free.load(Relaxed));
+            // Acquire: the depth of the node, and its segment.
+            let head = Tagged(self.free.load(ordering!(Acquire, "stack.free.below")));
+            let mut depth = chain.count;
+            if head.index() != NIL {
+                depth = depth.wrapping_add(self.node(head.index()).depth.load(Relaxed));
+            }
+            self.each(chain.first, chain.count, |node| {
+                node.depth.store(depth, ordering!(Release, "stack.free.depth"));
+                depth = depth.wrapping_sub(1);
+            });
             chain.last.set_link(head.index());
             // Release: the value was moved out before.
             let order = ordering!(Release, "stack.free.give_back");

@@ -370,11 +370,26 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
         expired: impl FnMut(Evicted<T>),
     ) -> Result<Option<R>, Q::Error> {
         let Some(core) = self.core() else { return Ok(None) };
+        let mut known = Known::default();
         match core.visit::<T, G, Q, R>(query, &look) {
-            Stop::Looked(Look::Found(found), _) => Ok(Some(found)),
-            Stop::Absent => Ok(None),
-            stop => self.find_on(core, query, &look, expired, stop),
+            Stop::Looked(Look::Found(found), _) => return Ok(Some(found)),
+            Stop::Absent => return Ok(None),
+            Stop::Compare(life, key, generation) => {
+                let equal = query.is(&key)?;
+                drop(key);
+                if equal && let Some(found) = core.revisit::<T, G, R>(query.hash(), life, &look) {
+                    return Ok(Some(found));
+                }
+                known.note(life, generation, equal);
+            }
+            Stop::Lost(in_vain) | Stop::Looked(Look::Gone(in_vain) | Look::Expired(in_vain), _) => {
+                drop(in_vain);
+            }
+            Stop::Unshared(life) | Stop::Looked(Look::Unshared, life) => {
+                core.share::<T>(query.hash(), life);
+            }
         }
+        self.find_on(core, query, known, &look, expired)
     }
 
     /// The rest of [`Self::find`].
@@ -383,12 +398,11 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
         &self,
         core: &Core,
         query: &Q,
+        mut known: Known,
         look: &impl Fn(Found<'_>) -> Look<T, R>,
         mut expired: impl FnMut(Evicted<T>),
-        stop: Stop<T, R>,
     ) -> Result<Option<R>, Q::Error> {
-        let mut known = Known::default();
-        match core.search_on::<T, G, Q, R>(query, &mut known, look, stop)? {
+        match core.search_on::<T, G, Q, R>(query, &mut known, look)? {
             Sought::Found(found, _) => Ok(Some(found)),
             Sought::Absent => Ok(None),
             Sought::Expired(life) => {

@@ -46,8 +46,9 @@ const MOST_PAGES: usize = (1 << (30 - PAGE_BITS)) - 1;
 /// No page.
 const NONE: u32 = u32::MAX;
 
-/// Of so many pages one may be empty.
+/// Of so many pages one may be empty, and so many in any case.
 const KEPT_OF: u32 = 8;
+const FEWEST_KEPT: u32 = if cfg!(loom) { 0 } else { 1 };
 
 /// What the lock-holder notes of a page (G1).
 #[derive(Debug)]
@@ -59,7 +60,7 @@ struct Book {
     fresh: u32,
     /// How many are free, or were never used.
     unused: u32,
-    /// The neighbours among the pages that have any such.
+    /// The neighbours among the pages that have used and unused ones; the next empty page.
     newer: u32,
     older: u32,
 }
@@ -239,11 +240,13 @@ impl Entries {
 /// What the holder of the lock knows of the pages.
 #[derive(Debug)]
 pub(super) struct Pages {
-    /// The first of those that have an unused entry.
+    /// The first of those that have used and unused entries.
     partial: u32,
-    /// How many there are, and how many have unused entries only.
-    count: u32,
+    /// The first of those that have unused entries only.
     empty: u32,
+    /// How many there are of these, and of all.
+    empties: u32,
+    count: u32,
     /// The entry that was freed last, if it was not used since: it is at hand.
     spare: u32,
     bytes: usize,
@@ -251,7 +254,7 @@ pub(super) struct Pages {
 
 impl Default for Pages {
     fn default() -> Self {
-        Self { partial: NONE, count: 0, empty: 0, spare: NIL, bytes: 0 }
+        Self { partial: NONE, empty: NONE, empties: 0, count: 0, spare: NIL, bytes: 0 }
     }
 }
 
@@ -263,7 +266,7 @@ impl Pages {
 
     /// Sees to it that there is an unused entry. It stays, unless another one is freed.
     pub(super) fn reserve<R: Reclaim>(&mut self, entries: &Entries) -> Result<(), OutOfMemory> {
-        if self.spare != NIL || self.partial != NONE {
+        if self.spare != NIL || self.partial != NONE || self.empty != NONE {
             return Ok(());
         }
         self.add_page::<R>(entries)
@@ -280,9 +283,12 @@ impl Pages {
 
     fn take_from_page<'a>(&mut self, entries: &'a Entries) -> (u32, &'a Entry) {
         let view = entries.held();
+        if self.partial == NONE {
+            let (page, number) = self.take_empty(view);
+            self.link(view, page, number);
+        }
         let page = view.page(self.partial).expect("G1: a page with unused entries is there");
-        let (index, was_empty, is_full) = page.with_book(|book| {
-            let was_empty = book.unused == len(book.number);
+        let (index, is_full) = page.with_book(|book| {
             book.unused -= 1;
             let index = if book.free == NIL {
                 book.fresh += 1;
@@ -293,9 +299,8 @@ impl Pages {
                 book.free = unsafe { page.entry(place(index).1) }.links().newer;
                 index
             };
-            (index, was_empty, book.unused == 0)
+            (index, book.unused == 0)
         });
-        self.empty -= u32::from(was_empty);
         if is_full {
             self.unlink(view, page);
         }
@@ -328,14 +333,28 @@ impl Pages {
             self.link(view, page, number);
         }
         if unused == len(number) {
-            self.empty += 1;
-            if self.empty > (self.count / KEPT_OF).max(1) || cfg!(loom) {
-                self.release::<R>(view, page, number);
+            self.unlink(view, page);
+            self.add_empty(page, number);
+            while self.empties > (self.count / KEPT_OF).max(FEWEST_KEPT) {
+                self.release::<R>(view);
             }
         }
     }
 
-    /// Makes a page one of those that have unused entries.
+    fn add_empty(&mut self, page: Page<'_>, number: u32) {
+        page.with_book(|book| book.older = std::mem::replace(&mut self.empty, number));
+        self.empties += 1;
+    }
+
+    fn take_empty<'a>(&mut self, view: View<'a>) -> (Page<'a>, u32) {
+        let number = self.empty;
+        let page = view.page(number).expect("G1: an empty page is there");
+        self.empty = page.with_book(|book| book.older);
+        self.empties -= 1;
+        (page, number)
+    }
+
+    /// Makes a page one of those that have used and unused entries.
     fn link(&mut self, view: View<'_>, page: Page<'_>, number: u32) {
         let older = std::mem::replace(&mut self.partial, number);
         page.with_book(|book| (book.older, book.newer) = (older, NONE));
@@ -357,9 +376,8 @@ impl Pages {
     }
 
     /// Gives an empty page back.
-    fn release<R: Reclaim>(&mut self, view: View<'_>, page: Page<'_>, number: u32) {
-        self.unlink(view, page);
-        self.empty -= 1;
+    fn release<R: Reclaim>(&mut self, view: View<'_>) {
+        let (page, number) = self.take_empty(view);
         self.count -= 1;
         self.bytes -= page.size();
         if mutant!("cache.page.linked") {
@@ -389,8 +407,7 @@ impl Pages {
         slot.store(page.block().0.as_ptr(), ordering!(Release, "cache.page.store"));
         self.bytes += page.size();
         self.count += 1;
-        self.empty += 1;
-        self.link(view, page, number);
+        self.add_empty(page, number);
         Ok(())
     }
 

@@ -22,7 +22,7 @@ use crate::python::boundary::fastcall::fast_methods;
 use crate::python::boundary::key::Key;
 use crate::python::boundary::list::list_of;
 use crate::python::boundary::nesting::drop_contents;
-use crate::python::boundary::object::Arg;
+use crate::python::boundary::object::{Arg, size_with};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::user;
 use crate::shim::Ordering::SeqCst;
@@ -399,6 +399,12 @@ impl Cache {
 
     fn __len__(&self) -> Result<usize> {
         Ok(self.contents()?.len())
+    }
+
+    fn __sizeof__(slf: &Bound<'_, Self>) -> usize {
+        let contents = slf.get().contents.get();
+        let size = |contents: &Box<Contents>| size_of_val(&**contents) + contents.engine.bytes();
+        size_with(slf.as_any(), contents.map_or(0, size))
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

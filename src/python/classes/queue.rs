@@ -20,7 +20,7 @@ use crate::python::boundary::error::{Error, Result, not_copyable};
 use crate::python::boundary::fastcall::{Arguments, fast_methods};
 use crate::python::boundary::list::{Slots, collect};
 use crate::python::boundary::nesting::drop_contents;
-use crate::python::boundary::object::Arg;
+use crate::python::boundary::object::{Arg, size_with};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::user;
 use crate::python::boundary::waiting::{
@@ -491,6 +491,11 @@ impl Queue {
 
     fn __contains__(&self, _item: &Bound<'_, PyAny>) -> PyResult<bool> {
         Err(PyTypeError::new_err("argument of type 'Queue' is not a container"))
+    }
+
+    fn __sizeof__(slf: &Bound<'_, Self>) -> usize {
+        let inner = &**slf.get().inner;
+        size_with(slf.as_any(), size_of_val(inner) + inner.engine.bytes())
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {

@@ -19,7 +19,7 @@ use crate::python::boundary::error::{Error, Result, not_copyable};
 use crate::python::boundary::fastcall::fast_methods;
 use crate::python::boundary::list::{Slots, collect};
 use crate::python::boundary::nesting::{drop_contents, repr_of};
-use crate::python::boundary::object::Arg;
+use crate::python::boundary::object::{Arg, size_with};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::user;
 
@@ -124,6 +124,11 @@ impl Stack {
 
     fn __len__(&self) -> usize {
         self.engine.len()
+    }
+
+    fn __sizeof__(slf: &Bound<'_, Self>) -> usize {
+        let engine = &**slf.get().engine;
+        size_with(slf.as_any(), size_of_val(engine) + engine.bytes())
     }
 
     fn __bool__(&self) -> bool {

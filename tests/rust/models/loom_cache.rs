@@ -98,8 +98,9 @@ enum Op {
     Put(usize, usize),
     GetOrPut(usize, usize),
     Remove(usize),
+    Clear,
 }
-use Op::{Get, GetOrPut, Put, Remove};
+use Op::{Clear, Get, GetOrPut, Put, Remove};
 
 impl Op {
     fn run(self, map: &Things) -> Option<usize> {
@@ -111,6 +112,10 @@ impl Op {
             }
             GetOrPut(key, value) => map.get_or_put(key, value, FOREVER),
             Remove(key) => map.remove(key),
+            Clear => {
+                map.cache.clear();
+                None
+            }
         }
     }
 
@@ -127,6 +132,10 @@ impl Op {
                 found
             }
             Remove(key) => map.remove(&key),
+            Clear => {
+                map.clear();
+                None
+            }
         }
     }
 }
@@ -283,6 +292,39 @@ fn the_table_grows_under_a_reader() {
 fn an_entry_uncovered_by_a_removal_is_whole() {
     let start = &[Put(0, 10), Put(1, 10), Put(2, 10), Put(3, 10), Put(4, 10), Put(5, 10)];
     assert_atomic(by_hash, start, [&[Put(8, 20), Put(16, 20), Remove(16)], &[Get(8)]]);
+}
+
+/// The first page has two entries, and is given back when both are free and a third, on
+/// another page, was freed later.
+#[test]
+fn a_page_goes_under_a_reader() {
+    let start = &[Put(0, 10), Put(1, 10), Put(2, 10)];
+    assert_atomic(by_hash, start, [&[Remove(0), Remove(1), Remove(2)], &[Get(0)]]);
+}
+
+/// The second page, of four, is full, so that the first one comes back.
+#[test]
+fn a_page_comes_back_under_a_reader() {
+    let start = &[Put(0, 10), Put(1, 10), Put(2, 10), Put(3, 10), Put(4, 10), Put(5, 10)];
+    let threads = [&[Remove(0), Remove(1), Remove(2), Put(6, 20), Put(7, 20)][..], &[Get(0)]];
+    assert_atomic(by_hash, start, threads);
+}
+
+#[test]
+fn what_is_cleared_is_cleared_under_a_reader() {
+    assert_atomic(by_hash, &[Put(0, 10)], [&[Clear], &[Get(0)]]);
+}
+
+#[test]
+fn what_is_put_is_cleared_or_not() {
+    assert_atomic(by_hash, &[Put(0, 10)], [&[Clear], &[Put(0, 20)]]);
+}
+
+/// The table is another one, with the chain the other way round, when the reader comes back
+/// from a comparison.
+#[test]
+fn the_table_grows_while_keys_are_compared() {
+    assert_atomic(by_comparison, &[Put(0, 10), Put(1, 10)], [&[Put(2, 20)], &[Get(0)]]);
 }
 
 #[test]

@@ -13,10 +13,10 @@
 //! # Orderings
 //! | ordering | site | pairs with | protects |
 //! |---|---|---|---|
-//! | `AcqRel` | the epoch's end | `Acquire` of the epoch by a reader | P3: the unlink |
+//! | `Release` | the epoch's end | `Acquire` of the epoch by a reader | P3: the unlink |
 //! | [light](super::barrier) | between a reader's note and its first look | [heavy](super::barrier) | P4 |
 //! | `Release` | a reader's leaving, and its entering again | `Acquire` in the collector | its reads, before the memory is freed |
-//! | `Release` | a block, added | `Acquire` of all of them | P2 |
+//! | `Release` | a block, added | the collector's fence, after taking all of them | P2 |
 //!
 //! # Progress
 //! Entering and leaving are wait-free, retiring is lock-free. Collecting is wait-free
@@ -31,7 +31,7 @@ use super::barrier;
 use super::block::{Block, Header};
 use crate::shim::{
     AtomicBool, AtomicPtr, AtomicU64, AtomicUsize,
-    Ordering::{Relaxed, SeqCst},
+    Ordering::{Acquire, Relaxed, SeqCst},
     full_fence, mutant, ordering,
 };
 
@@ -99,8 +99,9 @@ impl<const NOTES: usize> Domain<NOTES> {
     #[inline(always)]
     pub fn enter(&self, note: &Note) {
         debug_assert!(note.0.load(Relaxed) == OUTSIDE, "nobody enters twice");
-        // Acquire: what was unlinked before that epoch began.
-        let now = self.epoch.load(ordering!(Acquire, "epoch.enter.epoch"));
+        // Acquire: what was unlinked before that epoch began. (No model can miss it: the light
+        // barrier is a fence there.)
+        let now = self.epoch.load(Acquire);
         if mutant!("epoch.enter.late") {
             return barrier::light();
         }
@@ -170,11 +171,14 @@ impl<const NOTES: usize> Domain<NOTES> {
         if self.is_collecting.compare_exchange(false, true, Relaxed, Relaxed).is_err() {
             return;
         }
-        // Acquire: P2.
-        let mut next =
-            self.waiting.swap(std::ptr::null_mut(), ordering!(Acquire, "epoch.collect.take"));
-        // AcqRel: P3; what was unlinked is seen by whoever notes the next epoch.
-        let stamp = self.epoch.fetch_add(1, ordering!(AcqRel, "epoch.collect.end"));
+        // Relaxed: everybody's fence is this thread's, too (P2).
+        let mut next = self.waiting.swap(std::ptr::null_mut(), Relaxed);
+        // Release: P3; what was unlinked is seen by whoever notes the next epoch.
+        let stamp = self.epoch.fetch_add(1, ordering!(Release, "epoch.collect.end"));
+        // Loom does not count a fence for a step. So that it tries what may come in between,
+        // there is one that depends on the readers.
+        #[cfg(loom)]
+        self.oldest();
         let oldest = if barrier::heavy() { self.oldest() } else { OUTSIDE };
         let mut kept: Option<(NonNull<Header>, NonNull<Header>)> = None;
         while let Some(block) = NonNull::new(next) {
