@@ -62,7 +62,11 @@ use super::Backoff;
 use crate::engine::memory::arena::{Arena, NIL, OutOfMemory, Zeroed};
 use crate::engine::memory::reclaim::Readers;
 use crate::engine::memory::tagged::Tagged;
-use crate::shim::{AtomicU32, AtomicU64, Ordering::Relaxed, UnsafeCell, mutant, ordering};
+use crate::shim::{
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed},
+    UnsafeCell, mutant, ordering,
+};
 
 /// Called between reading the head and swinging it. The product's hook does
 /// nothing and costs nothing; the laboratory's freezes a thread there.
@@ -596,7 +600,8 @@ impl<T: Clone, H: Hook> Stack<T, H> {
     /// Gives the pages of all nodes back, if all are free.
     #[cold]
     fn forget_free(&self) {
-        let head = Tagged(self.free.load(ordering!(Acquire, "stack.free.forget")));
+        // Acquire: as in `give_back`. (No model can miss it: this thread was there just now.)
+        let head = Tagged(self.free.load(Acquire));
         if head.index() == NIL {
             return;
         }

@@ -171,9 +171,9 @@ fn pop_many_is_one_step() {
 /// removes both and puts the top one back, over another or over none.
 #[test]
 fn a_node_put_back_on_the_stack_is_not_taken_for_the_one_read() {
-    assert_atomic(&[PushMany(1, 2)], [&[Pop], &[PopAll, Push(3)]]);
-    assert_atomic(&[PushMany(1, 2)], [&[Pop], &[Pop, Pop, Push(3)]]);
-    assert_atomic(&[PushMany(1, 3)], [&[PopMany(2)], &[PopMany(2), Push(4)]]);
+    assert_atomic_of(BOUND, &[PushMany(1, 2)], [&[Pop], &[PopAll, Push(3)]]);
+    assert_atomic_of(BOUND, &[PushMany(1, 2)], [&[Pop], &[Pop, Pop, Push(3)]]);
+    assert_atomic_of(BOUND, &[PushMany(1, 3)], [&[PopMany(2)], &[PopMany(2), Push(4)]]);
 }
 
 /// The same in the list of free nodes: the second thread takes both that there

@@ -173,7 +173,9 @@ mod process {
     /// thread that forked; it is not inside.
     pub fn forked() {
         DOMAIN.forked();
-        NOTES.keep_only(LEASE.try_with(|lease| lease.0).unwrap_or(Slot::NONE));
+        // A lease is not made here: that would allocate.
+        let slot = NOTE.get().and_then(|_| LEASE.try_with(|lease| lease.0).ok());
+        NOTES.keep_only(slot.unwrap_or(Slot::NONE));
         fallback::forked();
     }
 }
