@@ -340,9 +340,10 @@ impl<T: Clone, H: Hook> Stack<T, H> {
         while count > 0 {
             let piece = count.min(PIECE);
             let mut values = [const { None }; PIECE as usize];
-            let mut places = values.iter_mut();
+            let mut taken = 0;
             let last = self.each(first, piece, |node| {
-                *places.next().expect("a place for each of a piece") = Some(node.take());
+                values[taken] = Some(node.take());
+                taken += 1;
             });
             let next = last.next.load(Relaxed);
             self.give_back(&Chain { first, last, count: piece });

@@ -335,7 +335,7 @@ impl Pages {
         if unused == len(number) {
             self.unlink(view, page);
             self.add_empty(page, number);
-            while self.empties > (self.count / KEPT_OF).max(FEWEST_KEPT) {
+            while self.empties > FEWEST_KEPT && self.empties > self.count / KEPT_OF {
                 self.release::<R>(view);
             }
         }
@@ -423,7 +423,9 @@ impl Pages {
         let block = layout.ok().and_then(Block::new).ok_or(OutOfMemory)?;
         let head = block.0.cast::<DirectoryHead>();
         // SAFETY: a place in the new block.
-        unsafe { (&raw mut (*head.as_ptr()).len).write(len) };
+        let place = unsafe { &raw mut (*head.as_ptr()).len };
+        // SAFETY: as above.
+        unsafe { place.write(len) };
         // SAFETY: the addresses begin where the head ends.
         let first = unsafe { head.add(1) }.cast::<AtomicPtr<Header>>();
         for number in 0..len {

@@ -170,11 +170,11 @@ impl<'a> Table<'a> {
     }
 
     /// The entries of the chain of a hash. The caller holds the lock, or is alone.
-    pub(super) fn chain<'e>(
+    pub(super) fn chain(
         self,
-        entries: &'e Entries,
+        entries: &Entries,
         hash: u64,
-    ) -> impl Iterator<Item = (u32, &'e Entry)> + use<'e> {
+    ) -> impl Iterator<Item = (u32, &Entry)> + use<'_> {
         from_head(entries.held(), self.generation(), self.head(hash))
     }
 

@@ -402,9 +402,8 @@ impl Cache {
     }
 
     fn __sizeof__(slf: &Bound<'_, Self>) -> usize {
-        let contents = slf.get().contents.get();
-        let size = |contents: &Box<Contents>| size_of_val(&**contents) + contents.engine.bytes();
-        size_with(slf.as_any(), contents.map_or(0, size))
+        let size = |contents: &Contents| size_of_val(contents) + contents.engine.bytes();
+        size_with(slf.as_any(), slf.get().contents.get().map_or(0, |contents| size(contents)))
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

@@ -31,6 +31,9 @@ impl Header {
     }
 
     /// In the models: fails if the block was freed, or might be at this moment.
+    ///
+    /// # Panics
+    /// So.
     #[inline(always)]
     pub fn check(&self) {
         #[cfg(loom)]

@@ -219,8 +219,8 @@ impl<const NOTES: usize> Domain<NOTES> {
         let notes = &self.notes[..self.used.load(Relaxed)];
         let inside = notes.iter().filter_map(|note| {
             // Acquire: as above.
-            let noted = note.0.load(ordering!(Acquire, "epoch.collect.notes"));
-            (noted != OUTSIDE).then_some(noted)
+            let since = note.0.load(ordering!(Acquire, "epoch.collect.notes"));
+            (since != OUTSIDE).then_some(since)
         });
         inside.min().unwrap_or(u64::MAX)
     }

@@ -2,6 +2,7 @@
 //! system fences nobody, and to compare with.
 
 use std::cell::RefCell;
+use std::ptr::NonNull;
 
 use crossbeam_epoch::{Collector, Guard, LocalHandle};
 
@@ -97,8 +98,9 @@ impl Reclaim for Crossbeam {
         let address = block.0.as_ptr().expose_provenance();
         let free = move || {
             let header = std::ptr::with_exposed_provenance_mut(address);
-            // SAFETY: the address of a block; nobody is inside who could reach it.
-            unsafe { Block(std::ptr::NonNull::new_unchecked(header)).free() };
+            let block = NonNull::new(header).map(Block);
+            // SAFETY: nobody is inside who could reach it.
+            block.into_iter().for_each(|block| unsafe { block.free() });
             // One that was retired before a fork is not counted in the child.
             let _ = WAITING.fetch_update(Relaxed, Relaxed, |all| Some(all.saturating_sub(size)));
         };

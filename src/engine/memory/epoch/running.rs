@@ -117,15 +117,12 @@ mod process {
         }
         // An error: the thread is about to end.
         let _ = LEASE.try_with(|_| ());
-        match NOTE.get() {
-            Some(note) => {
-                DOMAIN.enter(note);
-                Inside::Noted(note)
-            }
-            None => {
-                DOMAIN.enter_uncounted();
-                Inside::Uncounted
-            }
+        if let Some(note) = NOTE.get() {
+            DOMAIN.enter(note);
+            Inside::Noted(note)
+        } else {
+            DOMAIN.enter_uncounted();
+            Inside::Uncounted
         }
     }
 
