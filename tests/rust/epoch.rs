@@ -16,13 +16,17 @@ fn block(number: u64) -> Block {
     let size = size_of::<Header>() + size_of::<u64>();
     let block = Block::new(Layout::from_size_align(size, 8).unwrap()).unwrap();
     // SAFETY: there is room for it.
-    unsafe { block.0.add(1).cast::<u64>().write(number) };
+    let place = unsafe { block.0.add(1) }.cast::<u64>();
+    // SAFETY: as above.
+    unsafe { place.write(number) };
     block
 }
 
 fn number(block: *mut Header) -> u64 {
     // SAFETY: `block` made it, and nobody has freed it, says the guard.
-    unsafe { block.add(1).cast::<u64>().read() }
+    let place = unsafe { block.add(1) }.cast::<u64>();
+    // SAFETY: as above.
+    unsafe { place.read() }
 }
 
 #[test]
@@ -84,16 +88,16 @@ fn large_blocks_are_zeroed_and_freed() {
         assert_eq!(block.0.addr().get() % 64, 0);
         let start = size_of::<Header>();
         // SAFETY: so many bytes are behind the header.
-        let rest = unsafe {
-            std::slice::from_raw_parts(block.0.as_ptr().cast::<u8>().add(start), size - start)
-        };
+        let first = unsafe { block.0.as_ptr().cast::<u8>().add(start) };
+        // SAFETY: as above.
+        let rest = unsafe { std::slice::from_raw_parts(first, size - start) };
         assert!(rest.iter().all(|byte| *byte == 0));
         // SAFETY: nobody else has it.
         unsafe { Alone::retire(block) };
     }
 }
 
-/// Readers look at what a writer replaces all the time. (AddressSanitizer says whether
+/// Readers look at what a writer replaces all the time. (The address sanitizer says whether
 /// it is still there.)
 fn readers_find_what_is_there<R: Reclaim>() {
     const ROUNDS: u64 = if cfg!(miri) { 100 } else { 20_000 };
