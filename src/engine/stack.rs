@@ -12,9 +12,7 @@
 //!   this stack. What protects the *list* from ABA is the version tag in the
 //!   head ([`Tagged`]).
 //! - *Each node knows how many lie below it*, so the length is the depth of the
-//!   top one: one validated read, no counter for all threads to write. Among the free
-//!   nodes it is the same, so that whoever empties a large stack knows whether they are
-//!   all there: then their pages go back to the system, and their indices are given out anew.
+//!   top one: one validated read, no counter for all threads to write.
 //! - *Readers announce themselves* ([`Readers`]), so that `peek` and iteration
 //!   may read values that other threads pop meanwhile.
 //!
@@ -33,7 +31,6 @@
 //! - **I4** Every removal from the stack or the free list changes that head's
 //!   tag. So a compare-and-swap that succeeds proves that nothing was removed
 //!   since the head was read, and by I3 that the links read since are true.
-//!   Whoever takes all nodes that the arena has given out may forget what is in them.
 //! - **I5** A node reachable from the head that a reader loaded after it entered
 //!   keeps its value and its link until that reader has left (R2, R3).
 //!
@@ -42,7 +39,6 @@
 //! |---|---|---|---|
 //! | `Release` | head, in a push | `Acquire` load of the head | value, link and depth of the node |
 //! | `Release` | free head, giving back | `Acquire` load of the free head | the value moved out, before the next is written |
-//! | `Acquire` | the free head, giving back | the same | depth of the node, and its segment |
 //! | `Release` | a node's depth | `Acquire` in `len` | that a depth of a later life of the node is seen with the removal that ended the earlier |
 //! | full fence | between the swing and asking for readers | the one after entering | R3 |
 //! | the same | | `Acquire` in `len` | that a link of the limbo, written over a depth, is seen with the removal before it |
@@ -62,11 +58,7 @@ use super::Backoff;
 use crate::engine::memory::arena::{Arena, NIL, OutOfMemory, Zeroed};
 use crate::engine::memory::reclaim::Readers;
 use crate::engine::memory::tagged::Tagged;
-use crate::shim::{
-    AtomicU32, AtomicU64,
-    Ordering::{Acquire, Relaxed},
-    UnsafeCell, mutant, ordering,
-};
+use crate::shim::{AtomicU32, AtomicU64, Ordering::Relaxed, UnsafeCell, mutant, ordering};
 
 /// Called between reading the head and swinging it. The product's hook does
 /// nothing and costs nothing; the laboratory's freezes a thread there.
@@ -84,7 +76,7 @@ struct Node<T> {
     value: UnsafeCell<MaybeUninit<T>>,
     /// The node below, or the next free one.
     next: AtomicU32,
-    /// In the stack, and among the free: how many nodes from here down. In limbo: the next there.
+    /// In the stack: how many nodes from here down. In limbo: the next there.
     depth: AtomicU32,
 }
 
@@ -100,17 +92,7 @@ unsafe impl<T> Zeroed for Node<T> {
             depth: AtomicU32::new(0),
         }
     }
-
-    #[cfg(loom)]
-    fn forget(&self) {
-        self.value.with_mut(|_| ());
-        self.next.store(NIL, Relaxed);
-        self.depth.store(0, Relaxed);
-    }
 }
-
-/// As soon as so many nodes were given out, an empty stack gives their pages back: a mebibyte.
-const LARGE: u32 = if cfg!(loom) { 3 } else { 1 << 16 };
 
 /// Values that are dropped together.
 const PIECE: u32 = if cfg!(loom) { 2 } else { 64 };
@@ -253,11 +235,7 @@ impl<T: Clone, H: Hook> Stack<T, H> {
         let next = node.next.load(Relaxed);
         self.hook.between();
         if self.swing(head, head.popped(next)) {
-            let value = self.claim(index, node);
-            if next == NIL {
-                self.emptied();
-            }
-            Some(value)
+            Some(self.claim(index, node))
         } else {
             self.pop_contended()
         }
@@ -278,11 +256,7 @@ impl<T: Clone, H: Hook> Stack<T, H> {
             let node = self.node(index);
             let next = node.next.load(Relaxed);
             if self.swing(head, head.popped(next)) {
-                let value = self.claim(index, node);
-                if next == NIL {
-                    self.emptied();
-                }
-                return Some(value);
+                return Some(self.claim(index, node));
             }
         }
     }
@@ -293,22 +267,19 @@ impl<T: Clone, H: Hook> Stack<T, H> {
     /// # Errors
     /// How many it would be, where that is more than `room`; nothing is taken.
     pub fn pop_many(&self, limit: usize, room: usize, sink: impl FnMut(T)) -> Result<usize, usize> {
-        let (first, count, end) = self.unlink(limit, room)?;
+        let (first, count) = self.unlink(limit, room)?;
         if count > 0 {
             self.claim_chain(first, count, sink);
-            if end == NIL {
-                self.emptied();
-            }
         }
         Ok(count as usize)
     }
 
-    /// Removes the `limit` uppermost nodes, or all there are, in one step: the first, how many,
-    /// and what was below.
+    /// Removes the `limit` uppermost nodes, or all there are, in one step: the first, and how
+    /// many.
     ///
     /// # Errors
     /// How many it would be, where that is more than `room`; nothing is removed.
-    fn unlink(&self, limit: usize, room: usize) -> Result<(u32, u32, u32), usize> {
+    fn unlink(&self, limit: usize, room: usize) -> Result<(u32, u32), usize> {
         let mut backoff = Backoff::new();
         loop {
             let (head, depth) = self.top();
@@ -318,12 +289,12 @@ impl<T: Clone, H: Hook> Stack<T, H> {
             }
             let first = head.index();
             if count == 0 {
-                return Ok((first, 0, NIL));
+                return Ok((first, 0));
             }
             let end = if count == depth { NIL } else { self.walk(first, count).1 };
             self.hook.between();
             if self.swing(head, head.popped(end)) {
-                return Ok((first, count, end));
+                return Ok((first, count));
             }
             backoff.wait();
         }
@@ -332,10 +303,9 @@ impl<T: Clone, H: Hook> Stack<T, H> {
     /// Takes everything in one step and drops it, piece by piece, with no more than the
     /// number of a node in hand.
     pub fn clear(&self) {
-        let Ok((mut first, mut count, _)) = self.unlink(usize::MAX, usize::MAX) else { return };
+        let Ok((mut first, mut count)) = self.unlink(usize::MAX, usize::MAX) else { return };
         if count > 0 && self.readers.any_after_unlink() {
-            self.claim_chain_shared(first, count, drop);
-            count = 0;
+            return self.claim_chain_shared(first, count, drop);
         }
         while count > 0 {
             let piece = count.min(PIECE);
@@ -350,7 +320,6 @@ impl<T: Clone, H: Hook> Stack<T, H> {
             drop(values);
             (first, count) = (next, count - piece);
         }
-        self.emptied();
     }
 
     /// The bytes that it has allocated.
@@ -585,42 +554,6 @@ impl<T: Clone, H: Hook> Stack<T, H> {
             drop(value);
             limbo = next;
         }
-        if self.is_empty() {
-            self.emptied();
-        }
-    }
-
-    /// Called when the stack was empty a moment ago.
-    #[inline]
-    fn emptied(&self) {
-        if self.nodes.given_out() >= LARGE {
-            self.forget_free();
-        }
-    }
-
-    /// Gives the pages of all nodes back, if all are free.
-    #[cold]
-    fn forget_free(&self) {
-        // Acquire: as in `give_back`. (No model can miss it: this thread was there just now.)
-        let head = Tagged(self.free.load(Acquire));
-        if head.index() == NIL {
-            return;
-        }
-        let depth = self.node(head.index()).depth.load(Relaxed);
-        if depth < LARGE || depth != self.nodes.given_out() {
-            return;
-        }
-        // Relaxed: as any removal; what was in the nodes is not asked for.
-        if self.free.compare_exchange(head.0, head.popped(NIL).0, Relaxed, Relaxed).is_err() {
-            return;
-        }
-        // I4: there were so many, and they are ours now.
-        let first = head.index();
-        if !self.nodes.forget(depth) {
-            // Another thread has new ones.
-            let (Chain { last, .. }, _) = self.walk(first, depth);
-            self.give_back(&Chain { first, last, count: depth });
-        }
     }
 
     /// Calls `f` with each of the linked nodes, which the caller holds; returns
@@ -693,16 +626,7 @@ impl<T: Clone, H: Hook> Stack<T, H> {
     fn give_back(&self, chain: &Chain<'_, T>) {
         let mut backoff = Backoff::new();
         loop {
-            // Acquire: the depth of the node, and its segment.
-            let head = Tagged(self.free.load(ordering!(Acquire, "stack.free.below")));
-            let mut depth = chain.count;
-            if head.index() != NIL {
-                depth = depth.wrapping_add(self.node(head.index()).depth.load(Relaxed));
-            }
-            self.each(chain.first, chain.count, |node| {
-                node.depth.store(depth, ordering!(Release, "stack.free.depth"));
-                depth = depth.wrapping_sub(1);
-            });
+            let head = Tagged(self.free.load(Relaxed));
             chain.last.set_link(head.index());
             // Release: the value was moved out before.
             let order = ordering!(Release, "stack.free.give_back");

@@ -180,35 +180,6 @@ assert left < grown / 10 + 2 * MIB, (left, grown)
 
 
 @needs_statm
-@pytest.mark.parametrize("collector", COLLECTORS)
-@pytest.mark.parametrize("emptied", ["pop", "pop_all", "clear"])
-def test_an_emptied_stack_gives_its_memory_back(collector: str, emptied: str) -> None:
-    child = in_child(
-        MEMORY
-        + f"""
-{COLLECTORS[collector]}
-s = Stack()
-before = resident()
-for number in range(1_000_000):
-    s.push(None)
-grown = resident() - before
-assert grown > 14 * 1_000_000, grown
-if {emptied!r} == "pop":
-    while s.pop(default="none") is None:
-        pass
-else:
-    s.{emptied}()
-for number in range(1000):  # some further use
-    s.push(number)
-assert list(s) == list(reversed(range(1000)))
-left = resident() - before
-assert left < grown / 10 + MIB, (left, grown)
-"""
-    )
-    assert child == (0, "", "")
-
-
-@needs_statm
 def test_a_cache_that_breathes_beside_readers_does_not_grow() -> None:
     child = in_child(
         MEMORY

@@ -13,8 +13,7 @@
 //!   freed when the arena is dropped.
 //! - **A2** Index 0 ([`NIL`]) names no node. An index that [`Arena::grow`]
 //!   returned names a node whose segment is there; no other index exists.
-//! - **A3** An index is returned by `grow` once, and again after [`Arena::forget`]: never while
-//!   somebody has it.
+//! - **A3** Each index is returned by `grow` once.
 //!
 //! # Orderings
 //! | ordering | site | pairs with | protects |
@@ -23,7 +22,6 @@
 //! | `Release` | the same | `Acquire` in `find` and `iter` | the same |
 //! | `Relaxed` | a segment's pointer, in `get` | | the index came with the segment, by the ordering of whatever it was read from |
 //! | `Relaxed` | the count of indices given out | itself | nothing but uniqueness (A3) |
-//! | `Release` | the range of forgotten indices | `Acquire` in `grow` | what their holders did before |
 //!
 //! # Progress
 //! `get`, `find` and `iter` are wait-free. `grow` is lock-free as far as the allocator is: threads
@@ -33,7 +31,7 @@ use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
-use crate::shim::{AtomicPtr, AtomicU32, AtomicU64, Ordering::Relaxed, mutant, ordering};
+use crate::shim::{AtomicPtr, AtomicU32, Ordering::Relaxed, ordering};
 
 /// The index of no node.
 pub const NIL: u32 = 0;
@@ -57,10 +55,6 @@ pub unsafe trait Zeroed: Sized {
 
     /// A value as zeroed memory would be: loom's types need constructing.
     fn zeroed() -> Self;
-
-    /// In the models: what becomes of a value when its page is given back.
-    #[cfg(loom)]
-    fn forget(&self) {}
 }
 
 /// No more nodes: the allocator refused, or all indices are in use.
@@ -71,10 +65,8 @@ pub struct OutOfMemory;
 #[derive(Debug)]
 pub struct Arena<N: Zeroed> {
     segments: [AtomicPtr<u8>; SEGMENTS],
-    /// The smallest index never given out.
+    /// The smallest index not given out.
     fresh: AtomicU32,
-    /// Indices below it that are nobody's: the first, and above it, by [`RANGE_SHIFT`], the end.
-    forgotten: AtomicU64,
     nodes: PhantomData<N>,
 }
 
@@ -95,8 +87,7 @@ impl<N: Zeroed> Arena<N> {
     /// An arena without a node: it has allocated nothing.
     pub fn new() -> Self {
         let segments = std::array::from_fn(|_| AtomicPtr::new(std::ptr::null_mut()));
-        let (fresh, forgotten) = (AtomicU32::new(NIL + 1), AtomicU64::new(0));
-        Self { segments, fresh, forgotten, nodes: PhantomData }
+        Self { segments, fresh: AtomicU32::new(NIL + 1), nodes: PhantomData }
     }
 
     /// The node with this index.
@@ -174,9 +165,6 @@ impl<N: Zeroed> Arena<N> {
     #[cold]
     pub fn grow(&self, count: u32) -> Result<u32, OutOfMemory> {
         const LIMIT: u32 = 1 << INDEX_BITS;
-        if let Some(first) = self.give_forgotten(count) {
-            return Ok(first);
-        }
         let room = |fresh: u32| fresh.checked_add(count).filter(|end| *end < LIMIT);
         let first = self.fresh.fetch_update(Relaxed, Relaxed, room).map_err(|_| OutOfMemory)?;
         let (lowest, _) = place::<N>(first);
@@ -186,80 +174,6 @@ impl<N: Zeroed> Arena<N> {
         }
         Ok(first)
     }
-
-    /// Gives out indices that were forgotten, if there are as many.
-    fn give_forgotten(&self, count: u32) -> Option<u32> {
-        let take = |range: u64| {
-            let (first, end) = indices(range);
-            (end - first >= count && end > first).then(|| range + u64::from(count))
-        };
-        // Acquire: whoever had them before has done with them.
-        let order = ordering!(Acquire, "stack.arena.forgotten");
-        self.forgotten.fetch_update(order, Relaxed, take).ok().map(|range| indices(range).0)
-    }
-
-    /// How many indices are given out: more, or fewer, if that changes just now.
-    #[inline]
-    pub fn given_out(&self) -> u32 {
-        let (first, end) = indices(self.forgotten.load(Relaxed));
-        (self.fresh.load(Relaxed) - 1).wrapping_sub(end - first)
-    }
-
-    /// Takes all indices back, and gives the pages of their nodes back to the system. The caller
-    /// holds `count` of them, which he gives up. False, and nothing done, if others are given
-    /// out, too.
-    pub fn forget(&self, count: u32) -> bool {
-        // Relaxed: it is behind all indices that the caller has ever seen. If others have taken
-        // indices from there on, those stay what they are.
-        let end = self.fresh.load(Relaxed);
-        let range = self.forgotten.load(Relaxed);
-        let (first, last) = indices(range);
-        let all = end - 1 - (last - first) == count || mutant!("stack.arena.forget.held");
-        // From here on those of the range are the caller's, too. Nobody else puts a range there:
-        // that takes all indices that are given out.
-        if !all || self.forgotten.compare_exchange(range, 0, Relaxed, Relaxed).is_err() {
-            return false;
-        }
-        self.give_pages_back(end);
-        // Release: the nodes are nobody's any more.
-        let order = ordering!(Release, "stack.arena.forget");
-        self.forgotten.store(u64::from(NIL + 1) | u64::from(end) << RANGE_SHIFT, order);
-        true
-    }
-
-    /// Tells the system that what is in the nodes below `end` is not needed: reading them
-    /// yields what was there, or zeros.
-    #[cfg(all(unix, not(loom), not(miri)))]
-    fn give_pages_back(&self, end: u32) {
-        // SAFETY: has no conditions.
-        let granule = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-        let Ok(granule) = usize::try_from(granule) else { return };
-        let (last, _) = place::<N>(end - 1);
-        for (number, segment) in self.segments[..=last].iter().enumerate() {
-            let nodes = aligned::<N>(segment.load(Relaxed));
-            let bytes = len::<N>(number) * size_of::<N>();
-            let skipped = nodes.addr().next_multiple_of(granule) - nodes.addr();
-            let whole = bytes.saturating_sub(skipped) / granule * granule;
-            if !nodes.is_null() && whole > 0 {
-                let pages = nodes.cast::<u8>().wrapping_add(skipped).cast();
-                // SAFETY: whole pages of this segment's own, whose nodes are in the hands of the
-                // caller; a refusal changes nothing.
-                unsafe { libc::madvise(pages, whole, libc::MADV_DONTNEED) };
-            }
-        }
-    }
-
-    #[cfg(loom)]
-    fn give_pages_back(&self, end: u32) {
-        for index in NIL + 1..end {
-            // SAFETY: given out, by the caller's account.
-            unsafe { self.get(index) }.forget();
-        }
-    }
-
-    #[cfg(not(any(loom, all(unix, not(miri)))))]
-    #[allow(clippy::unused_self)] // the other one needs it
-    fn give_pages_back(&self, _end: u32) {}
 
     /// The bytes of all segments.
     pub fn bytes(&self) -> usize {
@@ -351,15 +265,6 @@ impl<N: Zeroed> Drop for Arena<N> {
             }
         }
     }
-}
-
-/// Where the end of a range stands, beside the first index.
-const RANGE_SHIFT: u32 = 32;
-
-/// The first index of a range, and its end.
-#[allow(clippy::cast_possible_truncation)] // the halves are meant
-fn indices(range: u64) -> (u32, u32) {
-    (range as u32, (range >> RANGE_SHIFT) as u32)
 }
 
 /// The segment of an index, and the place in it.

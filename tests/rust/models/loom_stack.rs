@@ -12,7 +12,6 @@
 
 #[path = "../common/lifo.rs"]
 mod lifo;
-#[allow(dead_code)] // other tests use the rest
 #[path = "../common/outcomes.rs"]
 mod outcomes;
 
@@ -22,7 +21,7 @@ use std::collections::BTreeSet;
 
 use lifo::Op::{self, Len, Peek, Pop, PopAll, PopMany, Push, PushMany, Snapshot};
 use lockfree::engine::Stack;
-use outcomes::{PREEMPTIONS, outcomes_of};
+use outcomes::outcomes;
 
 thread_local! {
     /// How many values there are; loom runs a model's threads on one of the
@@ -64,18 +63,6 @@ type Outcome<const THREADS: usize> = ([Vec<Vec<u32>>; THREADS], Vec<u32>);
 /// Runs a thread for each list of operations, on a stack prepared by `start`:
 /// the outcomes are those of the operations one at a time, in every order.
 fn assert_atomic<const THREADS: usize>(start: &'static [Op], threads: [&'static [Op]; THREADS]) {
-    assert_atomic_of((THREADS > 2).then_some(PREEMPTIONS), start, threads);
-}
-
-/// So often two threads are suspended in the longer models.
-const BOUND: Option<usize> = Some(PREEMPTIONS + 1);
-
-/// The same, where threads are suspended so often at most.
-fn assert_atomic_of<const THREADS: usize>(
-    preemptions: Option<usize>,
-    start: &'static [Op],
-    threads: [&'static [Op]; THREADS],
-) {
     let stack = move || {
         let stack = Stack::<Value>::new();
         for op in start {
@@ -91,7 +78,7 @@ fn assert_atomic_of<const THREADS: usize>(
         assert_eq!(LIVE.get(), 0, "values were lost, or dropped twice");
         left
     };
-    let seen = outcomes_of(preemptions, stack, threads.map(run), end);
+    let seen = outcomes(stack, threads.map(run), end);
 
     let mut values = Vec::new();
     for op in start {
@@ -171,9 +158,9 @@ fn pop_many_is_one_step() {
 /// removes both and puts the top one back, over another or over none.
 #[test]
 fn a_node_put_back_on_the_stack_is_not_taken_for_the_one_read() {
-    assert_atomic_of(BOUND, &[PushMany(1, 2)], [&[Pop], &[PopAll, Push(3)]]);
-    assert_atomic_of(BOUND, &[PushMany(1, 2)], [&[Pop], &[Pop, Pop, Push(3)]]);
-    assert_atomic_of(BOUND, &[PushMany(1, 3)], [&[PopMany(2)], &[PopMany(2), Push(4)]]);
+    assert_atomic(&[PushMany(1, 2)], [&[Pop], &[PopAll, Push(3)]]);
+    assert_atomic(&[PushMany(1, 2)], [&[Pop], &[Pop, Pop, Push(3)]]);
+    assert_atomic(&[PushMany(1, 3)], [&[PopMany(2)], &[PopMany(2), Push(4)]]);
 }
 
 /// The same in the list of free nodes: the second thread takes both that there
@@ -228,17 +215,4 @@ fn the_length_is_not_of_a_later_life_of_the_node() {
     assert_atomic(&[Push(1)], [&[Len, Len], &[Pop, PushMany(2, 2)]]);
     assert_atomic(&[Push(1)], [&[Len, Len], &[Pop], &[PushMany(2, 2)]]);
     assert_atomic(&[PushMany(1, 2)], [&[Len], &[Peek], &[Pop]]);
-}
-
-/// Three nodes are many: when they are all free, they are forgotten, and given out anew.
-#[test]
-fn free_nodes_are_forgotten() {
-    assert_atomic_of(BOUND, &[PushMany(1, 3), PopMany(2)], [&[Pop, Push(5)], &[Push(4)]]);
-    assert_atomic_of(BOUND, &[PushMany(1, 3), PopMany(2)], [&[Pop], &[Len]]);
-}
-
-#[test]
-fn nodes_are_not_forgotten_under_those_who_take_them() {
-    assert_atomic_of(BOUND, &[PushMany(1, 3), PopMany(2)], [&[Pop], &[PushMany(4, 2)]]);
-    assert_atomic_of(BOUND, &[PushMany(1, 3), PopMany(2)], [&[Pop], &[Peek]]);
 }
