@@ -1,5 +1,7 @@
 //! Epochs, with threads.
 
+#![cfg(not(loom))]
+
 use std::alloc::Layout;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::SeqCst};
