@@ -8,9 +8,29 @@ use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::Instant;
 
-use crate::engine::cache::{Cache, Item, Query, Removed};
-use crate::engine::{Counted, Int64, Pointer, Queue, Stack, Striped};
-use crate::shim::Ordering::SeqCst;
+use engine::cache::{Cache, Item, Query, Removed};
+use engine::{Counted, Int64, Pointer, Queue, Stack, Striped};
+use shim::Ordering::SeqCst;
+
+#[cfg(any(not(feature = "python"), Py_GIL_DISABLED))]
+use crate::{engine, shim};
+
+// The crate's engine has the atomics of attached threads where there is a GIL, and
+// these threads have none: so it is built once more, with those of std.
+#[cfg(all(feature = "python", not(Py_GIL_DISABLED)))]
+#[allow(dead_code, unreachable_pub, unused_imports)] // the loops below need part of it
+#[allow(clippy::duplicate_mod)] // on purpose
+#[path = "engine/mod.rs"]
+mod engine;
+#[cfg(all(feature = "python", not(Py_GIL_DISABLED)))]
+mod shim {
+    pub(super) use crate::shim::threads::*;
+    pub(super) use crate::shim::{detached, mutant, ordering, weakened};
+}
+
+/// To be called in a forked child: these threads' epochs, which with a GIL are the only ones.
+#[cfg(feature = "python")]
+pub(crate) use engine::memory::epoch::forked;
 
 /// The loops that [`run`] knows, by the name of the benchmark's cell.
 pub const CELLS: &[&str] =
@@ -19,36 +39,40 @@ pub const CELLS: &[&str] =
 /// How many keys an iteration of `cache.hit` looks up.
 const KEYS: usize = 100;
 
+/// What surrounds the work of each thread, which it is told the number of. It must do the work.
+pub type Around<'a> = &'a (dyn Fn(usize, &mut dyn FnMut()) + Sync);
+
 /// Runs the cell's loop `iterations` times on each of `threads` threads that
 /// share one object. Returns the seconds from the common start to the end of
 /// the slowest thread, or `None` if there is no such cell.
-pub fn run(cell: &str, threads: usize, iterations: u64) -> Option<f64> {
+pub fn run(cell: &str, threads: usize, iterations: u64, around: Around<'_>) -> Option<f64> {
+    let timed = Timed { threads, iterations, around };
     let int = Int64::new(0);
     let striped = Striped::<1>::default();
     let stack = Stack::new();
     let queue = Queue::new();
     match cell {
-        "increment" => Some(timed(threads, iterations, || {
+        "increment" => Some(timed.run(|| {
             let _ = black_box(int.fetch_add(1, SeqCst));
         })),
-        "load" => Some(timed(threads, iterations, || {
+        "load" => Some(timed.run(|| {
             black_box(int.load(SeqCst));
         })),
-        "cas" => Some(timed(threads, iterations, || {
+        "cas" => Some(timed.run(|| {
             let _ = black_box(int.compare_exchange(0, 0, SeqCst, SeqCst));
         })),
-        "striped" => Some(timed(threads, iterations, || striped.add(0, black_box(1)))),
-        "stack.pushpop" => Some(timed(threads, iterations, || {
+        "striped" => Some(timed.run(|| striped.add(0, black_box(1)))),
+        "stack.pushpop" => Some(timed.run(|| {
             let _ = black_box(stack.push(1_u64));
             black_box(stack.pop());
         })),
-        "queue.putget" => Some(timed(threads, iterations, || {
+        "queue.putget" => Some(timed.run(|| {
             let _ = black_box(queue.try_put(Number(0)));
             let _ = black_box(queue.try_get());
         })),
         "cache.hit" => {
             let cache = full_cache();
-            Some(timed(threads, iterations, || {
+            Some(timed.run(|| {
                 for key in 0..KEYS {
                     let Ok(value) = cache.get(&Number(black_box(key)), drop);
                     black_box(value);
@@ -123,20 +147,41 @@ impl Query<Self> for Number {
 /// # Panics
 /// If `operation` does.
 pub fn timed(threads: usize, iterations: u64, operation: impl Fn() + Sync) -> f64 {
-    let barrier = Barrier::new(threads);
-    let work = || {
-        barrier.wait();
-        let start = Instant::now();
-        for _ in 0..iterations {
-            operation();
-        }
-        (start, Instant::now())
-    };
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let spans =
-            workers.into_iter().map(|worker| worker.join().expect("the operation cannot panic"));
-        let widest = spans.reduce(|(s, e), (start, end)| (s.min(start), e.max(end)));
-        widest.map_or(0.0, |(start, end)| end.duration_since(start).as_secs_f64())
-    })
+    Timed { threads, iterations, around: &|_, work| work() }.run(operation)
+}
+
+/// How a loop is run.
+#[derive(Clone, Copy)]
+struct Timed<'a> {
+    threads: usize,
+    iterations: u64,
+    around: Around<'a>,
+}
+
+impl Timed<'_> {
+    fn run(self, operation: impl Fn() + Sync) -> f64 {
+        let barrier = Barrier::new(self.threads);
+        let work = || {
+            barrier.wait();
+            let start = Instant::now();
+            for _ in 0..self.iterations {
+                operation();
+            }
+            (start, Instant::now())
+        };
+        let thread = |index| {
+            let mut span = None;
+            (self.around)(index, &mut || span = Some(work()));
+            span.expect("the work is done")
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> =
+                (0..self.threads).map(|index| scope.spawn(move || thread(index))).collect();
+            let spans = workers
+                .into_iter()
+                .map(|worker| worker.join().expect("the operation cannot panic"));
+            let widest = spans.reduce(|(s, e), (start, end)| (s.min(start), e.max(end)));
+            widest.map_or(0.0, |(start, end)| end.duration_since(start).as_secs_f64())
+        })
+    }
 }

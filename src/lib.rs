@@ -2,7 +2,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`shim`] | atomics, cells and spinning: std's, or loom's under `--cfg loom` |
+//! | [`shim`] | atomics, cells and spinning: std's, loom's under `--cfg loom`, or with a GIL none |
 //! | [`engine`] | the algorithms, generic over `T: Send`; they know no Python |
 //! | [`baseline`] | the engine driven by plain Rust threads: the benchmark's ceiling |
 //! | [`litmus`] | programs that tell memory orderings apart, on plain Rust threads |
@@ -14,6 +14,9 @@
 
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!("lockfree needs 64-bit atomic instructions");
+
+#[cfg(all(loom, not(feature = "loom")))]
+compile_error!("the models, --cfg loom, need --features loom as well");
 
 #[cfg(not(loom))]
 pub mod baseline;

@@ -98,7 +98,7 @@ struct Bounded(Queue<Word>);
 impl Fifo for Bounded {
     fn new() -> Self {
         let queue = Queue::new();
-        queue.set_limit(LIMIT as u64);
+        queue.begin_with_limit(LIMIT as u64);
         Self(queue)
     }
 

@@ -6,16 +6,18 @@ native one, or ``lockfree.locked``, the same classes in pure Python over
 either (``native`` or ``locked``). Without it the native one is served, and
 where the installation was built without the extension, the locked one with a
 ``RuntimeWarning``. An extension that is present but does not import is an
-``ImportError``: it is never replaced in silence.
+``ImportError``: it is never replaced in silence. In a subinterpreter, where it
+never does, the import succeeds, so that ``lockfree.locked`` can be had, and each
+other class is the ``ImportError``.
 """
 
 from typing import TYPE_CHECKING
 
 from lockfree._errors import Empty, Full, ShutDown
 from lockfree._ordering import Ordering
-from lockfree._select import IMPLEMENTATION
+from lockfree._select import IMPLEMENTATION, REFUSAL
 
-if TYPE_CHECKING or IMPLEMENTATION == "native":
+if TYPE_CHECKING or (IMPLEMENTATION == "native" and not REFUSAL):
     from lockfree._native import (
         AtomicBool,
         AtomicFloat64,
@@ -23,12 +25,15 @@ if TYPE_CHECKING or IMPLEMENTATION == "native":
         AtomicRef,
         AtomicStampedRef,
         Cache,
+        LifoQueue,
+        PriorityQueue,
         Queue,
         Stack,
         StripedCounter,
+        defer_refcount,
         fence,
     )
-else:
+elif not REFUSAL:
     from lockfree.locked import (
         AtomicBool,
         AtomicFloat64,
@@ -36,14 +41,21 @@ else:
         AtomicRef,
         AtomicStampedRef,
         Cache,
+        LifoQueue,
+        PriorityQueue,
         Queue,
         Stack,
         StripedCounter,
+        defer_refcount,
         fence,
     )
 
-from lockfree._async_queue import AsyncQueue
-from lockfree._cached import cached
+if REFUSAL:
+    del IMPLEMENTATION  # as all that depends on it: see __getattr__
+else:
+    from lockfree._async_queue import AsyncQueue
+    from lockfree._cached import cached
+from lockfree._once import cached_property, once
 
 __all__ = [
     "IMPLEMENTATION",
@@ -56,13 +68,18 @@ __all__ = [
     "Cache",
     "Empty",
     "Full",
+    "LifoQueue",
     "Ordering",
+    "PriorityQueue",
     "Queue",
     "ShutDown",
     "Stack",
     "StripedCounter",
     "cached",
+    "cached_property",
+    "defer_refcount",
     "fence",
+    "once",
 ]
 
 
@@ -72,4 +89,6 @@ def __getattr__(name: str) -> str:
         from importlib.metadata import version
 
         return version("lockfree")
+    if REFUSAL and name in __all__:
+        raise ImportError(*REFUSAL.args)
     raise AttributeError(f"module 'lockfree' has no attribute {name!r}")

@@ -1,9 +1,9 @@
 """How coroutines wait: the asynchronous methods of ``Queue`` and of the atomics.
 
-A coroutine waits in the same list as threads do. What wakes it is a callback; it
-may be called in any thread and brings no item, only the news that it is worth
-looking again. So there is nothing to give back when a coroutine is cancelled:
-it passes the news on.
+A coroutine waits in the same list as threads do, by a *waiter*, which it awaits as it would
+a future. That may be woken from any thread, which brings no item, only the news that it
+is worth looking again. So there is nothing to give back when a coroutine is cancelled: it
+passes the news on.
 
 ``asyncio`` is imported when a coroutine first has to wait.
 """
@@ -12,18 +12,14 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from contextlib import suppress
-from functools import cache, partial
+from collections.abc import AsyncIterator, Callable, Generator
+from functools import cache
 from types import coroutine
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, SupportsIndex, TypeVar
 
 from lockfree._errors import Empty, ShutDown
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, Future
-
     from lockfree._async_queue import AsyncQueue
 
 T = TypeVar("T")
@@ -38,7 +34,12 @@ TIRED: Final = 1
 URGENT: Final = 2
 """Why a coroutine should not begin at once."""
 
+_LOOK_AGAIN: Final = 0.05
+"""When who waits for an atomic looks again, in seconds; native threads do as well."""
+
 _NOTHING: Final[Any] = object()
+_UNFILLED: Final[Any] = object()
+"""What an attempt yields that is to be made again, after a turn of the loop."""
 
 
 class Waitable:
@@ -47,7 +48,7 @@ class Waitable:
     __slots__ = ()
 
     if TYPE_CHECKING:
-        _waiter: Callable[[Callable[[], bool]], Any]
+        _waiter: Callable[[Waitable, int, Any], Any]
         _hold: Callable[[int], int]
         _enrol: Callable[[int, Any], None]
         _leave: Callable[[int, Any], None]
@@ -61,13 +62,23 @@ class AsyncWait(Waitable):
 
     if TYPE_CHECKING:
         _differs: Callable[[Any], bool]
+        notify_all: Callable[[], None]
 
     async def async_wait(self, old: Any, /) -> None:
         """Wait until the value is not `old`, without blocking the event loop."""
         if hold := self._hold(CHANGES):
             await _give_way(hold)
         if not self._differs(old):
-            await _wait(self, CHANGES, lambda: self._differs(old) or _NOTHING)
+            # A relaxed store may miss one who enrols at the same moment.
+            again = _asyncio().get_running_loop().call_later(_LOOK_AGAIN, self._look_again, old)
+            try:
+                await _wait(self, CHANGES, lambda: self._differs(old) or _NOTHING)
+            finally:
+                again.cancel()
+
+    def _look_again(self, old: Any) -> None:
+        if self._differs(old):
+            self.notify_all()
 
 
 class AsyncMethods(Waitable, Generic[T]):
@@ -77,6 +88,7 @@ class AsyncMethods(Waitable, Generic[T]):
         _grab: Callable[[Any], Any]
         _press: Callable[[T], bool]
         get_many: Callable[..., list[T]]
+        qsize: Callable[[], int]
 
         @property
         def unfinished_tasks(self) -> int: ...
@@ -87,16 +99,16 @@ class AsyncMethods(Waitable, Generic[T]):
             await _give_way(hold)
         item: T = self._grab(_NOTHING)
         if item is _NOTHING:
-            item = await _wait(self, GETTERS, lambda: self._grab(_NOTHING))
+            item = await _wait(self, GETTERS, lambda: self._yet(self._grab(_NOTHING)))
         return item
 
     async def async_get_many(self, n: SupportsIndex) -> list[T]:
         """Remove and return up to `n` items, waiting for the first."""
         if hold := self._hold(GETTERS):
             await _give_way(hold)
-        items = self._some(n)
+        items: list[T] = self._some(n, _NOTHING)
         if items is _NOTHING:
-            items = await _wait(self, GETTERS, lambda: self._some(n))
+            items = await _wait(self, GETTERS, lambda: self._yet(self._some(n, _NOTHING)))
         return items
 
     async def async_put(self, item: T) -> None:
@@ -122,11 +134,15 @@ class AsyncMethods(Waitable, Generic[T]):
 
         return AsyncQueue._over(self)
 
-    def _some(self, n: SupportsIndex) -> list[T]:
+    def _yet(self, got: Any) -> Any:
+        # A place that a suspended producer has claimed: filling it wakes nobody for sure.
+        return _UNFILLED if got is _NOTHING and self.qsize() else got
+
+    def _some(self, n: SupportsIndex, nothing: Any, /) -> Any:
+        # A native queue has its own, which does not persist.
         try:
             return self.get_many(n, timeout=0)
         except Empty:
-            nothing: list[T] = _NOTHING
             return nothing
 
 
@@ -153,22 +169,22 @@ async def _wait(owner: Waitable, event: int, attempt: Callable[[], Any]) -> Any:
     """Make attempts until one yields something, sleeping in between."""
     # Most often what is missing comes from a task whose turn is next.
     await _pause()
-    done = attempt()
+    if (done := attempt()) is _UNFILLED:
+        done = await _persist(attempt)
     if done is not _NOTHING:
         return done
-    loop = _asyncio().get_running_loop()
-    sleeper = _Sleeper(owner, event)
-    waiter = owner._waiter(partial(_port_of(loop).wake, sleeper))
+    waiter = owner._waiter(owner, event, _asyncio().get_running_loop())
     while True:
-        sleeper.future = loop.create_future()
         try:
             owner._enrol(event, waiter)
-            done = attempt()
+            if (done := attempt()) is _UNFILLED:
+                done = await _persist(attempt)
             if done is not _NOTHING:
                 owner._leave(event, waiter)
                 return done
-            await sleeper.future
-            done = attempt()
+            await waiter
+            if (done := attempt()) is _UNFILLED:
+                done = await _persist(attempt)
         except BaseException:
             # Also when it is cancelled, or a signal handler raises: then the news, if any,
             # is for the next one.
@@ -176,6 +192,13 @@ async def _wait(owner: Waitable, event: int, attempt: Callable[[], Any]) -> Any:
             raise
         if done is not _NOTHING:
             return done
+
+
+async def _persist(attempt: Callable[[], Any]) -> Any:
+    """Make an attempt, and again as long as it is a matter of a moment."""
+    while (done := attempt()) is _UNFILLED:
+        await _pause()
+    return done
 
 
 async def _give_way(hold: int) -> None:
@@ -218,104 +241,9 @@ def _asyncio() -> Any:
     return asyncio
 
 
-class _Sleeper:
-    """A coroutine that sleeps until its future is done."""
-
-    __slots__ = ("_event", "_owner", "future")
-
-    future: Future[None]
-
-    def __init__(self, owner: Waitable, event: int) -> None:
-        self._owner = owner
-        self._event = event
-
-    def get_up(self) -> None:
-        """Wake it, on its loop's own thread."""
-        if not self.future.done():
-            self.future.set_result(None)
-
-    def pass_on(self) -> None:
-        """Give the news that it was to be woken for to the next one."""
-        self._owner._notify(self._event)
-
-
-class _Port:
-    """The way into an event loop from outside."""
-
-    def __init__(self, loop: AbstractEventLoop) -> None:
-        from lockfree import AtomicInt64
-
-        self._loop = weakref.ref(loop)
-        self._running_here = _asyncio()._get_running_loop
-        self._current_task = _asyncio().current_task
-        self._called = AtomicInt64()
-        self._woken: deque[_Sleeper] = deque()
-
-    def wake(self, sleeper: _Sleeper) -> bool:
-        """Wake a sleeper in the loop, from any thread; return whether it surely gets up.
-
-        From outside, a burst of them costs the loop one callback.
-        """
-        loop = self._loop()
-        if loop is None:
-            return False
-        # Outside is also a signal handler or finalizer that interrupts the loop itself
-        # as it falls asleep: where no task runs.
-        if self._running_here() is loop and self._current_task(loop) is not None:
-            sleeper.get_up()
-            return True
-        if loop.is_closed():
-            return False
-        self._woken.append(sleeper)
-        if not self._called.exchange(1):
-            with suppress(RuntimeError):  # closed just now, and the call is dropped
-                loop.call_soon_threadsafe(_Call(self))
-        # A loop that was stopped may never run again.
-        return loop.is_running()
-
-    def answer(self) -> Iterator[_Sleeper]:
-        """Yield those who are to be woken by the call that was made."""
-        # Before the scan: who comes after that makes another call.
-        self._called.store(0)
-        while self._woken:
-            yield self._woken.popleft()
-
-
-class _Call:
-    """A call into a loop. If the loop is closed before, it drops it: the news goes on."""
-
-    __slots__ = ("_port",)
-
-    def __init__(self, port: _Port) -> None:
-        self._port: _Port | None = port
-
-    def __call__(self) -> None:
-        for sleeper in self._answered():
-            sleeper.get_up()
-
-    def __del__(self) -> None:
-        for sleeper in self._answered():
-            sleeper.pass_on()
-
-    def _answered(self) -> Iterator[_Sleeper]:
-        port, self._port = self._port, None
-        return port.answer() if port else iter(())
-
-
-def _port_of(loop: Any) -> _Port:
-    """Return the port of a loop, which keeps it."""
-    try:
-        port: _Port = loop._lockfree_port
-    except AttributeError:
-        port = _Port(loop)
-        with suppress(AttributeError):  # else it keeps none, and each wait makes one
-            loop._lockfree_port = port
-    return port
-
-
 def install(cls: type, methods: type[Waitable], waiter: type) -> None:
     """Give a native class the asynchronous methods: they are coroutines, hence Python."""
     cls._waiter = waiter  # type: ignore[attr-defined]
     for name, member in vars(methods).items():
-        if name.startswith(("async_", "_some", "__aiter__")):
+        if name.startswith(("async_", "_yet", "_look_again", "__aiter__")):
             setattr(cls, name, member)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from types import GenericAlias
-from typing import Any, ClassVar, Generic, NoReturn, Self, SupportsIndex, TypeVar
+from typing import Any, ClassVar, Generic, NoReturn, Self, SupportsFloat, SupportsIndex, TypeVar
 
 from lockfree._errors import Empty, Full, ShutDown
 
@@ -21,8 +21,8 @@ class AsyncQueue(Generic[T]):
         maxsize: how many items there may be; any number if 0 or negative.
 
     Raises:
-        TypeError: `maxsize` is not an integer.
-        OverflowError: `maxsize` does not fit in 64 bits.
+        TypeError: `maxsize` is not a number.
+        OverflowError: `maxsize` is an integer that does not fit in 64 bits.
 
     Progress: as `Queue`, whose engine it shares.
 
@@ -42,11 +42,12 @@ class AsyncQueue(Generic[T]):
         super().__init_subclass__()
         refuse_hooks(cls, "AsyncQueue")
 
-    def __init__(self, maxsize: SupportsIndex = 0) -> None:
+    def __init__(self, maxsize: SupportsFloat | SupportsIndex = 0) -> None:
         self._queue = self._make(maxsize)
+        self._queue._take_along(self)
 
     @staticmethod
-    def _make(maxsize: SupportsIndex) -> Any:
+    def _make(maxsize: SupportsFloat | SupportsIndex) -> Any:
         from lockfree import Queue
 
         return Queue[Any](maxsize)
@@ -55,6 +56,7 @@ class AsyncQueue(Generic[T]):
     def _over(cls, queue: Any) -> Self:
         self = cls.__new__(cls)
         self._queue = queue
+        queue._take_along(self)
         return self
 
     async def put(self, item: T) -> None:

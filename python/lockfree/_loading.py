@@ -1,10 +1,19 @@
 """Single flight: of those who miss the same key, one loads it and the others wait.
 
-The one who loads has a flight, and while it is aloft it lies in the cache's table of
+The load of a key is a flight, and while it is aloft it lies in the cache's table of
 flights, where whoever misses the key finds it. Who waits wakes up when it has landed,
-and finds a value, an error, or neither: then the one who loaded was interrupted or
-cancelled, and those who waited look in the table again, where one of them will be first.
-So no turn is ever handed over that could get lost on the way.
+and finds a value, an error, or neither: then the load was interrupted or given up, and
+those who waited look in the table again, where one of them will be first. So no
+turn is ever handed over that could get lost on the way.
+
+A thread loads in its own frames. A coroutine's loader runs in a task of its own, so that a
+load goes on as long as anybody waits for it, whoever began it. Nothing of ours holds that
+task, its event loop, or those who wait: when all else has dropped them they are freed, and
+the end of the task's coroutine lands the flight. One whose loop was closed is found to be lost
+by the next who asks, and by those who wait in other threads and loops, who look now and then.
+
+What a load brings is kept only if its key was neither written nor removed since it began: the
+cache issues a ticket then, and whoever writes takes it away.
 
 There is no lock here, because whatever runs in Python may be interrupted by a finalizer or
 signal handler that needs a load itself. Instead each step that must be atomic is one
@@ -16,9 +25,14 @@ call into a `dict`, atomic with the GIL and without it:
   notice. Then both load.)
 - A flight lands by being marked, and then waking all who enrolled; who waits enrols, and
   then looks for the mark. Whoever of the two comes second at the dict of sleepers knows of
-  the other.
+  the other. When the last of them leaves, the flight lands as well, with nothing: whoever
+  enrolled meanwhile begins another one.
 - Before waiting one announces it, and then looks at all who wait at once, by one `copy`. Of
   several whose waiting would close a cycle, the last to announce it sees the others.
+
+Whom a load keeps waiting is known by its thread, its task and its greenlet. (Greenlets take
+turns in one thread, each with frames of its own.) A thread that would wait for another of its
+greenlets would stop that, too: it loads by itself.
 
 A `dict` that threads were changing when the process was forked may be locked in the child
 for ever, if there is no GIL. So a child process leaves them alone and begins with new ones,
@@ -29,22 +43,34 @@ flights of other threads have landed without news.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+import sys
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import count
-from threading import Lock, get_ident, local
+from math import isnan
+from threading import TIMEOUT_MAX, Lock, get_ident, local
+from time import monotonic
+from types import GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
+from lockfree._mapping import part_of
+
 if TYPE_CHECKING:
-    from asyncio import Future
+    from asyncio import AbstractEventLoop, Future
+    from types import TracebackType
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 _MISSING: Final[Any] = object()
 
+_LOOK: Final = 0.2
+"""After so many seconds a waiter looks whether the event loop that loads was closed."""
 
+
+@part_of("Cache")
 class LoadingMethods(Generic[K, V]):
     """The methods, over a few primitives that native and locked caches have."""
 
@@ -52,42 +78,67 @@ class LoadingMethods(Generic[K, V]):
         _flights: dict[int, dict[_Flight, _Flight]]
 
         def get(self, key: K, default: Any, /) -> Any: ...
-        def put(self, key: K, value: V, /) -> None: ...
         def _peek(self, key: object, default: Any, /) -> Any: ...
         def _count_load(self, /) -> None: ...
+        def _ticket(self, key: K, /) -> Any: ...
+        def _keep(self, ticket: Any, key: K, value: V, /, *ttl: float | None) -> None: ...
 
-    def get_or_load(self, key: K, loader: Callable[[K], V], /) -> V:
+    def get_or_load(
+        self,
+        key: K,
+        loader: Callable[[K], V],
+        /,
+        *,
+        ttl: float | None = ...,  # type: ignore[assignment]
+        timeout: float | None = None,
+    ) -> V:
         """Return the value of a key, which is `loader(key)` if it has none."""
-        value: V = self.get(key, _MISSING)
-        return load(self, loader, key, (key,), {}) if value is _MISSING else value
-
-    async def async_get_or_load(self, key: K, loader: Callable[[K], Awaitable[V]], /) -> V:
-        """Return the value of a key, which is `await loader(key)` if it has none."""
+        end = _end(timeout)
         value: V = self.get(key, _MISSING)
         if value is _MISSING:
-            value = await async_load(self, loader, key, (key,), {})
+            value = load(self, loader, key, (key,), {}, ttl=ttl, end=end)
+        return value
+
+    async def async_get_or_load(
+        self,
+        key: K,
+        loader: Callable[[K], Awaitable[V]],
+        /,
+        *,
+        ttl: float | None = ...,  # type: ignore[assignment]
+        timeout: float | None = None,
+        shield: bool = False,
+    ) -> V:
+        """Return the value of a key, which is `await loader(key)` if it has none."""
+        end = _end(timeout)
+        value: V = self.get(key, _MISSING)
+        if value is _MISSING:
+            value = await async_load(self, loader, key, (key,), {}, ttl=ttl, end=end, shield=shield)
         return value
 
 
 def load(
-    cache: LoadingMethods[K, Any],
+    cache: Any,
     loader: Callable[..., V],
-    key: K,
+    key: Any,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
+    *,
+    ttl: Any = ...,
+    end: float | None = None,
 ) -> V:
     """Return the value of a key that was missed: load it, or wait for whoever does."""
     while True:
-        flight = found = _Flight(cache, key, None)
+        flight = found = _Flight(cache, key)
         try:
             # Twice: what a signal handler raises on the way into one exit, the other cleans up.
             with flight, flight:
                 found = flight.find()
                 if found is flight:
                     if flight.is_needed():
-                        flight.bring(loader(*args, **kwargs))
+                        flight.bring(flight.checked(loader(*args, **kwargs)), ttl)
                     return flight.value  # type: ignore[no-any-return]
-            found.wait()
+            found.wait(end)
             if found.has_news():
                 return found.news()  # type: ignore[no-any-return]
         finally:
@@ -96,43 +147,104 @@ def load(
 
 
 async def async_load(
-    cache: LoadingMethods[K, Any],
+    cache: Any,
     loader: Callable[..., Awaitable[V]],
-    key: K,
+    key: Any,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
+    *,
+    ttl: Any = ...,
+    end: float | None = None,
+    shield: bool = False,
 ) -> V:
     """Do what `load` does, in a task."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
     while True:
-        flight = found = _Flight(cache, key, _current_task())
+        flight = found = _Flight(cache, key, loop)
         try:
             with flight, flight:
                 found = flight.find()
                 if found is flight:
-                    if flight.is_needed():
-                        flight.bring(await loader(*args, **kwargs))
-                    return flight.value  # type: ignore[no-any-return]
-            await found.async_wait()
+                    if not flight.is_needed():
+                        return flight.value  # type: ignore[no-any-return]
+                    flight.is_shielded = shield
+                    flight.begin(loop, loader, args, kwargs, ttl)
+            if shield:
+                found.is_shielded = True
+            await found.async_wait(loop, end)
             if found.has_news():
-                return found.news()  # type: ignore[no-any-return]
+                return found.news(is_first=found is flight)  # type: ignore[no-any-return]
+            if found is flight:
+                flight.pass_on_interruption()
         finally:
             del flight, found
 
 
+async def _fly(
+    pilot: _Pilot,
+    loader: Callable[..., Awaitable[Any]],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    ttl: Any,
+) -> None:
+    """Load, in a task of its own."""
+    flight = pilot.flight
+    try:
+        with flight, flight:
+            flight.lead()
+            flight.bring(await loader(*args, **kwargs), ttl)
+    except Exception as error:
+        flight.report_unheard(error)
+    except BaseException as error:
+        if not flight.leaves_to_first(error):
+            raise
+    finally:
+        del pilot, flight
+
+
+class _Pilot:
+    """Is held by a load's coroutine alone: where that ends, or is freed, the flight ends."""
+
+    __slots__ = ("flight",)
+
+    def __init__(self, flight: _Flight) -> None:
+        self.flight = flight
+
+    def __del__(self) -> None:
+        self.flight.land()
+
+
 class _Flight:
-    """The load of a key by one thread or task; in the table of flights key and value at once."""
+    """The load of a key; in the table of flights key and value at once."""
 
     __slots__ = (
-        "_cache", "_error", "_generation", "_hash", "_key", "_landed", "_outer", "_settled",
-        "_sleepers", "number", "task", "thread", "value",
+        "_cache", "_context", "_error", "_generation", "_handled", "_hash", "_interruption",
+        "_is_boarded", "_is_heard", "_key", "_landed", "_leader", "_notes", "_outer", "_settled",
+        "_sleepers",
+        "_task", "_ticket", "_trace", "is_shielded", "loop", "number", "stack", "task", "thread",
+        "value",
     )  # fmt: skip
 
-    def __init__(self, cache: Any, key: Any, task: object | None) -> None:
+    def __init__(self, cache: Any, key: Any, loop: AbstractEventLoop | None = None) -> None:
         self._cache = cache
         self._key, self._hash = key, hash(key)
-        self.thread, self.task, self.number = get_ident(), task, next(_numbers)
+        self.thread, self.stack, self.number = get_ident(), _stack(), next(_numbers)
+        self.loop = None if loop is None else weakref.ref(loop)
+        self.task: int | None = None
+        self._leader: Any = None
+        self._task: Callable[[], Any] | None = None
+        self._is_boarded = self.is_shielded = False
+        self._is_heard = True
         self.value = _MISSING
+        self._ticket: Any = None
         self._error: Exception | None = None
+        self._interruption: BaseException | None = None
+        self._handled = sys.exception()
+        self._context: BaseException | None = None
+        self._notes: list[str] | None = None
+        self._trace: TracebackType | None = None
         self._sleepers: dict[_Wait, None] = {}
         self._landed = self._settled = False
         self._outer: _Flight | None = None
@@ -154,51 +266,130 @@ class _Flight:
 
     # For whoever leads it.
 
-    @property
-    def leader(self) -> Any:
-        """The task that loads, or else the thread."""
-        return self.thread if self.task is None else self.task
-
     def find(self) -> _Flight:
         """Return the flight of the key that is aloft; this one, if there was none."""
-        self._generation, leader = _generation, self.leader
+        self._generation = _generation
         found = _aloft(self._cache).setdefault(self, self)
-        if found is self:
+        while found is not self and found.is_lost():
+            found.land()
+            found = _aloft(self._cache).setdefault(self, self)
+        if found is not self and self.loop is None and found.is_of_another_greenlet(self):
+            found = self
+        if found is self and self.loop is None:
+            self._leader = leader = _leader(self.thread, self.stack)
             self._outer = _leading.get(leader)
             _leading[leader] = self
         return found
 
     def is_needed(self) -> bool:
         """Whether the key must be loaded: since it was missed another flight may have landed."""
+        self._ticket = self._cache._ticket(self._key)
         self.value = self._cache._peek(self._key, _MISSING)
         if self.value is not _MISSING:
             return False
         self._cache._count_load()
         return True
 
-    def bring(self, value: Any) -> None:
+    def begin(
+        self,
+        loop: AbstractEventLoop,
+        loader: Callable[..., Awaitable[Any]],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        ttl: Any,
+    ) -> None:
+        """Let a task load."""
+        coroutine = _fly(_Pilot(self), loader, args, kwargs, ttl)
+        try:
+            task = loop.create_task(coroutine)
+        except BaseException:
+            coroutine.close()
+            raise
+        self._is_boarded = True
+        if not self._landed:  # as it may have, if tasks are eager
+            self._lead_as(task)
+
+    def lead(self) -> None:
+        """Note which task loads: the one that runs."""
+        import asyncio
+
+        self._lead_as(asyncio.current_task())
+
+    def _lead_as(self, task: Any) -> None:
+        self._task = weakref.ref(task)
+        self._leader = self.task = _number_of(task)
+        _leading[self.task] = self
+
+    def checked(self, value: Any) -> Any:
+        """Return what a synchronous loader returned, unless that is a coroutine."""
+        if isinstance(value, Coroutine):
+            value.close()
+            raise TypeError(
+                f"the loader of {self.name} returned a coroutine: await async_get_or_load"
+            )
+        return value
+
+    def bring(self, value: Any, ttl: Any = ...) -> None:
         """Put the value that was loaded."""
-        self._cache.put(self._key, value)
+        if ttl is ...:
+            self._cache._keep(self._ticket, self._key, value)
+        else:
+            self._cache._keep(self._ticket, self._key, value, ttl)
         self.value = value
+
+    def report_unheard(self, error: Exception) -> None:
+        """Tell the event loop of an error that came when nobody waited any more."""
+        loop = None if self.loop is None else self.loop()
+        if loop is not None and not self._is_heard:
+            message = f"nobody waited any more for the load of {self.name}, which failed"
+            loop.call_exception_handler({"message": message, "exception": error})
+
+    def leaves_to_first(self, error: BaseException) -> bool:
+        """Give an interruption to the task that asked first; whether that is all."""
+        if isinstance(error, GeneratorExit):
+            return False
+        import asyncio
+
+        self._interruption = error
+        ends_more = isinstance(error, KeyboardInterrupt | SystemExit | asyncio.CancelledError)
+        return not ends_more and bool(self.sleepers)
+
+    def pass_on_interruption(self) -> None:
+        """Raise what broke the load off, if it was not that the task is gone."""
+        try:
+            if self._interruption is not None:
+                raise self._interruption
+        finally:
+            del self
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, _kind: Any, error: BaseException | None, _traceback: Any) -> None:
-        if isinstance(error, Exception):
+    def __exit__(self, _kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, Exception) and self._error is None:
+            # What becomes of it where it is raised next is no news to the others.
+            self._trace = trace.tb_next
+            self._context = None if error.__context__ is self._handled else error.__context__
+            notes = getattr(error, "__notes__", None)
+            self._notes = list(notes) if isinstance(notes, list) else None
+            # An eager task runs before the one who asked can begin to wait.
+            self._is_heard = bool(self.sleepers) or not self._is_boarded
             self._error = error
-        if not self._settled:
-            self._land()
+        if error is not None or not self._is_boarded or self.value is not _MISSING:
+            self.land()
 
-    def _land(self) -> None:
+    def land(self) -> None:
         """Leave the table and wake all who sleep; again, if that was interrupted."""
-        self._landed, leader = True, self.leader
+        if self._settled:
+            return
+        self._landed, leader = True, self._leader
         _aloft(self._cache).pop(self, None)
         if _leading.get(leader) is self:
             if self._outer is None:
                 _leading.pop(leader, None)
             else:
                 _leading[leader] = self._outer
+        self._ticket = self._handled = None
         _wake(self.sleepers.copy())
         self._settled = True
 
@@ -217,51 +408,113 @@ class _Flight:
 
     # For those who wait.
 
-    def wait(self) -> None:
-        """Sleep until it has landed."""
+    def wait(self, end: float | None) -> None:
+        """Sleep until it has landed, or until that time."""
         asleep = Lock()
         asleep.acquire()
         wait = _Wait(self, None, asleep.release)
         try:
             wait.announce()
             self.sleepers[wait] = None
-            if not self.has_landed:
-                asleep.acquire()
+            while not self.has_landed:
+                seconds = self._seconds(end)
+                if not asleep.acquire(timeout=-1 if seconds is None else seconds):
+                    self.look()
         finally:
-            self.sleepers.pop(wait, None)
-            wait.withdraw()
+            self.leave(wait)
 
-    async def async_wait(self) -> None:
-        """Suspend the task until it has landed."""
-        import asyncio
+    def _seconds(self, end: float | None) -> float | None:
+        """Return how long a thread may sleep before it looks; raise if its time is over."""
+        seconds = None if self.loop is None else _LOOK
+        if end is not None:
+            left = end - monotonic()
+            if left <= 0:
+                raise self._timeout()
+            seconds = min(left, TIMEOUT_MAX if seconds is None else seconds)
+        return seconds
 
-        loop = asyncio.get_running_loop()
+    def _timeout(self) -> TimeoutError:
+        return TimeoutError(f"the load of {self.name} takes longer than that")
+
+    async def async_wait(self, loop: AbstractEventLoop, end: float | None) -> None:
+        """Suspend the task until it has landed, or until that time."""
         future = loop.create_future()
-        wake = partial(loop.call_soon_threadsafe, _get_up, future)
-        wait = _Wait(self, _current_task(), wake)
+        wait = _Wait(self, _current_task(), partial(_ring, weakref.ref(future)))
+        watch = timer = None
         try:
             # Who leads nothing keeps nobody waiting; of those there may be thousands.
-            if wait.task in _leading or wait.thread in _leading:
+            if wait.task in _leading or _leader(wait.thread, wait.stack) in _leading:
                 wait.announce()
             self.sleepers[wait] = None
             if not self.has_landed:
+                if self.loop is not None and self.loop() is not loop:
+                    watch = _Watch(self, loop)
+                if end is not None:
+                    timer = loop.call_later(max(0, end - monotonic()), _get_up, future)
                 await future
+                if not self.has_landed:
+                    raise self._timeout()
         finally:
-            self.sleepers.pop(wait, None)
-            wait.withdraw()
+            if timer is not None:
+                timer.cancel()
+            if watch is not None:
+                watch.end()
+            self.leave(wait)
+
+    def leave(self, wait: _Wait) -> None:
+        """Wait no longer. What a task loads ends when nobody waits for it."""
+        self.sleepers.pop(wait, None)
+        wait.withdraw()
+        is_tasks = self.loop is not None and not self.is_shielded
+        if is_tasks and not self.sleepers and not self.has_landed:
+            self.land()
+            task = self._task and self._task()
+            if task is not None:
+                with suppress(RuntimeError):  # its event loop is closed
+                    _call(task.get_loop(), task.cancel)
+
+    def look(self) -> bool:
+        """Land it if it is lost; return whether it was."""
+        is_lost = self.is_lost()
+        if is_lost:
+            self.land()
+        return is_lost
+
+    def is_lost(self) -> bool:
+        """Whether nobody goes on with it: its event loop is closed, or its greenlet gone."""
+        if self.loop is None:
+            return self.stack is not None and self.stack() is None
+        loop = self.loop()
+        return loop is None or loop.is_closed()
+
+    def is_of_another_greenlet(self, asking: _Flight) -> bool:
+        """Whether the thread that asks would stop it by waiting for it."""
+        return self.thread == asking.thread and self.stack != asking.stack
 
     def has_news(self) -> bool:
         """Whether it brought a value or an error; else the load was broken off."""
         return self.value is not _MISSING or self._error is not None
 
-    def news(self) -> Any:
-        """Return the value, or raise the error."""
-        try:
-            if self._error is not None:
-                raise self._error
+    def news(self, *, is_first: bool = False) -> Any:
+        """Return the value, or raise the error: itself where that was not done, else a copy."""
+        if self._error is None:
             return self.value
+        error, context = self._error if is_first else self._copy(), self._context
+        try:
+            raise error.with_traceback(self._trace)
         finally:
-            del self  # for its frame becomes part of the error's traceback
+            if context is not None:  # not what the caller happens to handle
+                error.__context__ = context
+            del self, error, context  # for its frame becomes part of the error's traceback
+
+    def _copy(self) -> Exception:
+        assert self._error is not None
+        copy = _copy_of(self._error)
+        if copy is not self._error:
+            if self._notes is not None:
+                copy.__notes__ = self._notes.copy()
+            copy.__context__ = self._context
+        return copy
 
     @property
     def has_landed(self) -> bool:
@@ -282,11 +535,11 @@ class _Flight:
 class _Wait:
     """A thread that waits for a flight, or a task that does."""
 
-    __slots__ = ("flight", "number", "task", "thread", "wake")
+    __slots__ = ("flight", "number", "stack", "task", "thread", "wake")
 
     def __init__(self, flight: _Flight, task: object | None, wake: Callable[[], object]) -> None:
         self.flight, self.task, self.thread = flight, task, get_ident()
-        self.number, self.wake = next(_numbers), wake
+        self.stack, self.number, self.wake = _stack(), next(_numbers), wake
 
     def announce(self) -> None:
         """Tell all others, unless the flight would never land then."""
@@ -311,30 +564,48 @@ class _Wait:
 
         A thread that waits stops all it does, its event loop's tasks too. A task stops
         itself, and the synchronous loads inside which its event loop runs: those that its
-        thread was in already when it began to wait.
+        thread, or greenlet, was in already when it began to wait.
         """
         if self.thread != flight.thread:
             return False
         if self.task is None:
             return True
-        if flight.task is None:
-            return flight.number < self.number
-        return self.task is flight.task
+        if flight.loop is None:
+            return self.stack == flight.stack and flight.number < self.number
+        return self.task == flight.task
 
     def _refusal(self) -> str:
         key = self.flight.name
         if not self._hinders(self.flight):
             return f"waiting for {key} would never end: its loader waits for the caller"
-        if self.task is None and self.flight.task is not None:
+        if self.task is None and self.flight.loop is not None:
             return f"waiting for {key} here would block the event loop that loads it"
         return f"the loader of {key} asks for {key} itself"
+
+
+class _Watch:
+    """Looks now and then, from one event loop, whether another one was closed."""
+
+    def __init__(self, flight: _Flight, loop: AbstractEventLoop) -> None:
+        self._flight, self._loop = flight, loop
+        self._look_later()
+
+    def _look_later(self) -> None:
+        self._handle = self._loop.call_later(_LOOK, self._look)
+
+    def _look(self) -> None:
+        if not self._flight.look():
+            self._look_later()
+
+    def end(self) -> None:
+        self._handle.cancel()
 
 
 _numbers: Final = count()
 """What came first: the numbers of flights, and of those who wait."""
 
 _leading: dict[Any, _Flight] = {}
-"""The innermost flight of each thread and task that leads one."""
+"""The innermost flight of each thread, greenlet and task that leads one."""
 
 _waits: dict[_Wait, None] = {}
 """Those who wait, and keep others waiting."""
@@ -413,13 +684,93 @@ def _wake(waits: Iterable[_Wait]) -> None:
             wait.wake()
 
 
-def _current_task() -> Any:
+def _ring(future: Callable[[], Future[None] | None]) -> None:
+    """Wake a task that waits, unless it is gone."""
+    alive = future()
+    if alive is not None:
+        _call(alive.get_loop(), partial(_get_up, alive))
+
+
+def _call(loop: AbstractEventLoop, callback: Callable[[], object]) -> None:
+    """Call something on an event loop's own thread; at once, if one of its tasks runs here.
+
+    Not if none does: then a signal handler or finalizer may have interrupted the loop itself
+    as it fell asleep.
+    """
     import asyncio
 
-    # A coroutine that a callback of the loop runs belongs to no task: then it is one by itself.
-    return asyncio.current_task() or object()
+    if asyncio._get_running_loop() is loop and asyncio.current_task(loop) is not None:
+        callback()
+    else:
+        loop.call_soon_threadsafe(callback)
+
+
+def _end(timeout: float | None) -> float | None:
+    """Return when a wait of so many seconds is over."""
+    if timeout is None:
+        return None
+    if isnan(timeout) or timeout < 0:
+        raise ValueError(f"'timeout' must be a non-negative number, not {timeout!r}")
+    return monotonic() + timeout
 
 
 def _get_up(future: Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+def _current_task() -> object:
+    import asyncio
+
+    task = asyncio.current_task()
+    # A coroutine that a callback of the loop runs belongs to no task: then it is one by itself.
+    return object() if task is None else _number_of(task)
+
+
+def _number_of(task: object) -> int:
+    """Return a number for a task, while it is alive; no thread has such a one."""
+    return ~id(task)
+
+
+def _leader(thread: int, stack: Callable[[], Any] | None) -> Any:
+    return thread if stack is None else (thread, id(stack()))
+
+
+def _stack() -> Callable[[], Any] | None:
+    """Return a weak reference to the greenlet that runs; None in a thread's own frames."""
+    greenlet: Any = sys.modules.get("greenlet")
+    current = greenlet.getcurrent() if hasattr(greenlet, "getcurrent") else None
+    return None if current is None or current.parent is None else weakref.ref(current)
+
+
+def _copy_of(error: Exception) -> Exception:
+    """Return an exception like that one; that one itself, where making one runs code of others."""
+    kind = type(error)
+    if not all(_is_builtin(kind, name) for name in ("__new__", "__init__")):
+        return error
+    try:
+        copy: Exception = kind.__new__(kind, *error.args)
+        copy.args = error.args
+        for member in _members(kind):
+            with suppress(AttributeError, TypeError, ValueError):  # it has no value, or is fixed
+                member.__set__(copy, member.__get__(error, kind))
+        vars(copy).update(vars(error))
+        copy.__cause__ = error.__cause__
+        copy.__suppress_context__ = error.__suppress_context__
+    except Exception:
+        return error
+    return copy
+
+
+def _is_builtin(kind: type, name: str) -> bool:
+    return next(each for each in kind.__mro__ if name in vars(each)).__module__ == "builtins"
+
+
+def _members(kind: type) -> Iterator[Any]:
+    """Yield the members that an exception has beside its `__dict__` and `args`."""
+    for each in kind.__mro__:
+        if each not in (BaseException, object):
+            for name, member in vars(each).items():
+                is_member = isinstance(member, MemberDescriptorType | GetSetDescriptorType)
+                if is_member and not name.startswith("__"):
+                    yield member

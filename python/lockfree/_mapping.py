@@ -6,10 +6,19 @@ of `collections.abc` would look up each key, count a hit and mark the entry.
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, KeysView, Mapping, MutableMapping, ValuesView
+from collections.abc import (
+    Callable,
+    ItemsView,
+    Iterator,
+    KeysView,
+    Mapping,
+    MutableMapping,
+    ValuesView,
+)
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+C = TypeVar("C")
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -31,6 +40,18 @@ class CacheStats(NamedTuple):
     """Calls of loaders."""
     size: int
     """How many entries there are."""
+
+
+def part_of(name: str) -> Callable[[type[C]], type[C]]:
+    """Name the methods of a class as those of the class that gets them, as messages do."""
+
+    def rename(mixin: type[C]) -> type[C]:
+        for each in vars(mixin).values():
+            if isinstance(each, FunctionType):
+                each.__qualname__ = f"{name}.{each.__name__}"
+        return mixin
+
+    return rename
 
 
 class _Items(ItemsView[K, V]):
@@ -56,10 +77,15 @@ class _Values(ValuesView[V]):
         return (value for _, value in self._mapping._items())
 
 
+# As they show themselves.
+_Items.__name__, _Values.__name__ = "ItemsView", "ValuesView"
+
+
 def _is_or_equals(a: object, b: object) -> bool:
     return a is b or bool(a == b)
 
 
+@part_of("Cache")
 class MappingMethods(MutableMapping[K, V]):
     """The methods, over a few primitives that native and locked caches have."""
 

@@ -15,6 +15,7 @@ from collections.abc import (
     MutableMapping,
     ValuesView,
 )
+from contextlib import AbstractContextManager
 from types import GenericAlias
 from typing import (
     Any,
@@ -59,8 +60,8 @@ class AtomicBool:
     A value is a ``bool``, not just something true or false: all else is a
     ``TypeError``.
 
-    On free-threaded CPython 3.14 and later, an object on which threads keep
-    alternating stops being reference counted, which makes sharing it cheap; it is
+    On free-threaded CPython 3.14 and later, an object for which threads
+    contend stops being reference counted, which makes sharing it cheap; it is
     then freed by the garbage collector and no longer at once.
 
     Args:
@@ -174,7 +175,8 @@ class AtomicBool:
     async def async_wait(self, old: bool, /) -> None:
         """Wait until the value is not `old`, without blocking the event loop.
 
-        As that of `AtomicInt64`.
+        As `wait`, for a coroutine of any event loop. Threads and coroutines wait in
+        one list. Cancelled, it passes on a notification that it does not use.
         """
 
     def notify_one(self, /) -> None:
@@ -247,8 +249,8 @@ class AtomicFloat64:
     An argument is a ``float`` or anything with ``__float__`` or ``__index__``;
     another type, such as ``str``, is a ``TypeError``.
 
-    On free-threaded CPython 3.14 and later, an object on which threads keep
-    alternating stops being reference counted, which makes sharing it cheap; it is
+    On free-threaded CPython 3.14 and later, an object for which threads
+    contend stops being reference counted, which makes sharing it cheap; it is
     then freed by the garbage collector and no longer at once.
 
     Args:
@@ -402,8 +404,8 @@ class AtomicInt64:
     An integer argument is an ``int`` or anything with ``__index__``; another type
     is a ``TypeError``, a value that does not fit in 64 bits an ``OverflowError``.
 
-    On free-threaded CPython 3.14 and later, an object on which threads keep
-    alternating stops being reference counted, which makes sharing it cheap; it is
+    On free-threaded CPython 3.14 and later, an object for which threads
+    contend stops being reference counted, which makes sharing it cheap; it is
     then freed by the garbage collector and no longer at once.
 
     Args:
@@ -595,11 +597,10 @@ class AtomicInt64:
     def wait(self, old: SupportsIndex, /, timeout: float | None = None) -> bool:
         """Wait until the value is not `old`; return whether it came to that in time.
 
-        As in C++20: it looks, and looks again when it is notified; a change that
-        nobody notifies of may go unseen, and so may one that was undone before it
-        looked. False only if `timeout` seconds (None: for ever) passed first. A wait
-        releases the GIL. On the main thread it answers signals, such as Ctrl-C,
-        within 100 ms.
+        It looks, and looks again at each write, on whatever thread it waits; a
+        change that was undone before it looked may go unseen. False only if `timeout`
+        seconds (None: for ever) passed first. A wait releases the GIL. On the main
+        thread it answers signals, such as Ctrl-C, within 100 ms.
 
         Raises:
             TypeError: `old` is not an integer.
@@ -693,8 +694,8 @@ class AtomicRef(Generic[_T]):
     A replaced object is released by the call that replaces it, at once. Cycles
     through an ``AtomicRef`` are collected. Copying and pickling are refused.
 
-    On free-threaded CPython 3.14 and later, an ``AtomicRef`` on which threads keep
-    alternating stops being reference counted, which makes sharing it cheap; it is
+    On free-threaded CPython 3.14 and later, an ``AtomicRef`` for which threads
+    contend stops being reference counted, which makes sharing it cheap; it is
     then freed by the garbage collector, with the object it refers to at that time.
 
     Args:
@@ -719,7 +720,11 @@ class AtomicRef(Generic[_T]):
     def __new__(cls, obj: _T = ..., /) -> Self: ...
     @property
     def value(self) -> _T:
-        """The object, as `load()` reads it. Read-only: write with `store()`."""
+        """The object, as `load()` reads it. Read-only: write with `store()`.
+
+        The interpreter reads it without a call, and where the object is deferred (`defer_refcount`)
+        without a reference that is counted.
+        """
 
     def load(self, /) -> _T:
         """Return the object.
@@ -796,7 +801,8 @@ class AtomicRef(Generic[_T]):
     async def async_wait(self, old: object, /) -> None:
         """Wait until the value is not `old`, without blocking the event loop.
 
-        As ``AtomicInt64.async_wait``, by identity.
+        As `wait`, for a coroutine of any event loop. Threads and coroutines wait in
+        one list. Cancelled, it passes on a notification that it does not use.
         """
 
     def notify_one(self, /) -> None:
@@ -969,16 +975,17 @@ class Queue(Generic[_T]):
     A queue is always true and has no ``len()``: use ``qsize()``. There is no
     ``mutex``, and a subclass cannot override ``_put`` or ``_get``.
 
+    On free-threaded CPython 3.14 and later, a queue that threads keep contending for stops
+    being reference counted, which makes sharing it cheap; it is then freed by the
+    garbage collector, and its items with it, and no longer at once.
+
     Args:
-        maxsize: how many items there may be; any number if 0 or negative.
-        shared: on free-threaded CPython 3.14 and later, do not count references
-            to the queue object, which makes it cheap to share as a global or an
-            attribute; it is then freed by the garbage collector, and its items
-            with it, and no longer at once. Elsewhere without effect.
+        maxsize: how many items there may be; any number if 0 or negative. A real number
+            will do: there is no room for a further item once there are so many or more.
 
     Raises:
-        TypeError: `maxsize` is not an integer.
-        OverflowError: `maxsize` does not fit in 64 bits.
+        TypeError: `maxsize` is not a number.
+        OverflowError: `maxsize` is an integer that does not fit in 64 bits.
 
     Progress: no operation takes a lock unless a thread has to sleep or be woken.
     A thread that is suspended between claiming a place and filling it, some
@@ -998,7 +1005,7 @@ class Queue(Generic[_T]):
         ['b', 'c']
     """
 
-    def __init__(self, maxsize: SupportsIndex = 0, *, shared: bool = False) -> None: ...
+    def __init__(self, maxsize: SupportsFloat | SupportsIndex = 0) -> None: ...
     def put(self, /, item: _T, block: object = True, timeout: float | None = None) -> None:
         """Put an item, waiting for room.
 
@@ -1203,8 +1210,14 @@ class Queue(Generic[_T]):
 
     @property
     def maxsize(self) -> int:
-        """How many items there may be; 0 is any number."""
+        """How many items there may be; 0 is any number.
 
+        It can be set. If there are more items than that, they stay, and nothing is put
+        until there is room.
+        """
+
+    @maxsize.setter
+    def maxsize(self, maxsize: SupportsFloat | SupportsIndex) -> None: ...
     @property
     def unfinished_tasks(self) -> int:
         """How many items were put and are not done."""
@@ -1250,6 +1263,9 @@ class Queue(Generic[_T]):
     def _grab(self, nothing: Any, /) -> Any:
         """Get an item, or `nothing`."""
 
+    def _some(self, n: SupportsIndex, nothing: Any, /) -> Any:
+        """One attempt to get up to `n` items, for a coroutine; else `nothing`."""
+
     def _press(self, item: Any, /) -> bool:
         """Put an item; False if there is no room."""
 
@@ -1259,14 +1275,131 @@ class Queue(Generic[_T]):
     def _leave(self, event: int, waiter: _Waiter, /) -> None:
         """Take a coroutine off the list; pass on a notification that it does not use."""
 
+    def _take_along(self, other: object, /) -> None:
+        """Defer the counting of references to `other` as well, once this queue's is."""
+
     def _notify(self, event: int, /) -> None:
         """Wake the next one."""
 
+class LifoQueue(Queue[_T]):
+    """A queue from which the item that was put last comes out first.
+
+    It has all that `Queue` has but ``force_put``. What was put last is got first; several
+    that are got at once come in that order, too.
+
+    Args:
+        maxsize: as for `Queue`.
+
+    Progress: putting and getting take a lock for some instructions, in which nothing
+    else runs: a finalizer or a signal handler may use the queue that it interrupts.
+
+    Examples:
+        >>> q = LifoQueue()
+        >>> q.put_many(["a", "b", "c"])
+        3
+        >>> q.get()
+        'c'
+        >>> q.drain()
+        ['b', 'a']
+    """
+
+    def __init__(self, maxsize: SupportsFloat | SupportsIndex = 0) -> None: ...
+    @property
+    def force_put(self) -> NoReturn:
+        """Absent: only a `Queue` has it."""
+
+class PriorityQueue(Queue[_T]):
+    """A queue from which the smallest item comes out first.
+
+    It has all that `Queue` has but ``force_put``. Of items of the same priority, the one
+    that was put first comes out first. An item's priority is the number that it is, or
+    all the numbers that it begins with, if it is a tuple: that of ``(1, 30, job)`` is
+    ``(1, 30)``, and ``job`` is never compared. A number is as good as a tuple of one.
+    Numbers are those of ``int`` and ``float`` and compare exactly.
+
+    Args:
+        maxsize: as for `Queue`.
+        key: called with each item that is put, with nothing held, once (in a coroutine
+            that waits for room, each time it looks); returns its priority, a number or
+            a tuple of numbers. The items themselves may be anything then.
+
+    Raises:
+        TypeError: from all that put: an item has no priority, or what `key` returned is none.
+        ValueError: the same: NaN has no order. Nothing was put.
+
+    Progress: putting and getting take a lock for some instructions, in which nothing
+    else runs: a finalizer or a signal handler may use the queue that it interrupts.
+    They take time logarithmic in the number of items.
+
+    Examples:
+        >>> q = PriorityQueue()
+        >>> q.put_many([(2, "later"), (1, "b"), (1, "a")])
+        3
+        >>> q.drain()
+        [(1, 'b'), (1, 'a'), (2, 'later')]
+        >>> q = PriorityQueue(key=len)
+        >>> q.put_many(["ccc", "a", "bb"])
+        3
+        >>> q.get()
+        'a'
+    """
+
+    def __init__(
+        self,
+        maxsize: SupportsFloat | SupportsIndex = 0,
+        *,
+        key: Callable[[_T], Any] | None = None,
+    ) -> None: ...
+    @property
+    def force_put(self) -> NoReturn:
+        """Absent: only a `Queue` has it."""
+
 @final
 class _Waiter:
-    """A coroutine that waits; `wake` returns whether it surely gets up."""
+    """A coroutine that waits for an event of its owner."""
 
-    def __new__(cls, wake: Callable[[], bool], /) -> Self: ...
+    def __new__(cls, owner: Any, event: int, event_loop: Any, /) -> Self: ...
+    _asyncio_future_blocking: bool
+    def get_loop(self) -> Any:
+        """The loop in which it is awaited."""
+
+    def __await__(self) -> Self: ...
+    def __next__(self) -> Self:
+        """Give itself to the task, unless it is woken already."""
+
+    def add_done_callback(self, callback: Any, /, *, context: Any = None) -> None:
+        """What the task asks for when it falls asleep."""
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Wake the task with a `CancelledError`, unless it is woken already."""
+
+    def done(self) -> bool:
+        """Whether the task is to be awake."""
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+
+    def result(self) -> None:
+        """Raise the `CancelledError`, if it was cancelled."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        """Wake the task, if it sleeps and is to be woken."""
+
+@final
+class _Door:
+    """A loop's hold of its door."""
+
+@final
+class _Reader:
+    """What a loop calls when the descriptor is readable."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None: ...
+
+@final
+class _Call:
+    """What a loop calls that was asked to."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None: ...
 
 @disjoint_base
 class Stack(Generic[_T]):
@@ -1293,12 +1426,12 @@ class Stack(Generic[_T]):
     Prefer ``collections.deque`` unless you need ``pop_all``, batches, re-entry, or
     its tail latency.
 
+    On free-threaded CPython 3.14 and later, a stack that threads keep contending for stops
+    being reference counted, which makes sharing it cheap; it is then freed by the
+    garbage collector, and its items with it, and no longer at once.
+
     Args:
         iterable: items to push, the last one uppermost.
-        shared: on free-threaded CPython 3.14 and later, do not count references
-            to the stack object, which makes it cheap to share as a global or an
-            attribute; it is then freed by the garbage collector, and its items
-            with it, and no longer at once. Elsewhere without effect.
 
     Progress: lock-free, allocation aside, as each method says. Source: R. K.
     Treiber, "Systems Programming: Coping with Parallelism", IBM RJ 5118, 1986, with
@@ -1315,7 +1448,7 @@ class Stack(Generic[_T]):
         True
     """
 
-    def __init__(self, iterable: Iterable[_T] = (), *, shared: bool = False) -> None: ...
+    def __init__(self, iterable: Iterable[_T] = ()) -> None: ...
     def push(self, item: _T, /) -> None:
         """Put `item` on top.
 
@@ -1432,6 +1565,10 @@ class Cache(MutableMapping[_K, _V]):
     exception in ``__hash__`` or ``__eq__`` reaches the caller. Every method may be called
     from a finalizer, a weakref callback or a signal handler.
 
+    On free-threaded CPython 3.14 and later, a cache that threads keep contending for stops
+    being reference counted, which makes sharing it cheap; it is then freed by the
+    garbage collector, and its entries with it, and no longer at once.
+
     Args:
         maxsize: what the entries may weigh together; None is no bound. Without a
             `weigher` each weighs 1. It is exceeded, if at all, by no more than one
@@ -1442,10 +1579,6 @@ class Cache(MutableMapping[_K, _V]):
         on_evict: called as ``on_evict(key, value, reason)`` after an entry was dropped;
             the reason is ``'size'`` or ``'expired'``. Not called for what was popped, replaced
             or cleared. What it raises goes to ``sys.unraisablehook``.
-        shared: on free-threaded CPython 3.14 and later, do not count references
-            to the cache, which makes it cheap to share as a global or an attribute; it is
-            then freed by the garbage collector, and its entries with it, and no
-            longer at once. Elsewhere without effect.
 
     Raises:
         TypeError: an argument is of the wrong type.
@@ -1477,7 +1610,6 @@ class Cache(MutableMapping[_K, _V]):
         ttl: float | None = None,
         weigher: Callable[[_K, _V], int] | None = None,
         on_evict: Callable[[_K, _V, str], object] | None = None,
-        shared: bool = False,
     ) -> None: ...
     @property
     def maxsize(self) -> int | None:
@@ -1603,44 +1735,83 @@ class Cache(MutableMapping[_K, _V]):
         To iterate over it is to iterate over a snapshot; nothing is counted or marked.
         """
 
-    def get_or_load(self, key: _K, loader: Callable[[_K], _V], /) -> _V:
+    def get_or_load(
+        self,
+        key: _K,
+        loader: Callable[[_K], _V],
+        /,
+        *,
+        ttl: float | None = ...,
+        timeout: float | None = None,
+    ) -> _V:
         """Return the value of a key, which is `loader(key)` if it has none.
 
         Of several threads and tasks that miss a key at the same time one calls its
         loader, and the others wait for what comes of it. They all return the same
-        value, which is then in the cache, or raise the same ``Exception``, which is
-        not kept. An exception that is no ``Exception`` (``KeyboardInterrupt``,
-        ``SystemExit``, a cancellation) is its own caller's alone: then one of those
-        who waited calls its own loader. Who waits can be interrupted.
+        value, or raise the same ``Exception``, which is not kept: each a copy of it, with
+        the loader's frames and its own, if its class leaves copying to Python. An
+        exception that is no ``Exception`` (``KeyboardInterrupt``, ``SystemExit``, a
+        cancellation) is its own caller's alone: then one of those who waited calls its
+        own loader. Who waits can be interrupted.
 
-        The value is put when it is there, whatever was put, popped or cleared
-        meanwhile.
+        The value is put when it is there, unless the key, or another one of the same hash,
+        was put or removed since the loader was called: what was written last stays.
 
         Whatever the loader asks for on its own thread counts as asked by it. What it
         asks for through other threads cannot be known: if that is its own key,
-        it waits for itself for ever.
+        it waits for itself for ever. Greenlets of one thread do not wait for each other:
+        each loads.
+
+        Args:
+            key: the key.
+            loader: is called with the key.
+            ttl: how many seconds what is loaded lives, as for `put`.
+            timeout: how many seconds to wait for another's load; None is for ever. The load
+                goes on.
 
         Raises:
+            TimeoutError: another's load took longer than `timeout`.
             RuntimeError: the loader asks for its own key, directly or through loads in
                 other threads and tasks that it waits for; or the wait would block the
                 event loop in which the key is loaded.
+            TypeError: the loader returned a coroutine.
             Exception: whatever the loader raises.
 
         Progress: lock-free if the key is there; parks while another loads it.
         """
 
-    async def async_get_or_load(self, key: _K, loader: Callable[[_K], Awaitable[_V]], /) -> _V:
+    async def async_get_or_load(
+        self,
+        key: _K,
+        loader: Callable[[_K], Awaitable[_V]],
+        /,
+        *,
+        ttl: float | None = ...,
+        timeout: float | None = None,
+        shield: bool = False,
+    ) -> _V:
         """Return the value of a key, which is `await loader(key)` if it has none.
 
         As `get_or_load`, with which it shares its loads: threads, and tasks of any
-        number of event loops, wait for each other. If the task that loads is
-        cancelled, one of those who wait calls its own loader.
+        number of event loops, wait for each other. The loader runs in a task of its own,
+        in a copy of the caller's context, and goes on as long as anybody waits for it: when
+        the last one is cancelled, it is. If its event loop is closed, one of those who
+        wait calls its own loader.
 
-        What the loader asks for in its own task counts as asked by it. What it asks for
+        What the loader asks for in that task counts as asked by it. What it asks for
         through tasks that it makes cannot be known: if that is its own key, it waits
         for itself for ever.
 
+        Args:
+            key: the key.
+            loader: is called with the key, and awaited.
+            ttl: how many seconds what is loaded lives, as for `put`.
+            timeout: how many seconds to wait for the load, one's own as well; None is for ever.
+            shield: whether the load goes on when nobody waits for it any more. If it fails
+                then, the event loop's exception handler is told.
+
         Raises:
+            TimeoutError: the load took longer than `timeout`.
             RuntimeError: the loader asks for its own key, as with `get_or_load`; or it
                 has to load or wait, and no event loop of asyncio is running.
             Exception: whatever the loader raises.
@@ -1681,8 +1852,31 @@ class Cache(MutableMapping[_K, _V]):
     def _stats(self, /) -> tuple[int, int, int, int, int, int]:
         """Return what `stats` names."""
 
+    def _take_along(self, other: object, /) -> None:
+        """Defer the counting of references to `other` as well, once this cache's is."""
+
     def _count_load(self, /) -> None:
         """Count the call of a loader."""
+
+    def _ticket(self, key: _K, /) -> _Ticket:
+        """Return what `_keep` wants of who began to load the key now."""
+
+    def _keep(self, ticket: _Ticket, key: _K, value: _V, /, *ttl: float | None) -> None:
+        """Put what was loaded, unless the key was put or removed since the ticket was issued."""
+
+@final
+class _Ticket:
+    """Whether what is loaded may still be kept."""
+
+@final
+class _OnceFunction:
+    """A function with a value; `miss` is called while there is none."""
+
+    def __new__(cls, cell: AtomicRef[Any], unset: type, miss: Callable[[], Any], /) -> Self: ...
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any: ...
+    def __copy__(self, /) -> Self: ...
+    def __deepcopy__(self, memo: object, /) -> Self: ...
+    def __reduce__(self, /) -> str: ...
 
 @final
 class _CachedFunction:
@@ -1694,8 +1888,11 @@ class _CachedFunction:
         function: Callable[..., Any],
         typed: bool,
         miss: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any],
+        maker: Callable[[tuple[Any, ...], dict[str, Any]], Any] | None,
         /,
     ) -> Self: ...
+    def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
+        """Return the key of a call."""
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any: ...
     def __get__(self, instance: Any, owner: type | None = None, /) -> Any: ...
     def __copy__(self, /) -> Self: ...
@@ -1727,8 +1924,8 @@ class StripedCounter:
     a number: it converts by ``int(c)``, compares by identity, is hashable and always true.
     Copying and pickling are refused, since a copy would not be shared.
 
-    On free-threaded CPython 3.14 and later, an object on which threads keep
-    alternating stops being reference counted, which makes sharing it cheap; it is
+    On free-threaded CPython 3.14 and later, an object for which threads
+    contend stops being reference counted, which makes sharing it cheap; it is
     then freed by the garbage collector and no longer at once.
 
     Progress: adding is wait-free, except for a thread's first time. Source: D. Lea,
@@ -1843,11 +2040,48 @@ class _InterruptibleStack:
 
     def __len__(self, /) -> int: ...
 
-def _baseline(cell: str, threads: int, iterations: int, /) -> float:
-    """Run a cell's loop on Rust threads and return the seconds it took."""
+def _baseline(
+    cell: str,
+    threads: int,
+    iterations: int,
+    around: Callable[[int], AbstractContextManager[object]],
+    /,
+) -> float:
+    """Run a cell's loop on Rust threads and return the seconds it took.
+
+    Each thread runs it within the context manager that `around(index)` returns.
+    """
 
 def _litmus(test: str, ordering: str, instances: int, /) -> dict[bytes, int]:
     """Run a litmus test on so many instances; return how often each outcome was seen."""
+
+def defer_refcount(obj: _T, /) -> _T:
+    """Stop counting references to an object that many threads name; return it.
+
+    On free-threaded CPython 3.14 and later, naming an object that another thread made
+    (a global, a closure's variable, an attribute) costs two atomic changes of its
+    reference count, for which the threads contend. A deferred object (CPython's term)
+    costs none. It is then freed by the garbage collector, and what it holds with it,
+    and no longer at once; never, while the collector is disabled.
+
+    The objects of this package do that by themselves once they are contended. This is for
+    others that live long: a dict of settings, a client, a bound method. Where there is a GIL,
+    and on other versions, it does nothing.
+
+    Args:
+        obj: what the garbage collector tracks: an object of a class, a dict, a list, a
+            function, a method; not a tuple.
+
+    Raises:
+        TypeError: counting references to `obj` cannot be deferred.
+
+    Progress: wait-free.
+
+    Examples:
+        >>> settings = defer_refcount({"debug": False})
+        >>> settings["debug"]
+        False
+    """
 
 def fence(ordering: Ordering, /) -> None:
     """Order what comes before against what comes after.
@@ -1865,3 +2099,6 @@ def fence(ordering: Ordering, /) -> None:
 
     Progress: wait-free.
     """
+
+def _document() -> None:
+    """Give the classes of this module the docstrings of this file."""

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import os
+import sys
 import warnings
 from typing import Final, Literal
 
@@ -30,27 +31,47 @@ def _select() -> Literal["native", "locked"]:
         )
     warnings.warn(
         "this installation of lockfree was built without its extension module: serving "
-        "lockfree.locked, which takes locks",
+        f"lockfree.locked, which takes locks; {_VARIABLE}=locked in the environment asks for "
+        "that, and then nothing warns",
         RuntimeWarning,
         stacklevel=4,
     )
     return "locked"
 
 
+REFUSAL: ImportError | None = None
+"""Why the extension is not served although it is installed: this is a subinterpreter."""
+
+
 def _import_native() -> None:
+    global REFUSAL
     try:
         native = importlib.import_module("lockfree._native")
     except ImportError as error:
-        raise ImportError(
+        refusal = ImportError(
             f"lockfree's extension module is installed but does not import: {error}. "
-            "It works in the main interpreter only, not in subinterpreters, and on the "
-            "version of CPython it was built for"
-        ) from error
+            "It works in the main interpreter only, not in subinterpreters, where there is "
+            "lockfree.locked, and on the version of CPython it was built for"
+        )
+        if _in_main_interpreter():
+            raise refusal from error
+        REFUSAL = refusal
+        return
     _mapping.install(native.Cache, MappingMethods, LoadingMethods)
     install(native.Queue, AsyncMethods, native._Waiter)
     for name in ("AtomicBool", "AtomicInt64", "AtomicRef"):
         for atomic in (getattr(native, name), getattr(native, f"_{name}View")):
             install(atomic, AsyncWait, native._Waiter)
+    native._document()
+
+
+def _in_main_interpreter() -> bool:
+    name = "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
+    try:
+        interpreters = importlib.import_module(name)
+    except ImportError:
+        return True
+    return bool(interpreters.get_current() == interpreters.get_main())
 
 
 IMPLEMENTATION: Final = _select()

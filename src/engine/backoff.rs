@@ -6,7 +6,7 @@
 //! [`LONGEST`], which bounds how long an attached thread can keep a
 //! stop-the-world waiting (some tens of microseconds).
 
-use crate::shim;
+use super::shim;
 
 /// Pauses after the first failure.
 const FIRST: u32 = 256;

@@ -32,6 +32,7 @@
 //! | ordering | site | pairs with | protects |
 //! |---|---|---|---|
 //! | full fence | after enrolling | full fence before asking who is enrolled | E2 |
+//! | `SeqCst` | asking who is enrolled, after a write that is `SeqCst` | full fence after enrolling | E2 |
 //! | `Release` | marking a waiter notified | `Acquire` in its look | what the notifier did |
 //! | `Relaxed` | `enrolled`, `urgent`, `arrival` | | E2 orders the first; the second is a hint; the lock orders the last |
 //!
@@ -41,16 +42,16 @@
 use std::collections::VecDeque;
 use std::sync::PoisonError;
 
-use crate::shim::{
-    AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard,
-    Ordering::{Relaxed, Release},
-    full_fence, full_fence_after_rmw, mutant, ordering,
+use super::shim::{
+    AtomicU64, AtomicUsize, Mutex, MutexGuard,
+    Ordering::{Relaxed, Release, SeqCst},
+    detached, full_fence, full_fence_after_rmw, mutant, ordering,
 };
 
 /// Tells a waiter that it was notified.
 #[derive(Debug, Default)]
 pub struct Notice {
-    given: AtomicBool,
+    given: detached::AtomicBool,
     /// When its waiter came, in the list's own time; used under the list's lock.
     arrival: AtomicU64,
 }
@@ -77,9 +78,18 @@ pub trait Waiter: Clone {
     /// Its notice, the same for all handles.
     fn notice(&self) -> &Notice;
 
+    /// What may come of waking beside: it goes to whoever notified.
+    type Fault;
+
     /// Wakes it; called once for each time it is notified. False if it may not get
     /// up: then the next one is woken as well.
-    fn wake(&self) -> bool;
+    ///
+    /// # Errors
+    /// What came of it beside; the waiter is woken nevertheless.
+    fn wake(&self) -> Result<bool, Self::Fault>;
+
+    /// What is left of two faults.
+    fn join(first: Self::Fault, second: Self::Fault) -> Self::Fault;
 
     /// Changes when the process is forked.
     fn generation() -> u32 {
@@ -96,25 +106,24 @@ struct List<W> {
     waiters: VecDeque<W>,
 }
 
+impl<W: Waiter> Default for List<W> {
+    fn default() -> Self {
+        Self { generation: W::generation(), arrivals: 0, waiters: VecDeque::new() }
+    }
+}
+
 /// Those who wait for one kind of change.
 #[derive(Debug)]
 pub struct Event<W> {
     enrolled: AtomicUsize,
     urgent: AtomicUsize,
-    list: Mutex<List<W>>,
+    /// Made by the first who waits: most events of most programs are never waited for.
+    list: Mutex<Option<Box<List<W>>>>,
 }
 
 impl<W: Waiter> Default for Event<W> {
     fn default() -> Self {
-        Self {
-            enrolled: AtomicUsize::new(0),
-            urgent: AtomicUsize::new(0),
-            list: Mutex::new(List {
-                generation: W::generation(),
-                arrivals: 0,
-                waiters: VecDeque::new(),
-            }),
-        }
+        Self { enrolled: AtomicUsize::new(0), urgent: AtomicUsize::new(0), list: Mutex::new(None) }
     }
 }
 
@@ -124,7 +133,8 @@ impl<W: Waiter> Event<W> {
     pub fn enrol(&self, waiter: &W) {
         let arrival = |waiter: &W| waiter.notice().arrival.load(Relaxed);
         waiter.notice().take_back();
-        let mut list = self.lock();
+        let mut guard = self.lock();
+        let list = guard.get_or_insert_default();
         if arrival(waiter) == 0 {
             list.arrivals += 1;
             waiter.notice().arrival.store(list.arrivals, Relaxed);
@@ -133,7 +143,7 @@ impl<W: Waiter> Event<W> {
         let place = list.waiters.partition_point(|other| arrival(other) < mine);
         list.waiters.insert(place, waiter.clone());
         self.enrolled.store(list.waiters.len(), Relaxed);
-        drop(list);
+        drop(guard);
         // Full fence: E2.
         if !mutant!("event.enrol.fence") {
             full_fence();
@@ -144,53 +154,97 @@ impl<W: Waiter> Event<W> {
     /// the notification is its to use or to pass on.
     #[must_use = "a notification would be lost"]
     pub fn leave(&self, waiter: &W) -> bool {
-        let mut list = self.lock();
-        let same = |other: &W| std::ptr::eq(other.notice(), waiter.notice());
-        let place = list.waiters.iter().position(same);
-        let removed = place.and_then(|place| list.waiters.remove(place));
-        self.enrolled.store(list.waiters.len(), Relaxed);
-        drop(list);
+        let mut guard = self.lock();
+        let removed = guard.as_mut().and_then(|list| {
+            let same = |other: &W| std::ptr::eq(other.notice(), waiter.notice());
+            let place = list.waiters.iter().position(same)?;
+            let removed = list.waiters.remove(place);
+            self.enrolled.store(list.waiters.len(), Relaxed);
+            removed
+        });
+        drop(guard);
         removed.is_none() && waiter.notice().is_given() && !mutant!("event.leave.silent")
     }
 
     /// Takes a waiter off the list, and passes a notification on to the next one.
     /// Says whether there was one.
-    pub fn withdraw(&self, waiter: &W) -> bool {
+    ///
+    /// # Errors
+    /// What came of passing it on beside.
+    pub fn withdraw(&self, waiter: &W) -> Result<bool, W::Fault> {
         let notified = self.leave(waiter);
         if notified {
-            self.notify(1);
+            self.notify(1)?;
         }
-        notified
+        Ok(notified)
     }
 
     /// Wakes up to `count` waiters. The caller has just made, by a
     /// read-modify-write, the change that they wait for.
+    ///
+    /// # Errors
+    /// What came of it beside; they are woken nevertheless.
     #[inline]
-    pub fn notify(&self, count: usize) {
+    pub fn notify(&self, count: usize) -> Result<(), W::Fault> {
         // Full fence: E2.
         if !mutant!("event.notify.fence") {
             full_fence_after_rmw();
         }
-        if self.enrolled.load(Relaxed) != 0 {
-            self.wake(count);
+        if self.enrolled.load(Relaxed) == 0 {
+            return Ok(());
         }
+        self.wake(count)
+    }
+
+    /// Wakes all waiters, if there are any. The caller has just made, by a sequentially
+    /// consistent write, the change that they wait for; after a weaker one, a waiter that
+    /// enrolled at the same moment may be missed.
+    ///
+    /// # Errors
+    /// As for [`Self::notify`].
+    #[inline(always)]
+    pub fn changed(&self) -> Result<(), W::Fault> {
+        if self.is_awaited() { self.wake(usize::MAX) } else { Ok(()) }
+    }
+
+    /// Whether anybody is enrolled, for one who has just made such a write. It costs no
+    /// fence: the write and this load are both sequentially consistent, and so in one order
+    /// with the fence between a waiter's enrolling and its look (E2).
+    #[inline(always)]
+    pub fn is_awaited(&self) -> bool {
+        // loom takes no access for more than acquiring and releasing.
+        if cfg!(loom) && !mutant!("event.awaited.fence") {
+            full_fence();
+        }
+        self.enrolled.load(SeqCst) != 0
     }
 
     #[cold]
     #[inline(never)]
-    fn wake(&self, mut count: usize) {
+    fn wake(&self, mut count: usize) -> Result<(), W::Fault> {
+        let mut fault = None;
         while count > 0 {
             let woken = self.take_notified(count);
-            if woken.is_empty() {
-                return;
+            count = 0;
+            for waiter in woken {
+                match waiter.wake() {
+                    Ok(gets_up) => count += usize::from(!gets_up),
+                    Err(second) => {
+                        fault = Some(match fault {
+                            Some(first) => W::join(first, second),
+                            None => second,
+                        });
+                    }
+                }
             }
-            count = woken.into_iter().filter(|waiter| !waiter.wake()).count();
         }
+        fault.map_or(Ok(()), Err)
     }
 
     /// Takes the first waiters off the list, with their notices given.
     fn take_notified(&self, count: usize) -> Vec<W> {
-        let mut list = self.lock();
+        let mut guard = self.lock();
+        let Some(list) = &mut *guard else { return Vec::new() };
         let count = count.min(list.waiters.len());
         let woken: Vec<W> = list.waiters.drain(..count).collect();
         self.enrolled.store(list.waiters.len(), Relaxed);
@@ -206,11 +260,12 @@ impl<W: Waiter> Event<W> {
     }
 
     /// Ends an urgency, and wakes those who held back because of it.
-    pub fn calm(&self) {
+    ///
+    /// # Errors
+    /// As for [`Self::notify`].
+    pub fn calm(&self) -> Result<(), W::Fault> {
         let ended = self.urgent.fetch_update(Relaxed, Relaxed, |urgent| urgent.checked_sub(1));
-        if ended == Ok(1) {
-            self.notify(usize::MAX);
-        }
+        if ended == Ok(1) { self.notify(usize::MAX) } else { Ok(()) }
     }
 
     /// Whether newcomers should enrol without looking first.
@@ -235,25 +290,26 @@ impl<W: Waiter> Event<W> {
     /// The first error of `visit`.
     pub fn traverse<E>(&self, visit: impl FnMut(&W) -> Result<(), E>) -> Result<(), E> {
         // E3: the collector finds the lock free.
-        self.list.try_lock().map_or(Ok(()), |list| list.waiters.iter().try_for_each(visit))
+        let Ok(list) = self.list.try_lock() else { return Ok(()) };
+        list.iter().flat_map(|list| &list.waiters).try_for_each(visit)
     }
 
     /// Forgets all who are enrolled.
     pub fn clear(&self) {
         let mut list = self.lock();
-        let waiters = std::mem::take(&mut list.waiters);
+        let waiters = list.as_mut().map(|list| std::mem::take(&mut list.waiters));
         self.enrolled.store(0, Relaxed);
         drop(list);
         // Only now: dropping may run anything.
         drop(waiters);
     }
 
-    fn lock(&self) -> MutexGuard<'_, List<W>> {
-        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        if list.generation != W::generation() {
-            self.forget(&mut list);
+    fn lock(&self) -> MutexGuard<'_, Option<Box<List<W>>>> {
+        let mut guard = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(list) = guard.as_mut().filter(|list| list.generation != W::generation()) {
+            self.forget(list);
         }
-        list
+        guard
     }
 
     /// Forgets a list of another process (E4).

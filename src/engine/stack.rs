@@ -55,10 +55,11 @@ use std::mem::MaybeUninit;
 use crossbeam_utils::CachePadded;
 
 use super::Backoff;
-use crate::engine::memory::arena::{Arena, NIL, OutOfMemory, Zeroed};
-use crate::engine::memory::reclaim::Readers;
-use crate::engine::memory::tagged::Tagged;
-use crate::shim::{AtomicU32, AtomicU64, Ordering::Relaxed, UnsafeCell, mutant, ordering};
+use super::memory::arena::{Arena, NIL, OutOfMemory, Zeroed};
+use super::memory::growth::room_for_one;
+use super::memory::reclaim::Readers;
+use super::memory::tagged::Tagged;
+use super::shim::{AtomicU32, AtomicU64, Ordering::Relaxed, UnsafeCell, mutant, ordering};
 
 /// Called between reading the head and swinging it. The product's hook does
 /// nothing and costs nothing; the laboratory's freezes a thread there.
@@ -333,15 +334,19 @@ impl<T: Clone, H: Hook> Stack<T, H> {
     }
 
     /// Copies of all values at one moment, the uppermost first.
-    pub fn snapshot(&self) -> Vec<T> {
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn snapshot(&self) -> Result<Vec<T>, OutOfMemory> {
         self.read(|mut index| {
             let mut values = Vec::new();
             while index != NIL {
                 let node = self.node(index);
-                values.push(node.copy());
+                room_for_one(&mut values)?;
+                values.push(node.copy()); // room: above
                 index = node.next.load(Relaxed);
             }
-            values
+            Ok(values)
         })
     }
 

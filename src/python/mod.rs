@@ -15,16 +15,26 @@ use pyo3::prelude::*;
 /// Native atomics and lock-free containers.
 #[pymodule(gil_used = false)]
 mod _native {
+    use super::boundary::convert;
+    use super::boundary::counting;
+    use super::boundary::deferral;
     use super::boundary::error;
     use super::boundary::fastcall::{self, PanicProbe};
     use super::boundary::fork;
-    use super::classes::cached;
+    use super::boundary::list;
+    use super::boundary::spare;
+    use super::classes::atomic::{atomic_int, atomic_ref, ordering};
+    use super::classes::{cached, once};
     use pyo3::exceptions::PyImportError;
     use pyo3::ffi;
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::boundary::waiting::TaskWaiter;
+    use super::boundary::docs::document;
+    #[pymodule_export]
+    use super::boundary::door::{Call, DoorOfLoop, Reader};
+    #[pymodule_export]
+    use super::boundary::task::TaskWaiter;
     #[pymodule_export]
     use super::classes::atomic::atomic_bool::{AtomicBool, AtomicBoolView};
     #[pymodule_export]
@@ -42,11 +52,21 @@ mod _native {
     #[pymodule_export]
     use super::classes::cached::CachedFunction;
     #[pymodule_export]
+    use super::classes::defer_refcount::defer_refcount;
+    #[pymodule_export]
+    use super::classes::lifo_queue::LifoQueue;
+    #[pymodule_export]
+    use super::classes::once::OnceFunction;
+    #[pymodule_export]
+    use super::classes::priority_queue::PriorityQueue;
+    #[pymodule_export]
     use super::classes::queue::{Queue, QueueIterator};
     #[pymodule_export]
     use super::classes::stack::Stack;
     #[pymodule_export]
     use super::classes::striped_counter::StripedCounter;
+    #[pymodule_export]
+    use super::classes::ticket::Ticket;
     #[pymodule_export]
     use super::demonstrations::baseline::baseline;
     #[pymodule_export]
@@ -77,14 +97,23 @@ mod _native {
         fastcall::install::<AtomicFloat64>(py)?;
         fastcall::install::<AtomicFloat64View>(py)?;
         fastcall::install::<AtomicInt64>(py)?;
+        atomic_int::prepare(py);
         fastcall::install::<AtomicInt64View>(py)?;
         fastcall::install::<AtomicRef>(py)?;
+        atomic_ref::prepare(py)?;
         fastcall::install::<AtomicRefView>(py)?;
         fastcall::install::<AtomicStampedRef>(py)?;
         fastcall::install::<AtomicStampedRefView>(py)?;
+        deferral::prepare();
         error::prepare(py)?;
+        convert::prepare(py)?;
+        counting::prepare(py)?;
+        list::prepare(py)?;
+        spare::prepare(py)?;
+        ordering::prepare(py)?;
         fork::watch();
         cached::prepare(py)?;
+        once::prepare(py)?;
         fastcall::install::<Cache>(py)?;
         fastcall::install::<Queue>(py)?;
         fastcall::install::<Stack>(py)?;

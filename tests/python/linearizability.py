@@ -19,7 +19,7 @@ from itertools import chain, combinations, count
 from random import Random
 from typing import Any, Final, NamedTuple
 
-from lockfree import AtomicInt64
+from lockfree import AtomicInt64, Empty
 from support import run_threads
 
 
@@ -151,6 +151,27 @@ STAMPED_REF: Final[Specification] = {
         ((desired, new_stamp), True) if pair == (expected, stamp) else (pair, False)
     ),
 }
+
+
+def _queue(turn: Callable[[tuple[int, ...]], int]) -> Specification:
+    """Return what a queue does from which the item at `turn` comes out next."""
+
+    def get(items: Any) -> Any:
+        if not items:
+            return items, Empty
+        i = turn(items)
+        return (*items[:i], *items[i + 1 :]), items[i]
+
+    return {
+        "put": lambda items, item: ((*items, item), None),
+        "get_nowait": get,
+        "qsize": lambda items: (items, len(items)),
+        "empty": lambda items: (items, not items),
+    }
+
+
+LIFO: Final = _queue(lambda items: len(items) - 1)
+SORTED: Final = _queue(lambda items: items.index(min(items)))
 
 # A stack is the tuple of its items, the uppermost last.
 STACK: Final[Specification] = {

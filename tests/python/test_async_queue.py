@@ -437,7 +437,7 @@ class CountingLoop(asyncio.SelectorEventLoop):
 
 
 @pytest.mark.parametrize("wakers", [1, 3])
-def test_a_burst_from_other_threads_is_one_call(impl: ModuleType, wakers: int) -> None:
+def test_a_burst_from_other_threads_is_one_call_at_most(impl: ModuleType, wakers: int) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, CountingLoop)
@@ -447,7 +447,8 @@ def test_a_burst_from_other_threads_is_one_call(impl: ModuleType, wakers: int) -
             loop.calls = 0
             # The loop does nothing meanwhile.
             run_threads(wakers, lambda _: [q.put("item") for _ in range(30 // wakers)])
-            assert loop.calls == 1
+            # The native one needs none: the loop watches a descriptor.
+            assert loop.calls == (0 if impl is lockfree else 1)
             assert await soon(asyncio.gather(*gets)) == ["item"] * 30
 
     with asyncio.Runner(loop_factory=CountingLoop) as runner:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import gc
 import pickle
 import sys
+import time
 import weakref
 from collections.abc import Callable
 from itertools import count
-from types import GenericAlias, ModuleType
+from operator import attrgetter
+from types import GenericAlias, MemberDescriptorType, ModuleType
 from typing import Any, assert_type
 
 import lockfree
 import pytest
-from support import Node, hammer, repetitions, run_threads
+from support import FREE_THREADED, Node, hammer, repetitions, run_threads
 
 BIG = 10**6  # ints beyond the small ones: equal ones may be different objects
 
@@ -342,6 +345,76 @@ def test_threads_load_only_what_was_stored(impl: ModuleType, name: str) -> None:
         assert pair.twin == ~pair.number
 
     hammer(3, step, rounds=repetitions(impl, 3_000))
+
+
+def test_value_is_read_while_it_is_replaced(impl: ModuleType) -> None:
+    # By the interpreter itself, which has two ways for it.
+    a = impl.AtomicRef(Pair(0))
+    read = attrgetter("value")
+
+    def work(index: int) -> None:
+        for number in range(repetitions(impl, 10_000)):
+            if index:
+                a.store(Pair(number))
+            else:
+                pair, other = a.value, read(a)
+                assert pair.twin == ~pair.number
+                assert other.twin == ~other.number
+
+    run_threads(3, work)
+
+
+@pytest.mark.skipif(not FREE_THREADED, reason="with a GIL no reader is inside")
+@pytest.mark.parametrize(
+    "replace",
+    [
+        lambda a: a.store(1),
+        lambda a: a.exchange(1),
+        lambda a: a.compare_exchange(a.load(), 1),
+        lambda a: a.update(lambda _: 1),
+        lambda a: a.at(lockfree.Ordering.RELEASE).store(1),
+    ],
+    ids=["store", "exchange", "compare_exchange", "update", "view"],
+)
+def test_a_replaced_object_is_kept_for_a_reader_with_the_lock(
+    replace: Callable[[Any], object],
+) -> None:
+    """As `PyMember_GetOne` reads `value` when it has been disturbed."""
+    a = lockfree.AtomicRef(Node())
+    steps: list[str] = []
+    section = ctypes.create_string_buffer(32)
+
+    def work(index: int) -> None:
+        if index:
+            while not steps:
+                pass
+            replace(a)
+            steps.append("replaced")
+            return
+        ctypes.pythonapi.PyCriticalSection_Begin(section, ctypes.py_object(a))
+        steps.append("locked")
+        end = time.monotonic() + 0.05
+        while time.monotonic() < end:  # without waiting, which would unlock
+            pass
+        steps.append("unlocked")
+        ctypes.pythonapi.PyCriticalSection_End(section)
+
+    run_threads(2, work)
+    assert steps == ["locked", "unlocked", "replaced"]
+
+
+def test_value_is_read_only(impl: ModuleType) -> None:
+    a = impl.AtomicRef(1)
+    with pytest.raises(AttributeError):
+        a.value = 2
+    with pytest.raises(AttributeError):
+        del a.value
+    assert a.value == 1
+
+
+def test_value_is_a_member() -> None:
+    # The interpreter reads it by itself, and counts no reference if it need not.
+    assert isinstance(vars(lockfree.AtomicRef)["value"], MemberDescriptorType)
 
 
 def test_updates_are_never_lost(impl: ModuleType) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
+import os
+import re
 import sys
+import textwrap
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -14,12 +18,24 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lockfree import AtomicInt64
+from lockfree import AtomicInt64, Queue
 from lockfree.bench import __main__ as command
-from lockfree.bench import handwritten, layout, peers, plan, report, runner
+from lockfree.bench import (
+    compare,
+    environment,
+    handwritten,
+    layout,
+    peers,
+    plan,
+    processors,
+    report,
+    runner,
+    worker,
+)
 from lockfree.bench.cells import CELLS
 from lockfree.bench.environment import describe
 from lockfree.bench.model import Cell, Contender, RustLoop
+from lockfree.bench.processors import usable, waited
 from lockfree.bench.runner import Budget, Result, Series, Settings, calibrate, measure
 from lockfree.bench.summary import (
     PERCENTILES,
@@ -34,6 +50,7 @@ from lockfree.bench.worker import Run, in_threads, source, workload
 from support import CORES, FREE_THREADED, in_child, start
 
 TALLY = AtomicInt64()  # what the cells below count in
+QUEUES: list[Queue[int]] = []
 
 COUNTING = Contender("counting", f"from {__name__} import TALLY as c", ("c.increment()",))
 RAISING = Contender("raising", "c = None", ("raise RuntimeError('on purpose')",))
@@ -173,8 +190,113 @@ def test_every_run_has_a_fresh_object() -> None:
 
 def test_a_run_lasts_from_the_first_start_to_the_last_end() -> None:
     spans = [(5, 10), (2, 7), (3, 20)]  # of the three threads, in nanoseconds
-    assert in_threads(3, lambda index: spans[index]) == (18e-9, 5e-9)
+    took = in_threads(3, lambda index: spans[index])
+    assert (took.seconds, took.typical) == (18e-9, 5e-9)
     assert Run(18e-9, 1, typical=5e-9).length == 5e-9
+
+
+def affinity() -> set[int]:
+    return set(os.sched_getaffinity(0))
+
+
+@pytest.mark.skipif(not usable(), reason="the system does not let threads be pinned")
+@pytest.mark.parametrize("here", [True, False])
+def test_each_thread_has_a_processor_of_its_own_while_it_runs(here: bool) -> None:
+    before = affinity()
+    places: dict[int, set[int]] = {}
+
+    def worker(index: int) -> tuple[int, int]:
+        places[index] = affinity()
+        return 0, 1
+
+    given = usable()
+    in_threads(3, worker, given, here=here)
+    assert places == {index: {given[index % len(given)]} for index in range(3)}
+    assert affinity() == before
+    in_threads(2, worker, here=here)
+    assert places[0] == places[1] == before
+
+
+def test_a_thread_that_raises_has_been_put_back() -> None:
+    before = processors.usable()
+    with pytest.raises(RuntimeError):
+        workload(cell_of(), RAISING, before[:1])(1, 1)
+    assert processors.usable() == before
+
+
+needs_schedstat = pytest.mark.skipif(
+    waited() is None or not usable(), reason="the system does not say how long threads waited"
+)
+
+
+@needs_schedstat
+def test_threads_that_share_a_processor_are_marked_in_every_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = usable()[:1]
+    monkeypatch.setattr(processors, "usable", lambda: one)
+    monkeypatch.setattr(environment, "cores", lambda: 2)
+    cells = ("counter.increment", "queue.transfer", "queue.wakeup", "async.twoloops")
+    whom = ["lockfree", "threading.Lock", "queue.SimpleQueue", "rust threads"]
+    found = compare(*cells, contenders=whom, threads=2, rounds=2, seconds=0.02)
+    rows = [each for result in found.results for each in result.series if each.threads == 2]
+    assert len(rows) == 8
+    assert [each for each in rows if not each.is_marked] == []
+
+
+@needs_schedstat
+def test_time_asleep_is_no_waiting() -> None:
+    asleep = Contender("asleep", "import time\nc = time.sleep", ("c(0.002)",))
+    # Beside other processes a thread that wakes does wait: the least disturbed of some runs counts.
+    runs = (workload(cell_of(), asleep, usable())(2, 1) for _ in range(50))
+    assert any(run.waiting is not None and run.waiting < 0.5 for run in runs)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1 2", "0 0 0", "one two three"], ids=["none", "two", "zeros", "words"]
+)
+def test_where_the_kernel_does_not_say_nothing_is_known(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "schedstat"
+    if text:
+        file.write_text(text)
+    monkeypatch.setattr(processors, "_SCHEDSTAT", str(file))
+    assert waited() is None
+    assert workload(cell_of(), COUNTING)(2, 5).waiting is None
+    assert "it does not say" in describe({}, "").placement
+
+
+def test_no_pin_leaves_threads_to_the_system(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: list[tuple[int, ...]] = []
+    real = worker.workload
+
+    def watched(cell: Cell, contender: Contender, places: tuple[int, ...]) -> Any:
+        given.append(places)
+        return real(cell, contender, places)
+
+    monkeypatch.setattr(runner, "workload", watched)
+    only(monkeypatch, cell_of(COUNTING, baseline="counting"))
+    for options in ([], ["--no-pin"]):
+        assert command.main(["--quick", "--threads=1", *options]) == 0
+    assert given == [usable(), ()]
+    assert "where the system puts them (--no-pin)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("role", [0, 1])
+def test_a_contender_that_raises_leaves_nobody_waiting(
+    role: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_GRACE", 0.05)
+    statements = ["c.put(1)", "c.get()"]
+    statements[role] = "raise RuntimeError('on purpose')"
+    setup = f"from lockfree import Queue\nfrom {__name__} import QUEUES\nc = Queue(1)"
+    contender = Contender("half", f"{setup}\nQUEUES.append(c)", tuple(statements))
+    with pytest.raises(RuntimeError, match="on purpose"):
+        workload(cell_of(kind="transfer"), contender)(2, 3)
+    QUEUES.pop().shutdown()  # for who still waits
 
 
 @pytest.mark.parametrize(
@@ -239,7 +361,7 @@ def test_all_cells_together_keep_within_the_limits() -> None:
 def test_contenders_take_turns_within_each_round(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = []
 
-    def fake(_cell: Cell, contender: Contender) -> Any:
+    def fake(_cell: Cell, contender: Contender, _processors: object) -> Any:
         def run(threads: int, iterations: int) -> Run:
             turns.append((contender.name, threads))
             return Run(1.0, iterations)
@@ -362,6 +484,7 @@ def test_a_loops_queue_keeps_its_bound_for_whoever_puts_from_elsewhere() -> None
 def test_latency_is_measured_with_more_threads_than_cores() -> None:
     for settings, most in ((Settings(), 8), (runner.QUICK, 2)):
         assert settings.thread_counts(cell_of())[-1] == most
+        assert settings.thread_counts(cell_of(scope="global"))[0] == 2  # one shares nothing
         assert settings.thread_counts(cell_of(kind="latency")) == (max(8, 2 * CORES),)
 
 
@@ -427,6 +550,22 @@ def test_a_quick_run_prints_a_table_and_writes_its_numbers(
     assert "1 thread" in out
     assert "2 threads" in out
     assert "ratio to threading.Lock" in out
+    assert out.endswith("\nThis was a quick run, too short for conclusions.\n")
+
+
+def test_a_run_ends_with_what_it_comes_to(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(processors, "TOLERATED", 1.0)  # the tests have company
+    contenders = "--contenders=lockfree,threading.Lock"
+    arguments = ["--cells=flag.load,counter.latency", contenders, "--threads=1"]
+    assert command.main([*arguments, "--rounds=2", "--minutes=0.01"]) == 0
+    [*_, head, row] = capsys.readouterr().out.splitlines()
+    assert "cells threads over a lock over the best of the standard library" in " ".join(
+        head.split()
+    )
+    assert row.split()[:3] == ["flag", "1", "1"]
+    assert row.split()[3].startswith("x")
 
 
 def test_a_latency_cell_shows_percentiles_by_name(
@@ -455,6 +594,7 @@ def test_an_unknown_name_is_an_error_that_lists_the_known(
 ) -> None:
     for option, known in [
         ("--cells", "counter.cas"),
+        ("--cells", "--list"),
         ("--contenders", "itertools.count"),
         ("--baseline", "threading.Lock"),
     ]:
@@ -471,6 +611,7 @@ def test_an_unknown_name_is_an_error_that_lists_the_known(
     [
         ["--threads", "0"],
         ["--threads", "two"],
+        ["--threads", "1,99999"],
         ["--rounds", "-1"],
         ["--minutes", "nan"],
         ["--cells", "counter.cas,,counter.add"],
@@ -493,7 +634,11 @@ def test_the_list_shows_the_code_that_is_timed(capsys: pytest.CaptureFixture[str
     assert command.main(["--list"]) == 0
     out = capsys.readouterr().out
     assert all(f"{cell.name}: {cell.description}" in out for cell in CELLS)
-    assert "threading.Lock   with c.lock: c.value += 1" in out
+    assert "\n  threading.Lock\n        with c.lock:\n            c.value += 1\n" in out
+    code = [textwrap.dedent(block) for block in re.findall("^  \\S.*\n((?: {8}.*\n?)+)", out, re.M)]
+    assert len(code) == sum(len(cell.contenders) for cell in CELLS)
+    for each in code:
+        compile(each, "<list>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
 
 def test_a_contender_that_raises_has_failed_and_the_others_go_on(
@@ -621,14 +766,17 @@ def test_with_nobody_to_measure_it_fails(
     assert "absent: not installed (pip install no_such_module)" in capsys.readouterr().err
 
 
+STACK = [cell.name for cell in CELLS if cell.name.startswith("stack.")]
+
+
 def test_a_structure_stands_for_its_cells() -> None:
     chosen = [cell.name for cell, _ in plan.choose(["stack", "counter.cas"], None)]
-    assert chosen == ["stack.pushpop", "stack.batch", "stack.latency", "counter.cas"]
+    assert chosen == [*STACK, "counter.cas"]
 
 
 def test_a_cell_that_is_named_twice_is_measured_once() -> None:
     chosen = [cell.name for cell, _ in plan.choose(["stack.batch", "stack"], None)]
-    assert chosen == ["stack.batch", "stack.pushpop", "stack.latency"]
+    assert chosen == ["stack.batch", *(name for name in STACK if name != "stack.batch")]
 
 
 def test_the_baseline_is_measured_with_the_others() -> None:

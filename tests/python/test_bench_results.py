@@ -6,19 +6,30 @@ import csv
 import json
 import sys
 from collections import Counter
+from copy import deepcopy
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from lockfree.bench import Contender, compare, layout, peers, progress, regression, report
+from lockfree.bench import (
+    Contender,
+    compare,
+    conclusions,
+    layout,
+    peers,
+    progress,
+    regression,
+    report,
+)
 from lockfree.bench import __main__ as command
+from lockfree.bench.cells import CELLS
 from lockfree.bench.comparison import QUICK_VARIABLE, Comparison
 from lockfree.bench.environment import describe
 from lockfree.bench.layout import Block, Table
-from lockfree.bench.model import Cell
+from lockfree.bench.model import NATIVE, Cell
 from lockfree.bench.record import read_json, write_csv, write_json
-from lockfree.bench.runner import Result, Series, Settings
+from lockfree.bench.runner import QUICK, Result, Series, Settings
 from lockfree.bench.summary import percentiles
 from support import in_child
 
@@ -243,6 +254,7 @@ def test_json_brings_back_what_it_was_given(tmp_path: Path) -> None:
     failed = Series("failed", 1, error="Exception: no")
     times = throughput(TEN, 1, 2)
     times.series.append(failed)
+    times.series[0].waiting, times.series[0].processors = [0.1, 0.2, 0.3], 2
     before = comparison_of(times, latency(8, lock=[{5: 100, 7: 1}, {6: 50}]))
     file = tmp_path / "x.json"
     write_json(before, file)
@@ -286,7 +298,12 @@ def test_csv_has_a_line_per_number_with_all_its_context(tmp_path: Path) -> None:
 
 def side_by_side(tmp_path: Path, before: Result, after: Result, *options: str) -> int:
     files = written(tmp_path, "a", before), written(tmp_path, "b", after)
-    return command.main(["--compare", *files, *options])
+    first, second = (
+        {(each.contender, each.threads) for each in run.series} for run in (before, after)
+    )
+    both = ",".join(sorted({contender for contender, _ in first & second}))
+    judged = ["--contenders", both] if both and "--contenders" not in options else []
+    return command.main(["--compare", *files, *judged, *options])
 
 
 def scaled(factor: float, result: Result, *names: str) -> Result:
@@ -325,7 +342,7 @@ def test_what_noise_explains_is_no_regression(
     out = capsys.readouterr().out
     assert "~x0.60" in out
     assert "no difference shown" in out
-    assert out.endswith("not by chance:\nnothing\n")
+    assert out.endswith("not by chance, of fast:\nnothing\n")
 
 
 def test_the_table_has_both_and_the_verdict_names_what_is_slower(
@@ -366,6 +383,168 @@ def test_latencies_are_judged_by_their_percentiles(
     )
 
 
+def test_the_package_is_judged_unless_somebody_else_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = {"lockfree": TEN["fast"], "lock": TEN["lock"]}
+    files = [
+        written(tmp_path, "a", throughput(times, 1)),
+        written(tmp_path, "b", scaled(2, throughput(times, 1), "lock")),
+    ]
+    assert command.main(["--compare", *files]) == 0
+    out = capsys.readouterr().out
+    assert "lock       101  202 x0.50" in out  # it is shown nevertheless
+    assert out.endswith("not by chance, of lockfree:\nnothing\n")
+    assert command.main(["--compare", *files, "--contenders", "lockfree,lock"]) == 1
+
+
+def test_where_the_package_has_no_part_it_must_be_said_who_is_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [written(tmp_path, name, throughput(TEN, 1)) for name in "ab"]
+    with pytest.raises(SystemExit) as ended:
+        command.main(["--compare", *files])
+    assert ended.value.code == 2
+    assert "nothing of 'lockfree' in common: name --contenders" in capsys.readouterr().err
+
+
+def test_a_quick_run_is_not_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = comparison_of(throughput(TEN, 1)), comparison_of(throughput(TEN, 1))
+    runs[1].settings = QUICK
+    files = [str(tmp_path / name) for name in "ab"]
+    for run, file in zip(runs, files, strict=True):
+        write_json(run, Path(file))
+    with pytest.raises(SystemExit) as ended:
+        command.main(["--compare", *files])
+    assert ended.value.code == 2
+    assert "B is a quick run, too short for conclusions" in capsys.readouterr().err
+
+
+CHARTED = {
+    "lines": throughput(TEN | {"lockfree": [5.0, 5.0, 6.0], "rust threads": [0.1, 0.1]}, 1, 2, 8),
+    "bars": throughput(TEN, 2, kind="transfer"),
+    "curves": latency(8, lock=[{10: 9000, 500: 90}], fast=[{10: 90_000}]),
+}
+
+
+# Rows whose threads waited for processors.
+
+
+def waited(result: Result, share: float, *names: str, processors: int = 2) -> Result:
+    for series in result.series:
+        series.processors = processors
+        series.waiting = [share if series.contender in names else 0.0] * 3
+    return result
+
+
+def test_a_row_whose_threads_waited_is_marked_and_compared_with_nothing() -> None:
+    table = report.table(waited(throughput(TEN, 2), 0.06, "fast"))
+    assert table.blocks[0].rows[1:] == [["!10.2", "2%", ""], ["101", "1%", "x1.0"]]
+    assert table.notes == [report.NO_CONCLUSION]
+    table = report.table(waited(throughput(TEN, 2), 0.06, "lock"))
+    assert table.blocks[0].rows[1:] == [["10.2", "2%", ""], ["!101", "1%", ""]]
+    timed = report.table(waited(latency(2, lock=[{10: 9000}]), 0.06, "lock"))
+    assert timed.blocks[0].rows[1][:2] == ["!10", ""]
+
+
+def test_who_waited_little_or_must_wait_is_not_marked() -> None:
+    for share, threads in ((0.049, 2), (0.9, 4)):
+        table = report.table(waited(throughput(TEN, threads), share, *TEN))
+        assert table.notes == []
+
+
+@pytest.mark.parametrize("options", [(), ("--relative",)])
+def test_two_runs_are_not_judged_by_a_row_whose_threads_waited(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    after = scaled(2, throughput(TEN, 1, 2), "fast")
+    assert side_by_side(tmp_path, throughput(TEN, 1, 2), after, *options) == 1
+    capsys.readouterr()
+    for series in after.series:
+        series.processors = 2
+        series.waiting = [0.5] if series.contender == "fast" and series.threads == 2 else [0.0]
+    assert side_by_side(tmp_path, throughput(TEN, 1, 2), after, *options) == 1
+    out = capsys.readouterr().out
+    assert "test.cell, fast, 1 thread: 100% slower" in out
+    assert "test.cell, fast, 2 threads" not in out
+    assert [line.split()[-1] for line in out.splitlines() if line.startswith("fast")] == ["!"]
+    assert report.NO_CONCLUSION[:60] in out
+    for series in after.series:
+        series.waiting = [0.5] if series.contender == "fast" else [0.0]
+    before = throughput(TEN, 1, 2)
+    assert side_by_side(tmp_path, before, after, *options) == 0
+
+
+def test_the_figure_stands_in_the_files(tmp_path: Path) -> None:
+    result = waited(throughput(TEN, 2), 0.25, "fast")
+    series = json.loads(Path(written(tmp_path, "x", result)).read_text())["cells"][0]["series"]
+    assert [(each["waiting"], each["marked"]) for each in series] == [
+        ([0.25] * 3, True),
+        ([0.0] * 3, False),
+    ]
+    rows = comparison_of(result).rows()
+    assert [(row["waiting"], row["marked"]) for row in rows] == [(0.25, True), (0.0, False)]
+
+
+def contest(name: str, times: dict[str, float], *threads: int, **options: Any) -> Result:
+    """Return the result of a cell of contenders that need nothing, but for peers and us."""
+    needs = {"lockfree": NATIVE, "a peer": "a_peer"}
+    contenders = tuple(Contender(each, "", (), needs.get(each)) for each in times)
+    series = [
+        Series(each, count, times=[ns] * 3, processors=2, waiting=[0.0])
+        for count in threads
+        for each, ns in times.items()
+    ]
+    return Result(Cell(name, "", contenders, **options), series)
+
+
+def concluded(*results: Result) -> list[tuple[str, ...]]:
+    table = conclusions.table(results)
+    assert table
+    return [(name, *row) for name, row in zip(table.names, table.blocks[0].rows[1:], strict=True)]
+
+
+def test_a_run_comes_to_a_line_for_each_structure() -> None:
+    queues = {"lockfree": 10.0, "queue.Queue": 80.0, "queue.SimpleQueue": 20.0, "a peer": 1.0}
+    results = [
+        contest("queue.a", queues, 1, 2, 8),
+        contest("queue.b", queues | {"lockfree": 40.0, "lockfree.locked": 1.0}, 1, 2, 8),
+        contest("queue.c", queues, 1, 2, kind="latency"),
+        contest("counter.a", {"lockfree": 10.0, "threading.Lock": 50.0}, 1),
+        contest("flag.a", {"threading.Lock": 50.0}, 1),
+    ]
+    assert concluded(*results) == [
+        ("queue", "2", "2", "x2.0 to x8.0", "x0.50 to x2.0"),
+        ("counter", "1", "1", "x5.0", "-"),
+    ]
+    assert conclusions.table(results[2:3]) is None
+
+
+def test_nothing_is_concluded_from_rows_whose_threads_waited() -> None:
+    counters = {"lockfree": 10.0, "threading.Lock": 50.0, "itertools.count": 20.0}
+    for name, line in (
+        ("lockfree", ("counter", "1", "1", "x5.0", "x2.0")),
+        ("itertools.count", ("counter", "1", "2", "x5.0", "-")),
+    ):
+        result = contest("counter.a", counters, 1, 2)
+        for series in result.series:
+            if series.contender == name and series.threads == 2:
+                series.waiting = [0.5]
+        assert concluded(result) == [line]
+
+
+@pytest.mark.parametrize("kind", CHARTED)
+def test_a_chart_leaves_them_out_and_says_so(kind: str) -> None:
+    pytest.importorskip("matplotlib")
+    result = deepcopy(CHARTED[kind])
+    part = comparison_of(waited(result, 0.5, "fast", processors=8)).plot().subfigs[0]
+    marked = 3 if kind == "lines" else 1
+    assert f"not shown: {report.count(marked, 'number')}" in part.axes[0].get_title("left")
+    shown = part.axes[0].get_yticklabels() if kind == "bars" else part.legends[0].texts
+    assert "fast" not in {each.get_text() for each in shown}
+    assert "lock (baseline)" in {each.get_text() for each in shown}
+
+
 def test_runs_without_anything_in_common_are_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -376,7 +555,16 @@ def test_runs_without_anything_in_common_are_an_error(
 
 
 @pytest.mark.parametrize(
-    "option", ["--list", "--threads=2", "--quick", "--rounds=3", "--minutes=1", "--csv={}/a.csv"]
+    "option",
+    [
+        "--list",
+        "--threads=2",
+        "--no-pin",
+        "--quick",
+        "--rounds=3",
+        "--minutes=1",
+        "--csv={}/a.csv",
+    ],
 )
 def test_what_only_a_measurement_heeds_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
@@ -459,11 +647,9 @@ def test_where_they_were_measured_is_said_once_if_it_is_the_same() -> None:
 # Charts.
 
 
-CHARTED = {
-    "lines": throughput(TEN | {"lockfree": [5.0, 5.0, 6.0], "rust threads": [0.1, 0.1]}, 1, 2, 8),
-    "bars": throughput(TEN, 2, kind="transfer"),
-    "curves": latency(8, lock=[{10: 9000, 500: 90}], fast=[{10: 90_000}]),
-}
+def labelled(contender: str) -> str:
+    """Return what a chart calls it."""
+    return "lock (baseline)" if contender == "lock" else contender
 
 
 @pytest.mark.parametrize("kind", CHARTED)
@@ -472,7 +658,7 @@ def test_a_chart_names_its_contenders(tmp_path: Path, kind: str) -> None:
     from lockfree.bench.charts import draw
 
     result = CHARTED[kind]
-    names = {series.contender for series in result.series}
+    names = {labelled(series.contender) for series in result.series}
     assert draw([comparison_of(result)], tmp_path, ".png", ".svg") == ["test.cell"]
     assert (tmp_path / "test.cell.png").read_bytes().startswith(b"\x89PNG")
     svg = (tmp_path / "test.cell.svg").read_text()
@@ -483,6 +669,8 @@ def test_a_chart_names_its_contenders(tmp_path: Path, kind: str) -> None:
         assert {label.get_text() for label in part.axes[0].get_yticklabels()} == names
     else:
         assert {text.get_text() for text in part.legends[0].texts} == names
+        assert "logarithmic" in part.axes[0].get_ylabel()
+    assert "is better" in svg
 
 
 def test_the_baseline_is_a_line_and_colours_differ() -> None:
@@ -490,11 +678,38 @@ def test_the_baseline_is_a_line_and_colours_differ() -> None:
     [axes] = comparison_of(CHARTED["lines"]).plot().subfigs[0].axes
     bars: list[Any] = axes.containers
     lines = {each.get_label(): each.lines[0] for each in bars}
-    assert lines["lock"].get_linestyle() == "--"
+    assert lines["lock (baseline)"].get_linestyle() == "--"
     looks = {(line.get_color(), line.get_marker()) for line in lines.values()}
     assert len(looks) == len(lines)
     assert list(lines["fast"].get_xdata()) == [1, 2, 8]
     assert lines["fast"].get_ydata()[0] == pytest.approx(1000 / 10.2)
+
+
+def test_a_contender_looks_the_same_in_every_chart() -> None:
+    pytest.importorskip("matplotlib")
+    names = ("deque", "lockfree", "queue.LifoQueue", "list")
+
+    def colours(*shown: str, baseline: str) -> dict[str, Any]:
+        times = {name: [10.0, 10.2] for name in shown}
+        run = comparison_of(throughput(times, 1, 2, baseline=baseline))
+        [axes] = run.plot().subfigs[0].axes
+        bars: list[Any] = axes.containers
+        return {each.get_label().split(" ")[0]: each.lines[0].get_color() for each in bars}
+
+    all_of_them = colours(*names, baseline="list")
+    assert len(set(all_of_them.values())) == len(names)
+    for name in names:
+        assert colours(name, baseline=name) == {name: all_of_them[name]}
+
+
+def test_all_in_a_cell_look_different() -> None:
+    pytest.importorskip("matplotlib")
+    from lockfree.bench.charts import _colours
+
+    looks = _colours()
+    for cell in CELLS:
+        shown = [looks[each.name] for each in cell.contenders]
+        assert len(set(shown)) == len(shown), cell.name
 
 
 def test_two_comparisons_share_their_axes() -> None:
@@ -512,7 +727,7 @@ def test_two_comparisons_show_also_who_takes_part_in_one_only(kind: str) -> None
     from lockfree.bench.charts import figure
 
     whole = comparison_of(CHARTED[kind])
-    names = {series.contender for series in CHARTED[kind].series}
+    names = {labelled(series.contender) for series in CHARTED[kind].series}
     part = whole.only(None, ["lock"])
     for both in ([part, whole], [whole, part]):
         panels = figure(both).subfigs[0]
@@ -587,7 +802,7 @@ def test_a_chart_without_matplotlib_is_refused_in_one_line(tmp_path: Path) -> No
     child = in_child(code)
     assert child.returncode == 2
     assert child.stdout == ""
-    assert child.stderr == "charts need matplotlib: pip install 'lockfree[bench]'\n"
+    assert child.stderr == "charts need matplotlib: pip install matplotlib\n"
 
 
 class Terminal:
@@ -613,7 +828,7 @@ def test_a_bar_without_rich_is_a_hint_and_no_more(monkeypatch: pytest.MonkeyPatc
     shown = progress.progress(10)
     shown.show("a step", 1)
     shown.hide()
-    assert terminal.text == "a progress bar needs rich: pip install 'lockfree[bench]'\n"
+    assert terminal.text == "a progress bar needs rich: pip install rich\n"
 
 
 def test_the_bar_tells_the_step_and_vanishes(monkeypatch: pytest.MonkeyPatch) -> None:

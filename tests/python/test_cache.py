@@ -775,3 +775,15 @@ class CacheMachine(RuleBasedStateMachine):
 def test_it_agrees_with_a_dict(impl: ModuleType, maxsize: int | None) -> None:
     machine: Any = type("Machine", (CacheMachine,), {"module": impl, "maxsize": maxsize})
     run_state_machine_as_test(machine, settings=settings(max_examples=30, stateful_step_count=30))
+
+
+def test_weight_is_exact_however_large(impl: ModuleType) -> None:
+    heaviest = 2**63 - 1
+    c = impl.Cache(None, weigher=lambda _key, _value: heaviest)
+    for key in range(5):
+        c[key] = None
+    assert c.weight == 5 * heaviest
+    del c[0]
+    assert c.weight == 4 * heaviest
+    c.clear()
+    assert c.weight == 0

@@ -128,6 +128,48 @@ def test_unhashable_arguments(impl: ModuleType) -> None:
         impl.cached(len)([])
 
 
+@pytest.mark.parametrize("equal", [False, True], ids=["by identity", "by __eq__"])
+def test_a_method_is_cached_by_its_object(impl: ModuleType, equal: bool) -> None:
+    class Shape:
+        def __init__(self, side: int) -> None:
+            self.side = side
+
+        @impl.cached
+        def area(self) -> int:
+            return self.side**2
+
+    if equal:
+        slots: Any = Shape
+        slots.__eq__ = lambda self, other: self.side == other.side
+        slots.__hash__ = lambda self: hash(self.side)
+    shapes = [Shape(2), Shape(3), Shape(2)]
+    assert [shape.area() for shape in shapes for _ in range(2)] == [4, 4, 9, 9, 4, 4]
+    assert Shape.area.cache_info().misses == (2 if equal else 3)
+    assert Shape.area(shapes[0]) == 4
+    bound = shapes[1].area
+    assert (bound.__self__, bound()) == (shapes[1], 9)
+
+
+def test_an_object_and_what_is_equal_to_it_are_one_argument(impl: ModuleType) -> None:
+    calls = []
+
+    @impl.cached
+    def name(thing: object) -> str:
+        calls.append(thing)
+        return repr(thing)
+
+    things = [None, int, object(), test_methods, 1, "1", (1,)]
+    for thing in things * 2:
+        assert name(thing) == repr(thing)
+    assert calls == things
+
+
+def test_calling_a_method_makes_no_bound_method() -> None:
+    method_descriptor = 1 << 17  # Py_TPFLAGS_METHOD_DESCRIPTOR
+    for fn in [lockfree.cached(repr), functools.lru_cache(repr)]:
+        assert type(fn).__flags__ & method_descriptor
+
+
 def test_methods(impl: ModuleType) -> None:
     class Shape:
         def __init__(self, side: int) -> None:
@@ -166,7 +208,7 @@ def test_time_to_live(impl: ModuleType) -> None:
 
 def test_a_cache_of_ones_own(impl: ModuleType) -> None:
     c = impl.Cache(5, ttl=1000)
-    f = impl.cached(cache=c)(square)
+    f = impl.cached(cache=c, key=lambda n: n)(square)
     assert (f(3), c[3]) == (9, 9)
     assert f.cache_parameters() == {"maxsize": 5, "typed": False}
     assert f.cache_info() == (1, 1, 5, 1)
@@ -218,7 +260,7 @@ def test_one_call_per_key_in_flight(impl: ModuleType) -> None:
 
     assert run_threads(8, lambda _index: f(7)) == [7] * 8
     assert calls.load() == 1
-    assert sum(f.cache_info()[:2]) == 8
+    assert f.cache_info()[:2] == (7, 1)
 
 
 def test_coroutine_functions(impl: ModuleType) -> None:
@@ -238,7 +280,7 @@ def test_coroutine_functions(impl: ModuleType) -> None:
 
         assert inspect.iscoroutinefunction(f)
         assert asyncio.run(main()) == ([1, 2, 1, 2], 1)
-        assert f.cache_info() == ((1, 4, 5, 2) if maxsize else (0, 5, 0, 0))
+        assert f.cache_info() == ((3, 2, 5, 2) if maxsize else (0, 5, 0, 0))
         assert len(calls) == (2 if maxsize else 5)
         assert f.__name__ == "f"
         calls.clear()

@@ -1,4 +1,4 @@
-"""When an atomic dies: at once, unless threads contended for it (free-threaded CPython 3.14+).
+"""When an object dies: at once, unless threads contended for it (free-threaded CPython 3.14+).
 
 Everything goes through local variables, since CPython 3.15 defers the globals of
 a module by itself. And the thread that drops an object's last reference is the
@@ -7,90 +7,303 @@ one that created it, since any other merely tells that one.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
+import time
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from types import ModuleType
+from typing import Any, NamedTuple
 
+import lockfree
 import pytest
-from lockfree import AtomicInt64
-from support import CORES, FREE_THREADED, hammer, run_threads
+from lockfree import (
+    AsyncQueue,
+    AtomicInt64,
+    AtomicRef,
+    Cache,
+    Queue,
+    Stack,
+    StripedCounter,
+    cached,
+    defer_refcount,
+)
+from support import CORES, FREE_THREADED, Node, run_threads
 
 DEFERS = FREE_THREADED and sys.version_info >= (3, 14)
+needs_deferral = pytest.mark.skipif(not DEFERS, reason="no GIL, CPython 3.14")
+needs_cores = pytest.mark.skipif(
+    CORES < 2, reason="two threads alternate quickly on two cores only"
+)
+
+ENOUGH = 20_000
+"""So many hand-overs make an object contended, if they are quick."""
+
+
+class Kind(NamedTuple):
+    """A class, and one operation."""
+
+    make: Callable[[], Any]
+    use: Callable[[Any], object]
+
+
+def put_and_get(q: Any) -> object:
+    q.put(1)
+    return q.get()
+
+
+def push_and_pop(s: Any) -> object:
+    s.push(1)
+    return s.pop()
+
+
+def set_and_get(c: Any) -> object:
+    c["k"] = 1
+    return c["k"]
+
+
+def tick_off(q: Any) -> None:
+    q.put_nowait(None)
+    q.task_done()
+
+
+async def double(n: int) -> int:
+    return 2 * n
+
+
+def cached_coroutine_function() -> Any:
+    fn = cached(double)
+    asyncio.run(fn(1))  # so that it waits for nothing from now on
+    return fn
+
+
+def run_a_step(coroutine: Any) -> None:
+    """Run a coroutine that waits for nothing."""
+    with suppress(StopIteration):
+        coroutine.send(None)
+
+
+KINDS = {
+    "AtomicInt64": Kind(AtomicInt64, lambda a: a.increment()),
+    "AtomicInt64.value": Kind(AtomicInt64, lambda a: a.value),
+    "AtomicRef": Kind(AtomicRef, lambda a: a.load()),
+    "StripedCounter": Kind(StripedCounter, lambda c: c.increment()),
+    "Stack": Kind(Stack, push_and_pop),
+    "Stack.len": Kind(Stack, len),
+    "Queue": Kind(Queue, put_and_get),
+    "Queue.empty": Kind(Queue, lambda q: q.empty()),
+    "Queue.task_done": Kind(Queue, tick_off),
+    "AsyncQueue": Kind(AsyncQueue, lambda q: q.put_nowait(None)),
+    "Cache": Kind(partial(Cache, 10), set_and_get),
+    "Cache.in": Kind(partial(Cache, 10), lambda c: "k" in c),
+    "cached": Kind(lambda: cached(lambda n: n), lambda f: f(1)),
+    "cached coroutine function": Kind(cached_coroutine_function, lambda f: run_a_step(f(1))),
+}
+all_kinds = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
 
 @pytest.fixture(autouse=True)
-def no_collector() -> Iterator[None]:
-    """What dies here is not freed by the garbage collector, unless called."""
-    gc.disable()
+def idle_collector() -> Iterator[None]:
+    """Leave the garbage collector enabled, but let it do nothing unless it is called."""
+    before = gc.get_threshold()
+    gc.set_threshold(2**31 - 1)
     yield
-    gc.enable()
+    gc.set_threshold(*before)
 
 
-def use(a: AtomicInt64, times: int = 10) -> None:
-    for _ in range(times):
-        a.increment()
-        a.load()
-        a.fetch_add(1)
+def use_for_long(kind: Kind, obj: Any) -> None:
+    for _ in range(ENOUGH):
+        kind.use(obj)
 
 
-def use_and_hand_over(a: AtomicInt64) -> None:
-    use(a)
-    run_threads(1, lambda _index: use(a))
-    use(a)
+def use_for_long_elsewhere(kind: Kind, obj: Any) -> None:
+    run_threads(1, lambda _index: use_for_long(kind, obj))
+    kind.use(obj)
 
 
-def use_a_million_times(a: AtomicInt64) -> None:
-    use(a, 333_334)
-
-
-def use_a_million_times_elsewhere(a: AtomicInt64) -> None:
-    run_threads(1, lambda _index: use(a, 333_334))
-    a.load()
-
-
-def use_in_100_threads_in_turn(a: AtomicInt64) -> None:
+def use_in_100_threads_in_turn(kind: Kind, obj: Any) -> None:
     for _ in range(100):
-        run_threads(1, lambda _index: use(a))
-        a.load()
+        run_threads(1, lambda _index: kind.use(obj))
+        kind.use(obj)
 
 
-def contend(a: AtomicInt64) -> None:
-    hammer(2, lambda _index: use(a, 1000), rounds=10)
+def use_in_two_threads(kind: Kind, obj: Any, times: int) -> None:
+    def work(_index: int) -> None:
+        for _ in range(times):
+            kind.use(obj)
+
+    run_threads(2, work)
 
 
-def remains_of(scenario: Callable[[AtomicInt64], None]) -> weakref.ref[AtomicInt64]:
-    """Create an atomic, play the scenario on it, and drop the only reference."""
-    a = AtomicInt64()
-    scenario(a)
-    return weakref.ref(a)
+def use_in_two_threads_for_a_moment(kind: Kind, obj: Any) -> None:
+    use_in_two_threads(kind, obj, 500)
 
 
+def remains_of(kind: Kind, scenario: Callable[[Kind, Any], None]) -> weakref.ref[Any]:
+    """Create an object, play the scenario on it, and drop the only reference."""
+    obj = kind.make()
+    scenario(kind, obj)
+    return weakref.ref(obj)
+
+
+@all_kinds
 @pytest.mark.parametrize(
-    "scenario",
-    [
-        use,
-        use_and_hand_over,
-        use_a_million_times,
-        use_a_million_times_elsewhere,
-        use_in_100_threads_in_turn,
-    ],
+    "scenario", [use_for_long, use_for_long_elsewhere, use_in_100_threads_in_turn]
 )
-def test_dies_at_once(scenario: Callable[[AtomicInt64], None]) -> None:
-    assert remains_of(scenario)() is None
+def test_dies_at_once(kind: Kind, scenario: Callable[[Kind, Any], None]) -> None:
+    assert remains_of(kind, scenario)() is None
 
 
-@pytest.mark.skipif(not DEFERS, reason="needs deferred reference counts: no GIL, CPython 3.14")
-@pytest.mark.skipif(CORES < 2, reason="two threads alternate quickly on two cores only")
-def test_contended_dies_by_the_collector() -> None:
-    # How quickly two threads alternate is up to the scheduler.
-    tries = (remains_of(contend) for _ in range(200))
-    ref = next((ref for ref in tries if ref() is not None), None)
-    assert ref is not None, "no try was contended enough"
+@all_kinds
+@needs_cores
+def test_contended_for_a_moment_dies_at_once(kind: Kind) -> None:
+    assert remains_of(kind, use_in_two_threads_for_a_moment)() is None
+
+
+def contend(kind: Kind, obj: Any) -> None:
+    """Use `obj` in two threads until it is deferred; how quick they are is up to the scheduler."""
+    end = time.monotonic() + 60  # where other tests have the processors, it takes a while
+    while time.monotonic() < end:
+        use_in_two_threads(kind, obj, ENOUGH)
+        if is_deferred(obj):
+            return
+    pytest.fail("no try was contended enough")
+
+
+def is_deferred(obj: object) -> bool:
+    return sys.getrefcount(obj) > 2**40
+
+
+@all_kinds
+@needs_deferral
+@needs_cores
+def test_contended_dies_by_the_collector(kind: Kind) -> None:
+    ref = remains_of(kind, contend)
+    assert ref() is not None
     gc.collect()
     assert ref() is None
 
 
-@pytest.mark.skipif(DEFERS, reason="contended atomics are freed by the collector")
+@needs_deferral
+@needs_cores
+def test_contended_dies_with_its_items_and_its_cycles() -> None:
+    q, node = Queue[Any](), Node()
+    contend(KINDS["Queue"], q)
+    q.put(node)
+    q.put(q)
+    refs = weakref.ref(q), weakref.ref(node)
+    del q, node
+    assert None not in [ref() for ref in refs]
+    gc.collect()
+    assert [ref() for ref in refs] == [None, None]
+
+
+@needs_deferral
+@needs_cores
+def test_what_is_removed_from_a_deferred_one_dies_at_once() -> None:
+    q, node = Queue[Any](), Node()
+    contend(KINDS["Queue"], q)
+    ref = weakref.ref(node)
+    q.put(node)
+    del node
+    q.shutdown(immediate=True)
+    assert ref() is None
+
+
+@needs_cores
+@pytest.mark.parametrize("name", ["AtomicInt64", "Queue"])
+def test_contended_dies_at_once_without_the_collector(name: str) -> None:
+    kind = KINDS[name]
+    gc.disable()
+    try:
+        ref = remains_of(kind, lambda kind, obj: use_in_two_threads(kind, obj, 5 * ENOUGH))
+        assert ref() is None
+    finally:
+        gc.enable()
+
+
+@needs_cores
+@pytest.mark.skipif(DEFERS, reason="contended objects are freed by the collector")
 def test_contended_dies_at_once_where_nothing_defers() -> None:
-    assert all(remains_of(contend)() is None for _ in range(10))
+    kind = KINDS["Queue"]
+    assert remains_of(kind, lambda kind, obj: use_in_two_threads(kind, obj, ENOUGH))() is None
+
+
+@needs_deferral
+@needs_cores
+def test_an_async_queue_takes_its_queue_along() -> None:
+    q = AsyncQueue[None]()
+    contend(KINDS["AsyncQueue"], q)
+    assert is_deferred(q.sync_q)
+    assert not is_deferred(q.sync_q.async_q)  # one made for the occasion
+
+
+@needs_cores
+def test_queues_of_a_hundred_items_die_at_once() -> None:
+    # As many as a program makes for its requests.
+    queues = [Queue[int]() for _ in range(200)]
+    refs = [weakref.ref(q) for q in queues]
+
+    def work(index: int) -> None:
+        for q in queues:
+            for number in range(100):
+                q.put(number) if index else q.get()
+
+    run_threads(2, work)
+    queues.clear()
+    assert not any(ref() is not None for ref in refs)
+
+
+# --- defer_refcount -------------------------------------------------------------
+
+
+class Point(NamedTuple):
+    x: int
+    y: int
+
+
+@pytest.mark.parametrize(
+    "make",
+    [dict, list, Node, Stack, lambda: Stack().push, lambda: Point(1, 2), lambda: lambda: None],
+    ids=["dict", "list", "instance", "Stack", "bound method", "named tuple", "function"],
+)
+def test_defer_refcount(impl: ModuleType, make: Callable[[], Any]) -> None:
+    obj = make()
+    for _ in range(2):
+        assert impl.defer_refcount(obj) is obj
+    assert is_deferred(obj) == (DEFERS and impl is lockfree)
+
+
+@needs_deferral
+def test_defer_refcount_works_without_the_collector() -> None:
+    node = Node()
+    ref = weakref.ref(node)
+    gc.disable()
+    try:
+        assert defer_refcount(node) is node
+        del node
+        assert ref() is not None
+    finally:
+        gc.enable()
+    gc.collect()
+    assert ref() is None
+
+
+@needs_deferral
+@pytest.mark.parametrize("obj", [1, "text", b"", 1.5, None, Ellipsis, (), (1, [])], ids=repr)
+def test_defer_refcount_refuses_what_it_cannot_help(obj: object) -> None:
+    with pytest.raises(TypeError) as caught:
+        defer_refcount(obj)
+    assert str(caught.value) == (
+        "the garbage collector must track the object and free it by itself, "
+        f"which it does not for {obj!r}"
+    )
+
+
+def test_defer_refcount_takes_one_object(impl: ModuleType) -> None:
+    for args in [(), (impl, impl)]:
+        with pytest.raises(TypeError):
+            impl.defer_refcount(*args)

@@ -99,7 +99,8 @@ def test_without_extension_serves_the_locked_classes_and_warns_once(pure: dict[s
     assert served == "locked 2"
     assert warned == [
         "RuntimeWarning|<string>|this installation of lockfree was built without its extension "
-        "module: serving lockfree.locked, which takes locks"
+        f"module: serving lockfree.locked, which takes locks; {SELECTION}=locked in the "
+        "environment asks for that, and then nothing warns"
     ]
 
 
@@ -143,7 +144,7 @@ CONFIGURATIONS = (
 
 @pytest.mark.parametrize("order", ["main first", "subinterpreter first"])
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
-def test_subinterpreters_are_refused_and_the_main_one_goes_on(
+def test_subinterpreters_are_served_the_locked_classes_under_their_own_name_only(
     configuration: str, order: str
 ) -> None:
     main_first = "import lockfree" if order == "main first" else ""
@@ -153,16 +154,40 @@ def test_subinterpreters_are_refused_and_the_main_one_goes_on(
         {main_first}
         sub = interpreters.create({configuration})
         interpreters.run_string(sub, '''if True:
-            try:
-                import lockfree
-            except ImportError as error:
-                print(error)
+            from lockfree import Empty, Full, Ordering, ShutDown, locked
+            import lockfree
+            print(locked.Queue().qsize(), locked.AtomicInt64(1).increment(), lockfree.__version__)
+            served = {{"Empty", "Full", "Ordering", "ShutDown"}}
+            refused = set()
+            for name in set(lockfree.__all__) - served:
+                try:
+                    exec("from lockfree import " + name)
+                except ImportError as error:
+                    refused.add(str(error))
+            [text] = refused
+            print(text)
+            assert not hasattr(lockfree, "nonsense")
         ''')
         interpreters.destroy(sub)
         {TELL}
         """
     )
     assert child.returncode == 0, child.stderr
-    refused, served = child.stdout.splitlines()
-    assert "main interpreter only, not in subinterpreters" in refused
+    locked, refused, served = child.stdout.splitlines()
+    assert locked == f"0 2 {lockfree.__version__}"
+    assert "not in subinterpreters, where there is lockfree.locked" in refused
     assert served == "native 2"
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+def test_subinterpreters_may_be_told_to_use_the_locked_classes(configuration: str) -> None:
+    child = in_child(
+        f"""
+        import {SUBINTERPRETERS} as interpreters
+        sub = interpreters.create({configuration})
+        interpreters.run_string(sub, {TELL!r})
+        interpreters.destroy(sub)
+        """,
+        env={SELECTION: "locked"},
+    )
+    assert child == (0, "locked 2\n", "")

@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from linearizability import (
     INT64,
+    LIFO,
     REF,
+    SORTED,
     STACK,
     STAMPED_REF,
     Call,
@@ -229,6 +231,16 @@ def stack_call(random: Random, number: int) -> Call:
     )
 
 
+def queue_call(random: Random, number: int) -> Call:
+    """Draw a call on a queue, which puts no item twice; most put or get one."""
+    return random.choice(
+        [
+            *[Call("put", (number,)), Call("put", (-number,)), Call("get_nowait")] * 2,
+            Call(random.choice(["qsize", "empty"])),
+        ]
+    )
+
+
 def plans(random: Random, draw: Draw) -> list[Plan]:
     return [
         [draw(random, 1 + thread * CALLS_EACH + i) for i in range(CALLS_EACH)]
@@ -252,8 +264,10 @@ def recorded(create: Callable[[], object], draw: Draw, rounds: int) -> list[Hist
         ("AtomicRef", OBJECTS[:1], ref_call, REF, OBJECTS[0]),
         ("AtomicStampedRef", (0, 0), stamped_ref_call, STAMPED_REF, (0, 0)),
         ("Stack", (), stack_call, STACK, ()),
+        ("LifoQueue", (), queue_call, LIFO, ()),
+        ("PriorityQueue", (), queue_call, SORTED, ()),
     ],
-    ids=["AtomicInt64", "AtomicRef", "AtomicStampedRef", "Stack"],
+    ids=["AtomicInt64", "AtomicRef", "AtomicStampedRef", "Stack", "LifoQueue", "PriorityQueue"],
 )
 def test_recorded_histories_are_linearizable(
     impl: ModuleType,

@@ -498,7 +498,7 @@ def test_refuses_what_is_no_count(
     assert (q.unfinished_tasks, q.drain()) == (3, ["a", "b", "c"])
 
 
-@pytest.mark.parametrize("maxsize", [2.0, None, "2", FailingIndex(), 2**63, -(2**63) - 1])
+@pytest.mark.parametrize("maxsize", [None, "2", 2j, FailingIndex(), 2**63, -(2**63) - 1])
 def test_refuses_what_is_no_bound(impl: ModuleType, maxsize: Any) -> None:
     with pytest.raises((TypeError, OverflowError, ZeroDivisionError)):
         impl.Queue(maxsize)
@@ -772,9 +772,9 @@ def test_iterates_until_shutdown(impl: ModuleType) -> None:
 # --- as an object --------------------------------------------------------------
 
 
-def test_bound_is_read_only(impl: ModuleType) -> None:
+def test_what_it_tells_is_read_only(impl: ModuleType) -> None:
     q = impl.Queue(2)
-    for name in ("maxsize", "unfinished_tasks", "is_shutdown"):
+    for name in ("unfinished_tasks", "is_shutdown"):
         with pytest.raises(AttributeError):
             setattr(q, name, 3)
     assert (q.maxsize, q.unfinished_tasks, q.is_shutdown) == (2, 0, False)
@@ -874,16 +874,6 @@ def test_shows_its_state(impl: ModuleType) -> None:
     assert repr(q) == str(q) == "<Queue maxsize=3 qsize=2>"
     q.shutdown()
     assert repr(q) == "<Queue maxsize=3 qsize=2, shut down>"
-
-
-@pytest.mark.parametrize("shared", [False, True])
-def test_shared_works_the_same(impl: ModuleType, shared: bool) -> None:
-    q = impl.Queue(2, shared=shared)
-    q.put("a")
-    assert q.put_many("bc", timeout=0) == 1
-    assert q.drain() == ["a", "b"]
-    with pytest.raises(TypeError):
-        impl.Queue(2, shared)
 
 
 def test_is_generic(impl: ModuleType) -> None:
@@ -1161,16 +1151,32 @@ def test_logging_runs_on_it(impl: ModuleType, maxsize: int) -> None:
     q.join()
 
 
+class LookAlike:
+    """All that a ``queue.Queue`` can do, without being one."""
+
+    def __init__(self) -> None:
+        self._queue: queue.Queue[Any] = queue.Queue()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._queue, name)
+
+
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="logging.config knows no queues")
 def test_logging_can_be_configured_with_it(impl: ModuleType) -> None:
     q = impl.Queue()
-    config = {
+    config: dict[str, Any] = {
         "version": 1,
         "disable_existing_loggers": False,
         "handlers": {"queued": {"class": "logging.handlers.QueueHandler", "queue": q}},
         "loggers": {"lockfree.test": {"handlers": ["queued"], "propagate": False}},
     }
-    logging.config.dictConfig(config)
+    try:
+        logging.config.dictConfig(config)
+    except ValueError:
+        config["handlers"]["queued"]["queue"] = LookAlike()
+        with pytest.raises(ValueError, match="Unable to configure handler"):
+            logging.config.dictConfig(config)
+        pytest.skip("this patch release's logging.config takes nothing but a queue.Queue")
     logger = logging.getLogger("lockfree.test")
     logger.warning("message")
     [handler] = logger.handlers

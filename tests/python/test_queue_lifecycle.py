@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -34,11 +35,10 @@ NEVER = 10  # seconds, after which something that should have happened did not
 # --- garbage collection --------------------------------------------------------
 
 
-@pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("maxsize", [0, 2000])
-def test_cycles_through_a_queue_are_collected(impl: ModuleType, shared: bool, maxsize: int) -> None:
+def test_cycles_through_a_queue_are_collected(impl: ModuleType, maxsize: int) -> None:
     node = Node()
-    node.link = impl.Queue(maxsize, shared=shared)
+    node.link = impl.Queue(maxsize)
     node.link.put_many([None] * 600 + [node, node.link, iter(node.link)])
     ref = weakref.ref(node)
     del node
@@ -95,6 +95,95 @@ def test_a_finalizer_may_revive_a_cycle(impl: ModuleType) -> None:
     del node
     gc.collect()
     assert revived[0].link.drain() == [revived[0], "kept"]
+
+
+# --- from thread to thread -------------------------------------------------------
+
+
+@pytest.mark.parametrize("item", ["instance", "in a tuple"])
+@pytest.mark.parametrize("how", ["put", "put_nowait", "put_many", "force_put"])
+def test_what_another_thread_made_is_freed_where_it_is_dropped(how: str, item: str) -> None:
+    # Even if the thread that made it does not run meanwhile.
+    q = Queue[Any]()
+    refs: list[weakref.ref[Node]] = []
+    put, dropped, resume = getattr(q, how), threading.Semaphore(0), threading.Semaphore(0)
+
+    def produce() -> None:
+        for _ in range(2):
+            node = Node()
+            refs.append(weakref.ref(node))
+            sent = node if item == "instance" else (None, node)
+            put([sent] if how == "put_many" else sent)
+            del node, sent
+            dropped.release()
+            resume.acquire()
+
+    thread = threading.Thread(target=produce, daemon=True)
+    thread.start()
+    dropped.acquire()
+    q.get()  # by which the queue learns that it leads from thread to thread
+    resume.release()
+    dropped.acquire()
+    q.get()
+    assert refs[1]() is None
+    resume.release()
+    thread.join()
+    assert refs[0]() is None
+
+
+class Counted(Node):
+    """What is counted as long as it is alive."""
+
+    alive = AtomicInt64()
+
+    def __init__(self) -> None:
+        self.alive.increment()
+
+    def __del__(self) -> None:
+        self.alive.decrement()
+
+
+def test_items_from_thread_to_thread_die_once_each() -> None:
+    q = Queue[Any](100)
+    common = Counted()
+    keep: list[Any] = [None] * 3
+    Counted.alive.store(1)
+
+    def produce() -> None:
+        node = Counted()
+        ref = weakref.ref(node)
+        with suppress(Full):
+            q.put(node, timeout=1e-3)
+            q.put((1000 + len(keep), node, common, None), timeout=1e-3)
+            q.put_many([node, (node, Counted()), Counted()], timeout=1e-3)
+        if (again := ref()) is not None:
+            keep[0] = again
+
+    def consume(index: int) -> None:
+        with suppress(Empty):
+            keep[index] = q.get(timeout=1e-3)
+            for item in q.get_many(3, timeout=1e-3):
+                assert item is not None
+                keep[index] = item if type(item) is tuple else weakref.ref(item)
+
+    def step(index: int) -> None:
+        if index == 0:
+            gc.collect()
+        elif index == 1:
+            produce()
+        elif index == 2:  # its thread ends before its items are dropped
+            thread = threading.Thread(target=produce)
+            thread.start()
+            thread.join()
+        else:
+            consume(index - 2)
+
+    hammer(5, step, rounds=100)
+    q.drain()
+    keep.clear()
+    gc.collect()
+    assert Counted.alive.load() == 1
+    assert type(common) is Counted
 
 
 class Ring:

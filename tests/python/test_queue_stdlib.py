@@ -1,4 +1,4 @@
-"""CPython's own tests of its first-in, first-out queues, run on ours."""
+"""CPython's own tests of its queues, run on ours."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ cpython: Any = pytest.importorskip(
 )
 
 SKIPPED = {
-    "test_shrinking_queue": "sets `maxsize`, which is read-only here",
     "test_failing_queue": "overrides `_put` and `_get`, which is refused here",
     "test_is_default": "is about which class `queue.SimpleQueue` is",
 }
 CASES = [
     (case, name)
-    for case in (cpython.QueueTest, cpython.FailingQueueTest, cpython.CSimpleQueueTest)
+    for case in (
+        cpython.QueueTest,
+        cpython.LifoQueueTest,
+        cpython.PriorityQueueTest,
+        cpython.FailingQueueTest,
+        cpython.CSimpleQueueTest,
+    )
     for name in unittest.TestLoader().getTestCaseNames(case)
 ]
 
@@ -31,8 +36,21 @@ def test_passes_cpythons_own_tests(impl: ModuleType, case: type, name: str) -> N
         pytest.skip(SKIPPED[name])
     if name == "test_reentrancy" and impl.__name__ == "lockfree.locked":
         pytest.skip("puts from finalizers, which the locked queue does not promise to bear")
+
+    class PriorityQueue(impl.PriorityQueue):  # type: ignore[misc,name-defined]
+        """Some of the items are strings, which are no numbers."""
+
+        def __init__(self, maxsize: int = 0) -> None:
+            super().__init__(maxsize, key=lambda item: item if isinstance(item, int) else 0)
+
     module = SimpleNamespace(
-        Queue=impl.Queue, SimpleQueue=impl.Queue, Empty=Empty, Full=Full, ShutDown=ShutDown
+        Queue=impl.Queue,
+        LifoQueue=impl.LifoQueue,
+        PriorityQueue=PriorityQueue,
+        SimpleQueue=impl.Queue,
+        Empty=Empty,
+        Full=Full,
+        ShutDown=ShutDown,
     )
     bases = (case,) if issubclass(case, unittest.TestCase) else (case, unittest.TestCase)
     result = unittest.TestResult()

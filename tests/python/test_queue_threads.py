@@ -78,7 +78,9 @@ def test_8_threads_pass_each_item_once_and_in_order(
     put: Callable[[Any, Sequence[Item]], None],
     get: Callable[[Any, list[Item]], None],
 ) -> None:
-    q = impl.Queue(maxsize, shared=maxsize == 3)
+    q = impl.Queue(maxsize)
+    if maxsize == 3:
+        impl.defer_refcount(q)
     n = 600
     producing = AtomicInt64(4)
     got: list[list[Item]] = [[] for _ in range(4)]

@@ -282,14 +282,6 @@ def test_init_starts_over(impl: ModuleType) -> None:
     assert list(s) == []
 
 
-@pytest.mark.parametrize("shared", [False, True, 1, []])
-def test_shared_works_the_same(impl: ModuleType, shared: Any) -> None:
-    s = impl.Stack("ab", shared=shared)
-    s.push("c")
-    assert s.pop_many(2) == ["c", "b"]
-    assert list(s) == ["a"]
-
-
 def test_is_generic(impl: ModuleType) -> None:
     alias = impl.Stack[int]
     assert (alias.__origin__, alias.__args__) == (impl.Stack, (int,))
@@ -428,9 +420,11 @@ def test_behaves_as_a_list(impl: ModuleType, steps: list[Call]) -> None:
 BATCH = 200  # operations in a step of a thread
 
 
-@pytest.mark.parametrize("shared", [False, True])
-def test_8_threads_pop_each_item_once(impl: ModuleType, shared: bool) -> None:
-    s = impl.Stack(shared=shared)
+@pytest.mark.parametrize("deferred", [False, True])
+def test_8_threads_pop_each_item_once(impl: ModuleType, deferred: bool) -> None:
+    s = impl.Stack()
+    if deferred:
+        impl.defer_refcount(s)
     numbers = [count(index, 8) for index in range(8)]
     popped: list[list[int]] = [[] for _ in range(8)]
 

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use counted::{Memory, Value};
 use lockfree::engine::cache::{Cache, Clock, Item, Query, Reason, Removed, UNBOUNDED};
-use lockfree::engine::{Counted, Pointer};
+use lockfree::engine::{Counted, OutOfMemory, Pointer};
 use proptest::prelude::*;
 use s3fifo::S3Fifo;
 use sought::{FOREVER, Map, Numbered};
@@ -116,7 +116,7 @@ fn what_is_put_is_found_until_it_is_removed() {
             (Some(20), None)
         );
         assert_eq!((map.cache.len(), map.items()), (2, vec![(1, 12), (2, 20)]));
-        map.cache.clear();
+        map.cache.clear(|| ());
         assert_eq!((map.cache.len(), map.items(), map.get(2)), (0, vec![], None));
     }
 }
@@ -196,6 +196,29 @@ fn expired_items_make_room_and_are_reported_as_such() {
     let removed: Vec<_> = removed.iter().map(|e| (e.key.0, e.reason)).collect();
     assert_eq!(removed, [(1, Reason::Expired), (2, Reason::Expired)]);
     assert_eq!(map.items(), [(0, 0), (3, 3)]);
+}
+
+/// Also if it is forbidden while room is sought in another shard.
+#[test]
+fn what_is_not_admitted_leaves_all_as_it_was() {
+    let mut asked_again = 0;
+    for (key, admitted) in (3..40).flat_map(|key| [(key, 0), (key, 1)]) {
+        let map = numbers(2, 2);
+        map.put(1, 1);
+        map.put(2, 2);
+        let asked = AtomicUsize::new(0);
+        let admit = || asked.fetch_add(1, Relaxed) < admitted;
+        let item = Item { key: Number(key), value: Number(key), weight: 1, deadline: FOREVER };
+        let mut removed = Removed::default();
+        map.cache.put_if(&map.sought(key), item, &mut removed, admit).unwrap();
+        let refused = asked.load(Relaxed) > admitted;
+        assert_eq!(map.contains(key), !refused);
+        asked_again += usize::from(refused) * admitted;
+        // Nothing of the bound is lost.
+        (50..60).for_each(|key| drop(map.put(key, key)));
+        assert_eq!(map.cache.len(), 2);
+    }
+    assert!(asked_again > 0);
 }
 
 #[test]
@@ -338,8 +361,8 @@ fn references_are_dropped_once() {
         map.remove(key % 13);
         assert_eq!(memory.live(), 2 * map.cache.len());
     }
-    let items = map.cache.items();
-    map.cache.clear();
+    let items = map.cache.items(|| Ok::<_, OutOfMemory>(())).unwrap();
+    map.cache.clear(|| ());
     assert_eq!(memory.live(), 2 * items.len());
     drop(items);
     assert_eq!(memory.live(), 0);
@@ -431,7 +454,7 @@ proptest! {
                     prop_assert_eq!(map.remove(key), removed);
                 }
                 Op::Clear => {
-                    map.cache.clear();
+                    map.cache.clear(|| ());
                     model.items.clear();
                 }
                 Op::Expire => {
@@ -568,7 +591,7 @@ fn threads_find_what_was_put(limit: u64, shards: usize, hash: fn(usize) -> (u64,
         let items = map.items();
         assert!(items.windows(2).all(|pair| pair[0].0 < pair[1].0), "a key is there twice");
         assert_eq!(memory.live(), 2 * items.len());
-        map.cache.clear();
+        map.cache.clear(|| ());
         assert_eq!(memory.live(), 0);
         foreign.into_iter().sum()
     });

@@ -35,9 +35,13 @@ impl Waiter for Named {
         &self.0.1
     }
 
-    fn wake(&self) -> bool {
+    type Fault = ();
+
+    fn join((): (), (): ()) {}
+
+    fn wake(&self) -> Result<bool, ()> {
         WOKEN.with_borrow_mut(|woken| woken.push(self.0.0));
-        self.0.0 < FROM_HERE_ON_ASLEEP
+        Ok(self.0.0 < FROM_HERE_ON_ASLEEP)
     }
 
     fn generation() -> u32 {
@@ -63,7 +67,7 @@ fn woken() -> Vec<u8> {
 fn nobody_is_enrolled_at_first() {
     let event = Event::<Named>::default();
     assert_eq!((event.len(), event.is_empty(), event.is_urgent()), (0, true, false));
-    event.notify(1);
+    event.notify(1).unwrap();
     let waiter = Named::new(0);
     assert!(!event.leave(&waiter));
     assert!(!waiter.is_notified());
@@ -73,20 +77,20 @@ fn nobody_is_enrolled_at_first() {
 fn those_who_waited_longest_are_woken() {
     let event = Event::default();
     let waiters: [_; 4] = enrolled(&event);
-    event.notify(1);
+    event.notify(1).unwrap();
     assert_eq!((woken(), event.len()), (vec![0], 3));
-    event.notify(2);
+    event.notify(2).unwrap();
     assert_eq!((woken(), event.len()), (vec![1, 2], 1));
     assert_eq!(waiters.each_ref().map(Named::is_notified), [true, true, true, false]);
-    event.notify(usize::MAX);
-    event.notify(1);
+    event.notify(usize::MAX).unwrap();
+    event.notify(1).unwrap();
     assert_eq!((woken(), event.is_empty()), (vec![3], true));
 }
 
 #[test]
 fn a_notification_is_for_one_who_is_enrolled() {
     let event = Event::default();
-    event.notify(5);
+    event.notify(5).unwrap();
     let _waiters: [_; 1] = enrolled(&event);
     assert_eq!((woken(), event.len()), (vec![], 1));
 }
@@ -96,11 +100,11 @@ fn one_who_leaves_learns_of_its_notification() {
     let event = Event::default();
     let [first, second, third] = enrolled(&event);
     assert!(!event.leave(&second));
-    event.notify(1);
+    event.notify(1).unwrap();
     assert!(event.leave(&first));
     assert_eq!(woken(), [0]);
     // Passed on:
-    event.notify(1);
+    event.notify(1).unwrap();
     assert_eq!((woken(), event.leave(&third)), (vec![2], true));
 }
 
@@ -108,13 +112,13 @@ fn one_who_leaves_learns_of_its_notification() {
 fn one_who_comes_again_has_its_old_place() {
     let event = Event::default();
     let [first, second, _third] = enrolled(&event);
-    event.notify(1);
+    event.notify(1).unwrap();
     event.enrol(&first);
     assert!(!first.is_notified());
     // This one was not notified.
     assert!(!event.leave(&second));
     event.enrol(&second);
-    event.notify(usize::MAX);
+    event.notify(usize::MAX).unwrap();
     assert_eq!(woken(), [0, 0, 1, 2]);
 }
 
@@ -124,9 +128,9 @@ fn the_last_urgency_to_end_wakes_all() {
     event.hurry();
     event.hurry();
     let _waiters: [_; 2] = enrolled(&event);
-    event.calm();
+    event.calm().unwrap();
     assert_eq!((woken(), event.is_urgent()), (vec![], true));
-    event.calm();
+    event.calm().unwrap();
     assert_eq!((woken(), event.is_urgent()), (vec![0, 1], false));
 }
 
@@ -139,14 +143,14 @@ fn another_process_s_waiters_are_forgotten() {
     let [mine, others] = enrolled(&event);
     PARENTS.lock().expect("nobody panicked").extend([mine.clone(), others]);
     GENERATION.set(1);
-    event.notify(usize::MAX);
+    event.notify(usize::MAX).unwrap();
     assert_eq!((woken(), event.len(), event.is_urgent()), (vec![], 0, false));
     // The thread that forked goes on in the child, and ends what it began.
     assert!(!event.leave(&mine));
-    event.calm();
+    event.calm().unwrap();
     assert!(!event.is_urgent());
     event.enrol(&mine);
-    event.notify(1);
+    event.notify(1).unwrap();
     assert_eq!(woken(), [0]);
 }
 
@@ -156,6 +160,6 @@ fn where_one_may_not_get_up_the_next_is_woken_as_well() {
     for name in [100, 101, 1, 2] {
         event.enrol(&Named::new(name));
     }
-    event.notify(1);
+    event.notify(1).unwrap();
     assert_eq!((woken(), event.len()), (vec![100, 101, 1], 1));
 }

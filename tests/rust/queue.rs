@@ -60,7 +60,7 @@ unsafe impl Pointer for Word {
 /// A queue of so many; 0 is any number.
 fn queue_of(limit: u64) -> Queue<Word> {
     let queue = Queue::new();
-    queue.set_limit(limit);
+    queue.begin_with_limit(limit);
     queue
 }
 
@@ -679,4 +679,43 @@ proptest! {
             prop_assert_eq!(queue.is_full(), plain.room() == 0, "after {:?}", op);
         }
     }
+}
+
+/// A value whose producer is suspended between claiming its slot and filling it.
+struct Suspended(std::sync::Arc<std::sync::Barrier>);
+
+// SAFETY: a word that is not 0, and holds nothing.
+unsafe impl Pointer for Suspended {
+    fn into_raw(self) -> usize {
+        self.0.wait();
+        self.0.wait();
+        1
+    }
+
+    unsafe fn from_raw(_: usize) -> Self {
+        Self(std::sync::Arc::new(std::sync::Barrier::new(1)))
+    }
+
+    unsafe fn peek<R>(_: usize, _: impl FnOnce(&Self) -> R) -> R {
+        unreachable!("nobody looks")
+    }
+}
+
+#[test]
+fn what_is_claimed_and_not_filled_is_no_value_unless_one_behind_it_is() {
+    let queue = lockfree::engine::Queue::<Suspended>::new();
+    let (claimed, alone) = [2, 1].map(|n| std::sync::Arc::new(std::sync::Barrier::new(n))).into();
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert!(queue.try_put(Suspended(std::sync::Arc::clone(&claimed))).is_ok()));
+        claimed.wait();
+        assert!(matches!(queue.try_get(), TryGet::Unfilled));
+        assert!(queue.is_unfilled());
+        assert!(queue.try_put(Suspended(alone)).is_ok());
+        assert!(matches!(queue.try_get(), TryGet::Unfilled));
+        assert!(!queue.is_unfilled());
+        claimed.wait();
+    });
+    assert!(matches!(queue.try_get(), TryGet::Got(_)));
+    assert!(matches!(queue.try_get(), TryGet::Got(_)));
+    assert!(matches!(queue.try_get(), TryGet::Empty));
 }

@@ -7,12 +7,12 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from shutil import get_terminal_size
+from textwrap import indent
 
 from lockfree._shell import INTERRUPTED, in_shell
-from lockfree.bench import layout, peers, regression, report
+from lockfree.bench import conclusions, layout, peers, regression, report
 from lockfree.bench.comparison import Comparison
 from lockfree.bench.environment import describe
 from lockfree.bench.extras import MissingExtra, extra
@@ -22,7 +22,7 @@ from lockfree.bench.options import unused
 from lockfree.bench.plan import Plan, choose, leave_out
 from lockfree.bench.progress import progress
 from lockfree.bench.record import read_json, write_csv, write_json
-from lockfree.bench.regression import Changes
+from lockfree.bench.regression import Change, Changes
 from lockfree.bench.runner import QUICK, Settings
 
 _REGRESSION = 1
@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 baseline=options.baseline,
                 relative=options.relative,
             )
+            judged = regression.judged(changes, options.contenders)
         else:
             plan = choose(options.cells, options.contenders, options.baseline)
     except MissingExtra as missing:
@@ -57,7 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         parser.error(str(error))
     if options.compare:
-        return _set_side_by_side(before, after, changes, options)
+        print(regression.context(before, after, _width()))
+        _set_side_by_side([before, after], changes, options)
+        return _verdict(judged, options.tolerance)
     if options.list:
         print(_listing(plan))
         return 0
@@ -71,11 +74,12 @@ def _measure(plan: Plan, options: argparse.Namespace, command: str) -> int:
         print("Nothing to measure:", *map(": ".join, left_out.items()), sep="\n", file=sys.stderr)
         return _UNABLE
     settings = _settings(options)
-    environment = describe(peers.versions(), command)
+    environment = describe(peers.versions(), command, pin=settings.pin)
     comparison = Comparison(environment, settings, left_out, options.baseline)
     try:
         _run(comparison, plan)
         _print(*report.legend(settings))
+        _conclude(comparison)
     finally:  # also where nobody reads the tables any more
         status = _write(comparison, options)
     return status or (INTERRUPTED if comparison.interrupted else 0)
@@ -95,6 +99,14 @@ def _run(comparison: Comparison, plan: Plan) -> None:
     bar.hide()
     if comparison.interrupted:
         print("\nInterrupted: this is what was measured so far.")
+
+
+def _conclude(comparison: Comparison) -> None:
+    """Print what it comes to; nothing follows from a quick run."""
+    if comparison.settings.quick:
+        _print("This was a quick run, too short for conclusions.")
+    elif gained := conclusions.table(comparison.results):
+        print(f"\n{layout.text(gained, _width())}")
 
 
 def _write(comparison: Comparison, options: argparse.Namespace) -> int:
@@ -122,19 +134,22 @@ def _draw(comparisons: Sequence[Comparison], folder: Path) -> None:
 
 
 def _set_side_by_side(
-    before: Comparison, after: Comparison, changes: Changes, options: argparse.Namespace
-) -> int:
-    """Print two runs side by side; return the exit status: 1 if the second is slower."""
-    print(regression.context(before, after, _width()))
+    runs: Sequence[Comparison], changes: Changes, options: argparse.Namespace
+) -> None:
+    """Print and draw two runs side by side."""
     unit = "baselines" if options.relative else "ns"
     for cell, each in changes.items():
         print(f"\n{layout.text(regression.table(cell, each, unit), _width())}")
     if options.plot:
-        runs = [each.only(options.cells, options.contenders) for each in (before, after)]
-        _draw(runs, options.plot)
-    limit = options.tolerance / 100
-    slower = [change for change in chain(*changes.values()) if change.is_regression(limit)]
-    print(f"\nSlower by more than {options.tolerance:g} %, and not by chance:")
+        chosen = [each.only(options.cells, options.contenders) for each in runs]
+        _draw(chosen, options.plot)
+
+
+def _verdict(judged: Sequence[Change], tolerance: float) -> int:
+    """Print what is slower; return the exit status: 1 if anything is."""
+    slower = [change for change in judged if change.is_regression(tolerance / 100)]
+    whose = ", ".join(dict.fromkeys(change.contender for change in judged))
+    _print(f"Slower by more than {tolerance:g} %, and not by chance, of {whose}:")
     print("\n".join(map(str, slower)) or "nothing")
     return _REGRESSION if slower else 0
 
@@ -143,18 +158,18 @@ def _settings(options: argparse.Namespace) -> Settings:
     """Return the preset, with what was asked for instead."""
     settings = QUICK if options.quick else Settings()
     given = {name: getattr(options, name) for name in ("rounds", "threads", "minutes")}
+    given["pin"] = not options.no_pin
     return replace(settings, **{name: value for name, value in given.items() if value is not None})
 
 
 def _listing(plan: Plan) -> str:
-    """Return the cells, and for each contender the code that is timed."""
+    """Return the cells, and for each contender the code that is timed, line by line."""
     lines = []
     for cell, contenders in plan:
         lines.append(f"{cell.name}: {cell.description}")
         for each in contenders:
-            statements = ("(Rust)",) if isinstance(each, RustLoop) else each.statements
-            code = "; ".join(" ".join(statement.split()) for statement in statements)
-            lines.append(f"    {each.name:15}  {code}")
+            code = "# Rust" if isinstance(each, RustLoop) else "\n".join(each.statements)
+            lines += [f"  {each.name}", indent(code, " " * 8)]
     return "\n".join(lines)
 
 

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate, chain, cycle
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate, chain
 from math import ceil, log10
 from pathlib import Path
-from textwrap import shorten
-from typing import Any, Final, NamedTuple
+from textwrap import fill, shorten
+from typing import Any, Final, NamedTuple, Protocol
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
-from lockfree.bench.comparison import Comparison
+from lockfree.bench.cells import CELLS
 from lockfree.bench.environment import Environment
 from lockfree.bench.model import RustLoop
 from lockfree.bench.report import count, digits, ranking
 from lockfree.bench.runner import Result
 from lockfree.bench.summary import Summary
 
-WIDTH, HEIGHT = 8.0, 4.6
-"""Of a chart, in inches: 800 pixels in a README."""
+WIDTH, HEIGHT = 5.4, 3.9
+"""Of a panel, in inches: narrow enough to be read on a telephone."""
 
 STYLE: Final[Any] = {
     "font.size": 10,
@@ -46,11 +47,11 @@ class Look(NamedTuple):
     width: float = 1.5
 
 
-# Okabe and Ito's palette, which the colour-blind can tell apart.
-_BASELINE: Final = Look("#000000", "s", "--", 2)
+# Okabe and Ito's palette, which the colour-blind can tell apart, and two more.
 _KNOWN: Final = {
     "lockfree": Look("#0072B2", "o", width=2.5),
     "lockfree.locked": Look("#56B4E9", "o", ":"),
+    "threading.Lock": Look("#000000", "s"),
     RustLoop.name: Look("#999999", "", ":"),
     "timer alone": Look("#999999", "", ":"),
 }
@@ -61,7 +62,10 @@ _OTHERS: Final = (
     Look("#E69F00", "P"),
     Look("#8C6D31", "X"),
     Look("#5D3A9B", "*"),
+    Look("#B2182B", "<"),
+    Look("#44AA99", ">"),
 )
+_BASELINE_DASHES: Final = "--"
 
 _MANY_NINES: Final = 7
 """So many percentiles have no room for all their labels."""
@@ -71,16 +75,27 @@ _LOGARITHMIC: Final = 30
 
 _STEPS: Final = 400
 
+_TITLE: Final = 58
+"""So many characters of a title stand beside each other."""
 
-def draw(comparisons: Sequence[Comparison], folder: Path, *suffixes: str) -> list[str]:
+
+class Run(Protocol):
+    """What is drawn: a comparison."""
+
+    environment: Environment
+    baseline: str | None
+    results: list[Result]
+
+
+def draw(runs: Sequence[Run], folder: Path, *suffixes: str) -> list[str]:
     """Write a chart per cell that the first has; return the cells' names.
 
-    Several comparisons are set side by side. A chart has the name of its cell, and
+    Several runs are set one below the other. A chart has the name of its cell, and
     is written with each of the suffixes.
     """
-    cells = [result.cell.name for result in comparisons[0].results if result.has_something]
+    cells = [result.cell.name for result in runs[0].results if result.has_something]
     for cell in cells:
-        made = figure([each.only([cell], None) for each in comparisons])
+        made = _figure(runs, [cell])
         with mpl.rc_context(STYLE):
             for suffix in suffixes:
                 metadata = {"Date": None} if suffix == ".svg" else None
@@ -88,36 +103,46 @@ def draw(comparisons: Sequence[Comparison], folder: Path, *suffixes: str) -> lis
     return cells
 
 
-def figure(comparisons: Sequence[Comparison]) -> Figure:
+def figure(runs: Sequence[Run]) -> Figure:
     """Return a chart per cell that the first has, one below the other."""
-    names = [result.cell.name for result in comparisons[0].results]
-    rows = max(1, len(names))
+    return _figure(runs, [result.cell.name for result in runs[0].results])
+
+
+def _figure(runs: Sequence[Run], cells: Sequence[str]) -> Figure:
+    shown = [
+        [(run, result) for run in runs for result in run.results if result.cell.name == cell]
+        for cell in cells
+    ]
+    panels = [len(each) for each in shown] or [1]
     with mpl.rc_context(STYLE):
-        made = Figure(figsize=(WIDTH, HEIGHT * rows), facecolor="white", layout="constrained")
-        for part, name in zip(made.subfigures(rows, 1, squeeze=False)[:, 0], names, strict=False):
-            _chart(part, [each.only([name], None) for each in comparisons])
+        size = (WIDTH, HEIGHT * sum(panels))
+        made = Figure(figsize=size, facecolor="white", layout="constrained")
+        parts = made.subfigures(len(panels), 1, squeeze=False, height_ratios=panels)[:, 0]
+        for part, each in zip(parts, shown, strict=False):
+            _chart(part, each)
     return made
 
 
-def _chart(part: Any, comparisons: Sequence[Comparison]) -> None:
-    """Draw one cell, a panel per comparison, with one legend for all."""
-    shown = [each for each in comparisons if each.results]
-    results = [each.results[0] for each in shown]
+def _chart(part: Any, shown: Sequence[tuple[Run, Result]]) -> None:
+    """Draw one cell, a panel per run, with one legend for all."""
+    results = [result for _, result in shown]
     cell = results[0].cell
-    looks = _looks(results, shown[0].baseline or cell.baseline)
-    panels = part.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0]
-    for axes, comparison, result in zip(panels, shown, results, strict=True):
+    looks = _looks(results, shown[0][0].baseline or cell.baseline)
+    panels = part.subplots(len(shown), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for axes, (run, result) in zip(panels, shown, strict=True):
         _panel(result)(axes, result, looks)
-        axes.set_title(_where(comparison.environment), fontsize=8.5, color="#555555", loc="left")
+        title = _where(run.environment) + _left_out(result)
+        axes.set_title(title, fontsize=8.5, color="#555555", loc="left")
         axes.label_outer()
-    part.suptitle(f"{cell.name}: {cell.description}", fontsize=11, fontweight="bold")
+    title = fill(f"{cell.name}: {cell.description}", _TITLE)
+    part.suptitle(title, fontsize=11, fontweight="bold")
     drawn: dict[str, Any] = {}
     for axes in panels:
         handles, labels = axes.get_legend_handles_labels()
         drawn = dict(zip(labels, handles, strict=True)) | drawn
     if drawn:
-        names = [name for name in looks if name in drawn]
-        part.legend([drawn[name] for name in names], names, loc="outside lower center", ncols=4)
+        names = [label for name, look in looks.items() if (label := _label(name, look)) in drawn]
+        part.legend([drawn[name] for name in names], names, loc="outside lower center", ncols=2)
 
 
 def _panel(result: Result) -> Callable[[Any, Result, Mapping[str, Look]], None]:
@@ -130,16 +155,38 @@ def _panel(result: Result) -> Callable[[Any, Result, Mapping[str, Look]], None]:
 
 def _looks(results: Sequence[Result], baseline: str) -> dict[str, Look]:
     """Return a look for each contender of any result, the best one of the first first."""
-    others = cycle(_OTHERS)
     names = dict.fromkeys(series.contender for result in results for series in result.series)
-    looks = {name: _KNOWN.get(name) or next(others) for name in names if name != baseline}
-    looks[baseline] = _BASELINE
+    looks = _colours()
+    for name in names:
+        if name not in looks:  # one of the reader's
+            looks[name] = _free(looks, names)
+    looks[baseline] = looks.get(baseline, _OTHERS[0])._replace(dashes=_BASELINE_DASHES)
     ranked = chain.from_iterable(ranking(result, _most_threads(result)) for result in results)
     return {name: looks[name] for name in dict.fromkeys(ranked)}
 
 
+def _colours() -> dict[str, Look]:
+    """Return the looks of all that the benchmark knows, the same in whatever charts they are."""
+    cells = [[each.name for each in cell.contenders] for cell in CELLS]
+    looks = dict(_KNOWN)
+    for name in chain.from_iterable(cells):
+        if name not in looks:
+            looks[name] = _free(looks, chain.from_iterable(each for each in cells if name in each))
+    return looks
+
+
+def _free(looks: Mapping[str, Look], beside: Iterable[str]) -> Look:
+    """Return a look that nobody beside it has, if there is one left."""
+    taken = {looks[name] for name in beside if name in looks}
+    return next((look for look in _OTHERS if look not in taken), _OTHERS[0])
+
+
+def _label(name: str, look: Look) -> str:
+    return f"{name} (baseline)" if look.dashes == _BASELINE_DASHES else name
+
+
 def _where(environment: Environment) -> str:
-    """Return where it was measured, in lines short enough for a half of the width."""
+    """Return where it was measured, in short lines."""
     gil = "on" if environment.gil_enabled else "off"
     build = " free-threaded" if environment.free_threaded else ""
     lines = (
@@ -150,6 +197,12 @@ def _where(environment: Environment) -> str:
     return "\n".join(shorten(line, 56, placeholder=" ...") for line in lines)
 
 
+def _left_out(result: Result) -> str:
+    """Return how much is not drawn because nothing follows from it, as another line."""
+    marked = sum(series.is_marked for series in result.series)
+    return f"\nnot shown: {count(marked, 'number')} of threads that waited" if marked else ""
+
+
 def _lines(axes: Any, result: Result, looks: Mapping[str, Look]) -> None:
     """Draw throughput over threads, with the quartiles of the rounds."""
     heights = []
@@ -157,38 +210,48 @@ def _lines(axes: Any, result: Result, looks: Mapping[str, Look]) -> None:
         points = _points(result, name)
         if points:
             middle, errors = _heights([summary for _, summary in points])
-            axes.errorbar([each for each, _ in points], middle, errors, label=name, **_style(look))
+            threads = [each for each, _ in points]
+            axes.errorbar(threads, middle, errors, label=_label(name, look), **_style(look))
             heights += middle
     threads = sorted({series.threads for series in result.series})
     axes.set_xscale("log", base=2)
     axes.set_xticks(threads, [str(each) for each in threads], minor=False)
     axes.minorticks_off()
     axes.set_xlabel("threads")
-    axes.set_ylabel(f"million {result.cell.unit}s per second")
+    axes.set_ylabel(f"million {result.cell.unit}s per second\nhigher is better")
     if heights and max(heights) > _LOGARITHMIC * min(heights):
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(_plain)
-    elif axes.get_yscale() == "linear":  # the panels share it
+        _make_logarithmic(axes)
+    if axes.get_yscale() == "linear":
         axes.set_ylim(bottom=0)
+    else:  # the panels share it
+        axes.set_ylabel(f"{axes.get_ylabel()}, logarithmic")
+
+
+def _make_logarithmic(axes: Any) -> None:
+    """Give it a logarithmic scale whose ticks are plain numbers."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(_plain)
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _bars(axes: Any, result: Result, looks: Mapping[str, Look]) -> None:
     """Draw the throughput with the one number of threads that there is."""
-    measured = [(name, points[0][1]) for name in looks if (points := _points(result, name))]
-    lengths, errors = _heights([summary for _, summary in measured])
-    colors = [looks[name].color for name, _ in measured]
-    bars = axes.barh([name for name, _ in measured], lengths, xerr=errors, color=colors, height=0.6)
-    labels = axes.bar_label(bars, [digits(length) for length in lengths], padding=4)
-    for label in labels:  # readable also where the baseline's line crosses it
-        label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
-    axes.margins(x=0.12)
+    measured = [
+        (_label(name, look), look, points[0][1])
+        for name, look in looks.items()
+        if (points := _points(result, name))
+    ]
+    lengths, errors = _heights([summary for *_, summary in measured])
+    colors = [look.color for _, look, _ in measured]
+    names = [name for name, *_ in measured]
+    bars = axes.barh(names, lengths, xerr=errors, color=colors, height=0.6)
+    axes.bar_label(bars, [digits(length) for length in lengths], padding=4)
+    axes.margins(x=0.15)
     if not axes.yaxis_inverted():  # the panels share it
         axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel(f"million {result.cell.unit}s per second")
-    for (_, summary), color in zip(measured, colors, strict=True):
-        if color == _BASELINE.color:
-            axes.axvline(1e3 / summary.median, color=color, linestyle=_BASELINE.dashes, zorder=1)
+    axes.set_xlabel(f"million {result.cell.unit}s per second, longer is better")
 
 
 def _curves(axes: Any, result: Result, looks: Mapping[str, Look]) -> None:
@@ -197,9 +260,9 @@ def _curves(axes: Any, result: Result, looks: Mapping[str, Look]) -> None:
     series = {each.contender: each for each in result.series if each.threads == most}
     for name, look in looks.items():
         measured = series.get(name)
-        if measured and measured.latencies and measured.error is None:
+        if measured and measured.latencies and not (measured.error or measured.is_marked):
             odds, values = _percentile_curve(measured.latencies)
-            axes.plot(odds, values, label=name, **_style(look) | {"marker": ""})
+            axes.plot(odds, values, label=_label(name, look), **_style(look) | {"marker": ""})
     axes.set_xscale("log")
     axes.set_yscale("log")
     rarest = max(10, axes.get_xlim()[1])  # the panels share it
@@ -210,7 +273,9 @@ def _curves(axes: Any, result: Result, looks: Mapping[str, Look]) -> None:
     axes.minorticks_off()
     axes.yaxis.set_major_formatter(_duration)
     axes.set_xlabel("share of operations that took no longer")
-    axes.set_ylabel(f"latency of one operation, {count(most, 'thread')}")
+    axes.set_ylabel(
+        f"latency of one operation, {count(most, 'thread')}\nlower is better, logarithmic"
+    )
 
 
 def _percentile_curve(latencies: Counter[int]) -> tuple[list[float], list[int]]:
@@ -235,7 +300,7 @@ def _points(result: Result, contender: str) -> list[tuple[int, Summary]]:
     return [
         (series.threads, summary)
         for series in result.series
-        if series.contender == contender and (summary := series.summary())
+        if series.contender == contender and not series.is_marked and (summary := series.summary())
     ]
 
 

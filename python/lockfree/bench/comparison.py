@@ -124,7 +124,8 @@ def _row(cell: Cell, series: Series) -> dict[str, Any]:
     known = percentiles(series.latencies) if total and series.error is None else {}
     for label in PERCENTILES:
         row[label] = known.get(label) if is_resolved(label, total) else None
-    return row | {"operations": total or None, "error": series.error}
+    row |= {"operations": total or None, "error": series.error}
+    return row | {"waiting": series.waited, "marked": series.is_marked}
 
 
 def compare(

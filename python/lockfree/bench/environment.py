@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 import lockfree
+from lockfree.bench import processors
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,14 @@ class Environment:
     lockfree: str
     implementation: str
     peers: dict[str, str]
+    placement: str
+    """Where threads run, and whether it is known that they waited for processors."""
     date: str
     command: str
 
 
-def describe(peers: dict[str, str], command: str) -> Environment:
-    """Return the environment of this process, now."""
+def describe(peers: dict[str, str], command: str, *, pin: bool = True) -> Environment:
+    """Return the environment of this process, now, and of the threads that it will measure."""
     return Environment(
         cpu=_cpu(),
         cores=cores(),
@@ -42,6 +45,7 @@ def describe(peers: dict[str, str], command: str) -> Environment:
         lockfree=lockfree.__version__,
         implementation=lockfree.IMPLEMENTATION,
         peers=peers,
+        placement=processors.described(pin=pin),
         date=datetime.now().astimezone().isoformat(timespec="seconds"),
         command=command,
     )

@@ -6,9 +6,9 @@ from importlib import import_module
 from types import ModuleType
 
 _HINTS = {
-    "matplotlib": "charts need matplotlib: pip install 'lockfree[bench]'",
+    "matplotlib": "charts need matplotlib: pip install matplotlib",
     "pandas": "data frames need pandas: pip install pandas",
-    "rich": "a progress bar needs rich: pip install 'lockfree[bench]'",
+    "rich": "a progress bar needs rich: pip install rich",
 }
 
 

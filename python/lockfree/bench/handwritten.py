@@ -62,6 +62,16 @@ class LockedList:
         self.items: list[int] = []
 
 
+class LockedCounts:
+    """A count for each key, and the lock that guards them; the cells write the idiom inline."""
+
+    __slots__ = ("counts", "lock")
+
+    def __init__(self, counts: dict[int, int]) -> None:
+        self.lock = threading.Lock()
+        self.counts = counts
+
+
 class LockedMapping(Generic[K, V]):
     """A mapping and the lock that guards it."""
 

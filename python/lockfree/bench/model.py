@@ -69,9 +69,14 @@ class Cell:
     remark: str = ""
     """What to bear in mind while reading its table; stands below it."""
 
+    @property
+    def structure(self) -> str:
+        """The first half of its name."""
+        return self.name.partition(".")[0]
+
     def is_called(self, name: str) -> bool:
         """Whether `name` is that of the cell or of its structure."""
-        return name in (self.name, self.name.partition(".")[0])
+        return name in (self.name, self.structure)
 
     @property
     def repeats(self) -> int:

@@ -20,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-_MEASURING = ("list", "threads", "quick", "rounds", "minutes", "json", "csv")
+_MEASURING = ("list", "threads", "no_pin", "quick", "rounds", "minutes", "json", "csv")
 _COMPARING = ("relative",)
 
 
@@ -31,7 +31,7 @@ def unused(options: argparse.Namespace) -> str | None:
     if not given:
         return None
     with_or_without = "with" if options.compare else "without"
-    return f"--{given[0]} means nothing {with_or_without} --compare"
+    return f"--{given[0].replace('_', '-')} means nothing {with_or_without} --compare"
 
 
 def _add_what_to_measure(group: argparse._ArgumentGroup) -> None:
@@ -39,7 +39,8 @@ def _add_what_to_measure(group: argparse._ArgumentGroup) -> None:
     add("--list", action="store_true", help="show cells and contenders, and measure nothing")
     add("--cells", metavar="NAMES", type=_names, action="extend", help="only these, or structures")
     add("--contenders", metavar="NAMES", type=_names, action="extend", help="only these")
-    add("--threads", metavar="NUMBERS", type=_numbers, help="how many threads, as in 1,2,4,8")
+    add("--threads", metavar="NUMBERS", type=_threads, help="how many threads, as in 1,2,4,8")
+    add("--no-pin", action="store_true", help="leave it to the system where threads run")
     add(
         "--baseline",
         metavar="NAME",
@@ -52,7 +53,7 @@ def _add_how_long(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--quick", action="store_true", help="a smoke run of half a minute")
     add("--rounds", metavar="N", type=_whole, help="how often each contender runs")
-    add("--minutes", metavar="N", type=_positive, help="how long all may take (9)")
+    add("--minutes", metavar="N", type=_positive, help="how long all may take, about (8)")
 
 
 def _add_results(group: argparse._ArgumentGroup) -> None:
@@ -94,6 +95,16 @@ def _names(text: str) -> list[str]:
 
 def _numbers(text: str) -> tuple[int, ...]:
     return tuple(sorted({_whole(number) for number in text.split(",")}))
+
+
+_MOST_THREADS = 256  # what more would show is how long they take to start
+
+
+def _threads(text: str) -> tuple[int, ...]:
+    numbers = _numbers(text)
+    if numbers[-1] > _MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"{text!r}: at most {_MOST_THREADS} threads")
+    return numbers
 
 
 def _whole(text: str) -> int:

@@ -41,7 +41,10 @@ def _found(name: str | Cell) -> list[Cell]:
         return [name]
     found = [cell for cell in CELLS if cell.is_called(name)]
     if not found:
-        raise ValueError(f"no cell {name!r}; there are {', '.join(cell.name for cell in CELLS)}")
+        known = ", ".join(cell.name for cell in CELLS)
+        raise ValueError(
+            f"no cell {name!r}; there are {known}: python -m lockfree.bench --list shows them"
+        )
     return found
 
 

@@ -73,8 +73,9 @@ def _series(cell: Cell, series: Series) -> dict[str, Any]:
     if series.latencies:
         numbers |= {"rounds": series.percentiles, **percentiles(series.latencies)}
         numbers["histogram"] = sorted(series.latencies.items())
-    identity = ("contender", "threads", "iterations", "error")
-    return {**{name: getattr(series, name) for name in identity}, **numbers}
+    identity = ("contender", "threads", "iterations", "error", "waiting", "processors")
+    marked = {"marked": series.is_marked}
+    return {**{name: getattr(series, name) for name in identity}, **marked, **numbers}
 
 
 def _comparison(document: dict[str, Any]) -> Comparison:
@@ -105,4 +106,6 @@ def _read_series(numbers: dict[str, Any]) -> Series:
         Counter(dict(numbers.get("histogram", ()))),
         numbers["rounds"] if "histogram" in numbers else [],
         numbers["error"],
+        numbers["waiting"],
+        numbers["processors"],
     )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeAlias
 
 from lockfree.bench.comparison import Comparison
 from lockfree.bench.layout import WIDTH, Block, Table, filled
-from lockfree.bench.report import NO_DIFFERENCE, SAME, count, digits, facts, times
+from lockfree.bench.report import SAME, WAITED, count, digits, doubts, facts, times
 from lockfree.bench.runner import Result
 from lockfree.bench.summary import Summary, differ, speedup, summarize
+
+_OURS = "lockfree"
 
 _JUDGED = ("p50", "p99", "p99.9")
 """What is judged of latencies; the longest of all is chance."""
@@ -28,18 +31,21 @@ class Change:
     after: Summary | None
     error: str | None
     """Why there is nothing in B."""
+    is_marked: bool = False
+    """Whether threads waited for processors in one of them: it is passed over."""
 
     @property
     def can_be_judged(self) -> bool:
         """Whether there is something to set side by side, or it failed since."""
-        return self.before is not None and (self.after or self.error) is not None
+        known = self.before is not None and (self.after or self.error) is not None
+        return known and not self.is_marked
 
     def is_regression(self, tolerance: float) -> bool:
         """Whether B is slower by more than `tolerance`, and noise does not explain it.
 
         What fails in B and did not in A is one, too.
         """
-        if self.before is None or self.after is None:
+        if self.before is None or self.after is None or self.is_marked:
             return self.can_be_judged
         slower = self.after.median > (1 + tolerance) * self.before.median
         return slower and differ(self.before, self.after)
@@ -95,8 +101,12 @@ def changes(
     run's, unless it is given.
 
     Raises:
-        ValueError: both have nothing of a name, or no numbers to set side by side.
+        ValueError: both have nothing of a name, or no numbers to set side by side; or one is
+            a quick run.
     """
+    for label, run in (("A", before), ("B", after)):
+        if run.settings.quick:
+            raise ValueError(f"{label} is a quick run, too short for conclusions")
     found = {}
     for a, b in _in_both(before, after, cells):
         unit = (baseline or before.baseline or a.cell.baseline) if relative else None
@@ -112,8 +122,23 @@ def changes(
     }
     if not any(change.can_be_judged for each in found.values() for change in each):
         why = " relative to a baseline" if relative else ""
-        raise ValueError(f"the two runs have nothing in common{why}")
+        raise ValueError(f"the two runs have nothing in common{why} that can be judged")
     return {cell: each for cell, each in found.items() if each}
+
+
+def judged(changes: Changes, contenders: Sequence[str] | None = None) -> list[Change]:
+    """Return the changes that the verdict is about: of the package, or of who is named.
+
+    The others are there to compare with: that a lock got slower is no fault of the package.
+
+    Raises:
+        ValueError: there are none.
+    """
+    wanted = contenders or [_OURS]
+    found = [change for change in chain(*changes.values()) if change.contender in wanted]
+    if not found:
+        raise ValueError(f"the two runs have nothing of {_OURS!r} in common: name --contenders")
+    return found
 
 
 def _in_both(
@@ -141,6 +166,11 @@ class _Side:
         self._baseline = baseline
         """In whose times the numbers are; None is nanoseconds."""
 
+    def is_marked(self, key: tuple[str, int]) -> bool:
+        """Whether threads waited for processors, its own or those of the unit."""
+        unit = self.series.get((self._baseline, key[1])) if self._baseline else None
+        return self.series[key].is_marked or (unit is not None and unit.is_marked)
+
     def summary(self, key: tuple[str, int], label: str | None) -> Summary | None:
         """Return what the rounds say; None of what is not known well enough."""
         own = self.series[key]
@@ -163,6 +193,7 @@ def _changes(before: _Side, after: _Side) -> list[Change]:
             before.summary(key, label),
             after.summary(key, label),
             series.error,
+            before.is_marked(key) or after.is_marked(key),
         )
         for key, series in after.series.items()
         if key in before.series
@@ -178,13 +209,14 @@ def table(cell: str, changes: list[Change], unit: str = "ns") -> Table:
         rows = {change.contender: _row(change) for change in changes if change.measure == measure}
         blank = ["-"] * 3
         blocks.append(Block(measure, [["A", "B", "ratio"], *(rows.get(n, blank) for n in names)]))
-    marked = any(row[-1].startswith(SAME) for block in blocks for row in block.rows)
-    return Table(f"{cell}; ratio of B to A", unit, names, blocks, [NO_DIFFERENCE] * marked)
+    return Table(f"{cell}; ratio of B to A", unit, names, blocks, doubts(blocks))
 
 
 def _row(change: Change) -> list[str]:
     before, after = change.before, change.after
     texts = [digits(each.median) if each else "-" for each in (before, after)]
+    if change.is_marked:
+        return [*texts, WAITED]
     if not before or not after or not after.median:
         return [*texts, ""]
     mark = "" if differ(before, after) else SAME

@@ -9,12 +9,20 @@ from collections.abc import Mapping, Sequence
 from lockfree.bench.environment import Environment
 from lockfree.bench.layout import WIDTH, Block, Table, filled
 from lockfree.bench.model import Cell, RustLoop
+from lockfree.bench.processors import TOLERATED
 from lockfree.bench.runner import Result, Series, Settings
 from lockfree.bench.summary import Summary, differ, is_resolved, percentiles, speedup
 
 SAME = "~"
 NO_DIFFERENCE = f"{SAME} no difference shown: the middle halves of the rounds overlap."
 """The mark of a ratio that noise can explain, and the note below a table that has one."""
+
+WAITED = "!"
+NO_CONCLUSION = (
+    f"{WAITED} its threads were ready to run and waited for a processor for more than "
+    f"{TOLERATED:.0%} of the time: nothing follows from this number."
+)
+"""The mark of a number that says something else than it should, and the note for that."""
 
 
 def facts(environment: Environment, left_out: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -27,6 +35,7 @@ def facts(environment: Environment, left_out: Mapping[str, str]) -> list[tuple[s
         ("lockfree", f"{environment.lockfree}, {environment.implementation}"),
         ("peers", peers or "none installed"),
         *(("left out", each) for each in _left_out(left_out)),
+        ("threads", environment.placement),
         ("date", environment.date),
         ("command", environment.command),
     ]
@@ -70,6 +79,10 @@ def legend(settings: Settings) -> list[str]:
         "x7.1 is 7.1 times as fast as the baseline, by the medians; below x1 is slower. iqr is how "
         "far the quartiles of the rounds are apart, in percent of the median. Where the middle "
         f"halves overlap, or there is one round only, {SAME} marks that no difference is shown.",
+        "Each thread is kept on a processor of its own, as far as there are enough. "
+        f"{WAITED} marks a number whose threads were ready to run and waited for a processor for "
+        f"more than {TOLERATED:.0%} of the time, though there were enough: something else wanted "
+        "them, too, and nothing follows from it. Time asleep in a lock is a result.",
         f"The {RustLoop.name} run the same engine without an interpreter: the ceiling.",
         "A latency is that of a single operation between two readings of the clock; percentiles "
         "are by nearest rank, of all rounds and threads together, and stand only where there are "
@@ -94,7 +107,7 @@ def table(result: Result, baseline: str | None = None) -> Table:
     blocks = [_block(result, threads, names, baseline) for threads in counts]
     unit = "ns" if cell.is_timed else f"ns/{cell.unit}"
     remarks = [cell.remark] if cell.remark else []
-    return Table(title, unit, names, blocks, [*_doubts(blocks), *_failures(result), *remarks])
+    return Table(title, unit, names, blocks, [*doubts(blocks), *_failures(result), *remarks])
 
 
 def ranking(result: Result, threads: int) -> list[str]:
@@ -135,7 +148,7 @@ def _times(series: Series, baseline: Series | None) -> list[str]:
     summary = series.summary()
     if summary is None:
         return ["-" if series.error is None else "failed", "", ""]
-    return [digits(summary.median), _spread(summary), _ratio(series, baseline)]
+    return [_mark(series) + digits(summary.median), _spread(summary), _ratio(series, baseline)]
 
 
 _LATENCIES = ["p50", "ratio", "p99", "p99.9", "ratio", "max", "operations"]
@@ -151,13 +164,20 @@ def _latencies(series: Series, baseline: Series | None) -> list[str]:
         for label, value in percentiles(series.latencies).items()
     }
     middle, tail = (_ratio(series, baseline, label) for label in ("p50", "p99.9"))
-    return [at["p50"], middle, at["p99"], at["p99.9"], tail, at["max"], _thousands(total)]
+    typical = _mark(series) + at["p50"]
+    return [typical, middle, at["p99"], at["p99.9"], tail, at["max"], _thousands(total)]
+
+
+def _mark(series: Series) -> str:
+    return WAITED if series.is_marked else ""
 
 
 def _ratio(series: Series, baseline: Series | None, label: str | None = None) -> str:
     """Return how many times as fast as the baseline, and whether noise can explain it."""
     own, other = series.summary(label), baseline.summary(label) if baseline else None
     if own is None or other is None or own.median == 0:
+        return ""
+    if series.is_marked or (baseline and baseline.is_marked):
         return ""
     mark = "" if series is baseline or differ(own, other) else SAME
     return f"{mark}{times(speedup(own, other))}"
@@ -167,10 +187,10 @@ def _spread(summary: Summary) -> str:
     return f"{summary.spread:.0%}" if summary.rounds > 1 else ""
 
 
-def _doubts(blocks: Sequence[Block]) -> list[str]:
-    """Return the note on ratios that show no difference, if there are any."""
-    marked = any(text.startswith(SAME) for block in blocks for row in block.rows for text in row)
-    return [NO_DIFFERENCE] if marked else []
+def doubts(blocks: Sequence[Block]) -> list[str]:
+    """Return the notes on ratios that show no difference and on marked rows, if there are any."""
+    first = {text[:1] for block in blocks for row in block.rows for text in row}
+    return [note for note in (NO_DIFFERENCE, NO_CONCLUSION) if note[0] in first]
 
 
 def _failures(result: Result) -> list[str]:

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
+from statistics import fmean
 from time import monotonic
 from typing import TypeAlias
 
-from lockfree.bench import environment
+from lockfree.bench import environment, processors
 from lockfree.bench.model import Cell, Contender, RustLoop
 from lockfree.bench.summary import Summary, is_resolved, percentiles, summarize
 from lockfree.bench.worker import Run, Workload, workload
@@ -38,8 +39,12 @@ class Settings:
     """The numbers of threads; None leaves them to the cell's kind."""
     most: int = 8
     """The largest number of threads of a throughput cell, if it is left to that."""
-    minutes: float = 9
+    minutes: float = 8
     """How long all cells together may take; for that, runs are made shorter."""
+    pin: bool = True
+    """Whether each thread is kept on a processor of its own, where the system lets it be."""
+    quick: bool = False
+    """Whether it is a smoke run, from which nothing follows."""
 
     def thread_counts(self, cell: Cell) -> tuple[int, ...]:
         """Return with how many threads the cell's contenders run."""
@@ -48,7 +53,9 @@ class Settings:
         if self.threads is not None:
             return self.threads
         if not cell.is_timed:
-            return tuple(count for count in (1, 2, 4, 8) if count <= self.most)
+            # One thread shares nothing by naming a global.
+            usual = (1, 2, 4, 8) if cell.scope == "local" else (2, 8)
+            return tuple(count for count in usual if count <= self.most)
         # More than cores, for then the tail shows what it costs the others that
         # a thread is preempted in the middle of an operation.
         return (max(8, 2 * environment.cores()),)
@@ -63,7 +70,7 @@ class Settings:
         return min(self.seconds, max(SHORTEST, seconds_left / turns_left))
 
 
-QUICK = Settings(rounds=3, seconds=0.02, most=2, minutes=0.5)
+QUICK = Settings(rounds=3, seconds=0.02, most=2, minutes=0.5, quick=True)
 """A smoke run, too short for conclusions."""
 
 
@@ -83,13 +90,32 @@ class Series:
     """In a latency cell: those of each round."""
     error: str | None = None
     """What it raised; it then runs no more."""
+    waiting: list[float] = field(default_factory=list)
+    """The share of each round that its threads waited for a processor; none if not known."""
+    processors: int = 0
+    """How many there were for its threads."""
 
     def add(self, run: Run) -> None:
         """Take up the numbers of another round."""
         self.times.append(run.ns_per_operation)
+        if run.waiting is not None:
+            self.waiting.append(run.waiting)
         if run.latencies:
             self.latencies.update(run.latencies)
             self.percentiles.append(percentiles(run.latencies))
+
+    @property
+    def waited(self) -> float | None:
+        """The share of the time that its threads waited for a processor; None if not known."""
+        return fmean(self.waiting) if self.waiting else None
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether its threads waited for processors though there are enough.
+
+        What it measured is then not what it is said to be, and nothing follows from it.
+        """
+        return self.threads <= self.processors and (self.waited or 0) > processors.TOLERATED
 
     def summary(self, percentile: str | None = None) -> Summary | None:
         """Return what `rounds` say; None where it failed or no round is over yet.
@@ -154,11 +180,13 @@ def measure(
     The contenders take turns within each round, so that a slow spell of the
     machine falls upon all of them.
     """
+    places = processors.usable() if settings.pin else ()
     workloads = {
-        each.name: workload(result.cell, each) for each in _starters(result.cell, contenders)
+        each.name: workload(result.cell, each, places)
+        for each in _starters(result.cell, contenders)
     }
     result.series = [
-        Series(name, threads)
+        Series(name, threads, processors=environment.cores())
         for threads in settings.thread_counts(result.cell)
         for name in workloads
     ]

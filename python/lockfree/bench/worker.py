@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from math import inf
+from queue import Empty, SimpleQueue
 from statistics import median
 from textwrap import indent
-from time import perf_counter_ns, sleep
-from typing import Any
+from time import monotonic, perf_counter_ns, sleep
+from typing import Any, NamedTuple
 
 from lockfree.bench.model import Cell, Contender, RustLoop
+from lockfree.bench.processors import Places
 
 # The clock is a local, for where threads share a global, its reference count is a
 # bottleneck of its own.
@@ -69,6 +71,8 @@ class Run:
     """In a latency cell: how many operations took how many nanoseconds."""
     typical: float = inf
     """How many seconds the median thread ran, from its own start to its own end."""
+    waiting: float | None = None
+    """The share of what is measured that its threads were ready to run and had no processor."""
 
     @property
     def length(self) -> float:
@@ -85,11 +89,13 @@ Workload = Callable[[int, int], Run]
 """Runs a loop in so many threads, so many times in each."""
 
 
-def workload(cell: Cell, contender: Contender | RustLoop) -> Workload:
-    """Return what runs the contender as the cell's kind asks."""
+def workload(
+    cell: Cell, contender: Contender | RustLoop, processors: Sequence[int] = ()
+) -> Workload:
+    """Return what runs the contender as the cell's kind asks, pinned to these processors."""
     if isinstance(contender, RustLoop):
-        return _rust_loop(cell, contender)
-    return _python_loop(cell, contender)
+        return _rust_loop(cell, contender, processors)
+    return _python_loop(cell, contender, processors)
 
 
 def source(cell: Cell, contender: Contender, role: int = 0) -> str:
@@ -137,7 +143,7 @@ def _parameter(cell: Cell) -> str:
     return "c" if cell.scope == "local" else "_"
 
 
-def _python_loop(cell: Cell, contender: Contender) -> Workload:
+def _python_loop(cell: Cell, contender: Contender, processors: Sequence[int]) -> Workload:
     where = f"<{cell.name}: {contender.name}>"
     setup = compile(contender.setup, where, "exec")
     namespace: dict[str, Any] = {
@@ -158,24 +164,41 @@ def _python_loop(cell: Cell, contender: Contender) -> Workload:
         exec(setup, namespace)  # a fresh object: no run inherits another's state
         # Of a hand-off only the consumer, who comes last, takes samples.
         samples = [array("q", bytes(8 * timed * iterations)) for _ in range(threads)]
-        seconds, typical = in_threads(
+        took = in_threads(
             threads,
             lambda index: workers[index % len(workers)](namespace["c"], iterations, samples[index]),
-            here=not (awaits and _runs_a_loop()),
+            processors,
+            here=not (cell.has_roles or (awaits and _runs_a_loop())),
         )
         taken = Counter(chain(*samples[len(workers) - 1 :: len(workers)]))
-        return Run(seconds, threads * iterations * operations // len(workers), taken, typical)
+        # Most of a hand-off's wall time is the producer's sleep.
+        measured = _sum(taken) if cell.kind == "handoff" else took.seconds
+        return Run(
+            took.seconds,
+            threads * iterations * operations // len(workers),
+            taken,
+            took.typical,
+            None if took.waited is None else took.waited / measured,
+        )
 
     return run
 
 
-def _rust_loop(cell: Cell, contender: RustLoop) -> Workload:
+def _sum(latencies: Counter[int]) -> float:
+    """Return how many seconds the operations took together."""
+    return sum(time * count for time, count in latencies.items()) / 1e9
+
+
+def _rust_loop(cell: Cell, contender: RustLoop, processors: Sequence[int]) -> Workload:
     from lockfree._native import _baseline  # absent where the package is pure Python
 
     def run(threads: int, iterations: int) -> Run:
         each = iterations * cell.repeats
-        seconds = _baseline(contender.loop, threads, each)
-        return Run(seconds, threads * each * cell.items)
+        places = Places(processors)
+        seconds = _baseline(contender.loop, threads, each, places.of)
+        waited = places.waited()
+        waiting = None if waited is None else waited / seconds
+        return Run(seconds, threads * each * cell.items, waiting=waiting)
 
     return run
 
@@ -189,27 +212,45 @@ def _runs_a_loop() -> bool:
     return True
 
 
-def in_threads(
-    count: int, worker: Callable[[int], tuple[int, int]], *, here: bool = True
-) -> tuple[float, float]:
-    """Run `worker` in `count` threads; return the seconds from the first start to the last end.
+class Took(NamedTuple):
+    """How long threads took, in seconds."""
 
-    And those from the median thread's own start to its own end.
+    seconds: float
+    """From the first start to the last end."""
+    typical: float
+    """From the median thread's own start to its own end."""
+    waited: float | None
+    """How long a thread was ready to run and had no processor, on average."""
+
+
+def in_threads(
+    count: int,
+    worker: Callable[[int], tuple[int, int]],
+    processors: Sequence[int] = (),
+    *,
+    here: bool = True,
+) -> Took:
+    """Run `worker` in `count` threads, pinned to these processors; return how long it took.
 
     The calling thread is one of them, if `here`. Without the GIL an object is cheaper
     for the thread that made it: with one thread only, that saving belongs in the number.
-    What a worker raises is raised here, once all have ended.
+    What a worker raises is raised here, once all have ended: or soon, for some may wait
+    for ever for what that worker does no more. They are then left alone.
     """
     barrier = threading.Barrier(count)
-    spans: list[tuple[int, int]] = []
-    errors: list[Exception] = []
+    places = Places(processors)
+    ended: SimpleQueue[tuple[int, int] | BaseException] = SimpleQueue()
 
     def body(index: int) -> None:
-        barrier.wait()
         try:
-            spans.append(worker(index))
-        except Exception as error:
-            errors.append(error)
+            # It may have to wait for a processor as soon as the barrier lets it go.
+            with places.of(index):
+                barrier.wait()
+                span = worker(index)
+            ended.put(span)
+        except BaseException as error:
+            ended.put(error)
+            barrier.abort()
 
     # Daemons, so that Ctrl-C need not wait for a contender that is stuck.
     others = range(1 if here else 0, count)
@@ -218,9 +259,34 @@ def in_threads(
         thread.start()
     if here:
         body(0)
+    spans = _results(ended, count)
     for thread in threads:
         thread.join()
-    if errors:
-        raise errors[0]
     whole = max(end for _, end in spans) - min(began for began, _ in spans)
-    return whole / 1e9, median(end - began for began, end in spans) / 1e9
+    typical = median(end - began for began, end in spans)
+    return Took(whole / 1e9, typical / 1e9, places.waited())
+
+
+_GRACE = 1.0
+"""How many seconds the others may go on when a thread has failed."""
+
+
+def _results(
+    ended: SimpleQueue[tuple[int, int] | BaseException], count: int
+) -> list[tuple[int, int]]:
+    """Return what so many threads put there, or raise what one of them raised."""
+    spans: list[tuple[int, int]] = []
+    failure: BaseException | None = None
+    deadline = inf
+    for _ in range(count):
+        try:
+            result = ended.get(timeout=None if failure is None else max(0, deadline - monotonic()))
+        except Empty:
+            break
+        if not isinstance(result, BaseException):
+            spans.append(result)
+        elif failure is None:
+            failure, deadline = result, monotonic() + _GRACE
+    if failure is not None:
+        raise failure
+    return spans

@@ -7,6 +7,7 @@ inside an operation holds everyone up, and calling an object from a finalizer or
 a signal handler that interrupts the same object's operation deadlocks.
 """
 
+from lockfree._once import cached_property
 from lockfree.locked._atomic import fence
 from lockfree.locked._atomic_bool import AtomicBool
 from lockfree.locked._atomic_float import AtomicFloat64
@@ -14,7 +15,9 @@ from lockfree.locked._atomic_int import AtomicInt64
 from lockfree.locked._atomic_ref import AtomicRef, AtomicStampedRef
 from lockfree.locked._cache import Cache
 from lockfree.locked._cached import cached
-from lockfree.locked._queue import AsyncQueue, Queue
+from lockfree.locked._defer_refcount import defer_refcount
+from lockfree.locked._once import once
+from lockfree.locked._queue import AsyncQueue, LifoQueue, PriorityQueue, Queue
 from lockfree.locked._stack import Stack
 from lockfree.locked._striped_counter import StripedCounter
 
@@ -26,9 +29,14 @@ __all__ = [
     "AtomicRef",
     "AtomicStampedRef",
     "Cache",
+    "LifoQueue",
+    "PriorityQueue",
     "Queue",
     "Stack",
     "StripedCounter",
     "cached",
+    "cached_property",
+    "defer_refcount",
     "fence",
+    "once",
 ]

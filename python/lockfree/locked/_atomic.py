@@ -70,7 +70,8 @@ class Word(Generic[T, A]):
             if not self._same(self._value, old):
                 return False
             self._value = new  # type: ignore[misc]  # each class has the slot
-            return True
+        self._tell()
+        return True
 
     def fetch_update(self, fn: Callable[[T], A], /) -> T:
         """Replace the value by `fn(value)` and return the old one."""
@@ -91,7 +92,11 @@ class Word(Generic[T, A]):
         with self._lock:
             old = self._value
             self._value = change(old, operand)  # type: ignore[misc]  # as above
-            return old
+        self._tell()
+        return old
+
+    def _tell(self) -> None:
+        """Tell those who wait of a write."""
 
     def _replace_by(self, fn: Callable[[T], A]) -> tuple[T, T]:
         while True:
@@ -132,9 +137,9 @@ class Word(Generic[T, A]):
 
 
 class Watched(AsyncWait):
-    """An atomic that threads and coroutines can wait on."""
+    """An atomic that threads and coroutines can wait on; a base that comes before `Word`."""
 
-    __slots__ = ("_changed", "_run", "_watch")
+    __slots__ = ("_changed", "_looking", "_run", "_watch")
 
     _waiter = Waiter
 
@@ -147,6 +152,7 @@ class Watched(AsyncWait):
         # Reentrant: waking a coroutine runs code of its loop.
         self._watch = threading.RLock()
         self._changed = Event()
+        self._looking = 0
         self._run = 0
 
     def wait(self, old: Any, /, timeout: float | None = None) -> bool:
@@ -155,13 +161,21 @@ class Watched(AsyncWait):
         remaining = within(timeout)
         sleeper = None
         with self._watch:
-            # Under the lock: what is notified of after this look finds the waiter.
-            while not self._differs(old):
-                seconds = remaining()
-                if seconds is not None and seconds <= 0:
-                    return False
-                sleeper = self._changed.wait(self._watch, seconds, sleeper)
+            # Before the look: who writes after it takes the lock and finds the waiter.
+            self._looking += 1
+            try:
+                while not self._differs(old):
+                    seconds = remaining()
+                    if seconds is not None and seconds <= 0:
+                        return False
+                    sleeper = self._changed.wait(self._watch, seconds, sleeper)
+            finally:
+                self._looking -= 1
         return True
+
+    def _tell(self) -> None:
+        if self._looking or self._changed:
+            self.notify_all()
 
     def notify_one(self, /) -> None:
         """Let the one who has waited longest look again."""

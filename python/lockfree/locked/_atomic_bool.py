@@ -10,7 +10,7 @@ from lockfree.locked._values import boolean, not_copyable
 
 
 @final
-class AtomicBool(Word[bool, bool], Watched):
+class AtomicBool(Watched, Word[bool, bool]):
     """A boolean that threads can share and change without a lock."""
 
     __slots__ = ("__weakref__", "_lock", "_value")

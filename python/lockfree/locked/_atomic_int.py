@@ -11,7 +11,7 @@ from lockfree.locked._values import int64, not_copyable, result64
 
 
 @final
-class AtomicInt64(Word[int, SupportsIndex], Watched):
+class AtomicInt64(Watched, Word[int, SupportsIndex]):
     """A 64-bit signed integer that threads can share and change without a lock."""
 
     __slots__ = ("__weakref__", "_lock", "_value")
@@ -35,7 +35,8 @@ class AtomicInt64(Word[int, SupportsIndex], Watched):
         with self._lock:
             old = self._value
             self._value = result64(old + n, old, "+", n)
-            return old
+        self._tell()
+        return old
 
     def fetch_sub(self, n: SupportsIndex, /) -> int:
         """Subtract `n` and return the old value."""
@@ -43,7 +44,8 @@ class AtomicInt64(Word[int, SupportsIndex], Watched):
         with self._lock:
             old = self._value
             self._value = result64(old - n, old, "-", n)
-            return old
+        self._tell()
+        return old
 
     def fetch_and(self, n: SupportsIndex, /) -> int:
         """Keep the bits also set in `n`; return the old value."""
@@ -68,20 +70,26 @@ class AtomicInt64(Word[int, SupportsIndex], Watched):
     def add(self, n: SupportsIndex, /) -> int:
         """Add `n` and return the new value."""
         n = int64(n)
-        return self.fetch_add(n) + n
+        with self._lock:  # the answer is made before the change, lest it could not be any more
+            self._value = new = result64(self._value + n, self._value, "+", n)
+        self._tell()
+        return new
 
     def sub(self, n: SupportsIndex, /) -> int:
         """Subtract `n` and return the new value."""
         n = int64(n)
-        return self.fetch_sub(n) - n
+        with self._lock:
+            self._value = new = result64(self._value - n, self._value, "-", n)
+        self._tell()
+        return new
 
     def increment(self, /) -> int:
         """Add 1 and return the new value."""
-        return self.fetch_add(1) + 1
+        return self.add(1)
 
     def decrement(self, /) -> int:
         """Subtract 1 and return the new value."""
-        return self.fetch_sub(1) - 1
+        return self.sub(1)
 
     def __iadd__(self, n: SupportsIndex) -> AtomicInt64:
         self.fetch_add(n)

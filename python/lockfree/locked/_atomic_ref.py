@@ -63,6 +63,7 @@ class AtomicRef(Watched, Generic[T]):
         with self._lock:
             old: T = self._object
             self._object = obj
+        self._tell()
         return old
 
     def compare_exchange(self, expected: T, desired: T, /) -> bool:
@@ -71,7 +72,8 @@ class AtomicRef(Watched, Generic[T]):
             if self._object is not expected:
                 return False
             self._object = desired  # `expected` lives on as an argument
-            return True
+        self._tell()
+        return True
 
     def fetch_update(self, fn: Callable[[T], T], /) -> T:
         """Replace the object by `fn(object)` and return the old one."""

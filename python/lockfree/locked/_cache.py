@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from itertools import count
 from math import inf, isnan
 from reprlib import recursive_repr
 from time import monotonic
@@ -27,6 +28,20 @@ class _Entry(NamedTuple):
     """On the clock of `time.monotonic`."""
 
 
+class _Ticket:
+    """What a load gets when it begins: it may be kept as long as the ticket is listed."""
+
+    def __init__(self, tickets: dict[int, int], hashed: int) -> None:
+        self._tickets, self.number = tickets, next(_numbers)
+        tickets[self.number] = hashed
+
+    def __del__(self) -> None:
+        self._tickets.pop(self.number, None)
+
+
+_numbers = count()
+
+
 _Dropped = list[tuple[Any, _Entry, str]]
 """Keys and entries that are gone, and why: `on_evict` is told without the lock."""
 
@@ -45,7 +60,6 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         ttl: float | None = None,
         weigher: Callable[[K, V], int] | None = None,
         on_evict: Callable[[K, V, str], object] | None = None,
-        shared: bool = False,  # noqa: ARG002
     ) -> None:
         self._maxsize = _bound(maxsize)
         self._ttl = _seconds(ttl)
@@ -58,6 +72,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         self._mortal = False  # whether any entry ever had a time to live
         self._hits = self._misses = self._evictions = self._expirations = self._loads = 0
         self._flights: dict[int, Any] = {}
+        self._tickets: dict[int, int] = {}  # the hashes of the keys that are being loaded
 
     @property
     def maxsize(self) -> int | None:
@@ -94,6 +109,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         entry = self._entry(key, value, self._ttl if ttl is MISSING else _seconds(ttl))
         dropped: _Dropped = []
         with self._lock:
+            self._revoke(key)
             replaced = self._insert(key, entry, dropped)
         del replaced  # what it refers to is freed without the lock
         self._tell(dropped)
@@ -111,6 +127,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         with self._lock:
             there = self._live(key, dropped)  # by now another thread may have been quicker
             if there is None:
+                self._revoke(key)
                 self._insert(key, entry, dropped)
         self._tell(dropped)
         return default if there is None else there.value
@@ -119,6 +136,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         """Remove a key and return its value, or `default`."""
         dropped: _Dropped = []
         with self._lock:
+            self._revoke(key)
             entry = self._live(key, dropped)
             if entry is not None:
                 self._remove(key)
@@ -146,6 +164,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
     def clear(self, /) -> None:
         """Remove all entries."""
         with self._lock:
+            self._tickets.clear()
             entries, self._entries = self._entries, OrderedDict()
             self._weight = 0
         entries.clear()
@@ -197,9 +216,27 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
             lookups, dropped = (self._hits, self._misses), (self._evictions, self._expirations)
             return (*lookups, *dropped, self._loads, self._size())
 
+    def _take_along(self, _other: object, /) -> None:
+        pass
+
     def _count_load(self, /) -> None:
         with self._lock:
             self._loads += 1
+
+    def _ticket(self, key: K, /) -> _Ticket:
+        return _Ticket(self._tickets, hash(key))
+
+    def _keep(self, ticket: _Ticket, key: K, value: V, /, *ttl: float | None) -> None:
+        entry = self._entry(key, value, _seconds(*ttl) if ttl else self._ttl)
+        dropped: _Dropped = []
+        replaced = None
+        with self._lock:
+            if ticket.number in self._tickets:
+                self._revoke(key)
+                self._tickets[ticket.number] = hash(key)
+                replaced = self._insert(key, entry, dropped)
+        del replaced
+        self._tell(dropped)
 
     # User code runs before: `weigher`.
 
@@ -210,6 +247,13 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         return _Entry(value, weight, inf if ttl is None else monotonic() + ttl)
 
     # Under the lock.
+
+    def _revoke(self, key: K) -> None:
+        """Take the tickets away of those who load the key, or one of the same hash."""
+        if self._tickets:
+            for number, hashed in self._tickets.copy().items():
+                if hashed == hash(key):
+                    self._tickets.pop(number, None)
 
     def _live(self, key: K, dropped: _Dropped) -> _Entry | None:
         """Return the entry of a key; if its time is up, drop it."""

@@ -7,17 +7,23 @@ from functools import _make_key
 from types import MethodType
 from typing import Any
 
-from lockfree._cached import decorator
+from lockfree._cached import DEFAULT_SIZE, Options, decorator
 from lockfree.locked._values import MISSING
 
 
 def cached(
-    maxsize: Any = 128, typed: bool = False, *, ttl: float | None = None, cache: Any = None
+    maxsize: Any = DEFAULT_SIZE,
+    typed: bool = False,
+    *,
+    key: Callable[..., Any] | None = None,
+    ttl: float | None = None,
+    shield: bool = False,
+    cache: Any = None,
 ) -> Any:
     """Keep the results of a function, as `functools.lru_cache` does."""
     from lockfree.locked import Cache
 
-    return decorator(Cache, maxsize, typed, ttl, cache)
+    return decorator(Cache, maxsize, Options(typed, key, ttl, shield), cache)
 
 
 class CachedFunction:
@@ -29,14 +35,20 @@ class CachedFunction:
         function: Callable[..., Any],
         typed: bool,
         miss: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any],
+        maker: Callable[[tuple[Any, ...], dict[str, Any]], Any] | None,
     ) -> None:
-        self.__wrapped__ = function
+        self.__wrapped__, self._maker = function, maker
         self._cache, self._typed, self._miss = cache, typed, miss
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        key = _make_key(args, kwargs, self._typed)
+        key = self._key(args, kwargs)
         value = self._cache.get(key, MISSING)
         return self._miss(key, args, kwargs) if value is MISSING else value
+
+    def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
+        if self._maker is not None:
+            return self._maker(args, kwargs)
+        return _make_key(args, kwargs, self._typed)
 
     def __get__(self, instance: Any, owner: type | None = None, /) -> Any:
         return self if instance is None else MethodType(self, instance)

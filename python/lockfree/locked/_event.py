@@ -8,28 +8,125 @@ import threading
 import time
 from bisect import insort
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from operator import attrgetter
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from lockfree.locked._door import door_of
 from lockfree.locked._values import shown
 
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
-class Waiter:
-    """One who waits: `wake` is called when there is a reason to look again."""
-
-    def __init__(self, wake: Callable[[], bool | None]) -> None:
-        self.wake = wake
-        self.notified = False
-        self.arrival = 0
+T = TypeVar("T")
 
 
-class Sleeper(Waiter):
+class Sleeper:
     """A thread that waits, once or several times in a row."""
 
     def __init__(self) -> None:
+        self.notified = False
+        self.arrival = 0
         self.asleep = threading.Lock()
         self.asleep.acquire()
-        super().__init__(self.asleep.release)
+
+    def wake(self) -> bool:
+        """Wake it, with a reason to look again; return whether it surely gets up."""
+        if self.asleep.locked():
+            self.asleep.release()
+        return True
+
+
+class Waiter:
+    """A coroutine that waits; its task awaits this.
+
+    Not an ``asyncio.Future``: that is done before it schedules its task, and cannot try that
+    again if a signal handler raises meanwhile. What is scheduled is the waiter itself, which
+    wakes the task once, however often it is called.
+    """
+
+    _asyncio_future_blocking = False
+
+    def __init__(self, owner: Any, event: int, loop: AbstractEventLoop) -> None:
+        self.notified = False
+        self.arrival = 0
+        self._owner = owner
+        self._event = event
+        self._loop = loop
+        self._door = door_of(loop)
+        self._callback: tuple[Callable[[Any], object], Any] | None = None
+        self._cancelled: tuple[Any, ...] | None = None
+
+    def wake(self) -> bool:
+        """Wake it, from any thread; return whether it surely gets up."""
+        return self._door.wake(self)
+
+    def get_up(self) -> None:
+        """Schedule its task, on its loop's own thread."""
+        if callback := self._callback:
+            self._loop.call_soon(self, context=callback[1])
+
+    def pass_on(self) -> None:
+        """Give the news that it was to be woken for to the next one."""
+        self._owner._notify(self._event)
+
+    def __await__(self) -> Generator[Any, None, None]:
+        if not self.done():
+            self._asyncio_future_blocking = True
+            yield self
+        self.result()
+
+    def __call__(self) -> None:
+        """Wake the task, if it sleeps and is to be woken."""
+        if self._callback and self.done():
+            # In no variable: the traceback of a cancellation shows this frame, and would hold
+            # the task, which holds it.
+            self._taken()(self)
+
+    def _taken(self) -> Callable[[Any], object]:
+        assert self._callback
+        (callback, _), self._callback = self._callback, None
+        return callback
+
+    # What a task asks of a future.
+
+    def get_loop(self) -> AbstractEventLoop:
+        """Return the loop in which it is awaited."""
+        return self._loop
+
+    def add_done_callback(self, fn: Callable[[Any], object], *, context: Any = None) -> None:
+        """Note what wakes the task."""
+        self._callback = (fn, context)
+        if self.done():
+            self.get_up()
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Wake the task with a `CancelledError`, unless it is woken already."""
+        if self.done():
+            return False
+        self._cancelled = () if msg is None else (msg,)
+        at_least_once(self.get_up)
+        return True
+
+    def done(self) -> bool:
+        """Return whether the task is to be awake."""
+        return self.notified or self._cancelled is not None
+
+    def result(self) -> None:
+        """Raise the `CancelledError`, if it was cancelled."""
+        if self._cancelled is not None:
+            from asyncio import CancelledError
+
+            raise CancelledError(*self._cancelled)
+
+
+def at_least_once(wake: Callable[[], T]) -> T:
+    """Call it, and once more if the exception of a signal handler comes out of it."""
+    try:
+        return wake()
+    except BaseException:
+        wake()
+        raise
 
 
 class Event:
@@ -39,17 +136,20 @@ class Event:
     """
 
     def __init__(self) -> None:
-        self._waiters: deque[Waiter] = deque()
+        self._waiters: deque[Waiter | Sleeper] = deque()
         self._arrivals = itertools.count()
 
-    def enrol(self, waiter: Waiter) -> None:
+    def __bool__(self) -> bool:
+        return bool(self._waiters)
+
+    def enrol(self, waiter: Waiter | Sleeper) -> None:
         """Add one to the end, or in its old place if it was notified for nothing."""
         if not waiter.notified:
             waiter.arrival = next(self._arrivals)
         waiter.notified = False
         insort(self._waiters, waiter, key=attrgetter("arrival"))
 
-    def leave(self, waiter: Waiter) -> None:
+    def leave(self, waiter: Waiter | Sleeper) -> None:
         """Take one off the list, or pass on its notification."""
         if waiter.notified:
             self.notify(1)
@@ -62,7 +162,7 @@ class Event:
         while self._waiters and left > 0:
             waiter = self._waiters.popleft()
             waiter.notified = True
-            if waiter.wake() is not False:
+            if at_least_once(waiter.wake):
                 left -= 1
 
     def wait(

@@ -1,19 +1,22 @@
-"""``Queue`` over one ``threading.RLock`` and a ``deque``."""
+"""``Queue``, ``LifoQueue`` and ``PriorityQueue`` over one ``threading.RLock``."""
 
 from __future__ import annotations
 
+import heapq
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import count as counter
+from itertools import takewhile
 from types import GenericAlias
-from typing import Any, ClassVar, NoReturn, SupportsIndex, TypeVar
+from typing import Any, ClassVar, NoReturn, SupportsFloat, SupportsIndex, TypeVar
 
 from lockfree import _async_queue
 from lockfree._async import TIRED, AsyncMethods
 from lockfree._async_queue import refuse_hooks
 from lockfree._errors import Empty, Full, ShutDown
 from lockfree.locked._event import Event, Sleeper, Waiter, within
-from lockfree.locked._values import count, int64, not_copyable
+from lockfree.locked._values import count, limit, not_copyable, shown
 
 T = TypeVar("T")
 
@@ -30,9 +33,9 @@ class Queue(AsyncMethods[T]):
 
     __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)
 
-    def __init__(self, maxsize: SupportsIndex = 0, *, shared: bool = False) -> None:  # noqa: ARG002
-        self._maxsize = max(0, int64(maxsize))
-        self._items: deque[T] = deque()
+    def __init__(self, maxsize: SupportsFloat | SupportsIndex = 0) -> None:
+        self._maxsize = limit(maxsize)
+        self._items: Any = deque()
         self._unfinished = 0
         self._closed = False
         # Reentrant: waking a coroutine runs code of its loop, and what the collector
@@ -48,11 +51,12 @@ class Queue(AsyncMethods[T]):
 
     def put(self, /, item: T, block: object = True, timeout: float | None = None) -> None:
         """Put an item, waiting for room."""
+        entry = self._entry(item)
         with self._lock:
             self._refuse_if_closed()
             if self._maxsize:
                 self._await_room(_patience(block, timeout))
-            self._append(item)
+            self._append(entry)
 
     def put_nowait(self, /, item: T) -> None:
         """Put an item without waiting."""
@@ -61,13 +65,13 @@ class Queue(AsyncMethods[T]):
     def put_many(self, iterable: Iterable[T], /, timeout: float | None = None) -> int:
         """Put the items of `iterable` in their order; return how many went in."""
         remaining = within(timeout)
-        items = tuple(iterable)
-        for done, item in enumerate(items):
+        items = [self._entry(item) for item in tuple(iterable)]
+        for done, entry in enumerate(items):
             try:
                 with self._lock:
                     self._refuse_if_closed()
                     self._await_room(remaining)
-                    self._append(item)
+                    self._append(entry)
             except (Full, ShutDown):
                 if done == 0:
                     raise
@@ -158,6 +162,13 @@ class Queue(AsyncMethods[T]):
         """How many items there may be; 0 is any number."""
         return self._maxsize
 
+    @maxsize.setter
+    def maxsize(self, maxsize: SupportsFloat | SupportsIndex) -> None:
+        allowed = limit(maxsize)
+        with self._lock:
+            self._maxsize = allowed
+            self._not_full.notify(None)
+
     @property
     def unfinished_tasks(self) -> int:
         """How many items were put and are not done."""
@@ -183,13 +194,23 @@ class Queue(AsyncMethods[T]):
     def _is_full(self) -> bool:
         return 0 < self._maxsize <= len(self._items)
 
-    def _append(self, item: T) -> None:
-        self._items.append(item)
+    def _entry(self, item: T) -> Any:
+        """Return what goes in for an item."""
+        return item
+
+    def _push(self, entry: Any) -> None:
+        self._items.append(entry)
+
+    def _pop(self) -> Any:
+        return self._items.popleft()
+
+    def _append(self, entry: Any) -> None:
+        self._push(entry)
         self._unfinished += 1
         self._not_empty.notify()
 
     def _popleft(self) -> T:
-        item = self._items.popleft()
+        item: T = self._pop()
         self._not_full.notify()
         return item
 
@@ -255,6 +276,9 @@ class Queue(AsyncMethods[T]):
         with self._lock:
             self._events[event].leave(waiter)
 
+    def _take_along(self, _other: object, /) -> None:
+        pass
+
     def _notify(self, event: int, /) -> None:
         with self._lock:
             self._events[event].notify()
@@ -279,6 +303,77 @@ class Queue(AsyncMethods[T]):
         not_copyable("Queue", "it is shared state; move its items, q.drain()")
 
 
+def _refuse_force_put(_self: object) -> NoReturn:
+    raise AttributeError("only a Queue has force_put(): here nothing is the oldest")
+
+
+_no_force_put: Any = property(_refuse_force_put, doc="Absent: only a `Queue` has it.")
+
+
+class LifoQueue(Queue[T]):
+    """A queue from which the item that was put last comes out first."""
+
+    force_put = _no_force_put
+
+    def _pop(self) -> Any:
+        return self._items.pop()
+
+
+class PriorityQueue(Queue[T]):
+    """A queue from which the smallest item comes out first."""
+
+    def __init__(
+        self,
+        maxsize: SupportsFloat | SupportsIndex = 0,
+        *,
+        key: Callable[[T], Any] | None = None,
+    ) -> None:
+        super().__init__(maxsize)
+        self._items = []
+        self._key = key
+        self._arrivals = counter()
+
+    force_put = _no_force_put
+
+    def _entry(self, item: T) -> Any:
+        return _priority(item, self._key), item
+
+    def _push(self, entry: Any) -> None:
+        priority, item = entry
+        # No two are equal, so that items are never compared.
+        heapq.heappush(self._items, (priority, next(self._arrivals), item))
+
+    def _pop(self) -> Any:
+        return heapq.heappop(self._items)[2]
+
+
+def _priority(item: Any, key: Callable[[Any], Any] | None) -> tuple[float, ...]:
+    """Return the numbers that an item is sorted by."""
+    rank = item if key is None else key(item)
+    numbers = tuple(rank) if isinstance(rank, tuple) else (rank,)
+    run = tuple(_number(number) for number in takewhile(_is_real, numbers))
+    if not run or (key is not None and len(run) < len(numbers)):
+        raise TypeError(
+            f"{shown(rank)} is no number and no tuple that begins with one: use key="
+            if key is None
+            else f"key() must return a number or a tuple of numbers, not {shown(rank)}"
+        )
+    return run
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, (int, float))
+
+
+def _number(value: float) -> float:
+    """Return an int or a float itself: a subclass may compare in another way."""
+    if isinstance(value, int):
+        return int.__index__(value)
+    if value != value:
+        raise ValueError(f"{shown(value)} has no order")
+    return float.__float__(value)
+
+
 def _patience(block: object, timeout: float | None) -> Callable[[], float | None]:
     return within(timeout) if block else lambda: 0.0
 
@@ -287,5 +382,5 @@ class AsyncQueue(_async_queue.AsyncQueue[T]):
     """The other face of a `Queue`: the methods and exceptions of `asyncio.Queue`."""
 
     @staticmethod
-    def _make(maxsize: SupportsIndex) -> Any:
+    def _make(maxsize: SupportsFloat | SupportsIndex) -> Any:
         return Queue[Any](maxsize)

@@ -22,7 +22,7 @@ class Stack(Generic[T]):
     _lock: threading.Lock
     _items: list[T]
 
-    def __init__(self, iterable: Iterable[T] = (), *, shared: bool = False) -> None:  # noqa: ARG002
+    def __init__(self, iterable: Iterable[T] = ()) -> None:
         self._lock = threading.Lock()
         self._items = []
         self.push_many(iterable)

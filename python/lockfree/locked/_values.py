@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any, NoReturn, SupportsFloat, SupportsIndex
 
@@ -46,6 +47,17 @@ def float64(value: SupportsFloat | SupportsIndex) -> float:
     if not any(hasattr(type(value), name) for name in ("__float__", "__index__")):
         raise TypeError(f"expected a float, not {shown(value)}")
     return float(value)
+
+
+def limit(maxsize: SupportsFloat | SupportsIndex) -> int:
+    """Return how many items `maxsize` allows; 0 is any number."""
+    kind = type(maxsize)
+    if hasattr(kind, "__index__"):
+        return max(0, int64(maxsize))  # type: ignore[arg-type]
+    if not hasattr(kind, "__float__"):
+        raise TypeError(f"maxsize must be a number, not {shown(maxsize)}")
+    least = float(maxsize)
+    return max(0, math.ceil(least)) if -math.inf < least < 2.0**63 else 0
 
 
 def count(value: SupportsIndex) -> int:

@@ -18,7 +18,7 @@
 //! `fetch_not` is lock-free: x86-64 has no instruction that flips a flag and tells
 //! what it was. All others are wait-free.
 
-use crate::shim::{AtomicBool, Ordering, mutant, weakened};
+use super::super::shim::{AtomicBool, Ordering, mutant, weakened};
 
 /// The boolean.
 #[derive(Debug, Default)]

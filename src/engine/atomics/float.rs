@@ -27,8 +27,8 @@
 //! `fetch_add` is lock-free: a retry means that another thread's operation
 //! succeeded. All others are wait-free.
 
-use crate::engine::Backoff;
-use crate::shim::{
+use super::super::Backoff;
+use super::super::shim::{
     AtomicU64,
     Ordering::{self, Relaxed},
     mutant, weakened,

@@ -26,9 +26,9 @@
 //! `load`, `store` and `exchange` are wait-free; all others are lock-free: a
 //! retry means that another thread's operation succeeded.
 
+use super::super::Backoff;
+use super::super::shim::{AtomicI64, Ordering, mutant, weakened};
 use super::order::reading;
-use crate::engine::Backoff;
-use crate::shim::{AtomicI64, Ordering, mutant, weakened};
 
 /// The result would not fit; the cell was left as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

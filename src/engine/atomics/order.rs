@@ -4,7 +4,7 @@
 //! acquire, and a compare-and-swap that fails has only read. A fence at `Relaxed`,
 //! which orders nothing, is allowed by C++ only.
 
-use crate::shim::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
+use super::super::shim::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 /// What a load may have.
 pub const LOADS: [Ordering; 3] = [Relaxed, Acquire, SeqCst];

@@ -4,7 +4,7 @@
 //! One word holds the address of a reference-counted value. A reader takes its own
 //! reference without announcing itself: it loads the address, tries to take a
 //! reference to whatever is there, and looks whether the address is still in the
-//! word (see [`pointer`](crate::engine::memory::pointer) for the idea and its source). A writer swaps
+//! word (see [`pointer`](super::super::memory::pointer) for the idea and its source). A writer swaps
 //! the word and owns what was in it at once: nothing is ever deferred.
 //!
 //! # Invariants
@@ -33,16 +33,17 @@
 
 use std::marker::PhantomData;
 
-use super::order::reading;
-use crate::engine::memory::pointer::Counted;
-use crate::shim::{
+use super::super::memory::pointer::Counted;
+use super::super::shim::{
     AtomicUsize,
     Ordering::{self, AcqRel, Acquire, Relaxed, Release},
     fence, mutant, spin, weakened,
 };
+use super::order::reading;
 
-/// The shared reference.
+/// The shared reference: one word, at its own address.
 #[derive(Debug)]
+#[repr(transparent)]
 pub struct Reference<T: Counted> {
     /// P1
     word: AtomicUsize,

@@ -51,9 +51,9 @@ use std::sync::PoisonError;
 
 use crossbeam_utils::CachePadded;
 
-use crate::engine::memory::arena::{Arena, Zeroed};
-use crate::engine::memory::slots::Slot;
-use crate::shim::{AtomicI64, Mutex, MutexGuard, Ordering::Relaxed, mutant, ordering};
+use super::super::memory::arena::{Arena, Zeroed};
+use super::super::memory::slots::Slot;
+use super::super::shim::{AtomicI64, Mutex, MutexGuard, Ordering::Relaxed, mutant, ordering};
 
 /// What one thread has counted.
 type Cell<const K: usize> = CachePadded<[AtomicI64; K]>;
@@ -91,8 +91,8 @@ impl<const K: usize> Striped<K> {
     #[inline]
     #[cfg(not(loom))]
     pub fn add(&self, which: usize, n: i64) {
-        if !self.try_add(crate::engine::memory::slots::current(), which, n) {
-            self.add_slowly(crate::engine::memory::slots::take_current(), which, n);
+        if !self.try_add(super::super::memory::slots::current(), which, n) {
+            self.add_slowly(super::super::memory::slots::take_current(), which, n);
         }
     }
 

@@ -29,9 +29,9 @@
 //! - **E5** The [`Links`] are the lock-holder's alone.
 
 #[cfg(loom)]
-use crate::engine::memory::arena::NIL;
-use crate::engine::memory::pointer::Counted;
-use crate::shim::{
+use super::super::memory::arena::NIL;
+use super::super::memory::pointer::Counted;
+use super::super::shim::{
     AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
     UnsafeCell, fence, mutant, ordering,

@@ -8,14 +8,14 @@
 //! `table.rs` has the argument why what the walk does not find is not there;
 //! `entry.rs` has the invariants that start with E.
 
+use super::super::memory::arena::NIL;
+use super::super::memory::epoch::Reclaim;
+use super::super::memory::pointer::Counted;
+use super::super::shim::{Ordering::Relaxed, mutant, spin};
 use super::entry::{Entry, Life, Stamp, Taken};
 use super::pages::View;
 use super::table::Table;
 use super::{Core, share};
-use crate::engine::memory::arena::NIL;
-use crate::engine::memory::epoch::Reclaim;
-use crate::engine::memory::pointer::Counted;
-use crate::shim::{Ordering::Relaxed, mutant, spin};
 
 /// A key that is looked for.
 pub trait Query<T> {

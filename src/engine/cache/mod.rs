@@ -2,10 +2,10 @@
 //!
 //! # Idea and source
 //! - *Values are not waited for.* A reference to the value is taken as CPython takes one to
-//!   the value in a `dict`: try, and look again ([`pointer`](crate::engine::memory::pointer)). When an
+//!   the value in a `dict`: try, and look again ([`pointer`](super::memory::pointer)). When an
 //!   item is removed its reference is gone, whoever is reading.
 //! - *What values lie in is.* Entries lie on [pages], which come and go, as tables do. A reader is inside a
-//!   guard ([`epoch`](crate::engine::memory::epoch)), two stores to a word of its own, and what
+//!   guard ([`epoch`](super::memory::epoch)), two stores to a word of its own, and what
 //!   was unlinked is given back when those have left who were inside. An entry alone is used anew at once: its
 //!   [stamp](entry) tells.
 //! - *What one thread uses is shared with none.* Taking references from other threads
@@ -82,13 +82,15 @@ mod table;
 mod timers;
 mod update;
 
+use std::cell::RefCell;
 use std::marker::PhantomData;
 
 use crossbeam_utils::CachePadded;
 
-use crate::engine::memory::epoch::{Epochs, Reclaim};
-use crate::engine::memory::pointer::Counted;
-use crate::shim::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed, ordering};
+use super::memory::arena::OutOfMemory;
+use super::memory::epoch::{Epochs, Reclaim};
+use super::memory::pointer::Counted;
+use super::shim::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed, ordering};
 use entry::{Entry, Taken};
 use lookup::{Found, Known, Look, Sought, Stop};
 use shard::{Locked, Shard};
@@ -279,7 +281,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     }
 
     /// What all items weigh together.
-    pub fn weight(&self) -> u64 {
+    pub fn weight(&self) -> u128 {
         self.each_shard(|locked| locked.state.policy.weight()).sum()
     }
 
@@ -291,23 +293,49 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     }
 
     /// The keys, shard by shard as of one moment each.
-    pub fn keys(&self) -> Vec<T> {
-        self.snapshot(|(key, _)| copy(key))
+    ///
+    /// # Errors
+    /// [`OutOfMemory`], or what `between` returned.
+    pub fn keys<E: From<OutOfMemory>>(
+        &self,
+        between: impl FnMut() -> Result<(), E>,
+    ) -> Result<Vec<T>, E> {
+        self.snapshot(|(key, _)| copy(key), between)
     }
 
     /// The items, shard by shard as of one moment each.
-    pub fn items(&self) -> Vec<(T, T)> {
-        self.snapshot(|(key, value)| (copy(key), copy(value)))
+    ///
+    /// # Errors
+    /// As [`Self::keys`].
+    pub fn items<E: From<OutOfMemory>>(
+        &self,
+        between: impl FnMut() -> Result<(), E>,
+    ) -> Result<Vec<(T, T)>, E> {
+        self.snapshot(|(key, value)| (copy(key), copy(value)), between)
     }
 
-    /// A copy of each item. References are taken under the lock, which may be done.
-    fn snapshot<R>(&self, copy: impl Fn((usize, usize)) -> R) -> Vec<R> {
+    /// A copy of each item. References are taken under the lock, which may be done; `between`
+    /// is called between two shards, with nothing held.
+    fn snapshot<R, E: From<OutOfMemory>>(
+        &self,
+        copy: impl Fn((usize, usize)) -> R,
+        mut between: impl FnMut() -> Result<(), E>,
+    ) -> Result<Vec<R>, E> {
         let now = self.now();
         let is_good = |place: &&Entry| !(1..=now).contains(&place.deadline());
-        let copies = self.each_shard(|locked| {
-            locked.items().filter(is_good).map(|place| copy(place.words())).collect::<Vec<_>>()
+        let copies = RefCell::new(Vec::new());
+        let all = self.each_shard(|locked| {
+            let mut copies = copies.borrow_mut();
+            copies.try_reserve(locked.state.policy.len()).map_err(|_| OutOfMemory)?;
+            let items = locked.items().filter(is_good).map(|place| copy(place.words()));
+            copies.extend(items); // room: above
+            Ok(())
         });
-        copies.flatten().collect()
+        for copied in all {
+            copied.map_err(|error: OutOfMemory| E::from(error))?;
+            between()?;
+        }
+        Ok(copies.into_inner())
     }
 
     /// Calls `visit` with each key and value until it fails; for a garbage collector.

@@ -5,7 +5,7 @@
 //! A *directory* says where the page of a number is. Pages double in size up to
 //! [`PAGE_BITS`], so that a small cache has a small one. A page whose entries are all
 //! free is unlinked from the directory and retired (see
-//! [`epoch`](crate::engine::memory::epoch)): a reader who came by one of its numbers
+//! [`epoch`](super::super::memory::epoch)): a reader who came by one of its numbers
 //! before finds no page, or another one, on which no entry has the life that it knows
 //! (E1).
 //!
@@ -23,10 +23,10 @@ use std::alloc::Layout;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
+use super::super::memory::arena::{NIL, OutOfMemory};
+use super::super::memory::epoch::{Block, Header, Reclaim};
+use super::super::shim::{AtomicPtr, Ordering::Relaxed, UnsafeCell, mutant, ordering};
 use super::entry::Entry;
-use crate::engine::memory::arena::{NIL, OutOfMemory};
-use crate::engine::memory::epoch::{Block, Header, Reclaim};
-use crate::shim::{AtomicPtr, Ordering::Relaxed, UnsafeCell, mutant, ordering};
 
 /// Binary logarithm of the number of entries on the first page.
 const FIRST_BITS: u32 = if cfg!(loom) { 1 } else { 2 };

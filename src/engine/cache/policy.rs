@@ -16,10 +16,10 @@
 //! shards share one bound. And a search for a victim passes over
 //! [`MOST_PASSED`] items at most, because it happens under the shard's lock.
 
+use super::super::memory::arena::NIL;
 use super::entry::{Entry, Links, Place};
 use super::ghost::Ghost;
 use super::pages::Entries;
-use crate::engine::memory::arena::NIL;
 
 /// What the policy wants to know of a new item.
 #[derive(Debug)]
@@ -46,7 +46,8 @@ struct Queue {
     oldest: u32,
     newest: u32,
     len: usize,
-    weight: u64,
+    /// Wider than that of an item: without a limit, items weigh any number of times 2^63.
+    weight: u128,
 }
 
 impl Queue {
@@ -61,7 +62,7 @@ impl Queue {
         self.weight += new.with_links(|links| {
             (links.older, links.newer) = (older, NIL);
             links.set_place(place);
-            links.weight()
+            u128::from(links.weight())
         });
     }
 
@@ -76,7 +77,7 @@ impl Queue {
             newer => entries.entry(newer).with_links(|newer| newer.older = links.older),
         }
         self.len -= 1;
-        self.weight -= links.weight();
+        self.weight -= u128::from(links.weight());
     }
 
     /// Whether there is nothing in it but this one.
@@ -100,7 +101,7 @@ impl Policy {
         self.small.len + self.main.len
     }
 
-    pub(super) fn weight(&self) -> u64 {
+    pub(super) fn weight(&self) -> u128 {
         self.small.weight + self.main.weight
     }
 
@@ -129,7 +130,7 @@ impl Policy {
         admission: &Admission,
     ) {
         let small_share = (admission.room / SMALL_SHARE).max(1);
-        let filling = !self.was_full && self.small.weight >= small_share;
+        let filling = !self.was_full && self.small.weight >= u128::from(small_share);
         if admission.returns || filling {
             self.main.push(entries, index, new, Place::Main);
         } else {
@@ -150,7 +151,7 @@ impl Policy {
             before
         });
         let queue = self.queue(reweighed);
-        queue.weight = queue.weight - before + weight;
+        queue.weight = queue.weight - u128::from(before) + u128::from(weight);
     }
 
     /// Who is to go next; not `spared`.
@@ -190,7 +191,7 @@ impl Policy {
     /// The item whose turn it is: the small queue's while that has its share, or there is
     /// nobody else in the main one but `spared`.
     fn front(&self, spared: u32) -> u32 {
-        let small = self.small.weight.saturating_mul(SMALL_SHARE) >= self.weight();
+        let small = self.small.weight.saturating_mul(SMALL_SHARE.into()) >= self.weight();
         if self.small.len > 0 && (small || self.main.is_only(spared)) {
             self.small.oldest
         } else {

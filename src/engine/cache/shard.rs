@@ -8,15 +8,15 @@ use std::marker::PhantomData;
 
 use crossbeam_utils::CachePadded;
 
+use super::super::memory::arena::OutOfMemory;
+use super::super::memory::epoch::Reclaim;
+use super::super::shim::{Mutex, MutexGuard, mutant};
 use super::entry::{Content, Entry, Life};
 use super::lookup::{Known, Query, mix};
 use super::pages::{Detached, Entries, Pages};
 use super::policy::{Admission, Policy};
 use super::table::Tables;
-use super::timers::Timers;
-use crate::engine::memory::arena::OutOfMemory;
-use crate::engine::memory::epoch::Reclaim;
-use crate::shim::{Mutex, MutexGuard, mutant};
+use super::timers::{Timer, Timers};
 
 /// The key and the value of an item that was removed.
 #[derive(Debug)]
@@ -185,11 +185,8 @@ impl<'a, G: Reclaim> Locked<'a, G> {
 
     fn start_timer(&mut self, deadline: u64, life: Life) {
         let (entries, state) = (self.entries, &mut *self.state);
-        let is_valid = |deadline, life: Life| {
-            let place = entries.held().find(life.index);
-            place.is_some_and(|place| place.has(life) && place.deadline() == deadline)
-        };
-        state.timers.set(deadline, life, state.policy.len(), is_valid);
+        let timer = Timer { deadline, index: life.index, stamp: life.stamp };
+        state.timers.set(timer, state.policy.len(), |timer| is_valid(entries, timer));
     }
 
     /// Removes a live item.
@@ -216,9 +213,9 @@ impl<'a, G: Reclaim> Locked<'a, G> {
     /// Removes an item whose deadline has passed.
     pub(super) fn expire(&mut self, now: impl Fn() -> u64) -> Option<Words> {
         loop {
-            let (deadline, life) = self.state.timers.take_due(&now)?;
-            if self.find(life).is_some_and(|place| place.deadline() == deadline) {
-                return Some(self.remove(life.index));
+            let timer = self.state.timers.take_due(&now)?;
+            if is_valid(self.entries, timer) {
+                return Some(self.remove(timer.index));
             }
         }
     }
@@ -260,6 +257,12 @@ impl<'a, G: Reclaim> Locked<'a, G> {
         self.tables.shrink::<G>(self.entries, state.policy.len(), &mut state.generations);
         Words { key, value, weight }
     }
+}
+
+/// Whether a timer is that of an item. The lock is held.
+fn is_valid(entries: &Entries, timer: Timer) -> bool {
+    let place = entries.held().find(timer.index);
+    place.is_some_and(|place| place.stamp() == timer.stamp && place.deadline() == timer.deadline)
 }
 
 /// Ends the life of a detached item; `None` if it ended before.

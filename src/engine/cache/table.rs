@@ -14,7 +14,7 @@
 //! - **T2** A link for the table of generation `g` is written while `g` is current
 //!   or about to be.
 //! - **T3** A table is retired after another one, or none, was published in its place;
-//!   readers are inside a guard (see [`epoch`](crate::engine::memory::epoch)). No two have
+//!   readers are inside a guard (see [`epoch`](super::super::memory::epoch)). No two have
 //!   the same generation, which is how a reader knows one again who has been outside
 //!   meanwhile.
 //!
@@ -49,11 +49,11 @@ use std::alloc::Layout;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
+use super::super::memory::arena::{NIL, OutOfMemory};
+use super::super::memory::epoch::{Block, Header, Reclaim};
+use super::super::shim::{AtomicPtr, AtomicU32, Ordering::Relaxed, mutant, ordering};
 use super::entry::Entry;
 use super::pages::{Entries, View};
-use crate::engine::memory::arena::{NIL, OutOfMemory};
-use crate::engine::memory::epoch::{Block, Header, Reclaim};
-use crate::shim::{AtomicPtr, AtomicU32, Ordering::Relaxed, mutant, ordering};
 
 /// Buckets of a shard's first table.
 const FIRST: usize = if cfg!(loom) { 1 } else { 4 };

@@ -4,24 +4,24 @@
 //! compared as readers do it, with nothing held; under the lock it shows whether what
 //! came of that is still so. References are dropped after the lock was released.
 
+use super::super::Backoff;
+use super::super::memory::arena::{NIL, OutOfMemory};
+use super::super::memory::epoch::{Alone, Reclaim};
+use super::super::memory::pointer::Counted;
+use super::super::shim::{Ordering::Relaxed, mutant};
 use super::entry::{Content, Life};
 use super::lookup::{Found, Known, Query, Sought, mix};
 use super::policy::Admission;
 use super::removed::{Evicted, Reason, Removed};
 use super::shard::{Locked, Namesake, Words, end_detached};
 use super::{Cache, Clock, Core};
-use crate::engine::Backoff;
-use crate::engine::memory::arena::{NIL, OutOfMemory};
-use crate::engine::memory::epoch::{Alone, Reclaim};
-use crate::engine::memory::pointer::Counted;
-use crate::shim::Ordering::Relaxed;
 
 /// An insertion removes up to so many expired items on its way, so that they do
 /// not pile up.
 const EXPIRED_AT_ONCE: usize = 2;
 
 /// What removes much takes out so many before it drops them, with nothing held.
-const AT_ONCE: usize = 256;
+const AT_ONCE: usize = 64;
 
 /// What is put into a cache.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ impl<E> From<E> for Failure<E> {
 /// Why an item was not inserted.
 #[derive(Clone, Copy, Debug)]
 enum Refusal {
-    /// There is an item that the key was not compared with.
+    /// Something came in between: look again.
     Rival,
     OutOfMemory,
 }
@@ -95,17 +95,40 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     ///
     /// # Errors
     /// [`Failure`]; then nothing was put.
+    #[inline]
     pub fn put<Q: Query<T>>(
+        &self,
+        query: &Q,
+        item: Item<T>,
+        removed: &mut Removed<T>,
+    ) -> Result<(), Failure<Q::Error>> {
+        self.put_if(query, item, removed, || true)
+    }
+
+    /// Puts an item in, as [`Self::put`] does, if `admit` still says so under the lock
+    /// under which it goes in. `admit` may be asked several times.
+    ///
+    /// What makes `admit` say no, and [settles](Self::settle) then, knows that the item
+    /// is in or never will be.
+    ///
+    /// # Errors
+    /// As for [`Self::put`].
+    #[inline]
+    pub fn put_if<Q: Query<T>>(
         &self,
         query: &Q,
         mut item: Item<T>,
         removed: &mut Removed<T>,
+        admit: impl Fn() -> bool,
     ) -> Result<(), Failure<Q::Error>> {
         let core = self.core_or_new();
         item.share(core);
         let mut known = Known::default();
         loop {
             let mut locked = core.lock::<G>(mix(query.hash()));
+            if !admit() {
+                return Ok(());
+            }
             let inserted = match locked.namesake(query, &known) {
                 Namesake::Equal(life) => {
                     // What has expired is not there: it is not replaced, but goes.
@@ -116,7 +139,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
                     self.replace(core, locked, life, item, removed);
                     return Ok(());
                 }
-                Namesake::Absent => self.insert(core, locked, query, &known, item, removed),
+                Namesake::Absent => self.insert(core, locked, query, &known, item, removed, &admit),
                 Namesake::Unknown => {
                     drop(locked);
                     Err((Refusal::Rival, item))
@@ -158,11 +181,20 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
             if locked.namesake(query, &known) != Namesake::Absent {
                 continue;
             }
-            item = match self.insert(core, locked, query, &known, item, removed) {
+            item = match self.insert(core, locked, query, &known, item, removed, || true) {
                 Ok(()) => return Ok(None),
                 Err((Refusal::Rival, item)) => item,
                 Err((Refusal::OutOfMemory, _)) => return Err(Failure::OutOfMemory),
             }
+        }
+    }
+
+    /// Waits for those who are changing the shard of a hash.
+    pub fn settle(&self, hash: u64) {
+        if let Some(core) = self.core()
+            && !mutant!("cache.settle.waits_for_nobody")
+        {
+            drop(core.lock::<G>(mix(hash)));
         }
     }
 
@@ -211,21 +243,23 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
         None
     }
 
-    /// Removes all items, shard by shard, and drops them with nothing held.
-    pub fn clear(&self) {
-        self.clear_by::<G>();
+    /// Removes all items, shard by shard; `dropped` is called for each, with nothing held.
+    pub fn clear(&self, dropped: impl FnMut()) {
+        self.clear_by::<G>(dropped);
     }
 
     /// The same before the end of the cache: nobody else is there.
     pub(super) fn clear_alone(&mut self) {
-        self.clear_by::<Alone>();
+        self.clear_by::<Alone>(|| ());
     }
 
-    fn clear_by<R: Reclaim>(&self) {
+    fn clear_by<R: Reclaim>(&self, mut dropped: impl FnMut()) {
         let Some(core) = self.core() else { return };
         for shard in &core.shards {
             let mut locked = shard.lock::<R>();
-            core.budget.release(locked.state.policy.weight());
+            // Where there is a limit it fits; where there is none, nothing was given out.
+            let weight = u64::try_from(locked.state.policy.weight()).unwrap_or(u64::MAX);
+            core.budget.release(weight);
             let mut detached = locked.detach();
             drop(locked);
             loop {
@@ -239,6 +273,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
                 });
                 for words in some.iter().flatten() {
                     drop(own::<T>(words));
+                    dropped();
                 }
                 if !more {
                     break;
@@ -256,7 +291,9 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
         for shard in &core.shards {
             loop {
                 let mut removed = Removed::default();
-                let some = self.expire_some(core, &mut shard.lock::<G>(), AT_ONCE, &mut removed);
+                let mut locked = shard.lock::<G>();
+                let some = self.expire_some(core, &mut locked, AT_ONCE, &mut removed);
+                drop(locked);
                 removed.into_iter().for_each(&mut sink);
                 count += some;
                 if some < AT_ONCE {
@@ -339,8 +376,9 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     }
 
     /// Inserts an item that is not there, unless one comes in that its key was not
-    /// compared with (C2), while room is sought elsewhere.
+    /// compared with (C2), or it is no longer admitted, while room is sought elsewhere.
     #[inline]
+    #[allow(clippy::too_many_arguments)]
     fn insert<'a, Q: Query<T>>(
         &self,
         core: &'a Core,
@@ -349,6 +387,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
         known: &Known,
         item: Item<T>,
         removed: &mut Removed<T>,
+        admit: impl Fn() -> bool,
     ) -> Result<(), (Refusal, Item<T>)> {
         let hash = mix(query.hash());
         if locked.has_timers() {
@@ -360,7 +399,11 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
         let returns = locked.state.policy.returns(hash);
         if !self.make_room(core, &mut locked, item.weight, NIL, removed) {
             match self.find_room(core, locked, query, known, item.weight, removed) {
-                Ok(relocked) => locked = relocked,
+                Ok(relocked) if admit() => locked = relocked,
+                Ok(_) => {
+                    core.budget.release(item.weight);
+                    return Err((Refusal::Rival, item));
+                }
                 Err(refusal) => return Err((refusal, item)),
             }
         }

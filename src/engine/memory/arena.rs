@@ -31,7 +31,7 @@ use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
-use crate::shim::{AtomicPtr, AtomicU32, Ordering::Relaxed, ordering};
+use super::super::shim::{AtomicPtr, AtomicU32, Ordering::Relaxed, ordering};
 
 /// The index of no node.
 pub const NIL: u32 = 0;

@@ -3,6 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | [`arena`] | nodes addressed by number |
+//! | [`growth`] | vectors that grow fallibly |
 //! | [`tagged`] | an index and a version tag in one word |
 //! | [`pointer`] | values that are addresses |
 //! | [`epoch`] | when unlinked memory may be given back |
@@ -11,6 +12,7 @@
 
 pub mod arena;
 pub mod epoch;
+pub mod growth;
 pub mod pointer;
 pub mod reclaim;
 pub mod slots;

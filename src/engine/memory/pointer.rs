@@ -39,7 +39,13 @@ pub unsafe trait Pointer: Send {
 /// [`Counted::try_acquire`] never revives the dead, and returns a reference to
 /// what is at the address then, be it what was there before or something new. It
 /// need not synchronize with anything: CPython finds an immortal object by a
-/// relaxed load of its count. Whoever holds a reference keeps the address from
+/// relaxed load of its count. (Then the fence behind it has no release to pair with, and
+/// the language alone would let the second look be older than that count. The processors do
+/// not: the word was replaced before what was there died, and before its memory became the
+/// immortal object; each of these steps was seen by who took the next, and a store that one
+/// other processor has seen all have, on x86, and on ARM since version 8. So whoever
+/// has read that count reads the word, after a fence that keeps loads in order, as it was then
+/// or later.) Whoever holds a reference keeps the address from
 /// being reused.
 pub unsafe trait Counted: Pointer {
     /// Makes [`Counted::try_acquire`] work from now on, in all threads. To be

@@ -39,8 +39,10 @@
 //! the release of memory, no thread; one that comes while a limbo waits is held
 //! back for a bounded moment, so that the count can reach zero.
 
+use super::super::shim::{
+    AtomicU64, Ordering::Relaxed, full_fence_after_rmw, mutant, ordering, spin,
+};
 use super::arena::NIL;
-use crate::shim::{AtomicU64, Ordering::Relaxed, full_fence_after_rmw, mutant, ordering, spin};
 
 /// One reader, in the word's upper half; the lower one is the limbo's head.
 const READER: u64 = 1 << 32;

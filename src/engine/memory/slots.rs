@@ -26,7 +26,8 @@
 //! Knowing one's number is wait-free. Taking one is lock-free: a retry means that
 //! another thread took one. Giving it back is wait-free.
 
-use crate::shim::{AtomicU64, Ordering::Relaxed, mutant, ordering};
+use super::super::shim::detached::AtomicU64;
+use super::super::shim::{Ordering::Relaxed, mutant, ordering};
 
 /// The number of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

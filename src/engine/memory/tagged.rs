@@ -14,10 +14,14 @@
 //! 10 ns a removal that is a pause of at least 170 s of one thread, with all
 //! others at full speed. With a GIL it cannot happen at all: no other thread
 //! runs in between. Without one, a thread paused there is attached to the
-//! interpreter, and the first garbage collection of the others waits for it.
+//! interpreter, and the first garbage collection of the others waits for it. That is
+//! no bound where none comes: ints and strings set none off, and the collector may be
+//! turned off. Then the bound is that time, and the exact multiple: a thread that the
+//! system keeps from running for minutes, in one place of a few instructions, while the
+//! others pop without a pause, and that wakes up after just one of 2^34 removals.
 
+use super::super::shim::mutant;
 use super::arena::INDEX_BITS;
-use crate::shim::mutant;
 
 /// Loom wraps the tag within a model's few operations.
 const TAG_BITS: u32 = if cfg!(loom) { 2 } else { 64 - INDEX_BITS };

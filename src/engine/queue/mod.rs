@@ -28,14 +28,22 @@
 //! - **Q3** Whoever moves the head past a position owns the value that it read in
 //!   that slot before: by Q1 the position was not passed meanwhile, and by Q2
 //!   the word was the claimer's.
-//! - **Q4** `tail - head <= limit`, and one more while a value is displaced.
+//! - **Q4** `tail - head <= limit`, and one more while a value is displaced. If the limit is
+//!   lowered below the length, nothing is put until there is room, and a value that is
+//!   put by force takes another one's place: one more for each that is doing so.
 //! - **Q5** No tail moves once it is closed.
+//! - **Q6** A put takes effect when its slot, or one behind it, is filled; none of those
+//!   can be got before that. So the queue is empty as long as all slots from the head up to
+//!   the tail are. A slot that is found empty was so since it was claimed, for it is filled
+//!   once; if the tail was read before, and the head has not moved since before that, all
+//!   were empty at the moment when the tail was read.
 //!
 //! # Orderings
 //! | ordering | site | pairs with | protects |
 //! |---|---|---|---|
 //! | `Release` | filling a slot | `Acquire` of the slot | what the value points to |
 //! | `SeqCst` | every access to the two positions | each other | that "empty" and "full" are true at one moment, together with all other operations; S3 |
+//! | `SeqCst` | the limit | the two positions | that who waits for room and who makes room see the same limit |
 //! | `SeqCst` | the count of the done | the tail | "all done" likewise |
 //! | `Relaxed` | a head that was seen | | any head there ever was will do |
 //! | `Release` | the state, set | `Acquire` of the state | what came before the shut |
@@ -45,17 +53,19 @@
 //! filling, some nanoseconds, delays those who need its slot: they get
 //! [`TryGet::Unfilled`]. All else is lock-free, allocation aside.
 
+pub mod guarded;
+pub mod priority;
 pub mod segments;
 
 use std::marker::PhantomData;
 
 use crossbeam_utils::CachePadded;
 
-use crate::engine::Backoff;
-use crate::engine::memory::arena::OutOfMemory;
-use crate::engine::memory::pointer::Pointer;
-use crate::shim::{
-    AtomicU64, AtomicUsize,
+use super::Backoff;
+use super::memory::arena::OutOfMemory;
+use super::memory::pointer::Pointer;
+use super::shim::{
+    AtomicBool, AtomicU64, AtomicUsize,
     Ordering::{Relaxed, SeqCst},
     mutant, ordering,
 };
@@ -120,6 +130,11 @@ const CLOSED: u64 = 1 << 63;
 /// The limit of a queue without one: more than there will ever be.
 const UNLIMITED: u64 = CLOSED;
 
+/// The limit that `limit` stands for: 0 is none.
+fn bound_of(limit: u64) -> u64 {
+    if limit == 0 { UNLIMITED } else { limit.min(UNLIMITED) }
+}
+
 /// At most so many values are taken by one step.
 const BATCH: usize = if cfg!(loom) { 2 } else { 64 };
 
@@ -151,6 +166,8 @@ pub struct Queue<T: Pointer> {
     done: CachePadded<AtomicU64>,
     /// How many values there may be; 2^63 is no limit.
     limit: AtomicU64,
+    /// Whether the limit was lowered while the queue was in use: there may be more values.
+    lowered: AtomicBool,
     /// Not 0 once nothing can be got any more either.
     state: AtomicUsize,
     segments: Segments,
@@ -164,6 +181,7 @@ impl<T: Pointer> Default for Queue<T> {
             head: CachePadded::default(),
             done: CachePadded::default(),
             limit: AtomicU64::new(UNLIMITED),
+            lowered: AtomicBool::new(false),
             state: AtomicUsize::new(0),
             segments: Segments::default(),
             values: PhantomData,
@@ -180,19 +198,28 @@ impl<T: Pointer> Queue<T> {
         Self::default()
     }
 
-    /// Limits the number of values; 0 is no limit. For a queue that nobody has used
-    /// yet: of another the limit stays. Says whether it is now what was asked for.
-    pub fn set_limit(&self, limit: u64) -> bool {
-        let limit = if limit == 0 { UNLIMITED } else { limit.min(UNLIMITED) };
-        if self.tail.position.load(SeqCst) == 0 {
-            self.limit.store(limit, Relaxed);
+    /// Limits the number of values; 0 is no limit. What is there stays.
+    pub fn set_limit(&self, limit: u64) {
+        let limit = bound_of(limit);
+        if limit < self.limit() {
+            self.lowered.store(true, SeqCst);
         }
-        self.limit() == limit
+        // A read-modify-write: who is notified of it looks at it after.
+        self.limit.swap(limit, SeqCst);
+    }
+
+    /// The same for a queue that is being made.
+    pub fn begin_with_limit(&self, limit: u64) {
+        if self.tail.position.load(SeqCst) == 0 {
+            self.limit.store(bound_of(limit), SeqCst);
+        } else {
+            self.set_limit(limit);
+        }
     }
 
     #[inline]
     fn limit(&self) -> u64 {
-        self.limit.load(Relaxed)
+        self.limit.load(SeqCst)
     }
 
     /// How many values there may be; 0 is no limit.
@@ -308,11 +335,12 @@ impl<T: Pointer> Queue<T> {
             return Err(Miss::Refused(Refusal::Closed));
         }
         let (tail, len, head) = self.ends()?;
-        if len > self.limit() && !mutant!("queue.force.crowd") {
+        let limit = self.limit();
+        if len > limit && !self.was_lowered() && !mutant!("queue.force.crowd") {
             // Another value is being displaced: one at a time (Q4).
             return Err(Miss::Refused(Refusal::Unfilled));
         }
-        let first = if len == self.limit() { Some(self.first(head)?) } else { None };
+        let first = if len >= limit { Some(self.first(head)?) } else { None };
         let Some(slot) = self.segments.slot(&self.tail.end, tail) else {
             self.segments.append(&self.tail.end, tail)?;
             return Err(Miss::Lost);
@@ -434,6 +462,28 @@ impl<T: Pointer> Queue<T> {
         })
     }
 
+    /// Whether no value was there at some moment of this call, only slots that producers have
+    /// claimed and not filled (Q6). For one who does not wait: filling is not notified of in
+    /// a way that one who falls asleep could rely on.
+    #[cold]
+    pub fn is_unfilled(&self) -> bool {
+        let head = self.head.position.load(SeqCst);
+        let tail = self.tail.position.load(SeqCst);
+        if tail & CLOSED != 0 {
+            return false;
+        }
+        // All of this after the tail was read: a slot that is empty now was so then.
+        let empty =
+            self.segments.are_empty(&self.head.end, head, tail) || mutant!("queue.unfilled.unread");
+        empty && self.head.position.load(SeqCst) == head
+    }
+
+    /// Whether the first slot is filled, as far as one can tell without moving on.
+    pub fn first_is_there(&self) -> bool {
+        let head = self.head.position.load(SeqCst);
+        self.segments.slot(&self.head.end, head).is_none_or(|slot| read(slot) != 0)
+    }
+
     /// Closes the tail: nothing can be put any more (Q5). Says whether this call
     /// did it.
     pub fn close(&self) -> bool {
@@ -457,7 +507,11 @@ impl<T: Pointer> Queue<T> {
 
     /// How many values there are.
     pub fn len(&self) -> usize {
-        let len = self.tail_beyond(&self.head.position).min(self.limit());
+        let mut len = self.tail_beyond(&self.head.position);
+        if !self.was_lowered() {
+            // A value that is being displaced does not count.
+            len = len.min(self.limit());
+        }
         usize::try_from(len).unwrap_or(usize::MAX)
     }
 
@@ -537,6 +591,11 @@ impl<T: Pointer> Queue<T> {
         };
         // SAFETY: the caller's promise.
         unsafe { self.segments.traverse(&self.head.end, head, tail, visit) }
+    }
+
+    /// Whether there may be more values than the limit allows.
+    fn was_lowered(&self) -> bool {
+        self.lowered.load(SeqCst)
     }
 
     /// Whether [`Self::shut`] was called.

@@ -41,10 +41,10 @@
 //! All lock-free as far as the allocator is: nobody waits for the one who
 //! appends, but appends in its place.
 
-use crate::engine::Backoff;
-use crate::engine::memory::arena::{Arena, NIL, OutOfMemory, Zeroed};
-use crate::engine::memory::tagged::Tagged;
-use crate::shim::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, mutant, ordering};
+use super::super::Backoff;
+use super::super::memory::arena::{Arena, NIL, OutOfMemory, Zeroed};
+use super::super::memory::tagged::Tagged;
+use super::super::shim::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, mutant, ordering};
 
 /// Binary logarithm of the slots in a segment, which fill a page of memory.
 const SLOT_BITS: u32 = if cfg!(loom) {
@@ -265,6 +265,25 @@ impl Segments {
             visit(self.slot_at(place, position).load(Relaxed))?;
         }
         Ok(())
+    }
+
+    /// Whether the slots of all positions from `head` up to `tail` are empty. False also if
+    /// the head moved away; where it did not, its segment and those behind it were not retired.
+    pub fn are_empty(&self, end: &End, head: u64, tail: u64) -> bool {
+        let mut place = end.load();
+        for position in head..tail {
+            if !place.covers(position) {
+                let next = self.follow(place).filter(|next| *next != NIL);
+                let Some(next) = next else { return false };
+                place = place.next(next);
+            }
+            // Acquire: each is read before the head is read again.
+            let word = self.slot_at(place, position).load(ordering!(Acquire, "queue.slot.read"));
+            if !place.covers(position) || word != 0 {
+                return false;
+            }
+        }
+        true
     }
 
     #[inline]

@@ -2,12 +2,14 @@
 
 use std::ffi::c_int;
 
+use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyInt};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyInt, PyString};
 
 use super::error::{Error, Result, shown};
-use super::object::Arg;
+use super::object::{Arg, made, owned};
 use super::user;
 
 /// The value of an `int`, or of anything with `__index__`, in 64 bits.
@@ -76,7 +78,7 @@ pub(crate) fn float64(object: Arg<'_, '_>) -> Result<f64> {
 }
 
 /// Whether the type of an object has `__float__` or `__index__`.
-fn converts_to_float(object: Arg<'_, '_>) -> bool {
+pub(crate) fn converts_to_float(object: Arg<'_, '_>) -> bool {
     // SAFETY: a live object.
     let class = unsafe { ffi::Py_TYPE(object.as_ptr()) };
     // SAFETY: the object's class, alive as long as it is.
@@ -119,12 +121,36 @@ fn int64_of(int: Arg<'_, '_>, given: Arg<'_, '_>) -> Result<i64> {
 #[cold]
 fn too_wide(int: Arg<'_, '_>, given: Arg<'_, '_>) -> Error {
     const WIDEST: u64 = 256;
-    // `int`'s own method: a subclass may have another.
-    let bits = int.py().get_type::<PyInt>().call_method1("bit_length", (int,));
-    match bits.and_then(|bits| bits.extract::<u64>()) {
+    match bit_length(int) {
         Ok(bits) if bits > WIDEST => Error::too_wide(&format!("an int of {bits} bits")),
         _ => Error::too_wide(&shown(&given)),
     }
+}
+
+fn bit_length(int: Arg<'_, '_>) -> PyResult<u64> {
+    let method = bit_length_method(int.py())?;
+    // SAFETY: live objects, and the thread is attached (a `Borrowed` proves both).
+    let bits = unsafe { user::call1(method.as_ptr(), int.as_ptr()) };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { owned(int.py(), bits) }?.extract()
+}
+
+/// `int`'s own method: a subclass may have another.
+fn bit_length_method(py: Python<'_>) -> PyResult<&Py<PyAny>> {
+    static METHOD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    METHOD.get_or_try_init(py, || Ok(py.get_type::<PyInt>().getattr("bit_length")?.unbind()))
+}
+
+/// Makes what could not be made once memory is short, and looks whether ints are laid out
+/// as [`plain_int64`] thinks.
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    for value in [0, 1, -1, 255, -6, (1 << 30) - 1, 1 << 30, -(1 << 30), i64::MAX, i64::MIN] {
+        if plain_int64(made(py, value)?.as_borrowed()) != Some(value) {
+            let text = "this Python's ints are laid out in a way that lockfree does not know";
+            return Err(PyImportError::new_err(text));
+        }
+    }
+    bit_length_method(py).map(drop)
 }
 
 /// An optional argument: unlike in an `Option`, `None` is an argument too.
@@ -171,7 +197,18 @@ impl FromPyObject<'_, '_> for Truth {
     }
 }
 
-/// A Python int.
-pub(crate) fn int_object(py: Python<'_>, value: i64) -> Bound<'_, PyInt> {
-    PyInt::new(py, value)
+/// `format(value, spec)`, where the value's class is the interpreter's own.
+pub(crate) fn format<'py>(
+    value: &Bound<'py, PyAny>,
+    spec: &Bound<'py, PyAny>,
+) -> Result<Bound<'py, PyAny>> {
+    if !spec.is_instance_of::<PyString>() {
+        let class = spec.get_type().name().map_err(Error::raised)?;
+        let text = format!("format() argument 2 must be str, not {class}");
+        return Err(Error::wrong_type(text));
+    }
+    // SAFETY: live objects, and the thread is attached (a `Bound` proves both).
+    let text = unsafe { ffi::PyObject_Format(value.as_ptr(), spec.as_ptr()) };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { owned(value.py(), text) }
 }

@@ -5,16 +5,93 @@
 //! (S. Gross, PEP 703, "biased reference counting"). CPython's headers inline the
 //! first case, pyo3-ffi 0.30 calls a function for either; here are the headers' few
 //! lines, as they are in 3.14 and 3.15.
+//!
+//! # A reference for another thread to drop
+//! The number of references is the sum of the two counts (3.14 and 3.15:
+//! `Include/refcount.h`, `Objects/object.c`, `Python/brc.c`). What a container holds is
+//! taken by one thread and dropped by another. Taken in the local count of the thread
+//! whose own the object is, it makes that drop meet a shared count of zero, and
+//! `_Py_DecRefShared` then does not subtract: it marks the object as queued and puts it
+//! on its owner's list (`_Py_brc_queue_object`: a mutex, and a request to the owner to
+//! interrupt what it does), where the object stays until the owner comes by.
+//!
+//! So [`incref_shared`] takes the reference in the shared count, as every thread but the
+//! owner always does. Nothing is new to CPython in the states that follow, with `l`
+//! local references before and `s` shared ones:
+//!
+//! - `(l, s + 1)`, owned: what another thread's `Py_INCREF` makes of `(l, s)`. No flag
+//!   changes, be it "may have weak references", "queued" or "merged".
+//! - The taker drops first: `_Py_DecRefShared` finds a count that is not zero, and
+//!   subtracts: `(l, s)`, and the owner frees the object as if it had been nowhere.
+//! - The owner drops its last local reference first: `_Py_MergeZeroLocalRefcount` finds
+//!   a shared word that is not zero, gives the object up (`ob_tid` becomes 0) and marks it
+//!   as merged. The taker's drop then finds "merged, one reference", and frees it, at
+//!   once and on its own thread: a finalizer runs there.
+//! - The owner takes the item out again itself: its drop goes to the local count, which
+//!   its own reference has kept above zero, or the object was merged, and it is nobody's.
+//!   A local count cannot fall below zero: at zero the object is given up.
+//! - The owner's thread has ended: its objects are merged when they are next queued, and
+//!   with a shared count of their own they need not be.
+//!
+//! The collector adds both counts with the world stopped, and no thread is stopped
+//! between the two steps of `share_items`, which would show it one
+//! reference too many and never one too few.
 
-use pyo3::ffi;
-
-#[cfg(not(Py_GIL_DISABLED))]
-pub(crate) use with_gil::{share, try_incref, try_incref as incref_own};
 #[cfg(Py_GIL_DISABLED)]
-pub(crate) use without_gil::{incref, incref_own, share, try_incref};
+use pyo3::exceptions::PyImportError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+#[cfg(Py_GIL_DISABLED)]
+use pyo3::types::PyList;
+
+#[cfg(Py_GIL_DISABLED)]
+use super::identity;
 
 #[cfg(not(Py_GIL_DISABLED))]
-pub(crate) use ffi::Py_INCREF as incref;
+pub(crate) use with_gil::{is_anothers, share, try_incref, try_incref as incref_own};
+#[cfg(Py_GIL_DISABLED)]
+pub(crate) use without_gil::{incref, incref_own, incref_shared, is_anothers, share, try_incref};
+
+#[cfg(not(Py_GIL_DISABLED))]
+pub(crate) use ffi::{Py_INCREF as incref, Py_INCREF as incref_shared};
+
+/// Looks whether counts are where these lines think they are.
+///
+/// # Errors
+/// An `ImportError`: nothing here may be used.
+#[cfg(not(Py_GIL_DISABLED))]
+#[allow(clippy::unnecessary_wraps)] // as without a GIL
+pub(crate) fn prepare(_py: Python<'_>) -> PyResult<()> {
+    Ok(())
+}
+
+/// Looks whether counts are where these lines think they are: that of a thread's own object, and
+/// that of an immortal one.
+///
+/// # Errors
+/// An `ImportError`: nothing here may be used.
+#[cfg(Py_GIL_DISABLED)]
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    let own = PyList::empty(py);
+    // SAFETY: a live object.
+    let before = unsafe { ffi::Py_REFCNT(own.as_ptr()) };
+    // SAFETY: a live object, and the token proves the thread attached.
+    let taken = unsafe { incref_own(own.as_ptr()) };
+    // SAFETY: as above.
+    let counted = unsafe { ffi::Py_REFCNT(own.as_ptr()) } - before;
+    if taken {
+        // SAFETY: the reference taken above is given up.
+        drop(unsafe { Bound::from_owned_ptr(py, own.as_ptr()) });
+    }
+    // SAFETY: as above; nothing is counted.
+    let immortal = unsafe { incref_own(py.None().as_ptr()) };
+    let known = taken && counted == 1 && immortal;
+    if known || !identity::IS_CPYTHONS {
+        return Ok(());
+    }
+    let text = "this Python counts references in a way that lockfree does not know";
+    Err(PyImportError::new_err(text))
+}
 
 #[cfg(not(Py_GIL_DISABLED))]
 mod with_gil {
@@ -26,6 +103,15 @@ mod with_gil {
     /// None needed.
     #[inline(always)]
     pub(crate) unsafe fn share(_object: *mut ffi::PyObject) {}
+
+    /// With a GIL objects are nobody's.
+    ///
+    /// # Safety
+    /// None needed.
+    #[inline(always)]
+    pub(crate) unsafe fn is_anothers(_object: *mut ffi::PyObject) -> bool {
+        false
+    }
 
     /// With a GIL nothing dies meanwhile.
     ///
@@ -43,11 +129,16 @@ mod with_gil {
 #[cfg(Py_GIL_DISABLED)]
 mod without_gil {
     use std::ffi::c_int;
-    use std::ptr::from_ref;
 
     use super::ffi;
     use crate::python::boundary::identity::{IS_CPYTHONS, thread_identity};
     use crate::shim::{AtomicUsize, Ordering::Relaxed};
+
+    /// Below the shared count are two flags.
+    const SHARED_SHIFT: u32 = 2;
+
+    /// Of a longer tuple the other items are left as they are.
+    const MOST_ITEMS: ffi::Py_ssize_t = 16;
 
     unsafe extern "C" {
         // Missing in pyo3-ffi 0.30.
@@ -66,6 +157,84 @@ mod without_gil {
             // SAFETY: as above.
             unsafe { ffi::Py_INCREF(object) };
         }
+    }
+
+    /// Takes a reference for another thread to drop: in the shared count, though the
+    /// object may be this thread's own. So it does with the references of a tuple that
+    /// was made for this.
+    ///
+    /// # Safety
+    /// The thread is attached, and the object is alive.
+    #[inline]
+    pub(crate) unsafe fn incref_shared(object: *mut ffi::PyObject) {
+        // SAFETY: the caller's promise; the words are used as CPython does.
+        let local = unsafe { &(*object).ob_ref_local };
+        // SAFETY: as above.
+        let shared = unsafe { &(*object).ob_ref_shared };
+        if local.load(Relaxed) == u32::MAX {
+            return; // immortal
+        }
+        let before = shared.fetch_add(1 << SHARED_SHIFT, Relaxed);
+        // SAFETY: the caller's promise.
+        if before == 0 && unsafe { ffi::PyTuple_CheckExact(object) } != 0 {
+            // SAFETY: the caller's promise.
+            unsafe { share_items(object) };
+        }
+    }
+
+    /// Moves the references that a tuple holds to objects of this thread's own into their
+    /// shared counts.
+    ///
+    /// # Safety
+    /// The thread is attached, and the tuple is alive.
+    unsafe fn share_items(tuple: *mut ffi::PyObject) {
+        // SAFETY: the caller's promise.
+        let len = unsafe { ffi::PyTuple_GET_SIZE(tuple) };
+        for i in 0..len.min(MOST_ITEMS) {
+            // SAFETY: it has so many.
+            let item = unsafe { ffi::PyTuple_GET_ITEM(tuple, i) };
+            // SAFETY: a tuple's items live as long as it does.
+            if unsafe { is_own(item) } {
+                // SAFETY: as above.
+                let shared = unsafe { &(*item).ob_ref_shared };
+                shared.fetch_add(1 << SHARED_SHIFT, Relaxed);
+                // SAFETY: the reference that was the tuple's; it has another one now.
+                unsafe { ffi::Py_DECREF(item) };
+            }
+        }
+    }
+
+    /// Whether the object is this thread's own, and not immortal.
+    ///
+    /// # Safety
+    /// The object is alive.
+    #[inline(always)]
+    unsafe fn is_own(object: *mut ffi::PyObject) -> bool {
+        // SAFETY: the caller's promise.
+        IS_CPYTHONS && unsafe { owner(object) }.load(Relaxed) == thread_identity()
+    }
+
+    /// Whether the object is another thread's own.
+    ///
+    /// # Safety
+    /// The object is alive.
+    #[inline(always)]
+    pub(crate) unsafe fn is_anothers(object: *mut ffi::PyObject) -> bool {
+        // SAFETY: the caller's promise.
+        let owner = unsafe { owner(object) }.load(Relaxed);
+        IS_CPYTHONS && owner != 0 && owner != thread_identity()
+    }
+
+    /// The identity of the thread whose own an object is; 0 if it is nobody's.
+    ///
+    /// # Safety
+    /// The memory is an object's, or was a moment ago.
+    #[inline(always)]
+    unsafe fn owner<'a>(object: *mut ffi::PyObject) -> &'a AtomicUsize {
+        // SAFETY: the caller's promise.
+        let owner = unsafe { &raw const (*object).ob_tid };
+        // SAFETY: other threads write to it, but atomically.
+        unsafe { &*owner.cast::<AtomicUsize>() }
     }
 
     /// Makes [`try_incref`] work for all threads.
@@ -111,10 +280,7 @@ mod without_gil {
             return true; // immortal
         }
         // SAFETY: as above.
-        let owner = unsafe { &(*object).ob_tid };
-        // SAFETY: other threads write to it, but atomically.
-        let owner = unsafe { &*from_ref(owner).cast::<AtomicUsize>() };
-        if owner.load(Relaxed) != thread_identity() {
+        if unsafe { owner(object) }.load(Relaxed) != thread_identity() {
             return false;
         }
         local.store(count + 1, Relaxed);

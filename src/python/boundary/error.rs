@@ -1,26 +1,31 @@
 //! Every error the extension reports: its text, its exception, its raising.
 //!
 //! `lockfree.locked` words its errors the same; a test compares the two.
+//!
+//! Where there is no memory for an exception or its text, a `MemoryError` is raised in its
+//! place. PyO3's own exceptions are made when they are raised, and panic there; so
+//! those that the classes raise are made here.
 
 use std::any::Any;
 
 use pyo3::exceptions::{
-    PyIndexError, PyKeyError, PyMemoryError, PyOverflowError, PyTypeError, PyValueError,
+    PyAttributeError, PyIndexError, PyOverflowError, PyTypeError, PyValueError,
 };
 use pyo3::ffi;
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyDict;
+use pyo3::type_object::PyTypeInfo;
 
+use super::object::{self, IntoObject};
 use super::owned::Owned;
 use super::user;
 use crate::engine::OutOfMemory;
 
 /// What went wrong, before it is a Python exception. One word, so that the hot
-/// paths return it in registers.
+/// paths return it in registers; without a box, an exception is set.
 #[derive(Debug)]
-pub(crate) struct Error(Box<Kind>);
+pub(crate) struct Error(Option<Box<Kind>>);
 
 #[derive(Debug)]
 enum Kind {
@@ -28,47 +33,63 @@ enum Kind {
     Value(String),
     Index(&'static str),
     Key(Owned),
-    Queue(&'static str),
-    Memory,
+    Queue(QueueError),
+    Attribute(String),
     Overflow(String),
-    /// A call into Python left an exception set.
-    Pending,
     /// An exception that was set.
     Raised(PyErr),
+}
+
+/// The exceptions of the standard library's `queue`, or our own stand-ins for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum QueueError {
+    Empty,
+    Full,
+    ShutDown,
 }
 
 /// What the glue's functions return.
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    fn of(kind: Kind) -> Self {
+        Self(Some(Box::new(kind)))
+    }
+
     /// A `TypeError`.
     #[cold]
     pub(crate) fn wrong_type(text: String) -> Self {
-        Self(Box::new(Kind::Type(text)))
+        Self::of(Kind::Type(text))
     }
 
     /// A `ValueError`.
     #[cold]
     pub(crate) fn wrong_value(text: String) -> Self {
-        Self(Box::new(Kind::Value(text)))
+        Self::of(Kind::Value(text))
+    }
+
+    /// An `AttributeError`.
+    #[cold]
+    pub(crate) fn absent(text: String) -> Self {
+        Self::of(Kind::Attribute(text))
     }
 
     /// An `IndexError`: there is nothing to take.
     #[cold]
     pub(crate) fn empty(text: &'static str) -> Self {
-        Self(Box::new(Kind::Index(text)))
+        Self::of(Kind::Index(text))
     }
 
     /// A `KeyError`: the key, or what else is shown in its place, is missing.
     #[cold]
     pub(crate) fn missing(key: Owned) -> Self {
-        Self(Box::new(Kind::Key(key)))
+        Self::of(Kind::Key(key))
     }
 
     /// An `OverflowError`: what `text` names does not fit.
     #[cold]
     pub(crate) fn too_wide(text: &str) -> Self {
-        Self(Box::new(Kind::Overflow(format!("{text} does not fit in 64 bits"))))
+        Self::of(Kind::Overflow(format!("{text} does not fit in 64 bits")))
     }
 
     /// An `OverflowError`: the result of `value operator operand` does not fit.
@@ -80,7 +101,7 @@ impl Error {
     /// The exception that a call into Python left set.
     #[cold]
     pub(crate) fn pending() -> Self {
-        Self(Box::new(Kind::Pending))
+        Self(None)
     }
 
     /// An exception that a call through PyO3 has taken off.
@@ -93,38 +114,105 @@ impl Error {
     /// The same error, with no exception set: user code may run before it is raised.
     #[cold]
     pub(crate) fn taken_off(self) -> Self {
-        match *self.0 {
-            Kind::Pending => Self(Box::new(Kind::Raised(told_attached(PyErr::fetch)))),
-            _ => self,
+        match self.0 {
+            None => Self::of(Kind::Raised(told_attached(PyErr::fetch))),
+            some => Self(some),
         }
+    }
+
+    /// Forgets it, and the exception that may be set.
+    #[cold]
+    pub(crate) fn discard(self) {
+        if self.0.is_none() {
+            // SAFETY: errors are made and given up by attached threads.
+            unsafe { ffi::PyErr_Clear() };
+        }
+    }
+
+    /// What is left of two errors that were taken off: the second, raised in the context of
+    /// the first.
+    #[cold]
+    pub(crate) fn join(first: Option<Self>, second: Option<Self>) -> Option<Self> {
+        let (Some(earlier), Some(later)) = (&first, &second) else { return first.or(second) };
+        if let (Some(Kind::Raised(earlier)), Some(Kind::Raised(later))) =
+            (earlier.0.as_deref(), later.0.as_deref())
+        {
+            told_attached(|py| {
+                let context = earlier.value(py).clone().into_ptr();
+                // SAFETY: both are live exceptions; the reference to the second is given up.
+                unsafe { ffi::PyException_SetContext(later.value(py).as_ptr(), context) };
+            });
+        }
+        second
     }
 
     /// Writes it to `sys.unraisablehook`.
     #[cold]
     pub(crate) fn write(self) {
-        told_attached(|py| PyErr::from(self).write_unraisable(py, None));
+        self.raise();
+        user::write_unraisable();
     }
 
     /// An exception of the standard library's `queue`, or our own stand-in for it.
     #[cold]
-    pub(crate) fn queue(name: &'static str) -> Self {
-        Self(Box::new(Kind::Queue(name)))
+    pub(crate) fn queue(which: QueueError) -> Self {
+        Self::of(Kind::Queue(which))
     }
 
     /// Whether it tells that a queue was shut down.
     pub(crate) fn is_shutdown(&self) -> bool {
-        matches!(*self.0, Kind::Queue("ShutDown"))
+        matches!(self.0.as_deref(), Some(Kind::Queue(QueueError::ShutDown)))
     }
 
     /// Sets the exception and returns what a slot then returns.
-    ///
     #[cold]
     pub(crate) fn raise(self) -> *mut ffi::PyObject {
-        if !matches!(*self.0, Kind::Pending) {
-            told_attached(|py| PyErr::from(self).restore(py));
+        let Some(kind) = self.0 else { return std::ptr::null_mut() };
+        match *kind {
+            Kind::Type(text) => set::<PyTypeError>(&text),
+            Kind::Attribute(text) => set::<PyAttributeError>(&text),
+            Kind::Value(text) => set::<PyValueError>(&text),
+            Kind::Index(text) => set::<PyIndexError>(text),
+            Kind::Overflow(text) => set::<PyOverflowError>(&text),
+            Kind::Key(key) => set_key_error(key),
+            Kind::Queue(which) => set_queue_error(which),
+            Kind::Raised(error) => told_attached(|py| error.restore(py)),
         }
         std::ptr::null_mut()
     }
+}
+
+/// Sets an exception with a text.
+#[cold]
+fn set<E: PyTypeInfo>(text: &str) {
+    // SAFETY: errors are raised by attached threads.
+    let py = unsafe { Python::assume_attached() };
+    let class = E::type_object_raw(py).cast();
+    // SAFETY: a new reference, or null with an exception set.
+    if let Some(text) = unsafe { Owned::from_new(text.into_object(py)) } {
+        // SAFETY: attached, with a live class and string.
+        unsafe { ffi::PyErr_SetObject(class, text.as_ptr()) };
+    }
+}
+
+#[cold]
+fn set_key_error(key: Owned) {
+    // In a tuple: CPython would take one that is the key for the arguments.
+    if let Ok(args) = object::tuple([key]) {
+        // SAFETY: has no conditions.
+        let class = unsafe { ffi::PyExc_KeyError };
+        // SAFETY: attached, with a live class and tuple.
+        unsafe { ffi::PyErr_SetObject(class, args.as_ptr()) };
+    }
+}
+
+#[cold]
+fn set_queue_error(which: QueueError) {
+    told_attached(|py| match queue_classes(py) {
+        // SAFETY: attached, with a live class.
+        Ok(classes) => unsafe { ffi::PyErr_SetNone(classes[which as usize].as_ptr()) },
+        Err(error) => error.restore(py),
+    });
 }
 
 /// Runs `f` where PyO3 knows that the thread is attached.
@@ -132,7 +220,7 @@ impl Error {
 /// Slots do not go through PyO3's entry code, so that it would queue decrements;
 /// `attach` tells it, for the cost of a counter. Late in the interpreter's end
 /// `attach` panics, although finalizers still run: there decrements may be queued.
-fn told_attached<R>(f: impl FnOnce(Python<'_>) -> R) -> R {
+pub(super) fn told_attached<R>(f: impl FnOnce(Python<'_>) -> R) -> R {
     // SAFETY: has no conditions.
     if unsafe { ffi::Py_IsInitialized() } != 0 {
         return Python::attach(f);
@@ -143,46 +231,33 @@ fn told_attached<R>(f: impl FnOnce(Python<'_>) -> R) -> R {
 
 /// The classes of `lockfree._errors`. They are kept, because late in the interpreter's
 /// end nothing can be imported.
-fn queue_class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    static CLASSES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
-    let classes = CLASSES.get_or_try_init(py, || {
-        let classes = PyDict::new(py);
-        for name in ["Empty", "Full", "ShutDown"] {
-            classes.set_item(name, py.import("lockfree._errors")?.getattr(name)?)?;
-        }
-        PyResult::Ok(classes.unbind())
-    });
-    classes?.bind(py).as_any().get_item(name)
+fn queue_classes(py: Python<'_>) -> PyResult<&[Py<PyAny>; 3]> {
+    static CLASSES: PyOnceLock<[Py<PyAny>; 3]> = PyOnceLock::new();
+    CLASSES.get_or_try_init(py, || {
+        let module = py.import("lockfree._errors")?;
+        let class = |name| module.getattr(name).map(Bound::unbind);
+        PyResult::Ok([class("Empty")?, class("Full")?, class("ShutDown")?])
+    })
 }
 
 /// Gets ready to raise what may have to be raised at the interpreter's end.
 pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
-    queue_class(py, "Empty").map(drop)
+    queue_classes(py).map(drop)
 }
 
 impl From<OutOfMemory> for Error {
     #[cold]
     fn from(_: OutOfMemory) -> Self {
-        Self(Box::new(Kind::Memory))
+        // SAFETY: errors are made by attached threads. CPython keeps some of these ready.
+        unsafe { ffi::PyErr_NoMemory() };
+        Self::pending()
     }
 }
 
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
-        match *error.0 {
-            Kind::Type(text) => PyTypeError::new_err(text),
-            Kind::Value(text) => PyValueError::new_err(text),
-            Kind::Index(text) => PyIndexError::new_err(text),
-            Kind::Key(key) => PyKeyError::new_err((key.into_py(),)),
-            Kind::Queue(name) => told_attached(|py| match queue_class(py, name) {
-                Ok(class) => class.call0().map_or_else(|error| error, PyErr::from_value),
-                Err(error) => error,
-            }),
-            Kind::Memory => PyMemoryError::new_err(()),
-            Kind::Overflow(text) => PyOverflowError::new_err(text),
-            Kind::Pending => told_attached(PyErr::fetch),
-            Kind::Raised(error) => error,
-        }
+        error.raise();
+        told_attached(PyErr::fetch)
     }
 }
 
@@ -193,9 +268,8 @@ pub(crate) fn raise_panic(payload: &(dyn Any + Send)) -> *mut ffi::PyObject {
         .downcast_ref::<String>()
         .map(String::as_str)
         .or_else(|| payload.downcast_ref::<&str>().copied())
-        .unwrap_or("panic in native code")
-        .to_owned();
-    told_attached(|py| PanicException::new_err(text).restore(py));
+        .unwrap_or("panic in native code");
+    set::<PanicException>(text);
     std::ptr::null_mut()
 }
 
@@ -204,11 +278,14 @@ pub(crate) fn raise_panic(payload: &(dyn Any + Send)) -> *mut ffi::PyObject {
 pub(crate) fn shown(value: &Bound<'_, PyAny>) -> String {
     const LONGEST: usize = 80;
     // SAFETY: a live object, and the thread is attached (a `Bound` proves both).
-    let text = unsafe { user::repr(value.as_ptr()) };
-    // SAFETY: a new reference, or null with an exception set.
-    let text = unsafe { Bound::from_owned_ptr_or_err(value.py(), text) };
-    let Ok(text) = text.and_then(|text| text.extract::<String>()) else {
-        return format!("<{} object>", value.get_type());
+    let text = text_of(value.py(), unsafe { user::repr(value.as_ptr()) });
+    let Some(text) = text else {
+        // SAFETY: as above: a class lives as long as its instances.
+        let class = unsafe { ffi::Py_TYPE(value.as_ptr()) };
+        // SAFETY: as above.
+        let class = unsafe { ffi::PyObject_Str(class.cast()) };
+        let class = text_of(value.py(), class);
+        return format!("<{} object>", class.as_deref().unwrap_or("unprintable"));
     };
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}...", &text[..end]),
@@ -216,8 +293,15 @@ pub(crate) fn shown(value: &Bound<'_, PyAny>) -> String {
     }
 }
 
+/// The text of what a call returned, a new reference to a string; `None` if it raised.
+fn text_of(py: Python<'_>, string: *mut ffi::PyObject) -> Option<String> {
+    // SAFETY: a new reference, or null with an exception set.
+    let string = unsafe { Bound::from_owned_ptr_or_err(py, string) };
+    string.and_then(|string| string.extract()).ok()
+}
+
 /// A copy would not be shared: copying and pickling are refused.
 #[cold]
 pub(crate) fn not_copyable(class: &str, instead: &str) -> PyErr {
-    PyTypeError::new_err(format!("cannot copy or pickle '{class}' object: {instead}"))
+    Error::wrong_type(format!("cannot copy or pickle '{class}' object: {instead}")).into()
 }

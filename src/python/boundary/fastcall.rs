@@ -17,6 +17,7 @@
 
 use std::ffi::{CStr, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 
 use pyo3::PyClass;
 use pyo3::ffi;
@@ -27,6 +28,7 @@ use pyo3::types::{PyString, PyTuple};
 use super::deferral::Deferral;
 use super::error::{Error, Result, raise_panic};
 use super::object::{Arg, IntoObject, borrowed};
+use super::owned::Owned;
 
 /// One row of a class's table.
 #[derive(Debug)]
@@ -68,11 +70,13 @@ pub(crate) trait FastClass: PyClass<Frozen = True> + Sync {
     /// `obj[key]`, `obj[key] = value` and `del obj[key]`, in place of PyO3's.
     const MAPPING: Option<Mapping> = None;
 
-    /// What watches who uses an atomic; containers have none.
-    #[inline(always)]
-    fn deferral(&self) -> Option<&Deferral> {
+    /// Where PyO3's `tp_new` is kept, if it ignores its arguments.
+    fn ignorant_new() -> Option<&'static OnceLock<ffi::newfunc>> {
         None
     }
+
+    /// What watches who uses the object.
+    fn deferral(&self) -> &Deferral;
 }
 
 /// Adds the tables of `T` to its type. Call it once, at import.
@@ -101,6 +105,13 @@ pub(crate) fn install<T: FastClass>(py: Python<'_>) -> PyResult<()> {
         let descriptor = unsafe { Bound::from_owned_ptr_or_err(py, descriptor) }?;
         class.setattr(method.name.to_string_lossy().as_ref(), descriptor)?;
     }
+    if let Some(kept) = T::ignorant_new() {
+        // SAFETY: a live class, which nobody uses yet.
+        let slot = unsafe { &mut (*class.as_type_ptr()).tp_new };
+        if let Some(new) = slot.replace(new_without_keywords::<T>) {
+            kept.get_or_init(|| new);
+        }
+    }
     if let Some(Mapping { subscript, assign }) = T::MAPPING {
         // SAFETY: a live class.
         let slots = unsafe { (*class.as_type_ptr()).tp_as_mapping };
@@ -109,6 +120,58 @@ pub(crate) fn install<T: FastClass>(py: Python<'_>) -> PyResult<()> {
         (slots.mp_subscript, slots.mp_ass_subscript) = (Some(subscript), Some(assign));
     }
     Ok(())
+}
+
+/// Makes an instance as PyO3 does, which would panic where there is no memory for a dict of
+/// the keywords; they are for `__init__`.
+unsafe extern "C" fn new_without_keywords<T: FastClass>(
+    class: *mut ffi::PyTypeObject,
+    args: *mut ffi::PyObject,
+    _keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    let new = T::ignorant_new().and_then(OnceLock::get).expect("kept when this was put there");
+    // SAFETY: called as PyO3's would be.
+    unsafe { new(class, args, std::ptr::null_mut()) }
+}
+
+/// Gives a class `obj += n` and `obj -= n`, in place of PyO3's. Call it once, at import.
+pub(crate) fn install_inplace<T: FastClass>(
+    py: Python<'_>,
+    add: ffi::binaryfunc,
+    subtract: ffi::binaryfunc,
+) {
+    // SAFETY: a live class.
+    let slots = unsafe { (*py.get_type::<T>().as_type_ptr()).tp_as_number };
+    // SAFETY: part of the class, as in all that are made at run time; nobody uses it yet.
+    let slots = unsafe { &mut *slots };
+    (slots.nb_inplace_add, slots.nb_inplace_subtract) = (Some(add), Some(subtract));
+}
+
+/// Runs the body of such a slot, which returns the object itself.
+///
+/// # Safety
+/// As for [`enter`]; and the caller keeps `n` alive.
+#[inline(always)]
+pub(crate) unsafe fn enter_inplace<T: FastClass>(
+    slf: *mut ffi::PyObject,
+    n: *mut ffi::PyObject,
+    body: impl FnOnce(&T, Arg<'_, '_>) -> Result<()>,
+) -> *mut ffi::PyObject {
+    let body = |this: &T, py: Python<'_>| {
+        // SAFETY: the caller's promise.
+        body(this, unsafe { borrowed(py, n) })?;
+        // SAFETY: alive during the call, and the thread is attached.
+        Ok(unsafe { Owned::from_borrowed(slf) })
+    };
+    // SAFETY: the caller's promises, passed on.
+    unsafe { enter(slf, body) }
+}
+
+/// The instance that a method which PyO3 made is called on, with the use noted.
+#[inline(always)]
+pub(crate) fn used<'a, T: FastClass>(slf: &'a Bound<'_, T>) -> &'a T {
+    slf.get().deferral().touch(slf.as_any().as_borrowed());
+    slf.get()
 }
 
 /// Runs the body of a slot.
@@ -156,9 +219,7 @@ unsafe fn guard<T: FastClass, R: Copy>(
         // SAFETY: the caller promises the class.
         let this = unsafe { slf.cast_unchecked::<T>() };
         let this = this.get();
-        if let Some(deferral) = this.deferral() {
-            deferral.touch(slf);
-        }
+        this.deferral().touch(slf);
         body(this, py).unwrap_or_else(|error| {
             error.raise();
             failed
@@ -186,7 +247,7 @@ pub(crate) unsafe fn attempt<T: FastClass, R: IntoObject>(
     // SAFETY: the caller promises the class.
     let this = unsafe { slf.cast_unchecked::<T>() };
     let this = this.get();
-    if this.deferral().is_some_and(|deferral| !deferral.settled()) {
+    if !this.deferral().settled() {
         return None;
     }
     attempt(this).map(|value| value.into_object(py))
@@ -416,14 +477,25 @@ macro_rules! methods {
     };
 }
 
-/// Implements [`FastClass`] for a class with one table of its own; that of a mapping
-/// begins with the bodies of `obj[key]` and of assigning, or deleting, that.
+/// Implements [`FastClass`] for a class with one table of its own and a field `deferral`;
+/// the table of a mapping begins with the bodies of `obj[key]` and of assigning, or
+/// deleting, that.
 macro_rules! fast_methods {
     (@ $class:ty; [$($constant:tt)*] $($rows:tt)*) => {
         impl $crate::python::boundary::fastcall::FastClass for $class {
             $($constant)*
             const METHODS: &'static [&'static [$crate::python::boundary::fastcall::Method]] =
                 &[$crate::python::boundary::fastcall::methods!($class; $($rows)*)];
+
+            fn ignorant_new() -> Option<&'static std::sync::OnceLock<pyo3::ffi::newfunc>> {
+                static NEW: std::sync::OnceLock<pyo3::ffi::newfunc> = std::sync::OnceLock::new();
+                Some(&NEW)
+            }
+
+            #[inline(always)]
+            fn deferral(&self) -> &$crate::python::boundary::deferral::Deferral {
+                &self.deferral
+            }
         }
     };
     ($class:ty; mapping $subscript:expr, $assign:expr; $($rows:tt)*) => {
@@ -665,13 +737,15 @@ pub(crate) use {fast_methods, mapping, methods, slot};
 /// in a slot reaches Python as an exception.
 #[pyclass(frozen, module = "lockfree._native", name = "_PanicProbe")]
 #[derive(Debug)]
-pub(crate) struct PanicProbe;
+pub(crate) struct PanicProbe {
+    deferral: Deferral,
+}
 
 #[pymethods]
 impl PanicProbe {
     #[new]
     fn new() -> Self {
-        Self
+        Self { deferral: Deferral::default() }
     }
 }
 

@@ -23,8 +23,8 @@ pub(crate) fn watch() {
     static WATCHING: Once = Once::new();
     WATCHING.call_once(|| {
         #[cfg(unix)]
-        // SAFETY: the handler only writes to atomics: it needs no lock that a thread
-        // of the parent may hold.
+        // SAFETY: the handler only writes to atomics and closes descriptors: it waits for no
+        // lock that a thread of the parent may hold.
         unsafe {
             libc::pthread_atfork(None, None, Some(in_child));
         }
@@ -35,5 +35,6 @@ pub(crate) fn watch() {
 extern "C" fn in_child() {
     GENERATION.fetch_add(1, Relaxed);
     crate::engine::memory::slots::forked();
-    crate::engine::memory::epoch::forked();
+    crate::baseline::forked();
+    super::descriptor::forked();
 }

@@ -2,12 +2,17 @@
 
 use pyo3::ffi;
 use pyo3::prelude::*;
+#[cfg(Py_GIL_DISABLED)]
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyTuple};
 
 use super::error::{Error, Result};
+use super::object::{Arg, made, owned};
 use super::owned::Owned;
+use super::pauses::Pauses;
 use super::user;
 use crate::engine;
+use crate::engine::memory::growth::{room, room_for_one};
 
 /// A new list whose items are still missing.
 #[derive(Debug)]
@@ -21,11 +26,7 @@ impl<'py> Slots<'py> {
     /// 3.11.
     pub(crate) fn new(py: Python<'py>, len: usize) -> Result<Self> {
         let len = ffi::Py_ssize_t::try_from(len).map_err(|_| engine::OutOfMemory)?;
-        // SAFETY: the token proves the thread attached.
-        let list = unsafe { ffi::PyList_New(len) };
-        // SAFETY: a new reference, or null with an exception set.
-        let list = unsafe { Bound::from_owned_ptr_or_opt(py, list) };
-        Ok(Self { list: list.ok_or_else(Error::pending)?, len })
+        Ok(Self { list: new_list(py, len)?, len })
     }
 
     /// How many places it has.
@@ -37,7 +38,8 @@ impl<'py> Slots<'py> {
     #[inline]
     pub(crate) fn fill(&self, i: usize, item: Owned) {
         debug_assert!(i < self.len.cast_unsigned());
-        // SAFETY: a list of `len` places that nobody else has seen.
+        // SAFETY: a list of `len` places that nobody else has seen, empty or of `None`, which
+        // is immortal there.
         unsafe { ffi::PyList_SET_ITEM(self.list.as_ptr(), i.cast_signed(), item.into_raw()) };
     }
 
@@ -58,6 +60,60 @@ impl<'py> Slots<'py> {
     }
 }
 
+/// A list of `len` empty places.
+#[cfg(not(Py_GIL_DISABLED))]
+fn new_list(py: Python<'_>, len: ffi::Py_ssize_t) -> Result<Bound<'_, PyAny>> {
+    // SAFETY: the token proves the thread attached.
+    let list = unsafe { ffi::PyList_New(len) };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { owned(py, list) }
+}
+
+/// A list of `len` times `None`. Free-threaded CPython 3.14 has `PyList_New` crash where there
+/// is memory for a list and none for its items: it drops a list that it has not initialized.
+#[cfg(Py_GIL_DISABLED)]
+fn new_list(py: Python<'_>, len: ffi::Py_ssize_t) -> Result<Bound<'_, PyAny>> {
+    let none = list_of_none(py).map_err(Error::raised)?;
+    // SAFETY: a live list, and the token proves the thread attached.
+    let list = unsafe { ffi::PySequence_Repeat(none.as_ptr(), len) };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { owned(py, list) }
+}
+
+#[cfg(Py_GIL_DISABLED)]
+fn list_of_none(py: Python<'_>) -> PyResult<&Py<PyList>> {
+    static NONE: PyOnceLock<Py<PyList>> = PyOnceLock::new();
+    NONE.get_or_try_init(py, || Ok(PyList::new(py, [py.None()])?.unbind()))
+}
+
+/// Makes what could not be made once memory is short.
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    Slots::new(py, 1)?;
+    Ok(())
+}
+
+/// A tuple of two whose items are still missing.
+#[derive(Debug)]
+pub(crate) struct Pair(Owned);
+
+impl Pair {
+    pub(crate) fn new(_py: Python<'_>) -> Result<Self> {
+        // SAFETY: the token proves the thread attached.
+        let pair = unsafe { ffi::PyTuple_New(2) };
+        // SAFETY: a new reference, or null with an exception set.
+        Ok(Self(unsafe { Owned::from_new(pair) }.ok_or_else(Error::pending)?))
+    }
+
+    /// The tuple of these.
+    pub(crate) fn fill(self, first: Owned, second: Owned) -> Owned {
+        for (place, item) in [(0, first), (1, second)] {
+            // SAFETY: a tuple of two, which nobody else has seen.
+            unsafe { ffi::PyTuple_SET_ITEM(self.0.as_ptr(), place, item.into_raw()) };
+        }
+        self.0
+    }
+}
+
 /// A list of what there is already: between being made and being full nothing is
 /// allocated, so that no finalizer finds it with items missing.
 pub(crate) fn list_of(py: Python<'_>, items: Vec<Owned>) -> Result<Bound<'_, PyList>> {
@@ -66,16 +122,94 @@ pub(crate) fn list_of(py: Python<'_>, items: Vec<Owned>) -> Result<Bound<'_, PyL
     list.finish(count)
 }
 
-/// The items of an iterable. Runs user code.
-pub(crate) fn collect(iterable: &Bound<'_, PyAny>) -> Result<Vec<Owned>> {
-    // A tuple cannot change while it is copied; of a list CPython makes one
-    // under the list's own lock.
-    // SAFETY: a live object, and the token proves the thread attached.
-    let tuple = unsafe { user::tuple(iterable.as_ptr()) };
+/// The `repr` of an object, such as a list of items. Runs user code.
+pub(crate) fn repr<'py>(object: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>> {
+    // SAFETY: a live object, and the thread is attached (a `Bound` proves both).
+    let text = unsafe { user::repr(object.as_ptr()) };
     // SAFETY: a new reference, or null with an exception set.
-    let tuple = unsafe { Bound::from_owned_ptr_or_opt(iterable.py(), tuple) };
-    let tuple = tuple.ok_or_else(Error::pending)?;
-    // SAFETY: made as a tuple.
-    let tuple = unsafe { tuple.cast_into_unchecked::<PyTuple>() };
-    Ok(tuple.iter_borrowed().map(Owned::new).collect())
+    unsafe { owned(object.py(), text) }
+}
+
+/// The longest list that is taken as it is at one moment.
+const ONE_MOMENT: usize = 1 << 20;
+
+/// The items of an iterable, each by the reference that `take` makes. Runs user code.
+pub(crate) fn collect(
+    iterable: &Bound<'_, PyAny>,
+    take: impl Fn(Arg<'_, '_>) -> Owned,
+) -> Result<Vec<Owned>> {
+    if let Ok(tuple) = iterable.cast_exact::<PyTuple>() {
+        return items_of(tuple, take);
+    }
+    if iterable.cast_exact::<PyList>().is_ok_and(|list| list.len() <= ONE_MOMENT) {
+        // Of a list CPython makes a tuple, which cannot change, under the list's own lock.
+        // SAFETY: a live object, and the token proves the thread attached.
+        let tuple = unsafe { user::tuple(iterable.as_ptr()) };
+        // SAFETY: a new reference, or null with an exception set.
+        let tuple = unsafe { owned(iterable.py(), tuple) }?;
+        // SAFETY: made as a tuple.
+        return items_of(&unsafe { tuple.cast_into_unchecked::<PyTuple>() }, take);
+    }
+    let mut pauses = Pauses::new(iterable.py());
+    // SAFETY: a live object, and the token proves the thread attached.
+    let iterator = unsafe { user::iterate(iterable.as_ptr()) };
+    // SAFETY: a new reference, or null with an exception set.
+    let iterator = unsafe { owned(iterable.py(), iterator) }?;
+    let mut items = Vec::new();
+    // SAFETY: a live iterator, and the token proves the thread attached.
+    let next = || unsafe { user::next(iterator.as_ptr()) };
+    // SAFETY: a new reference or null.
+    while let Some(item) = unsafe { Owned::from_new(next()) } {
+        room_for_one(&mut items)?;
+        items.push(take(item.borrow(iterable.py()))); // room: above
+        pauses.step()?;
+    }
+    // SAFETY: the token proves the thread attached.
+    if unsafe { ffi::PyErr_Occurred() }.is_null() { Ok(items) } else { Err(Error::pending()) }
+}
+
+fn items_of(tuple: &Bound<'_, PyTuple>, take: impl Fn(Arg<'_, '_>) -> Owned) -> Result<Vec<Owned>> {
+    let mut pauses = Pauses::new(tuple.py());
+    let mut items = room(tuple.len())?;
+    for item in tuple.iter_borrowed() {
+        items.push(take(item)); // room: above
+        pauses.step()?;
+    }
+    Ok(items)
+}
+
+/// How many texts are put together at a time.
+const AT_ONCE: usize = 4096;
+
+/// The texts of items, each made by `text`, with commas in between. Runs user code.
+pub(crate) fn joined<'py, T>(
+    py: Python<'py>,
+    items: impl Iterator<Item = T>,
+    text: impl Fn(T) -> Result<Bound<'py, PyAny>>,
+) -> Result<Bound<'py, PyAny>> {
+    let mut pauses = Pauses::new(py);
+    let comma = made(py, ", ")?;
+    let join = |texts: &Bound<'py, PyList>| {
+        // SAFETY: a live string and a list of strings; no user code runs.
+        let text = unsafe { ffi::PyUnicode_Join(comma.as_ptr(), texts.as_ptr()) };
+        // SAFETY: a new reference, or null with an exception set.
+        unsafe { owned(py, text) }
+    };
+    let (long, mut short) = (empty_list(py)?, empty_list(py)?);
+    for item in items {
+        short.append(text(item)?).map_err(Error::raised)?;
+        if short.len() == AT_ONCE {
+            long.append(join(&short)?).map_err(Error::raised)?;
+            short = empty_list(py)?;
+        }
+        pauses.step()?;
+    }
+    if !short.is_empty() {
+        long.append(join(&short)?).map_err(Error::raised)?;
+    }
+    join(&long)
+}
+
+fn empty_list(py: Python<'_>) -> Result<Bound<'_, PyList>> {
+    Slots::new(py, 0)?.finish(0)
 }

@@ -6,11 +6,19 @@
 //! | `object` | objects as slots pass them |
 //! | `convert` | arguments: Python objects to Rust values |
 //! | `owned` | the element of every container |
+//! | `pauses` | loops over any number of items let others run |
+//! | `spare` | results of operations that have taken effect |
 //! | `counting` | reference counts |
+//! | `handover` | items on their way from one thread to another |
 //! | `deferral` | when an object stops being reference counted |
+//! | `member` | a field that the interpreter itself reads |
 //! | `error` | every error, its text, and how it is raised |
+//! | `docs` | docstrings, which are the stub's |
 //! | `user` | calls into user code |
 //! | `waiting` | the one loop in which a thread waits |
+//! | `task` | a coroutine that waits |
+//! | `door` | the way into an event loop from outside |
+//! | `descriptor` | what event loops watch |
 //! | `key` | keys, hashed and compared |
 //! | `list` | lists of items, on their way in and out |
 //! | `epoch` | whether readers of an engine are ever alone |
@@ -22,17 +30,25 @@
 pub(crate) mod convert;
 pub(crate) mod counting;
 pub(crate) mod deferral;
+pub(crate) mod descriptor;
+pub(crate) mod docs;
+pub(crate) mod door;
 pub(crate) mod epoch;
 pub(crate) mod error;
 pub(crate) mod fastcall;
 pub(crate) mod fork;
+pub(crate) mod handover;
 #[cfg(Py_GIL_DISABLED)]
 pub(crate) mod identity;
 pub(crate) mod isolated;
 pub(crate) mod key;
 pub(crate) mod list;
+pub(crate) mod member;
 pub(crate) mod nesting;
 pub(crate) mod object;
 pub(crate) mod owned;
+pub(crate) mod pauses;
+pub(crate) mod spare;
+pub(crate) mod task;
 pub(crate) mod user;
 pub(crate) mod waiting;

@@ -9,7 +9,8 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::error::Error;
+use super::error::{Error, Result};
+use super::object::{made, named};
 
 #[cfg(Py_3_14)]
 pub(crate) use direct::drop_contents;
@@ -18,19 +19,18 @@ pub(crate) use postponed::drop_contents;
 
 /// The `repr` of a container, `Class(contents)`; of one inside itself `Class(...)`.
 /// `contents` may run user code.
-pub(crate) fn repr_of(
-    container: &Bound<'_, PyAny>,
-    contents: impl FnOnce() -> PyResult<String>,
-) -> PyResult<String> {
-    let name = container.get_type().name()?;
+pub(crate) fn repr_of<'py>(
+    container: &Bound<'py, PyAny>,
+    contents: impl FnOnce() -> Result<Bound<'py, PyAny>>,
+) -> Result<Bound<'py, PyAny>> {
     // SAFETY: a live object, and the thread is attached (a `Bound` proves both).
     match unsafe { ffi::Py_ReprEnter(container.as_ptr()) } {
         0 => {}
-        1.. => return Ok(format!("{name}(...)")),
-        _ => return Err(Error::pending().into()),
+        1.. => return named(container, &made(container.py(), "...")?),
+        _ => return Err(Error::pending()),
     }
-    let text = contents().map(|contents| format!("{name}({contents})"));
-    // SAFETY: entered above.
+    let text = contents().and_then(|contents| named(container, &contents));
+    // SAFETY: entered above. It keeps an exception that is set.
     unsafe { ffi::Py_ReprLeave(container.as_ptr()) };
     text
 }

@@ -37,6 +37,15 @@ impl Owned {
         unsafe { Self::from_borrowed(object.as_ptr()) }
     }
 
+    /// A new reference to an argument, which another thread is to drop.
+    #[inline]
+    pub(crate) fn for_another(object: Arg<'_, '_>) -> Self {
+        // SAFETY: a live object, and the thread is attached.
+        unsafe { counting::incref_shared(object.as_ptr()) };
+        // SAFETY: the address of an object.
+        Self(unsafe { NonNull::new_unchecked(object.as_ptr()) })
+    }
+
     /// A new reference.
     ///
     /// # Safety
@@ -70,6 +79,13 @@ impl Owned {
     pub(crate) fn is_none(&self) -> bool {
         // SAFETY: has no conditions.
         std::ptr::eq(self.as_ptr(), unsafe { ffi::Py_None() })
+    }
+
+    /// Whether the object is another thread's own, which a drop must tell it.
+    #[inline(always)]
+    pub(crate) fn is_anothers(&self) -> bool {
+        // SAFETY: a live object.
+        unsafe { counting::is_anothers(self.as_ptr()) }
     }
 
     /// Lends it as an argument.

@@ -93,13 +93,17 @@ fn guarded<R>(call: impl FnOnce() -> R) -> R {
 }
 
 /// The functions that may run user code. pyo3-ffi declares them as "C", through
-/// which nothing may unwind.
+/// which nothing may unwind; and of two declarations of a function the compiler takes
+/// the one that it meets first for both. So nothing else here may use the methods of
+/// PyO3 that compare or hash, which would bring theirs.
 mod c {
     use super::{c_char, c_int};
     use pyo3::ffi::{Py_hash_t, PyObject, PyThreadState};
 
     unsafe extern "C-unwind" {
         pub(super) fn PyObject_CallOneArg(f: *mut PyObject, arg: *mut PyObject) -> *mut PyObject;
+        pub(super) fn PyObject_GetIter(iterable: *mut PyObject) -> *mut PyObject;
+        pub(super) fn PyIter_Next(iterator: *mut PyObject) -> *mut PyObject;
         pub(super) fn PySequence_Tuple(iterable: *mut PyObject) -> *mut PyObject;
         pub(super) fn PyNumber_Index(object: *mut PyObject) -> *mut PyObject;
         pub(super) fn PyObject_Repr(object: *mut PyObject) -> *mut PyObject;
@@ -114,6 +118,12 @@ mod c {
         pub(super) fn PyObject_Hash(object: *mut PyObject) -> Py_hash_t;
         pub(super) fn PyObject_Vectorcall(
             f: *mut PyObject,
+            args: *const *mut PyObject,
+            count: usize,
+            names: *mut PyObject,
+        ) -> *mut PyObject;
+        pub(super) fn PyObject_VectorcallMethod(
+            name: *mut PyObject,
             args: *const *mut PyObject,
             count: usize,
             names: *mut PyObject,
@@ -153,6 +163,12 @@ pub(crate) unsafe fn call(
     guarded(|| unsafe { c::PyObject_Vectorcall(f, args.as_ptr(), args.len(), none) })
 }
 
+/// Writes the exception that is set to `sys.unraisablehook`. The thread is attached.
+pub(crate) fn write_unraisable() {
+    // SAFETY: attached, with an exception set.
+    guarded(|| unsafe { c::PyErr_WriteUnraisable(std::ptr::null_mut()) });
+}
+
 /// Calls `f(*args)`; what it raises is written to `sys.unraisablehook`.
 ///
 /// # Safety
@@ -169,24 +185,25 @@ pub(crate) unsafe fn tell(f: *mut ffi::PyObject, args: &[*mut ffi::PyObject]) {
     }
 }
 
-/// Calls `f()` and tells whether it returned `True`; what it raises is written to
-/// `sys.unraisablehook`.
+/// Calls `args[0].name(*args[1:])`, of which the last are keywords with these names, if
+/// there are any; a new reference, or null with an exception set.
 ///
 /// # Safety
-/// The thread is attached, with no exception set; `f` is a live object.
-pub(crate) unsafe fn ask(f: *mut ffi::PyObject) -> bool {
+/// The thread is attached; all are live objects, `names` a tuple or null.
+pub(crate) unsafe fn call_method(
+    name: *mut ffi::PyObject,
+    args: &[*mut ffi::PyObject],
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    let keywords = if names.is_null() {
+        0
+    } else {
+        // SAFETY: a live tuple, says the caller.
+        usize::try_from(unsafe { ffi::PyTuple_Size(names) }).unwrap_or(0)
+    };
+    let count = args.len() - keywords;
     // SAFETY: the caller's promises, passed on.
-    let answer = guarded(|| unsafe { c::PyObject_CallNoArgs(f) });
-    if answer.is_null() {
-        // SAFETY: attached, with an exception set.
-        guarded(|| unsafe { c::PyErr_WriteUnraisable(f) });
-        return false;
-    }
-    // SAFETY: has no conditions.
-    let yes = std::ptr::eq(answer, unsafe { ffi::Py_True() });
-    // SAFETY: a new reference, given up.
-    unsafe { decref(answer) };
-    yes
+    guarded(|| unsafe { c::PyObject_VectorcallMethod(name, args.as_ptr(), count, names) })
 }
 
 /// The value of `float(object)`; -1 with an exception set, if it raised.
@@ -205,6 +222,26 @@ pub(crate) unsafe fn double(object: *mut ffi::PyObject) -> f64 {
 pub(crate) unsafe fn truth(object: *mut ffi::PyObject) -> c_int {
     // SAFETY: the caller's promises, passed on.
     guarded(|| unsafe { c::PyObject_IsTrue(object) })
+}
+
+/// Calls `iter(iterable)`; a new reference, or null with an exception set.
+///
+/// # Safety
+/// The thread is attached; the object is alive.
+pub(crate) unsafe fn iterate(iterable: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: the caller's promises, passed on.
+    guarded(|| unsafe { c::PyObject_GetIter(iterable) })
+}
+
+/// Calls `next(iterator)`; a new reference, or null, with an exception set unless it is
+/// the end.
+///
+/// # Safety
+/// The thread is attached; the object is a live iterator.
+#[inline]
+pub(crate) unsafe fn next(iterator: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: the caller's promises, passed on.
+    guarded(|| unsafe { c::PyIter_Next(iterator) })
 }
 
 /// Calls `tuple(iterable)`; a new reference, or null with an exception set.

@@ -13,9 +13,10 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 
 use super::convert::{double, truth};
-use super::error::{Error, Result, shown};
+use super::error::{Error, Result, shown, told_attached};
 use super::object::Arg;
 use super::owned::Owned;
+use super::task::TaskWaiter;
 use super::{fork, user};
 use crate::engine::{Event, Notice, Waiter};
 use crate::shim;
@@ -27,8 +28,15 @@ const LOOKS: u32 = 200;
 /// How often the main thread answers signals while it waits.
 const SIGNALS: Duration = Duration::from_millis(50);
 
+/// How long to sleep where a moment lasts.
+const SHORT: Duration = Duration::from_micros(200);
+
+/// When one who waits for a [`Sought::Value`] looks again. Once is enough: a store that was
+/// made before it enrolled has long arrived by then, and one made after finds it enrolled.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
 /// How long a thread may be woken in vain before it is urgent.
-const PATIENT: Duration = Duration::from_millis(5);
+pub(crate) const PATIENT: Duration = Duration::from_millis(5);
 
 /// How many operations coroutines complete without suspending, before it is asked
 /// which task they belong to: one that did the last two such runs gives way.
@@ -59,27 +67,6 @@ pub(crate) struct SleepingThread {
     thread: Thread,
 }
 
-/// A coroutine that waits.
-#[pyclass(frozen, module = "lockfree._native", name = "_Waiter")]
-#[derive(Debug)]
-pub(crate) struct TaskWaiter {
-    notice: Notice,
-    wake: Py<PyAny>,
-}
-
-#[pymethods]
-impl TaskWaiter {
-    #[new]
-    #[pyo3(signature = (wake, /))]
-    fn new(wake: Py<PyAny>) -> Self {
-        Self { notice: Notice::default(), wake }
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
-        visit.call(&self.wake)
-    }
-}
-
 impl Sleeper {
     fn this_thread() -> Self {
         let thread = thread::current();
@@ -104,19 +91,26 @@ impl Waiter for Sleeper {
     fn notice(&self) -> &Notice {
         match self {
             Self::Thread(thread) => &thread.notice,
-            Self::Task(waiter) => &task_waiter(waiter).notice,
+            Self::Task(waiter) => TaskWaiter::of(waiter).notice(),
         }
     }
 
-    fn wake(&self) -> bool {
+    type Fault = Error;
+
+    fn wake(&self) -> Result<bool> {
         match self {
             Self::Thread(thread) => {
                 thread.thread.unpark();
-                true
+                Ok(true)
             }
-            // SAFETY: a live object; containers are used attached.
-            Self::Task(waiter) => unsafe { user::ask(task_waiter(waiter).wake.as_ptr()) },
+            Self::Task(waiter) => {
+                told_attached(|py| TaskWaiter::wake(TaskWaiter::bound(waiter, py)))
+            }
         }
+    }
+
+    fn join(first: Error, second: Error) -> Error {
+        Error::join(Some(first), Some(second)).expect("there are two")
     }
 
     fn generation() -> u32 {
@@ -124,10 +118,10 @@ impl Waiter for Sleeper {
     }
 }
 
-fn task_waiter(waiter: &Owned) -> &TaskWaiter {
-    // SAFETY: `Sleeper::task` made it from one.
-    let waiter: &Py<TaskWaiter> = unsafe { &*std::ptr::from_ref(waiter.as_py()).cast() };
-    waiter.get()
+/// What came of several notifications, all of which were made.
+pub(crate) fn all<const N: usize>(notifications: [Result<()>; N]) -> Result<()> {
+    let faults = notifications.into_iter().map(Result::err);
+    faults.fold(None, Error::join).map_or(Ok(()), Err)
 }
 
 /// Whether a coroutine on this thread may begin at once.
@@ -164,6 +158,11 @@ impl Patience {
         }
     }
 
+    /// Whether it is for no wait at all.
+    pub(crate) fn is_none(self) -> bool {
+        matches!(self, Self::None)
+    }
+
     /// `timeout` seconds from now; for ever, if it is `None`.
     pub(crate) fn within(timeout: Option<Arg<'_, '_>>) -> Result<Self> {
         let Some(timeout) = timeout.filter(|timeout| !timeout.is_none()) else {
@@ -191,6 +190,9 @@ pub(crate) enum Sought {
     Share,
     /// Something that is true for all who look; nobody has to hurry.
     Truth,
+    /// The same of a value that may be written by a relaxed store, which may miss one who
+    /// enrols at the same moment.
+    Value,
 }
 
 /// How an attempt to put or get ended.
@@ -215,30 +217,71 @@ pub(crate) fn wait<R>(
     hopeful: impl Fn() -> bool + Sync,
     mut attempt: impl FnMut() -> Attempt<R>,
 ) -> Result<Option<R>> {
-    let mut attempt = || persist(py, &mut attempt);
+    let mut attempt = || persist(py, patience, &mut attempt);
     let end = match patience {
-        Patience::None => return Ok(attempt()),
+        Patience::None => return attempt(),
         Patience::Until(end) => Some(end),
         Patience::Forever => None,
     };
     if !event.is_urgent() {
-        if let Some(done) = attempt() {
+        if let Some(done) = attempt()? {
             return Ok(Some(done));
         }
         look_often(py, &hopeful);
     }
     let nap = user::is_main_thread(py).then_some(SIGNALS);
-    Wait { py, event, sought, waiter: Sleeper::this_thread(), end, nap, urgent: false }
-        .until(attempt)
+    let waiter = Sleeper::this_thread();
+    let again = (sought == Sought::Value).then_some(LOOK_AGAIN);
+    let mut wait = Wait { py, event, sought, waiter, end, nap, again, urgent: false };
+    let outcome = wait.until(attempt)?;
+    wait.calm()?;
+    Ok(outcome)
 }
 
-/// Makes an attempt, and again as long as it is a matter of a moment.
-pub(crate) fn persist<R>(py: Python<'_>, mut attempt: impl FnMut() -> Attempt<R>) -> Option<R> {
+/// Makes an attempt, and again as long as it is a matter of a moment, until patience ends.
+///
+/// # Errors
+/// What a signal handler raised.
+#[inline]
+pub(crate) fn persist<R>(
+    py: Python<'_>,
+    patience: Patience,
+    mut attempt: impl FnMut() -> Attempt<R>,
+) -> Result<Option<R>> {
+    match attempt() {
+        Attempt::Done(done) => Ok(Some(done)),
+        Attempt::Wait => Ok(None),
+        Attempt::Moment => persist_long(py, patience, attempt),
+    }
+}
+
+/// The rest of [`persist`]. The moment may last: a thread was suspended.
+#[cold]
+fn persist_long<R>(
+    py: Python<'_>,
+    patience: Patience,
+    mut attempt: impl FnMut() -> Attempt<R>,
+) -> Result<Option<R>> {
+    let begin = Instant::now();
+    let mut answered = user::is_main_thread(py).then_some(begin);
     loop {
+        let long = begin.elapsed() > PATIENT;
+        user::detached(py, || if long { thread::sleep(SHORT) } else { thread::yield_now() });
         match attempt() {
-            Attempt::Done(done) => return Some(done),
-            Attempt::Wait => return None,
-            Attempt::Moment => user::detached(py, thread::yield_now),
+            Attempt::Done(done) => return Ok(Some(done)),
+            Attempt::Wait => return Ok(None),
+            Attempt::Moment => {}
+        }
+        if matches!(patience, Patience::Until(end) if Instant::now() >= end) {
+            return Ok(None);
+        }
+        if answered.is_some_and(|last| last.elapsed() >= SIGNALS) {
+            answered = Some(Instant::now());
+            // SAFETY: the token proves the thread attached.
+            if unsafe { user::check_signals() } != 0 {
+                // Whoever waits leaves the list first, which may call into a loop.
+                return Err(Error::pending().taken_off());
+            }
         }
     }
 }
@@ -270,40 +313,43 @@ struct Wait<'a, 'py> {
     end: Option<Instant>,
     /// How long to sleep at a time, for the thread that answers signals.
     nap: Option<Duration>,
+    /// How long to sleep before it looks again once.
+    again: Option<Duration>,
     urgent: bool,
 }
 
 /// Why a sleep ended.
 enum Awake {
     Notified,
-    /// Signals had to be answered; meanwhile anything may have happened.
+    /// It is time to look again, as anything may have happened.
     Disturbed,
     /// It is the end of patience.
     Late,
 }
 
 impl Wait<'_, '_> {
-    fn until<R>(&mut self, mut attempt: impl FnMut() -> Option<R>) -> Result<Option<R>> {
+    fn until<R>(&mut self, mut attempt: impl FnMut() -> Result<Option<R>>) -> Result<Option<R>> {
         let begin = Instant::now();
         loop {
             self.event.enrol(&self.waiter);
-            if (self.urgent || !self.event.is_urgent())
-                && let Some(done) = attempt()
-            {
-                self.event.withdraw(&self.waiter);
-                return Ok(Some(done));
+            if self.urgent || !self.event.is_urgent() {
+                let outcome = attempt();
+                if !matches!(outcome, Ok(None)) {
+                    let told = self.event.withdraw(&self.waiter);
+                    return outcome.and_then(|done| told.map(|_| done));
+                }
             }
             match self.sleep()? {
                 Awake::Late => {
                     // With a notification of the last moment, if there is one; and who
                     // held back for the urgent has not looked yet.
                     let _ = self.event.leave(&self.waiter);
-                    return Ok(attempt());
+                    return attempt();
                 }
                 // As one who comes anew, in its old place: the urgent go first.
                 Awake::Disturbed => {}
                 Awake::Notified => {
-                    if let Some(done) = attempt() {
+                    if let Some(done) = attempt()? {
                         return Ok(Some(done));
                     }
                     if begin.elapsed() > PATIENT {
@@ -321,13 +367,18 @@ impl Wait<'_, '_> {
             if left == Some(Duration::ZERO) {
                 return Ok(Awake::Late);
             }
-            let time = [left, self.nap].into_iter().flatten().min();
+            let again = self.again.take();
+            let time = [left, self.nap, again].into_iter().flatten().min();
             user::detached(self.py, || match time {
                 Some(time) => thread::park_timeout(time),
                 None => thread::park(),
             });
             if self.nap.is_some() {
                 return self.answer_signals();
+            }
+            if again.is_some() {
+                let notified = self.event.withdraw(&self.waiter)?;
+                return Ok(if notified { Awake::Notified } else { Awake::Disturbed });
             }
         }
         Ok(Awake::Notified)
@@ -337,8 +388,8 @@ impl Wait<'_, '_> {
     /// they like, and fork: so this thread is off the list meanwhile, and the next
     /// one may look first.
     fn answer_signals(&mut self) -> Result<Awake> {
-        let notified = self.event.withdraw(&self.waiter);
-        self.calm();
+        let notified = self.event.withdraw(&self.waiter)?;
+        self.calm()?;
         // SAFETY: the token proves the thread attached.
         match unsafe { user::check_signals() } {
             0 => Ok(if notified { Awake::Notified } else { Awake::Disturbed }),
@@ -353,16 +404,19 @@ impl Wait<'_, '_> {
         }
     }
 
-    fn calm(&mut self) {
-        if self.urgent {
-            self.urgent = false;
-            self.event.calm();
+    fn calm(&mut self) -> Result<()> {
+        if !self.urgent {
+            return Ok(());
         }
+        self.urgent = false;
+        self.event.calm()
     }
 }
 
 impl Drop for Wait<'_, '_> {
     fn drop(&mut self) {
-        self.calm();
+        if let Err(error) = self.calm() {
+            error.write();
+        }
     }
 }

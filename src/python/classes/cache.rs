@@ -5,25 +5,30 @@
 //! the class has of `MutableMapping` beyond that, and the loading of what is
 //! missing, is Python: `lockfree._mapping` and `lockfree._loading`.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
-use crate::engine::cache::{Evicted, Failure, Item, Monotonic, Reason, Removed, UNBOUNDED};
+use super::ticket::{Ticket, Tickets};
+use crate::engine::cache::{Evicted, Failure, Item, Monotonic, Query, Reason, Removed, UNBOUNDED};
+use crate::engine::memory::growth::room;
 use crate::engine::{self, Reference, Striped};
-use crate::python::boundary::convert::{Truth, double, int64};
-use crate::python::boundary::deferral::defer;
+use crate::python::boundary::convert::{double, int64};
+use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::epoch::Attached;
 use crate::python::boundary::error::{Error, Result, not_copyable, shown};
-use crate::python::boundary::fastcall::fast_methods;
+use crate::python::boundary::fastcall::{fast_methods, used};
 use crate::python::boundary::key::Key;
-use crate::python::boundary::list::list_of;
-use crate::python::boundary::nesting::drop_contents;
-use crate::python::boundary::object::{Arg, size_with};
+use crate::python::boundary::list::{Pair, joined, list_of, repr};
+use crate::python::boundary::nesting::{drop_contents, repr_of};
+use crate::python::boundary::object::{
+    Arg, Made, borrowed, dict, formatted, made, size_with, tuple,
+};
 use crate::python::boundary::owned::Owned;
+use crate::python::boundary::pauses::Pauses;
 use crate::python::boundary::user;
 use crate::shim::Ordering::SeqCst;
 
@@ -52,6 +57,8 @@ struct Contents {
     counted: Striped<EVENTS>,
     /// What `lockfree._loading` keeps here, made when it first asks.
     flights: OnceLock<Owned>,
+    /// Of the loads that are under way.
+    tickets: Arc<Tickets>,
 }
 
 /// A function of the user's, if there is one; the collector may take it away.
@@ -108,6 +115,9 @@ impl Contents {
 
     /// Removes a key, and returns its value.
     fn remove(&self, key: &Key<'_, '_>) -> Result<Option<Owned>> {
+        if self.tickets.revoke(key.hash()) {
+            self.engine.settle(key.hash());
+        }
         let item = self.engine.remove(key, |expired| self.report_one(&expired))?;
         Ok(item.map(|(_, value)| value))
     }
@@ -121,9 +131,37 @@ impl Contents {
             self.refuse(item);
             return Ok(());
         }
+        self.tickets.revoke(query.hash());
         let mut removed = Removed::default();
         let result = self.engine.put(&query, item, &mut removed);
         self.finish(result, &removed)
+    }
+
+    /// Gives a key the value that was loaded for it, unless its ticket was taken away.
+    fn keep(
+        &self,
+        ticket: &Ticket,
+        key: Arg<'_, '_>,
+        value: Arg<'_, '_>,
+        ttl: Option<f64>,
+    ) -> Result<()> {
+        let query = Key::new(key)?;
+        let item = self.item(key, value, ttl)?;
+        if item.weight > self.engine.limit() {
+            if ticket.redeem() {
+                self.refuse(item);
+            }
+            return Ok(());
+        }
+        let mut removed = Removed::default();
+        let result = self.engine.put_if(&query, item, &mut removed, || ticket.redeem());
+        self.finish(result, &removed)
+    }
+
+    /// Removes everything; calls `step` between.
+    fn clear(&self, step: impl FnMut()) {
+        self.tickets.revoke_all();
+        self.engine.clear(step);
     }
 
     /// The value of a key, which is `default` if it had none.
@@ -137,6 +175,7 @@ impl Contents {
             self.refuse(item);
             return Ok(Owned::new(default));
         }
+        self.tickets.revoke(query.hash());
         let mut removed = Removed::default();
         let result = self.engine.get_or_put(&query, item, &mut removed);
         // Another thread may have been quicker.
@@ -187,7 +226,7 @@ impl Contents {
     ) -> Result<R> {
         let result = result.map_err(|failure| match failure {
             Failure::Comparison(error) => error.taken_off(),
-            Failure::OutOfMemory => engine::OutOfMemory.into(),
+            Failure::OutOfMemory => Error::from(engine::OutOfMemory).taken_off(),
         });
         self.report(removed);
         result
@@ -228,23 +267,33 @@ impl Contents {
     }
 
     /// Removes what has expired; returns how much that was.
-    fn expire(&self) -> usize {
-        self.engine.expire(|expired| self.report_one(&expired))
+    fn expire(&self, py: Python<'_>) -> Result<usize> {
+        let mut pauses = Pauses::new(py);
+        let count = self.engine.expire(|expired| {
+            self.report_one(&expired);
+            drop(expired);
+            pauses.step_on();
+        });
+        pauses.end()?;
+        Ok(count)
     }
 
     /// How many items there are whose time is not over.
-    fn len(&self) -> usize {
-        self.expire();
-        self.engine.len()
+    fn len(&self, py: Python<'_>) -> Result<usize> {
+        self.expire(py)?;
+        Ok(self.engine.len())
     }
 
     /// The keys and values, as a list of pairs.
-    fn items<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let pair = |(key, value): (Owned, Owned)| {
-            Ok(Owned::from(PyTuple::new(py, [key.into_py(), value.into_py()])?.into_any()))
-        };
-        let pairs = self.engine.items().into_iter().map(pair).collect::<PyResult<Vec<_>>>()?;
-        Ok(list_of(py, pairs)?)
+    fn items<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
+        let mut pauses = Pauses::new(py);
+        let items = self.engine.items(|| pauses.rest())?;
+        let mut pairs = room(items.len())?;
+        for (key, value) in items {
+            pairs.push(tuple([key, value])?); // room: above
+            pauses.step()?;
+        }
+        list_of(py, pairs)
     }
 }
 
@@ -281,6 +330,7 @@ fn bound(maxsize: Arg<'_, '_>) -> Result<u64> {
 #[derive(Debug)]
 pub(crate) struct Cache {
     contents: OnceLock<Box<Contents>>,
+    deferral: Deferral,
 }
 
 impl Cache {
@@ -291,7 +341,7 @@ impl Cache {
 
     /// A cache as it is before `__init__`.
     pub(crate) fn uninitialized() -> Self {
-        Self { contents: OnceLock::new() }
+        Self { contents: OnceLock::new(), deferral: Deferral::default() }
     }
 
     #[cold]
@@ -328,20 +378,19 @@ impl Cache {
     #[new]
     #[pyo3(
         signature = (*_args, **_kwargs),
-        text_signature = "(maxsize, *, ttl=None, weigher=None, on_evict=None, shared=False)"
+        text_signature = "(maxsize, *, ttl=None, weigher=None, on_evict=None)"
     )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self::uninitialized()
     }
 
-    #[pyo3(signature = (maxsize, *, ttl=None, weigher=None, on_evict=None, shared=Truth(false)))]
+    #[pyo3(signature = (maxsize, *, ttl=None, weigher=None, on_evict=None))]
     fn __init__(
-        slf: &Bound<'_, Self>,
+        &self,
         maxsize: &Bound<'_, PyAny>,
         ttl: Option<&Bound<'_, PyAny>>,
         weigher: Option<Bound<'_, PyAny>>,
         on_evict: Option<Bound<'_, PyAny>>,
-        shared: Truth,
     ) -> Result<()> {
         let limit = bound(maxsize.as_borrowed())?;
         let ttl = ttl.map_or(Ok(None), |ttl| seconds(ttl.as_borrowed()))?;
@@ -350,32 +399,30 @@ impl Cache {
         let engine = engine::Cache::new(limit, weigher.0.is_some());
         let counted = Striped::default();
         let flights = OnceLock::new();
-        let contents = Contents { engine, ttl, weigher, on_evict, counted, flights };
-        if slf.get().contents.set(Box::new(contents)).is_err() {
+        let tickets = Arc::default();
+        let contents = Contents { engine, ttl, weigher, on_evict, counted, flights, tickets };
+        if self.contents.set(Box::new(contents)).is_err() {
             return Err(Error::wrong_value("a Cache is initialized once".to_owned()));
-        }
-        if shared.0 {
-            defer(slf.as_any().as_borrowed());
         }
         Ok(())
     }
 
     /// The bound of `weight`; None is no bound.
     #[getter]
-    fn maxsize(&self) -> Result<Option<u64>> {
-        Ok(Some(self.contents()?.engine.limit()).filter(|limit| *limit != UNBOUNDED))
+    fn maxsize(&self) -> Result<Made<Option<u64>>> {
+        Ok(Made(Some(self.contents()?.engine.limit()).filter(|limit| *limit != UNBOUNDED)))
     }
 
     /// How many seconds an entry lives, where `put` says nothing else; None is for ever.
     #[getter]
-    fn ttl(&self) -> Result<Option<f64>> {
-        Ok(self.contents()?.ttl)
+    fn ttl(&self) -> Result<Made<Option<f64>>> {
+        Ok(Made(self.contents()?.ttl))
     }
 
     /// What the entries weigh together: their number, if there is no `weigher`.
     #[getter]
-    fn weight(&self) -> Result<u64> {
-        Ok(self.contents()?.engine.weight())
+    fn weight(&self) -> Result<Made<i128>> {
+        Ok(Made(self.contents()?.engine.weight().cast_signed()))
     }
 
     fn __getitem__(&self, key: &Bound<'_, PyAny>) -> Result<Py<PyAny>> {
@@ -390,61 +437,65 @@ impl Cache {
         self.assign(key.as_borrowed(), None)
     }
 
-    fn __contains__(&self, key: &Bound<'_, PyAny>) -> Result<bool> {
-        let contents = self.contents()?;
+    fn __contains__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>) -> Result<bool> {
+        let contents = used(slf).contents()?;
         contents
             .engine
             .contains(&Key::new(key.as_borrowed())?, |expired| contents.report_one(&expired))
     }
 
-    fn __len__(&self) -> Result<usize> {
-        Ok(self.contents()?.len())
+    fn __len__(slf: &Bound<'_, Self>) -> Result<usize> {
+        used(slf).contents()?.len(slf.py())
     }
 
-    fn __sizeof__(slf: &Bound<'_, Self>) -> usize {
+    fn __sizeof__(slf: &Bound<'_, Self>) -> Made<usize> {
         let size = |contents: &Contents| size_of_val(contents) + contents.engine.bytes();
-        size_with(slf.as_any(), slf.get().contents.get().map_or(0, |contents| size(contents)))
+        let beside = slf.get().contents.get().map_or(0, |contents| size(contents));
+        Made(size_with(slf.as_any(), beside))
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(list_of(py, self.contents()?.engine.keys())?.try_iter()?.into_any())
+        let mut pauses = Pauses::new(py);
+        let keys = self.contents()?.engine.keys(|| pauses.rest())?;
+        Ok(list_of(py, keys)?.try_iter()?.into_any())
     }
 
     /// Remove the next victim of an eviction and return it with its key.
-    fn popitem(&self, py: Python<'_>) -> Result<(Py<PyAny>, Py<PyAny>)> {
+    fn popitem(&self, py: Python<'_>) -> Result<Py<PyAny>> {
         let contents = self.contents()?;
+        // Made before: what is not returned would be lost.
+        let pair = Pair::new(py)?;
         let mut removed = Removed::default();
         let item = contents.engine.remove_victim(&mut removed);
         contents.report(&removed);
-        let empty = || PyString::new(py, "popitem(): the cache is empty").into_any();
-        let (key, value) = item.ok_or_else(|| Error::missing(empty().into()))?;
-        Ok((key.into_py(), value.into_py()))
+        let Some((key, value)) = item else {
+            return Err(Error::missing(made(py, "popitem(): the cache is empty")?.into()));
+        };
+        Ok(pair.fill(key, value).into_py())
     }
 
     /// Remove all entries.
-    fn clear(&self) -> Result<()> {
-        self.contents()?.engine.clear();
-        Ok(())
+    fn clear(&self, py: Python<'_>) -> Result<()> {
+        let mut pauses = Pauses::new(py);
+        self.contents()?.clear(|| pauses.step_on());
+        pauses.end()
     }
 
     /// Drop the entries whose time is up; return how many.
-    fn expire(&self) -> Result<usize> {
-        Ok(self.contents()?.expire())
+    fn expire(&self, py: Python<'_>) -> Result<Made<usize>> {
+        Ok(Made(self.contents()?.expire(py)?))
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        let contents = slf.get().contents()?;
-        // SAFETY: a live object, and the thread is attached.
-        match unsafe { ffi::Py_ReprEnter(slf.as_ptr()) } {
-            0 => {}
-            1.. => return Ok("Cache(...)".to_owned()),
-            _ => return Err(Error::pending().into()),
-        }
-        let text = contents.items(slf.py()).and_then(|items| repr_entries(&items));
-        // SAFETY: entered above.
-        unsafe { ffi::Py_ReprLeave(slf.as_ptr()) };
-        let maxsize = slf.get().maxsize()?.map_or("None".to_owned(), |limit| limit.to_string());
-        Ok(format!("{}({{{}}}, maxsize={maxsize})", slf.get_type().name()?, text?))
+    fn __repr__<'py>(slf: &Bound<'py, Self>) -> Result<Bound<'py, PyAny>> {
+        let (py, contents) = (slf.py(), slf.get().contents()?);
+        repr_of(slf.as_any(), || {
+            let mut pauses = Pauses::new(py);
+            let items = contents.engine.items(|| pauses.rest())?;
+            let entries = joined(py, items.into_iter(), |item| repr_item(py, item))?;
+            let maxsize = made(py, slf.get().maxsize()?.0)?;
+            // SAFETY: a string, and an int or None.
+            unsafe { formatted(c"{%U}, maxsize=%S", &entries, &maxsize) }
+        })
     }
 
     #[allow(clippy::unused_self)] // a method, to Python
@@ -460,12 +511,18 @@ impl Cache {
             return Ok(table.clone().into_py());
         }
         // Not inside the initialization: on CPython 3.11 making a dict may run user code.
-        let table = PyDict::new(py).into_any().into();
+        let table = dict(py)?.into_any().into();
         Ok(flights.get_or_init(|| table).clone().into_py())
     }
 
+    /// Defer the counting of references to `other` as well, once this cache's is.
+    #[pyo3(signature = (other, /))]
+    fn _take_along(&self, other: &Bound<'_, PyAny>) -> Result<()> {
+        self.deferral.take_along(other.as_borrowed())
+    }
+
     /// Return a snapshot of keys and values.
-    fn _items<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+    fn _items<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
         self.contents()?.items(py)
     }
 
@@ -478,19 +535,41 @@ impl Cache {
     }
 
     /// Return what `stats` names.
-    fn _stats(&self) -> Result<(i128, i128, i128, i128, i128, usize)> {
+    fn _stats(&self, py: Python<'_>) -> Result<Py<PyAny>> {
         let contents = self.contents()?;
-        let size = contents.len();
+        let size = contents.len(py)?;
         let sum = |event: Event| contents.counted.sum(event as usize);
-        let [hits, misses, evictions, expirations, loads] =
+        let sums =
             [Event::Hit, Event::Miss, Event::Eviction, Event::Expiration, Event::Load].map(sum);
-        Ok((hits, misses, evictions, expirations, loads, size))
+        let numbers = sums.into_iter().chain([size as i128]);
+        let numbers = numbers.map(|number| made(py, number).map(Owned::from));
+        Ok(tuple(numbers.collect::<Result<Vec<_>>>()?)?.into_py())
     }
 
     /// Count the call of a loader.
     fn _count_load(&self) -> Result<()> {
         self.contents()?.count(Event::Load);
         Ok(())
+    }
+
+    /// Return what `_keep` wants of who began to load the key now.
+    #[pyo3(signature = (key, /))]
+    fn _ticket(&self, key: &Bound<'_, PyAny>) -> Result<Ticket> {
+        Ok(self.contents()?.tickets.issue(Key::new(key.as_borrowed())?.hash())?)
+    }
+
+    /// Put what was loaded, unless the key was put or removed since the ticket was issued.
+    #[pyo3(signature = (ticket, key, value, /, *ttl))]
+    fn _keep(
+        &self,
+        ticket: &Ticket,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        ttl: &Bound<'_, PyTuple>,
+    ) -> Result<()> {
+        let contents = self.contents()?;
+        let ttl = ttl.iter_borrowed().next().map_or(Ok(contents.ttl), seconds)?;
+        contents.keep(ticket, key.as_borrowed(), value.as_borrowed(), ttl)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
@@ -507,27 +586,19 @@ impl Cache {
 
     fn __clear__(&self, py: Python<'_>) {
         if let Some(contents) = self.contents.get() {
-            contents.engine.clear();
+            contents.engine.clear(|| ());
             contents.weigher.clear(py);
             contents.on_evict.clear(py);
         }
     }
 }
 
-/// The items as in the `repr` of a dict. Runs user code.
-fn repr_entries(items: &Bound<'_, PyList>) -> PyResult<String> {
-    let entry = |item: Bound<'_, PyAny>| {
-        let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
-        Ok(format!("{}: {}", repr(&key)?, repr(&value)?))
-    };
-    Ok(items.iter().map(entry).collect::<PyResult<Vec<_>>>()?.join(", "))
-}
-
-fn repr(object: &Bound<'_, PyAny>) -> PyResult<String> {
-    // SAFETY: a live object, and the thread is attached (a `Bound` proves both).
-    let text = unsafe { user::repr(object.as_ptr()) };
-    // SAFETY: a new reference, or null with an exception set.
-    unsafe { Bound::from_owned_ptr_or_err(object.py(), text) }?.extract()
+/// An item as in the `repr` of a dict. Runs user code.
+fn repr_item(py: Python<'_>, (key, value): (Owned, Owned)) -> Result<Bound<'_, PyAny>> {
+    // SAFETY: alive by these references.
+    let [key, value] = [&key, &value].map(|object| unsafe { borrowed(py, object.as_ptr()) });
+    // SAFETY: two strings.
+    unsafe { formatted(c"%U: %U", &repr(&key)?, &repr(&value)?) }
 }
 
 impl Drop for Cache {

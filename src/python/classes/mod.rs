@@ -6,12 +6,24 @@
 //! | `striped_counter` | class `StripedCounter` |
 //! | `stack` | class `Stack` |
 //! | `queue` | class `Queue` |
+//! | `queue_engine` | what is below it and its kin |
+//! | `lifo_queue` | class `LifoQueue` |
+//! | `priority_queue` | class `PriorityQueue` |
 //! | `cache` | class `Cache` |
+//! | `ticket` | class `_Ticket`, which tells whether a key was written while it was loaded |
+//! | `once` | class `_OnceFunction`, of the decorator `once` |
 //! | `cached` | class `_CachedFunction`, of the decorator `cached` |
+//! | `defer_refcount` | function `defer_refcount` |
 
 pub(crate) mod atomic;
 pub(crate) mod cache;
 pub(crate) mod cached;
+pub(crate) mod defer_refcount;
+pub(crate) mod lifo_queue;
+pub(crate) mod once;
+pub(crate) mod priority_queue;
 pub(crate) mod queue;
+mod queue_engine;
 pub(crate) mod stack;
 pub(crate) mod striped_counter;
+pub(crate) mod ticket;

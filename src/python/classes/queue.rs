@@ -7,50 +7,143 @@
 
 use std::mem::ManuallyDrop;
 use std::thread;
+use std::time::{Duration, Instant};
 
-use pyo3::exceptions::{PyAttributeError, PyIndexError, PyTypeError};
+use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
+use super::queue_engine::{Engine, limit, no_force_put, putting, ranked, refused};
 use crate::engine::{self, Event, Refusal, TryGet};
-use crate::python::boundary::convert::{Given, Truth, count, int64};
-use crate::python::boundary::deferral::defer;
-use crate::python::boundary::error::{Error, Result, not_copyable};
-use crate::python::boundary::fastcall::{Arguments, fast_methods};
+use crate::python::boundary::convert::{Given, Truth, count};
+use crate::python::boundary::deferral::Deferral;
+use crate::python::boundary::error::{Error, QueueError, Result, not_copyable};
+use crate::python::boundary::fastcall::{Arguments, fast_methods, used};
+use crate::python::boundary::handover::Handover;
 use crate::python::boundary::list::{Slots, collect};
 use crate::python::boundary::nesting::drop_contents;
-use crate::python::boundary::object::{Arg, size_with};
+use crate::python::boundary::object::{Arg, Made, size_with};
 use crate::python::boundary::owned::Owned;
+use crate::python::boundary::pauses::Pauses;
+use crate::python::boundary::task::TaskWaiter;
 use crate::python::boundary::user;
 use crate::python::boundary::waiting::{
-    Attempt, Patience, Sleeper, Sought, TaskWaiter, hold, persist, wait,
+    Attempt, PATIENT, Patience, Sleeper, Sought, all, hold, persist, wait,
 };
+
+/// How long one who does not wait believes that a place is being filled: much longer than
+/// it takes a store to arrive, so that a put that has returned is seen.
+const FILLING: Duration = Duration::from_micros(50);
 
 /// A first-in, first-out queue for any number of producers and consumers.
 #[pyclass(frozen, weakref, subclass, generic, module = "lockfree")]
 #[derive(Debug)]
 pub(crate) struct Queue {
     inner: ManuallyDrop<Box<Inner>>,
+    deferral: Deferral,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
-    engine: engine::Queue<Owned>,
+    engine: Engine,
+    handover: Handover,
     not_empty: Event<Sleeper>,
     not_full: Event<Sleeper>,
     all_done: Event<Sleeper>,
 }
 
 impl Queue {
+    /// An empty queue.
+    pub(crate) fn over(engine: Engine) -> Self {
+        let inner = Inner {
+            engine,
+            handover: Handover::default(),
+            not_empty: Event::default(),
+            not_full: Event::default(),
+            all_done: Event::default(),
+        };
+        Self { inner: ManuallyDrop::new(Box::new(inner)), deferral: Deferral::default() }
+    }
+
+    /// The engine.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.inner.engine
+    }
+
+    /// Sets up a queue as its class is called.
+    pub(crate) fn begin(&self, maxsize: Given<'_>) -> Result<()> {
+        let limit = maxsize.0.map_or(Ok(0), |maxsize| limit(maxsize.as_borrowed()))?;
+        self.inner.engine.begin_with_limit(limit);
+        Ok(())
+    }
+
+    /// `put` without other arguments, to an engine under a lock.
+    #[inline(never)]
+    fn put_in_order(&self, py: Python<'_>, item: Owned) -> Result<()> {
+        if self.inner.not_full.is_urgent() {
+            return self.put_patiently(py, item, Patience::Forever);
+        }
+        match self.inner.engine.try_put(item) {
+            Ok(()) => self.inner.not_empty.notify(1),
+            Err(item) => self.put_patiently(py, item, Patience::Forever),
+        }
+    }
+
+    /// `get` without arguments, from an engine under a lock.
+    #[inline(never)]
+    fn get_in_order(&self, py: Python<'_>) -> Result<Owned> {
+        if !self.inner.not_empty.is_urgent()
+            && let TryGet::Got(item) = self.inner.engine.try_get()
+        {
+            self.made_room(1)?;
+            return Ok(self.inner.handover.end(item));
+        }
+        self.get_patiently(py, Patience::Forever)
+    }
+
     /// Puts an item that could not be put at once, or must not be.
     #[cold]
     #[inline(never)]
     fn put_patiently(&self, py: Python<'_>, item: Owned, patience: Patience) -> Result<()> {
-        let attempt = putting(item, |item| self.inner.engine.try_put(item));
-        self.wait_for_room(py, patience, attempt)?.unwrap_or_else(|| Err(Error::queue("Full")))?;
-        self.inner.not_empty.notify(1);
-        Ok(())
+        let put = self
+            .inner
+            .engine
+            .put_by(py, item, |attempt| self.wait_for_room(py, patience, attempt))??;
+        put.unwrap_or_else(|| Err(Error::queue(QueueError::Full)))?;
+        self.inner.not_empty.notify(1)
+    }
+
+    /// Puts entries in their order, waiting for room; says how many went in.
+    fn put_all<E>(
+        &self,
+        py: Python<'_>,
+        patience: Patience,
+        entries: Vec<E>,
+        put: impl Fn(&mut std::vec::IntoIter<E>) -> std::result::Result<usize, Refusal>,
+    ) -> Result<usize> {
+        let mut entries = entries.into_iter();
+        let all = entries.len();
+        let mut pauses = Pauses::new(py);
+        while entries.len() > 0 {
+            let attempt = || match put(&mut entries) {
+                Ok(count) => Attempt::Done(Ok(count)),
+                Err(refusal) => refused(refusal),
+            };
+            let put = self.wait_for_room(py, patience, attempt)?;
+            match put.unwrap_or_else(|| Err(Error::queue(QueueError::Full))) {
+                Ok(count) => {
+                    self.inner.not_empty.notify(count)?;
+                    (0..count).try_for_each(|_| pauses.step())?;
+                }
+                Err(error) if entries.len() == all => return Err(error),
+                Err(error) => {
+                    error.discard();
+                    break;
+                }
+            }
+        }
+        Ok(all - entries.len())
     }
 
     fn wait_for_room<R>(
@@ -68,8 +161,8 @@ impl Queue {
     #[inline(never)]
     fn get_patiently(&self, py: Python<'_>, patience: Patience) -> Result<Owned> {
         let item = self.wait_for_item(py, patience, || self.getting())?;
-        let item = item.unwrap_or_else(|| Err(Error::queue("Empty")))?;
-        self.made_room(1);
+        let item = item.unwrap_or_else(|| Err(Error::queue(QueueError::Empty)))?;
+        self.made_room(1)?;
         Ok(item)
     }
 
@@ -77,7 +170,7 @@ impl Queue {
     #[inline]
     fn getting(&self) -> Attempt<Result<Owned>> {
         match self.inner.engine.try_get() {
-            TryGet::Got(item) => Attempt::Done(Ok(item)),
+            TryGet::Got(item) => Attempt::Done(Ok(self.inner.handover.end(item))),
             nothing => nothing_got(&nothing),
         }
     }
@@ -86,18 +179,25 @@ impl Queue {
         &self,
         py: Python<'_>,
         patience: Patience,
-        attempt: impl FnMut() -> Attempt<R>,
+        mut attempt: impl FnMut() -> Attempt<R>,
     ) -> Result<Option<R>> {
         let Inner { engine, not_empty, .. } = &**self.inner;
+        // For one who does not wait, places that are only claimed are no items.
+        let begin = Instant::now();
+        let none = || patience.is_none() && begin.elapsed() > FILLING && engine.is_unfilled();
+        let attempt = || match attempt() {
+            Attempt::Moment if none() => Attempt::Wait,
+            outcome => outcome,
+        };
         wait(py, not_empty, Sought::Share, patience, || !engine.is_empty(), attempt)
     }
 
     /// After items were taken.
     #[inline]
-    fn made_room(&self, count: usize) {
-        if self.inner.engine.is_bounded() {
-            self.inner.not_full.notify(count);
-        }
+    fn made_room(&self, count: usize) -> Result<()> {
+        // The limit is read after the taking, as all accesses to both are `SeqCst`: who waits
+        // for room has seen a limit, and either it is seen here too or the room there.
+        if self.inner.engine.is_bounded() { self.inner.not_full.notify(count) } else { Ok(()) }
     }
 
     /// A list of up to `n` items that are there, and why there are no more.
@@ -115,12 +215,13 @@ impl Queue {
         let mut outcome = TryGet::Got(0);
         while filled < list.len() && matches!(outcome, TryGet::Got(_)) {
             outcome = engine.try_get_some(list.len() - filled, |item| {
-                list.fill(filled, item);
+                list.fill(filled, self.inner.handover.end(item));
                 filled += 1;
             });
         }
-        self.made_room(filled);
-        Ok((list.finish(filled)?, outcome))
+        let list = list.finish(filled)?;
+        self.made_room(filled)?;
+        Ok((list, outcome))
     }
 
     /// Gets up to `n` items into a list, waiting for the first.
@@ -141,24 +242,33 @@ impl Queue {
             }
             let look = || match (engine.is_empty(), engine.is_closed()) {
                 (true, false) => Attempt::Wait,
-                _ => Attempt::Done(()),
+                (true, true) => Attempt::Done(()),
+                _ if engine.first_is_there() => Attempt::Done(()),
+                _ => Attempt::Moment,
             };
-            self.wait_for_item(py, patience, look)?.ok_or_else(|| Error::queue("Empty"))?;
+            self.wait_for_item(py, patience, look)?
+                .ok_or_else(|| Error::queue(QueueError::Empty))?;
         }
     }
 
     /// Drops what is left after the end; says how many there were.
-    fn drop_all(&self, py: Python<'_>) -> u64 {
+    fn drop_all(&self, py: Python<'_>, pauses: &mut Pauses<'_>) -> (u64, Result<()>) {
         let mut dropped = 0;
         let attempt = || match self.inner.engine.get_some(usize::MAX, drop) {
             TryGet::Got(count) => Attempt::Done(count),
             TryGet::Unfilled => Attempt::Moment,
             TryGet::Empty | TryGet::Closed => Attempt::Wait,
         };
-        while let Some(count) = persist(py, attempt) {
-            dropped += count as u64;
+        loop {
+            match persist(py, Patience::Forever, attempt) {
+                Ok(Some(count)) => {
+                    dropped += count as u64;
+                    (0..count).for_each(|_| pauses.step_on());
+                }
+                Ok(None) => return (dropped, Ok(())),
+                Err(error) => return (dropped, Err(error)),
+            }
         }
-        dropped
     }
 
     /// [`Self::put_patiently`] with the arguments of a call.
@@ -167,12 +277,12 @@ impl Queue {
         let [item, block, timeout] = args.bind(3, ["item", "block", "timeout"])?;
         let item = args.required(item, "item")?;
         if self.inner.engine.is_closed() {
-            return Err(Error::queue("ShutDown"));
+            return Err(Error::queue(QueueError::ShutDown));
         }
         // Without a bound nobody waits, and `queue.Queue` looks at no timeout.
         let bounded = self.inner.engine.is_bounded();
         let patience = if bounded { Patience::new(block, timeout)? } else { Patience::Forever };
-        self.put_patiently(py, Owned::new(item), patience)
+        self.put_patiently(py, self.inner.handover.begin(item), patience)
     }
 
     /// [`Self::get_patiently`] with the arguments of a call.
@@ -180,17 +290,21 @@ impl Queue {
     fn get_with(&self, py: Python<'_>, args: Arguments<'_, '_>) -> Result<Owned> {
         let [block, timeout] = args.bind(2, ["block", "timeout"])?;
         if self.inner.engine.is_closed() && self.inner.engine.is_empty() {
-            return Err(Error::queue("ShutDown"));
+            return Err(Error::queue(QueueError::ShutDown));
         }
         self.get_patiently(py, Patience::new(block, timeout)?)
     }
 
     /// One attempt to get, for a coroutine.
     #[inline]
-    fn grab(&self, py: Python<'_>) -> Result<Option<Owned>> {
-        let item = persist(py, || self.getting()).transpose()?;
+    fn grab(&self) -> Result<Option<Owned>> {
+        let item = match self.getting() {
+            Attempt::Done(item) => Some(item?),
+            // The coroutine asks whether there is something to come.
+            Attempt::Wait | Attempt::Moment => None,
+        };
         if item.is_some() {
-            self.made_room(1);
+            self.made_room(1)?;
         }
         Ok(item)
     }
@@ -198,10 +312,14 @@ impl Queue {
     /// One attempt to put, for a coroutine.
     #[inline]
     fn press(&self, py: Python<'_>, item: Arg<'_, '_>) -> Result<bool> {
-        let attempt = putting(Owned::new(item), |item| self.inner.engine.try_put(item));
-        let put = persist(py, attempt).transpose()?.is_some();
+        let item = self.inner.handover.begin(item);
+        let put = self
+            .inner
+            .engine
+            .put_by(py, item, |attempt| persist(py, Patience::None, attempt))??;
+        let put = put.transpose()?.is_some();
         if put {
-            self.inner.not_empty.notify(1);
+            self.inner.not_empty.notify(1)?;
         }
         Ok(put)
     }
@@ -214,49 +332,25 @@ impl Queue {
     }
 
     /// After items were put or taken for done.
-    fn notice_done(&self) {
+    fn notice_done(&self) -> Result<()> {
         if self.inner.engine.unfinished() == 0 {
-            self.inner.all_done.notify(usize::MAX);
+            self.inner.all_done.notify(usize::MAX)
+        } else {
+            Ok(())
         }
     }
 }
 
 /// What `queue.Queue` has a lock for.
-fn absent(name: &str, instead: &str) -> PyResult<()> {
-    Err(PyAttributeError::new_err(format!("Queue has no attribute '{name}': {instead}")))
-}
-
-/// Attempts to put an item, which comes back where it is refused.
-#[inline]
-fn putting<R>(
-    item: Owned,
-    mut put: impl FnMut(Owned) -> std::result::Result<R, (Owned, Refusal)>,
-) -> impl FnMut() -> Attempt<Result<R>> {
-    let mut item = Some(item);
-    move || match put(item.take().expect("not put yet")) {
-        Ok(done) => Attempt::Done(Ok(done)),
-        Err((back, refusal)) => {
-            item = Some(back);
-            refused(refusal)
-        }
-    }
-}
-
-/// What to do about a refusal.
-fn refused<R>(refusal: Refusal) -> Attempt<Result<R>> {
-    match refusal {
-        Refusal::Full => Attempt::Wait,
-        Refusal::Unfilled => Attempt::Moment,
-        Refusal::Closed => Attempt::Done(Err(Error::queue("ShutDown"))),
-        Refusal::OutOfMemory => Attempt::Done(Err(engine::OutOfMemory.into())),
-    }
+fn absent(name: &str, instead: &str) -> Result<()> {
+    Err(Error::absent(format!("Queue has no attribute '{name}': {instead}")))
 }
 
 /// What to do about getting nothing.
 fn nothing_got<T, R>(nothing: &TryGet<T>) -> Attempt<Result<R>> {
     match nothing {
         TryGet::Unfilled => Attempt::Moment,
-        TryGet::Closed => Attempt::Done(Err(Error::queue("ShutDown"))),
+        TryGet::Closed => Attempt::Done(Err(Error::queue(QueueError::ShutDown))),
         TryGet::Got(_) | TryGet::Empty => Attempt::Wait,
     }
 }
@@ -264,71 +358,81 @@ fn nothing_got<T, R>(nothing: &TryGet<T>) -> Attempt<Result<R>> {
 #[pymethods]
 impl Queue {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=0, *, shared=False)")]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=0)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { inner: ManuallyDrop::default() }
+        Self::over(Engine::Fifo(engine::Queue::new()))
     }
 
-    #[pyo3(signature = (maxsize = Given::default(), *, shared = Truth(false)))]
-    fn __init__(slf: &Bound<'_, Self>, maxsize: Given<'_>, shared: Truth) -> Result<()> {
-        let maxsize = maxsize.0.map_or(Ok(0), |maxsize| int64(maxsize.as_borrowed()))?;
-        if !slf.get().inner.engine.set_limit(u64::try_from(maxsize).unwrap_or(0)) {
-            let text = format!("the queue is in use: maxsize cannot be changed to {maxsize}");
-            return Err(Error::wrong_value(text));
-        }
-        if shared.0 {
-            defer(slf.as_any().as_borrowed());
-        }
-        Ok(())
+    #[pyo3(signature = (maxsize = Given::default()))]
+    fn __init__(&self, maxsize: Given<'_>) -> Result<()> {
+        self.begin(maxsize)
     }
 
     /// Put an item without waiting.
-    fn put_nowait(&self, item: &Bound<'_, PyAny>) -> Result<()> {
-        self.put_patiently(item.py(), Owned::new(item.as_borrowed()), Patience::None)
+    fn put_nowait(slf: &Bound<'_, Self>, item: &Bound<'_, PyAny>) -> Result<()> {
+        let this = used(slf);
+        let item = this.inner.handover.begin(item.as_borrowed());
+        this.put_patiently(slf.py(), item, Patience::None)
     }
 
     /// Remove and return the first item without waiting.
-    fn get_nowait(&self, py: Python<'_>) -> Result<Py<PyAny>> {
-        self.get_patiently(py, Patience::None).map(Owned::into_py)
+    fn get_nowait(slf: &Bound<'_, Self>) -> Result<Py<PyAny>> {
+        used(slf).get_patiently(slf.py(), Patience::None).map(Owned::into_py)
     }
 
     /// Put the items of `iterable` in their order; return how many went in.
     #[pyo3(signature = (iterable, /, timeout = None))]
     fn put_many(
-        &self,
+        slf: &Bound<'_, Self>,
         iterable: &Bound<'_, PyAny>,
         timeout: Option<&Bound<'_, PyAny>>,
-    ) -> Result<usize> {
-        let py = iterable.py();
+    ) -> Result<Made<usize>> {
+        let (this, py) = (used(slf), slf.py());
         let patience = Patience::within(timeout.map(Bound::as_borrowed))?;
-        let mut items = collect(iterable)?.into_iter();
-        let all = items.len();
-        while items.len() > 0 {
-            let attempt = || match self.inner.engine.try_put_some(&mut items) {
-                Ok(count) => Attempt::Done(Ok(count)),
-                Err(refusal) => refused(refusal),
-            };
-            let put = self.wait_for_room(py, patience, attempt)?;
-            match put.unwrap_or_else(|| Err(Error::queue("Full"))) {
-                Ok(count) => self.inner.not_empty.notify(count),
-                Err(error) if items.len() == all => return Err(error),
-                Err(_) => break,
+        let items = collect(iterable, |item| this.inner.handover.begin(item))?;
+        let put = match &this.inner.engine {
+            Engine::Fifo(engine) => {
+                this.put_all(py, patience, items, |items| engine.try_put_some(items))
             }
-        }
-        Ok(all - items.len())
+            Engine::Lifo(engine) => {
+                this.put_all(py, patience, items, |items| engine.try_put_some(items))
+            }
+            Engine::Sorted { engine, key } => {
+                let items = items.into_iter().map(|item| ranked(py, key.get(), item));
+                let items = items.collect::<Result<Vec<_>>>()?;
+                this.put_all(py, patience, items, |items| engine.try_put_some(items))
+            }
+        };
+        put.map(Made)
     }
 
     /// Remove and return up to `n` items, waiting for the first.
     #[pyo3(signature = (n, /, timeout = None))]
     fn get_many<'py>(
-        &self,
+        slf: &Bound<'py, Self>,
         n: &Bound<'py, PyAny>,
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> Result<Bound<'py, PyList>> {
         let patience = Patience::within(timeout.map(Bound::as_borrowed))?;
         match count(n.as_borrowed())? {
             0 => Slots::new(n.py(), 0)?.finish(0),
-            n_items => self.get_list(n.py(), n_items, patience),
+            n_items => used(slf).get_list(n.py(), n_items, patience),
+        }
+    }
+
+    /// One attempt to get up to `n` items, for a coroutine; else `nothing`.
+    #[pyo3(signature = (n, nothing, /))]
+    fn _some<'py>(
+        &self,
+        n: &Bound<'py, PyAny>,
+        nothing: Bound<'py, PyAny>,
+    ) -> Result<Bound<'py, PyAny>> {
+        let n_items = count(n.as_borrowed())?;
+        let (list, outcome) = self.take_list(n.py(), n_items)?;
+        match outcome {
+            TryGet::Closed if list.is_empty() => Err(Error::queue(QueueError::ShutDown)),
+            TryGet::Empty | TryGet::Unfilled if list.is_empty() => Ok(nothing),
+            _ => Ok(list.into_any()),
         }
     }
 
@@ -337,7 +441,9 @@ impl Queue {
         // No more than there are now: busy producers shall not keep it here.
         let limit = self.inner.engine.len();
         let (list, mut outcome) = self.take_list(py, limit)?;
-        while outcome == TryGet::Unfilled && list.len() < limit {
+        let begin = Instant::now();
+        // Nor shall a suspended one.
+        while outcome == TryGet::Unfilled && list.len() < limit && begin.elapsed() < PATIENT {
             user::detached(py, thread::yield_now);
             let more;
             (more, outcome) = self.take_list(py, limit - list.len())?;
@@ -355,25 +461,27 @@ impl Queue {
         default: Option<Py<PyAny>>,
     ) -> Result<Option<Py<PyAny>>> {
         let py = item.py();
-        let item = Owned::new(item.as_borrowed());
-        let put = persist(py, putting(item, |item| self.inner.engine.force_put(item)));
+        let Engine::Fifo(engine) = &self.inner.engine else {
+            return Err(no_force_put());
+        };
+        let item = self.inner.handover.begin(item.as_borrowed());
+        let attempt = putting(item, |item| engine.force_put(item));
+        let put = persist(py, Patience::Forever, attempt)?;
         let displaced = put.expect("a full queue is no reason to wait")?;
-        self.inner.not_empty.notify(1);
-        let Some(displaced) = displaced else { return Ok(default) };
-        self.notice_done();
+        let told = self.inner.not_empty.notify(1);
+        let Some(displaced) = displaced else { return told.map(|()| default) };
+        all([told, self.notice_done()])?;
         Ok(Some(displaced.into_py()))
     }
 
     /// Say that `n` items that were got are done.
     #[pyo3(signature = (n = Given::default()), text_signature = "($self, n=1)")]
-    fn task_done(&self, n: Given<'_>) -> Result<()> {
+    fn task_done(slf: &Bound<'_, Self>, n: Given<'_>) -> Result<()> {
+        let inner = &used(slf).inner;
         let n = n.0.map_or(Ok(1), |n| count(n.as_borrowed()))?;
-        match self.inner.engine.finish(n as u64) {
+        match inner.engine.finish(n as u64) {
             Ok(false) => Ok(()),
-            Ok(true) => {
-                self.inner.all_done.notify(usize::MAX);
-                Ok(())
-            }
+            Ok(true) => inner.all_done.notify(usize::MAX),
             Err(_) => Err(Error::wrong_value("task_done() called too many times".to_owned())),
         }
     }
@@ -388,44 +496,52 @@ impl Queue {
 
     /// Refuse further items; with `immediate`, drop those that are in the queue.
     #[pyo3(signature = (immediate = Truth(false)), text_signature = "($self, immediate=False)")]
-    fn shutdown(&self, py: Python<'_>, immediate: Truth) {
-        let Inner { engine, not_empty, not_full, all_done } = &**self.inner;
-        if immediate.0 {
+    fn shutdown(&self, py: Python<'_>, immediate: Truth) -> Result<()> {
+        let mut pauses = Pauses::new(py);
+        let Inner { engine, not_empty, not_full, all_done, .. } = &**self.inner;
+        let done = if immediate.0 {
             engine.shut();
-            engine.finish_up_to(self.drop_all(py));
-            all_done.notify(usize::MAX);
+            let (dropped, outcome) = self.drop_all(py, &mut pauses);
+            engine.finish_up_to(dropped);
+            all([outcome, all_done.notify(usize::MAX)])
         } else {
             engine.close();
-        }
-        not_empty.notify(usize::MAX);
-        not_full.notify(usize::MAX);
+            Ok(())
+        };
+        all([done, not_empty.notify(usize::MAX), not_full.notify(usize::MAX), pauses.end()])
     }
 
     /// Return how many items there are.
-    fn qsize(&self) -> usize {
-        self.inner.engine.len()
+    fn qsize(slf: &Bound<'_, Self>) -> Made<usize> {
+        Made(used(slf).inner.engine.len())
     }
 
     /// Return whether there is no item.
-    fn empty(&self) -> bool {
-        self.inner.engine.is_empty()
+    fn empty(slf: &Bound<'_, Self>) -> bool {
+        used(slf).inner.engine.is_empty()
     }
 
     /// Return whether there is no room.
-    fn full(&self) -> bool {
-        self.inner.engine.is_full()
+    fn full(slf: &Bound<'_, Self>) -> bool {
+        used(slf).inner.engine.is_full()
     }
 
     /// How many items there may be; 0 is any number.
     #[getter]
-    fn maxsize(&self) -> u64 {
-        self.inner.engine.bound()
+    fn maxsize(&self) -> Made<u64> {
+        Made(self.inner.engine.bound())
+    }
+
+    #[setter]
+    fn set_maxsize(&self, maxsize: &Bound<'_, PyAny>) -> Result<()> {
+        self.inner.engine.set_limit(limit(maxsize.as_borrowed())?);
+        self.inner.not_full.notify(usize::MAX)
     }
 
     /// How many items were put and are not done.
     #[getter]
-    fn unfinished_tasks(&self) -> u64 {
-        self.inner.engine.unfinished()
+    fn unfinished_tasks(&self) -> Made<u64> {
+        Made(self.inner.engine.unfinished())
     }
 
     /// Whether the queue was shut down.
@@ -444,44 +560,50 @@ impl Queue {
     /// Take a coroutine off the list; pass on a notification that it does not use.
     #[pyo3(signature = (event, waiter, /))]
     fn _leave(&self, event: usize, waiter: &Bound<'_, TaskWaiter>) -> PyResult<()> {
-        self.event(event)?.withdraw(&Sleeper::task(waiter));
+        self.event(event)?.withdraw(&Sleeper::task(waiter))?;
         Ok(())
+    }
+
+    /// Defer the counting of references to `other` as well, once this queue's is.
+    #[pyo3(signature = (other, /))]
+    fn _take_along(&self, other: &Bound<'_, PyAny>) -> Result<()> {
+        self.deferral.take_along(other.as_borrowed())
     }
 
     /// Wake the next one.
     #[pyo3(signature = (event, /))]
     fn _notify(&self, event: usize) -> PyResult<()> {
-        self.event(event)?.notify(1);
+        self.event(event)?.notify(1)?;
         Ok(())
     }
 
     /// Absent: there is no lock; each method is atomic by itself.
     #[getter]
-    fn mutex(&self) -> PyResult<()> {
+    fn mutex(&self) -> Result<()> {
         absent("mutex", "there is no lock; each method is atomic by itself")
     }
 
     /// Absent: use `qsize()` or `drain()`.
     #[getter]
-    fn queue(&self) -> PyResult<()> {
+    fn queue(&self) -> Result<()> {
         absent("queue", "use `qsize()` or `drain()`")
     }
 
     /// Absent: use `get()`.
     #[getter]
-    fn not_empty(&self) -> PyResult<()> {
+    fn not_empty(&self) -> Result<()> {
         absent("not_empty", "use `get()`")
     }
 
     /// Absent: use `put()`.
     #[getter]
-    fn not_full(&self) -> PyResult<()> {
+    fn not_full(&self) -> Result<()> {
         absent("not_full", "use `put()`")
     }
 
     /// Absent: use `join()`.
     #[getter]
-    fn all_tasks_done(&self) -> PyResult<()> {
+    fn all_tasks_done(&self) -> Result<()> {
         absent("all_tasks_done", "use `join()`")
     }
 
@@ -489,20 +611,20 @@ impl Queue {
         QueueIterator { queue: slf }
     }
 
-    fn __contains__(&self, _item: &Bound<'_, PyAny>) -> PyResult<bool> {
-        Err(PyTypeError::new_err("argument of type 'Queue' is not a container"))
+    fn __contains__(&self, _item: &Bound<'_, PyAny>) -> Result<bool> {
+        Err(Error::wrong_type("argument of type 'Queue' is not a container".to_owned()))
     }
 
-    fn __sizeof__(slf: &Bound<'_, Self>) -> usize {
+    fn __sizeof__(slf: &Bound<'_, Self>) -> Made<usize> {
         let inner = &**slf.get().inner;
-        size_with(slf.as_any(), size_of_val(inner) + inner.engine.bytes())
+        Made(size_with(slf.as_any(), size_of_val(inner) + inner.engine.bytes()))
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Made<String>> {
         let engine = &slf.get().inner.engine;
         let name = slf.get_type().name()?;
         let state = if engine.is_closed() { ", shut down" } else { "" };
-        Ok(format!("<{name} maxsize={} qsize={}{state}>", engine.bound(), engine.len()))
+        Ok(Made(format!("<{name} maxsize={} qsize={}{state}>", engine.bound(), engine.len())))
     }
 
     fn __reduce__(&self) -> PyResult<Bound<'_, PyTuple>> {
@@ -535,9 +657,7 @@ impl Queue {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
-        // SAFETY: the collector runs with all other threads stopped, and no
-        // thread can be stopped inside the engine: it calls nothing.
-        unsafe { self.inner.engine.traverse(|item| visit.call(item.as_py())) }?;
+        self.inner.engine.traverse(&visit)?;
         let Inner { not_empty, not_full, all_done, .. } = &**self.inner;
         [not_empty, not_full, all_done]
             .into_iter()
@@ -545,7 +665,7 @@ impl Queue {
     }
 
     fn __clear__(&self) {
-        let Inner { engine, not_empty, not_full, all_done } = &**self.inner;
+        let Inner { engine, not_empty, not_full, all_done, .. } = &**self.inner;
         engine.clear();
         [not_empty, not_full, all_done].into_iter().for_each(Event::clear);
     }
@@ -590,16 +710,18 @@ fast_methods! {
         c"put($self, item, block=True, timeout=None)\n--\n\nPut an item, waiting for room."
         |this, py, args| {
             let Some(item) = args.lone() else { return this.put_with(py, args) };
-            if !this.inner.not_full.is_urgent() {
-                return match this.inner.engine.try_put(Owned::new(item)) {
-                    Ok(()) => {
-                        this.inner.not_empty.notify(1);
-                        Ok(())
-                    }
-                    Err((item, _)) => this.put_patiently(py, item, Patience::Forever),
-                };
+            let item = this.inner.handover.begin(item);
+            // One question which engine it is, and not one for each step.
+            let Engine::Fifo(engine) = &this.inner.engine else {
+                return this.put_in_order(py, item);
+            };
+            if this.inner.not_full.is_urgent() {
+                return this.put_patiently(py, item, Patience::Forever);
             }
-            this.put_patiently(py, Owned::new(item), Patience::Forever)
+            match engine.try_put(item) {
+                Ok(()) => this.inner.not_empty.notify(1),
+                Err((item, _)) => this.put_patiently(py, item, Patience::Forever),
+            }
         };
     keywords c"get"
         c"get($self, block=True, timeout=None)\n--\n\nRemove and return the first item, waiting for one."
@@ -607,11 +729,17 @@ fast_methods! {
             if !args.is_empty() {
                 return this.get_with(py, args);
             }
+            let Engine::Fifo(engine) = &this.inner.engine else {
+                return this.get_in_order(py);
+            };
             if !this.inner.not_empty.is_urgent()
-                && let TryGet::Got(item) = this.inner.engine.try_get()
+                && let TryGet::Got(item) = engine.try_get()
             {
-                this.made_room(1);
-                return Ok(item);
+                // The limit is read after the taking: see `made_room`.
+                if engine.is_bounded() {
+                    this.inner.not_full.notify(1)?;
+                }
+                return Ok(this.inner.handover.end(item));
             }
             this.get_patiently(py, Patience::Forever)
         };
@@ -621,7 +749,7 @@ fast_methods! {
             Ok(hold(event.is_urgent()) as i64)
         };
     one c"_grab" c"_grab($self, nothing, /)\n--\n\nGet an item, or `nothing`."
-        |this, py, nothing| Ok(this.grab(py)?.unwrap_or_else(|| Owned::new(nothing)));
+        |this, _, nothing| Ok(this.grab()?.unwrap_or_else(|| Owned::new(nothing)));
     one c"_press" c"_press($self, item, /)\n--\n\nPut an item; False if there is no room."
         |this, py, item| this.press(py, item);
 }

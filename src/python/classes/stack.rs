@@ -13,15 +13,15 @@ use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::engine;
-use crate::python::boundary::convert::{Given, Truth, count};
-use crate::python::boundary::deferral::defer;
+use crate::python::boundary::convert::{Given, count};
+use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result, not_copyable};
-use crate::python::boundary::fastcall::fast_methods;
-use crate::python::boundary::list::{Slots, collect};
+use crate::python::boundary::fastcall::{fast_methods, used};
+use crate::python::boundary::list::{Slots, collect, joined, repr};
 use crate::python::boundary::nesting::{drop_contents, repr_of};
-use crate::python::boundary::object::{Arg, size_with};
+use crate::python::boundary::object::{Arg, Made, borrowed, formatted, made, size_with};
 use crate::python::boundary::owned::Owned;
-use crate::python::boundary::user;
+use crate::python::boundary::pauses::Pauses;
 
 /// A last-in, first-out stack that threads can share without a lock.
 #[pyclass(frozen, weakref, subclass, generic, module = "lockfree")]
@@ -30,9 +30,18 @@ pub(crate) struct Stack {
     /// Boxed: its parts want cache lines of their own, and Python's allocator
     /// aligns to 16 bytes.
     engine: ManuallyDrop<Box<engine::Stack<Owned>>>,
+    deferral: Deferral,
 }
 
 impl Stack {
+    fn put_all(&self, iterable: &Bound<'_, PyAny>) -> Result<()> {
+        let items = collect(iterable, Owned::new)?;
+        self.engine.push_many(items).map_err(|(items, error)| {
+            drop(items);
+            error.into()
+        })
+    }
+
     /// Pops up to `limit` items into a new list.
     ///
     /// The list is made first: allocating may run user code, or fail, and must
@@ -56,7 +65,7 @@ impl Stack {
 
     /// A list of the items, the uppermost first.
     fn snapshot_list<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
-        let items = self.engine.snapshot();
+        let items = self.engine.snapshot()?;
         let list = Slots::new(py, items.len())?;
         let count = items.len();
         items.into_iter().enumerate().for_each(|(i, item)| list.fill(i, item));
@@ -64,85 +73,78 @@ impl Stack {
     }
 }
 
-/// The `repr` of a list turned around. Runs user code.
-fn repr_reversed(items: Bound<'_, PyList>) -> PyResult<Bound<'_, PyAny>> {
-    let py = items.py();
-    items.reverse()?;
-    // Items may have been popped meanwhile: dropping the list may free them.
-    let items = Owned::from(items.into_any());
-    // SAFETY: a live object, and the token proves the thread attached.
-    let text = unsafe { user::repr(items.as_ptr()) };
-    // SAFETY: a new reference, or null with an exception set.
-    unsafe { Bound::from_owned_ptr_or_err(py, text) }
-}
-
 #[pymethods]
 impl Stack {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(iterable=(), *, shared=False)")]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(iterable=())")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { engine: ManuallyDrop::default() }
+        Self { engine: ManuallyDrop::default(), deferral: Deferral::default() }
     }
 
-    #[pyo3(signature = (iterable = Given::default(), *, shared = Truth(false)))]
-    fn __init__(slf: &Bound<'_, Self>, iterable: Given<'_>, shared: Truth) -> Result<()> {
-        slf.get().engine.clear();
-        if let Some(iterable) = iterable.0 {
-            slf.get().push_many(&iterable)?;
-        }
-        if shared.0 {
-            defer(slf.as_any().as_borrowed());
-        }
-        Ok(())
+    #[pyo3(signature = (iterable = Given::default()))]
+    fn __init__(&self, iterable: Given<'_>) -> Result<()> {
+        self.engine.clear();
+        iterable.0.map_or(Ok(()), |iterable| self.put_all(&iterable))
     }
 
     /// Push the items of `iterable` in one step, the last one uppermost.
     #[pyo3(signature = (iterable, /))]
-    fn push_many(&self, iterable: &Bound<'_, PyAny>) -> Result<()> {
-        let items = collect(iterable)?;
-        self.engine.push_many(items).map_err(|(items, error)| {
-            drop(items);
-            error.into()
-        })
+    fn push_many(slf: &Bound<'_, Self>, iterable: &Bound<'_, PyAny>) -> Result<()> {
+        used(slf).put_all(iterable)
     }
 
     /// Remove up to `n` items in one step and return them, the uppermost first.
     #[pyo3(signature = (n, /))]
-    fn pop_many<'py>(&self, n: &Bound<'py, PyAny>) -> Result<Bound<'py, PyList>> {
-        self.pop_list(n.py(), count(n.as_borrowed())?)
+    fn pop_many<'py>(slf: &Bound<'py, Self>, n: &Bound<'py, PyAny>) -> Result<Bound<'py, PyList>> {
+        used(slf).pop_list(n.py(), count(n.as_borrowed())?)
     }
 
     /// Remove all items in one step and return them, the uppermost first.
-    fn pop_all<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
-        self.pop_list(py, usize::MAX)
+    fn pop_all<'py>(slf: &Bound<'py, Self>) -> Result<Bound<'py, PyList>> {
+        used(slf).pop_list(slf.py(), usize::MAX)
     }
 
     /// Remove all items in one step.
-    fn clear(&self) {
-        self.engine.clear();
+    fn clear(&self, py: Python<'_>) -> Result<()> {
+        let mut pauses = Pauses::new(py);
+        let drop_one = |item| {
+            drop::<Owned>(item);
+            pauses.step_on();
+        };
+        let taken = self.engine.pop_many(usize::MAX, usize::MAX, drop_one);
+        debug_assert!(taken.is_ok(), "there is room for any number");
+        pauses.end()
     }
 
-    fn __len__(&self) -> usize {
-        self.engine.len()
+    fn __len__(slf: &Bound<'_, Self>) -> usize {
+        used(slf).engine.len()
     }
 
-    fn __sizeof__(slf: &Bound<'_, Self>) -> usize {
+    fn __sizeof__(slf: &Bound<'_, Self>) -> Made<usize> {
         let engine = &**slf.get().engine;
-        size_with(slf.as_any(), size_of_val(engine) + engine.bytes())
+        Made(size_with(slf.as_any(), size_of_val(engine) + engine.bytes()))
     }
 
-    fn __bool__(&self) -> bool {
-        !self.engine.is_empty()
+    fn __bool__(slf: &Bound<'_, Self>) -> bool {
+        !used(slf).engine.is_empty()
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         Ok(self.snapshot_list(py)?.try_iter()?.into_any())
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__<'py>(slf: &Bound<'py, Self>) -> Result<Bound<'py, PyAny>> {
         repr_of(slf.as_any(), || {
-            let items = slf.get().snapshot_list(slf.py())?;
-            Ok(repr_reversed(items)?.to_string())
+            let py = slf.py();
+            let items = slf.get().engine.snapshot()?;
+            // As of a list, the uppermost last.
+            let items = joined(py, items.into_iter().rev(), |item| {
+                // SAFETY: alive by this reference.
+                let item = unsafe { borrowed(py, item.as_ptr()) };
+                repr(&item)
+            })?;
+            // SAFETY: two strings.
+            unsafe { formatted(c"[%U%U]", &items, &made(py, "")?) }
         })
     }
 

@@ -15,6 +15,8 @@ use crate::python::boundary::convert::{int64, plain_int64};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::not_copyable;
 use crate::python::boundary::fastcall::{FastClass, Method, methods};
+use crate::python::boundary::object::Made;
+use crate::python::boundary::spare;
 
 /// A counter for many threads that add and few that look.
 #[pyclass(frozen, weakref, module = "lockfree")]
@@ -39,12 +41,12 @@ impl StripedCounter {
         Self { counter: Striped::default(), deferral: Deferral::default() }
     }
 
-    fn __int__(&self) -> i128 {
-        self.counter.sum(0)
+    fn __int__(&self) -> Made<i128> {
+        Made(self.counter.sum(0))
     }
 
-    fn __repr__(&self) -> String {
-        format!("StripedCounter({})", self.counter.sum(0))
+    fn __repr__(&self) -> Made<String> {
+        Made(format!("StripedCounter({})", self.counter.sum(0)))
     }
 
     #[allow(clippy::unused_self)] // a method, to Python
@@ -78,11 +80,16 @@ impl FastClass for StripedCounter {
         noargs c"sum" c"sum($self, /)\n--\n\nReturn the sum of all that was added."
             |this, _| Ok(this.counter.sum(0));
         noargs c"reset" c"reset($self, /)\n--\n\nStart again at 0 and return the sum so far."
-            |this, _| Ok(this.counter.reset(0));
+            |this, py| {
+                // Made before: what is not returned would be lost.
+                let int = spare::Int::new(py)?;
+                let sum = this.counter.reset(0);
+                Ok(int.finish(py, sum))
+            };
     }];
 
     #[inline(always)]
-    fn deferral(&self) -> Option<&Deferral> {
-        Some(&self.deferral)
+    fn deferral(&self) -> &Deferral {
+        &self.deferral
     }
 }

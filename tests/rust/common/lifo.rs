@@ -49,7 +49,7 @@ impl Op {
             PopMany(limit) => values.extend(pop_many(stack, limit).into_iter().map(T::into)),
             PopAll => values.extend(pop_many(stack, usize::MAX).into_iter().map(T::into)),
             Peek => values.extend(stack.peek().map(T::into)),
-            Snapshot => values.extend(stack.snapshot().into_iter().map(T::into)),
+            Snapshot => values.extend(stack.snapshot().unwrap().into_iter().map(T::into)),
             Len => values.extend(u32::try_from(stack.len())),
         }
         values

@@ -2,8 +2,8 @@
 
 use std::convert::Infallible;
 
-use lockfree::engine::Counted;
 use lockfree::engine::cache::{Cache, Clock, Failure, Item, Query, Removed};
+use lockfree::engine::{Counted, OutOfMemory};
 
 /// A reference that shows a number.
 pub(crate) trait Numbered: Counted {
@@ -103,7 +103,7 @@ impl<T: Numbered, C: Clock, M: Fn(usize) -> T> Map<T, C, M> {
 
     /// All items, ordered by their keys.
     pub(crate) fn items(&self) -> Vec<(usize, usize)> {
-        let items = self.cache.items().into_iter();
+        let items = self.cache.items(|| Ok::<_, OutOfMemory>(())).unwrap().into_iter();
         let mut items: Vec<_> = items.map(|(key, value)| (key.number(), value.number())).collect();
         items.sort_unstable();
         items

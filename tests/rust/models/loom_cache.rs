@@ -1,7 +1,7 @@
 //! The cache under loom; `loom_int.rs` says what that is.
 //!
 //! ```sh
-//! RUSTFLAGS="--cfg loom" cargo test --no-default-features --target-dir target/loom --test loom_cache
+//! RUSTFLAGS="--cfg loom" cargo test --no-default-features --features loom --target-dir target/loom --test loom_cache
 //! ```
 //!
 //! Under loom the first table has one bucket, so that all keys share a chain until
@@ -22,10 +22,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use counted::Value;
-use lockfree::engine::cache::{Cache, Monotonic, UNBOUNDED};
+use lockfree::engine::cache::{Cache, Item, Monotonic, Removed, UNBOUNDED};
 use lockfree::engine::{Counted, Pointer};
+use lockfree::shim::{AtomicBool, Ordering::SeqCst};
 use outcomes::{PREEMPTIONS, outcomes_of};
-use sought::{FOREVER, Map, Numbered};
+use sought::{FOREVER, Map, Numbered, there_is_memory};
 
 /// A number below this is a key's.
 const VALUES: usize = 10;
@@ -113,7 +114,7 @@ impl Op {
             GetOrPut(key, value) => map.get_or_put(key, value, FOREVER),
             Remove(key) => map.remove(key),
             Clear => {
-                map.cache.clear();
+                map.cache.clear(|| ());
                 None
             }
         }
@@ -194,7 +195,7 @@ fn run<const THREADS: usize>(
     };
     let end = |(map, memory): &(Things, Arc<Memory>)| {
         let left = map.items();
-        map.cache.clear();
+        map.cache.clear(|| ());
         assert_eq!(memory.live(), 0, "a reference was lost, or dropped twice");
         left
     };
@@ -244,6 +245,34 @@ fn one_at_a_time<const THREADS: usize>(
 #[test]
 fn the_first_insertions() {
     assert_atomic(by_hash, &[], [&[Put(0, 10)], &[Put(0, 20)]]);
+}
+
+/// A map, and whether what is put may go in.
+type Guarded = (Things, AtomicBool);
+
+/// Whoever forbids an insertion, and settles, finds what went in; nothing comes later.
+#[test]
+fn what_is_no_longer_admitted_does_not_come_later() {
+    let cache = || {
+        let make = Box::new(Thing::Key) as Box<_>;
+        let map = Map { cache: Cache::with(UNBOUNDED, 1, Monotonic), make, hash: by_hash as Hash };
+        map.put(1, 1);
+        (map, AtomicBool::new(true))
+    };
+    let insert = |(map, is_admitted): &Guarded| {
+        let item = Item { key: Thing::Key(0), value: Thing::Key(2), weight: 1, deadline: FOREVER };
+        let admit = || is_admitted.load(SeqCst);
+        there_is_memory(map.cache.put_if(&map.sought(0), item, &mut Removed::default(), admit));
+        None
+    };
+    let forbid = |(map, is_admitted): &Guarded| {
+        is_admitted.store(false, SeqCst);
+        map.cache.settle(map.sought(0).hash);
+        map.get(0)
+    };
+    let threads: [fn(&Guarded) -> Option<usize>; 2] = [insert, forbid];
+    let seen = outcomes_of(Some(PREEMPTIONS), cache, threads, |(map, _)| map.get(0));
+    assert_eq!(seen, BTreeSet::from([([None, None], None), ([None, Some(2)], Some(2))]));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The event count under loom; `loom_int.rs` says what that is.
 //!
 //! ```sh
-//! RUSTFLAGS="--cfg loom" cargo test --no-default-features --target-dir target/loom --test loom_event
+//! RUSTFLAGS="--cfg loom" cargo test --no-default-features --features loom --target-dir target/loom --test loom_event
 //! ```
 //!
 //! What is waited for is a token. A lost wake-up leaves a thread asleep when all
@@ -16,7 +16,10 @@ use std::mem;
 use std::sync::Arc;
 
 use lockfree::engine::{Event, Notice, Waiter};
-use lockfree::shim::{AtomicI64, Ordering::Relaxed};
+use lockfree::shim::{
+    AtomicI64,
+    Ordering::{Relaxed, SeqCst},
+};
 use loom::sync::{Condvar, Mutex};
 use outcomes::outcomes;
 
@@ -52,10 +55,14 @@ impl Waiter for Sleeper {
         &self.0.notice
     }
 
-    fn wake(&self) -> bool {
+    type Fault = ();
+
+    fn join((): (), (): ()) {}
+
+    fn wake(&self) -> Result<bool, ()> {
         *self.0.woken.lock().unwrap() = true;
         self.0.changed.notify_one();
-        true
+        Ok(true)
     }
 }
 
@@ -70,7 +77,7 @@ struct Tokens {
 impl Tokens {
     fn put(&self) {
         self.count.fetch_add(1, Relaxed);
-        self.event.notify(1);
+        self.event.notify(1).unwrap();
     }
 
     fn try_take(&self) -> bool {
@@ -84,7 +91,7 @@ impl Tokens {
         for naps in 0.. {
             self.event.enrol(&waiter);
             if self.try_take() {
-                self.event.withdraw(&waiter);
+                self.event.withdraw(&waiter).unwrap();
                 return naps;
             }
             waiter.sleep();
@@ -119,6 +126,17 @@ fn a_change_is_seen_or_wakes() {
     assert_eq!(naps([Tokens::take, PUT]), [[0, 0], [1, 0]].into());
 }
 
+/// A value that is written and told of by nobody but its writer.
+#[test]
+fn a_write_is_seen_or_wakes() {
+    let write: Run = |tokens| {
+        tokens.count.store(1, SeqCst);
+        tokens.event.changed().unwrap();
+        0
+    };
+    assert_eq!(naps([Tokens::take, write]), [[0, 0], [1, 0]].into());
+}
+
 #[test]
 fn two_notifications_wake_two() {
     let put_two: Run = |tokens| {
@@ -143,7 +161,7 @@ fn awaited() -> Awaited {
 fn a_notification_that_is_not_used_is_passed_on() {
     let take: fn(&Awaited) -> u32 = |(tokens, _)| tokens.take();
     let give_up: fn(&Awaited) -> u32 = |(tokens, waiter)| {
-        tokens.event.withdraw(waiter);
+        tokens.event.withdraw(waiter).unwrap();
         0
     };
     let put: fn(&Awaited) -> u32 = |(tokens, _)| PUT(tokens);
@@ -183,7 +201,7 @@ fn the_end_of_an_urgency_is_seen_or_wakes() {
         u32::from(urgent)
     };
     let calm: Run = |tokens| {
-        tokens.event.calm();
+        tokens.event.calm().unwrap();
         0
     };
     let seen = outcomes(urgent, [hold_back, calm], |tokens| tokens.event.is_urgent());

@@ -1,7 +1,7 @@
 //! The boolean under loom, which runs every interleaving of a small model.
 //!
 //! ```sh
-//! RUSTFLAGS="--cfg loom" cargo test --no-default-features --target-dir target/loom --test loom_flag
+//! RUSTFLAGS="--cfg loom" cargo test --no-default-features --features loom --target-dir target/loom --test loom_flag
 //! ```
 //!
 //! See `loom_int.rs` for what these models show and what they cannot.

@@ -2,7 +2,7 @@
 //! model.
 //!
 //! ```sh
-//! RUSTFLAGS="--cfg loom" cargo test --no-default-features --target-dir target/loom --test loom_float
+//! RUSTFLAGS="--cfg loom" cargo test --no-default-features --features loom --target-dir target/loom --test loom_float
 //! ```
 //!
 //! See `loom_int.rs` for what these models show and what they cannot.

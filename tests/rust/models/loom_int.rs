@@ -2,7 +2,7 @@
 //! where the orderings allow it, lets a load return an older value.
 //!
 //! ```sh
-//! RUSTFLAGS="--cfg loom" cargo test --no-default-features --target-dir target/loom --test loom_int
+//! RUSTFLAGS="--cfg loom" cargo test --no-default-features --features loom --target-dir target/loom --test loom_int
 //! ```
 //!
 //! A model must yield exactly the expected set of outcomes: one too many is a

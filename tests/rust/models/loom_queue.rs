@@ -1,7 +1,7 @@
 //! The queue under loom; `loom_int.rs` says what that is.
 //!
 //! ```sh
-//! RUSTFLAGS="--cfg loom" cargo test --no-default-features --target-dir target/loom --test loom_queue
+//! RUSTFLAGS="--cfg loom" cargo test --no-default-features --features loom --target-dir target/loom --test loom_queue
 //! ```
 //!
 //! Under loom a segment has two slots, so that small models cross its boundary,
@@ -25,7 +25,7 @@ use fifo::Op::{
 use fifo::Plain;
 use lockfree::engine::{Pointer, Queue};
 use lockfree::shim::{AtomicI64, Ordering::Relaxed, UnsafeCell};
-use outcomes::outcomes;
+use outcomes::{PREEMPTIONS, outcomes, outcomes_of};
 
 thread_local! {
     /// Where the values are that are in a queue; loom runs a model's threads on
@@ -93,7 +93,7 @@ fn assert_atomic<const THREADS: usize>(
 
     let queue = move || {
         let queue = Queue::<Value>::new();
-        queue.set_limit(limit as u64);
+        queue.begin_with_limit(limit as u64);
         for op in start {
             op.run(&queue);
         }
@@ -317,4 +317,16 @@ fn the_unfinished_are_of_one_moment() {
     assert_atomic(ANY, &[Put(1)], [&[Finish(2)], &[Put(2)]]);
     assert_atomic(ANY, &[Put(1)], [&[Finish(1)], &[Finish(1)]]);
     assert_atomic(ANY, &[PutSome(1, 2)], [&[Finish(1)], &[Finish(1)]]);
+}
+
+/// Whose own put has returned never hears that nothing is there, wherever the other one is.
+#[test]
+fn what_was_put_is_not_unfilled() {
+    let put: fn(&Queue<Value>) -> bool = |queue| queue.try_put(Value::from(1)).is_err();
+    let put_and_look: fn(&Queue<Value>) -> bool = |queue| {
+        assert!(queue.try_put(Value::from(2)).is_ok());
+        queue.is_unfilled()
+    };
+    let seen = outcomes_of(Some(PREEMPTIONS), Queue::new, [put, put_and_look], Queue::len);
+    assert_eq!(seen, [([false, false], 2)].into());
 }

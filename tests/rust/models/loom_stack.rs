@@ -1,7 +1,7 @@
 //! The stack under loom; `loom_int.rs` says what that is.
 //!
 //! ```sh
-//! RUSTFLAGS="--cfg loom" cargo test --no-default-features --target-dir target/loom --test loom_stack
+//! RUSTFLAGS="--cfg loom" cargo test --no-default-features --features loom --target-dir target/loom --test loom_stack
 //! ```
 //!
 //! Under loom the tag has 2 bits, so that four removals bring a word back, and

@@ -5,6 +5,8 @@ from lockfree.bench.cells import (
     counter,
     flag,
     floating,
+    once,
+    ordered,
     ordering,
     queue,
     reference,
@@ -23,6 +25,8 @@ CELLS: tuple[Cell, ...] = (
     *ordering.CELLS,
     *stack.CELLS,
     *queue.CELLS,
+    *ordered.CELLS,
     *tasks.CELLS,
     *cache.CELLS,
+    *once.CELLS,
 )

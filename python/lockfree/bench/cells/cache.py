@@ -47,6 +47,7 @@ _UNBOUNDED = (
 
 _SMALL_INTS = "make = lambda key: key\nkeys = range(100)\n"
 _OBJECTS = "make = lambda key: object()\nkeys = range(100)\n"
+_ONE_OBJECT = "obj = object()\nmake = lambda key: obj\nkeys = range(100)\n"
 _MORE_THAN_FIT = f"make = lambda key: key\nkeys = range({2 * SIZE})\n"
 # Of an array, each thread makes its own ints: it is not their reference counts that are measured.
 _ZIPF = f"""\
@@ -123,6 +124,25 @@ _CALLS = (
     ),
 )
 
+
+def _method(name: str, imports: str, decorator: str, needs: str | None = None) -> Contender:
+    setup = f"""\
+{imports}
+keys = range(100)
+class Owner:
+    @{decorator}
+    def method(self, key):
+        return key
+c = Owner()"""
+    return Contender(name, setup, ("for key in keys:\n    c.method(key)",), needs)
+
+
+_METHODS = (
+    _method("lockfree", "from lockfree import cached", f"cached({SIZE})", NATIVE),
+    _method("lockfree.locked", "from lockfree.locked import cached", f"cached({SIZE})"),
+    _method("functools.lru_cache", "from functools import lru_cache", f"lru_cache({SIZE})"),
+)
+
 # Some tens of microseconds, for which the others have to wait or do the same.
 _LOAD = "load = lambda key: sum(range(2000))\n"
 _STAMPEDES = (
@@ -152,6 +172,22 @@ CELLS = (
         items=100,
     ),
     Cell(
+        "cache.global_hit",
+        "cache.hit through a module global",
+        _hits(_SMALL_INTS),
+        baseline="functools.lru_cache",
+        scope="global",
+        items=100,
+    ),
+    Cell(
+        "cache.global_hit_object",
+        "the same, the values one object on the heap",
+        _hits(_ONE_OBJECT),
+        baseline="functools.lru_cache",
+        scope="global",
+        items=100,
+    ),
+    Cell(
         "cache.zipf",
         "look up Zipf's keys, and put those that a cache of a tenth has not",
         tuple(map(_zipf, _BOUNDED)),
@@ -170,6 +206,22 @@ CELLS = (
         "call a decorated function, the result being there",
         _CALLS,
         baseline="functools.lru_cache",
+        items=100,
+    ),
+    Cell(
+        "cached.global_call",
+        "cached.call through a module global",
+        _CALLS,
+        baseline="functools.lru_cache",
+        scope="global",
+        items=100,
+    ),
+    Cell(
+        "cached.global_method",
+        "call a decorated method of an object in a module global",
+        _METHODS,
+        baseline="functools.lru_cache",
+        scope="global",
         items=100,
     ),
     Cell(

@@ -66,6 +66,37 @@ _ADD = _contenders(
     ft_utils="c += 3",
 )
 
+# The cache's page has ours as its recipe. Its `make` is called once for each key.
+_KEYS = "keys = range(64)\n"
+_RECIPE = """\
+from lockfree{} import AtomicInt64, Cache
+make = lambda key: AtomicInt64()
+c = Cache(None)"""
+_RECIPE_COUNT = ("for key in keys:\n    c.get_or_load(key, make).increment()",)
+_COUNTS = "from lockfree.bench.handwritten import LockedCounts\nc = LockedCounts({})"
+_COUNTER = f"from collections import Counter\n{_COUNTS.format('Counter()')}"
+_REDUCE_SUM = ("c.reduce_sum((key, 1) for key in keys)",)
+_PER_KEY = (
+    Contender("lockfree", _KEYS + _RECIPE.format(""), _RECIPE_COUNT, needs=NATIVE),
+    Contender("lockfree.locked", _KEYS + _RECIPE.format(".locked"), _RECIPE_COUNT),
+    Contender(
+        "dict + Lock",
+        _KEYS + _COUNTS.format("{}"),
+        ("for key in keys:\n    with c.lock:\n        c.counts[key] = c.counts.get(key, 0) + 1",),
+    ),
+    Contender(
+        "Counter + Lock",
+        _KEYS + _COUNTER,
+        ("for key in keys:\n    with c.lock:\n        c.counts[key] += 1",),
+    ),
+    Contender(
+        "cereggii",
+        f"{_KEYS}from cereggii import AtomicDict\nc = AtomicDict()",
+        _REDUCE_SUM,
+        needs="cereggii",
+    ),
+)
+
 _SIMULATED_CAS = Contender("simulated CAS", _SIMULATED, ("c.increment()",))
 
 CELLS = (
@@ -100,6 +131,14 @@ CELLS = (
         "counter.load through a module global",
         (*_LOAD, RustLoop("load")),
         scope="global",
+    ),
+    Cell(
+        "counter.per_key",
+        "add 1 to the counter of each of 64 keys, per key, through a module global",
+        _PER_KEY,
+        baseline="dict + Lock",
+        scope="global",
+        items=64,
     ),
     Cell(
         "counter.latency",

@@ -1,5 +1,7 @@
 """The shared queue: ``Queue``."""
 
+from dataclasses import replace
+
 from lockfree.bench.model import NATIVE, Cell, Contender, RustLoop
 
 _LOCKFREE = "from lockfree import Queue\nc = Queue()"
@@ -20,6 +22,30 @@ _UNBOUNDED = (
     Contender("ft-utils", _FT_UTILS, ("c.push(1)", "c.pop()"), needs="ft_utils.concurrency"),
     Contender("culsans", _CULSANS, ("c.sync_put(1)", "c.sync_get()"), needs="culsans"),
     Contender("aiologic", _AIOLOGIC, ("c.put(1)", "c.green_get()"), needs="aiologic"),
+)
+
+# What goes through makes a difference: an int that is always there, ints of which the producer
+# makes each and the consumer gets rid, tuples that it makes.
+_ITEMS = {"ints": "i + 1000", "tuples": "(i, 1000)"}
+
+
+def _transferring(item: str) -> tuple[Contender, ...]:
+    """Return all with this for an item."""
+    return tuple(
+        replace(
+            each, statements=(each.statements[0].replace("(1)", f"({item})"), *each.statements[1:])
+        )
+        for each in _UNBOUNDED
+    )
+
+
+_DEQUE_PAIR = Contender("deque", _DEQUE, ("c.append(1)", "c.popleft()"))
+_EMPTY = (
+    Contender("lockfree", _LOCKFREE, ("c.empty()",), needs=NATIVE),
+    Contender("lockfree.locked", _LOCKED, ("c.empty()",)),
+    Contender("queue.SimpleQueue", _SIMPLE_QUEUE, ("c.empty()",)),
+    Contender("queue.Queue", _QUEUE, ("c.empty()",)),
+    Contender("deque", _DEQUE, ("not c",)),
 )
 
 _BOUNDED = (
@@ -88,12 +114,37 @@ CELLS = (
         baseline="queue.SimpleQueue",
     ),
     Cell(
+        "queue.global_putget",
+        "queue.putget through a module global",
+        (*_UNBOUNDED, _DEQUE_PAIR),
+        baseline="queue.SimpleQueue",
+        scope="global",
+    ),
+    Cell(
+        "queue.global_empty",
+        "whether a queue is empty, through a module global",
+        _EMPTY,
+        baseline="queue.SimpleQueue",
+        scope="global",
+    ),
+    Cell(
         "queue.transfer",
         "through a queue, half of the threads put and half get",
         _UNBOUNDED,
         baseline="queue.SimpleQueue",
         kind="transfer",
         threads=(2, 4, 8),
+    ),
+    *(
+        Cell(
+            f"queue.transfer_{what}",
+            f"through a queue, one puts {what} that it makes and one gets them",
+            _transferring(item),
+            baseline="queue.SimpleQueue",
+            kind="transfer",
+            threads=(2,),
+        )
+        for what, item in _ITEMS.items()
     ),
     Cell(
         "queue.tutorial",

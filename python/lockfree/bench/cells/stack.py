@@ -59,6 +59,13 @@ CELLS = (
         baseline="list + Lock",
     ),
     Cell(
+        "stack.global_pushpop",
+        "stack.pushpop through a module global",
+        _PAIR,
+        baseline="list + Lock",
+        scope="global",
+    ),
+    Cell(
         "stack.batch",
         "push 100 items and pop all, per item",
         _BATCHES,

@@ -31,6 +31,12 @@ CELLS = (
         (*_SELDOM_READ, RustLoop("striped")),
     ),
     Cell(
+        "counter.global_striped",
+        "counter.striped through a module global",
+        tuple(each for each in _SELDOM_READ if each.name != "separate counters"),
+        scope="global",
+    ),
+    Cell(
         "counter.threadlocal",
         "add 1 to a count for each thread",
         (_LOCKFREE, Contender("threading.local", _LOCAL, ("c.count[0] += 1",))),

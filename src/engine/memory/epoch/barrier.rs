@@ -7,7 +7,7 @@
 //! fence of its own in between: [`light`] need only keep the compiler from moving the
 //! store.
 
-use crate::shim::{full_fence, light_fence, mutant};
+use super::super::super::shim::{full_fence, light_fence, mutant};
 
 /// A's half.
 #[inline(always)]

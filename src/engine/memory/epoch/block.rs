@@ -8,7 +8,7 @@
 use std::alloc::Layout;
 use std::ptr::NonNull;
 
-use crate::shim::{AtomicUsize, Ordering::Relaxed};
+use super::super::super::shim::{AtomicUsize, Ordering::Relaxed};
 
 /// What every block begins with.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct Header {
     pub(super) epoch: u64,
     layout: Layout,
     #[cfg(loom)]
-    alive: crate::shim::UnsafeCell<bool>,
+    alive: super::super::super::shim::UnsafeCell<bool>,
 }
 
 impl Header {
@@ -70,7 +70,7 @@ impl Block {
             epoch: 0,
             layout,
             #[cfg(loom)]
-            alive: crate::shim::UnsafeCell::new(true),
+            alive: super::super::super::shim::UnsafeCell::new(true),
         };
         // SAFETY: allocated just now, with room for it.
         unsafe { header.write(first) };

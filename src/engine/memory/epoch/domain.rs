@@ -27,13 +27,13 @@ use std::ptr::NonNull;
 
 use crossbeam_utils::CachePadded;
 
-use super::barrier;
-use super::block::{Block, Header};
-use crate::shim::{
+use super::super::super::shim::{
     AtomicBool, AtomicPtr, AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, SeqCst},
     full_fence, mutant, ordering,
 };
+use super::barrier;
+use super::block::{Block, Header};
 
 /// The note of a reader (P1).
 #[derive(Debug)]

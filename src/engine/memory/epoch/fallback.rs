@@ -6,11 +6,11 @@ use std::ptr::NonNull;
 
 use crossbeam_epoch::{Collector, Guard, LocalHandle};
 
-use super::{Block, Reclaim};
-use crate::shim::{
+use super::super::super::shim::{
     AtomicPtr, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed},
 };
+use super::{Block, Reclaim};
 
 /// What [`super::Epochs`] falls back on.
 #[derive(Debug)]

@@ -18,12 +18,12 @@ mod process {
     use std::marker::PhantomData;
     use std::time::{Duration, Instant};
 
+    use super::super::super::super::shim::{AtomicU64, Ordering::Relaxed};
+    use super::super::super::slots::{SLOTS, Slot, Slots};
     use super::super::block::ALLOCATED;
     use super::super::fallback::{self, Crossbeam};
     use super::super::{Block, Reclaim, barrier};
     use super::{Domain, Epochs, Note};
-    use crate::engine::memory::slots::{SLOTS, Slot, Slots};
-    use crate::shim::{AtomicU64, Ordering::Relaxed};
 
     static DOMAIN: Domain<SLOTS> = Domain::new();
     static NOTES: Slots = Slots::new();
@@ -183,9 +183,9 @@ pub use model::waiting;
 /// In a model: few readers, who keep their notes, and are of one execution.
 #[cfg(loom)]
 mod model {
+    use super::super::super::super::shim::{AtomicUsize, Ordering::Relaxed};
     use super::super::{Block, Reclaim};
     use super::{Domain, Epochs, Note};
-    use crate::shim::{AtomicUsize, Ordering::Relaxed};
 
     struct Process {
         domain: Domain<4>,

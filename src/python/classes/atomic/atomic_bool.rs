@@ -10,23 +10,23 @@ use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyBool, PyTuple};
 
 use super::ordering::Orders;
-use super::watchers::Watchers;
+use super::watchers::Watched;
 use super::{Comparable, Face, Waitable, Word, compared, faces, waiting, word, word_methods};
-use crate::engine::Flag;
-use crate::python::boundary::convert::{Given, boolean};
+use crate::engine::{Event, Flag};
+use crate::python::boundary::convert::{Given, boolean, format};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Result, not_copyable};
-use crate::python::boundary::fastcall::{FastClass, Method, methods};
+use crate::python::boundary::fastcall::{FastClass, Method, methods, used};
 use crate::python::boundary::isolated::Isolated;
-use crate::python::boundary::object::Arg;
+use crate::python::boundary::object::{Arg, Made};
+use crate::python::boundary::waiting::Sleeper;
 use crate::shim::Ordering::{self, SeqCst};
 
 /// A boolean that threads can share and change without a lock.
 #[pyclass(frozen, weakref, module = "lockfree")]
 #[derive(Debug)]
 pub(crate) struct AtomicBool {
-    cell: Isolated<Flag>,
-    watchers: Watchers,
+    cell: Isolated<Watched<Flag>>,
     deferral: Deferral,
 }
 
@@ -51,16 +51,15 @@ impl AtomicBool {
     fn new(value: Given<'_>) -> Result<Self> {
         let value = value.0.map_or(Ok(false), |value| boolean(value.as_borrowed()))?;
         Ok(Self {
-            cell: Isolated::new(Flag::new(value)),
-            watchers: Watchers::default(),
+            cell: Isolated::new(Watched::new(Flag::new(value))),
             deferral: Deferral::default(),
         })
     }
 
     /// The value, as `load()` reads it. Read-only: write with `store()`.
     #[getter]
-    fn value(&self) -> bool {
-        self.cell.load(SeqCst)
+    fn value(slf: &Bound<'_, Self>) -> bool {
+        used(slf).cell.load(SeqCst)
     }
 
     /// Return a view whose methods work at another memory ordering.
@@ -77,20 +76,20 @@ impl AtomicBool {
         self.cell.load(SeqCst)
     }
 
-    fn __int__(&self) -> u8 {
-        self.cell.load(SeqCst).into()
+    fn __int__(&self) -> Made<i64> {
+        Made(self.cell.load(SeqCst).into())
     }
 
-    fn __index__(&self) -> u8 {
-        self.cell.load(SeqCst).into()
+    fn __index__(&self) -> Made<i64> {
+        Made(self.cell.load(SeqCst).into())
     }
 
-    fn __repr__(&self) -> &'static str {
-        if self.cell.load(SeqCst) { "AtomicBool(True)" } else { "AtomicBool(False)" }
+    fn __repr__(&self) -> Made<&'static str> {
+        Made(if self.cell.load(SeqCst) { "AtomicBool(True)" } else { "AtomicBool(False)" })
     }
 
-    fn __format__<'py>(&self, spec: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        self.object(spec.py()).call_method1("__format__", (spec,))
+    fn __format__<'py>(&self, spec: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>> {
+        format(&self.object(spec.py()), spec)
     }
 
     fn __richcmp__<'py>(
@@ -107,11 +106,11 @@ impl AtomicBool {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
-        self.watchers.traverse(&visit)
+        self.cell.traverse(&visit)
     }
 
     fn __clear__(&self) {
-        self.watchers.clear();
+        self.cell.clear();
     }
 }
 
@@ -120,10 +119,10 @@ const fn flag_methods<T: Face<Cell = Flag>>() -> &'static [Method] {
     methods! {
         for T: Face<Cell = Flag>;
         quick c"test_and_set" c"test_and_set($self, /)\n--\n\nMake it true and return the old value."
-            |this| Some(this.cell().test_and_set(this.orders().both())),
-            |this, _| Ok(this.cell().test_and_set(this.orders().both()));
+            |this| Some(this.told_quickly(this.cell().test_and_set(this.orders().both()))),
+            |this, _| this.told(this.cell().test_and_set(this.orders().both()));
         quick c"toggle" c"toggle($self, /)\n--\n\nMake it the opposite and return the new value."
-            |this| Some(!this.cell().fetch_not(this.orders().both())),
-            |this, _| Ok(!this.cell().fetch_not(this.orders().both()));
+            |this| Some(this.told_quickly(!this.cell().fetch_not(this.orders().both()))),
+            |this, _| this.told(!this.cell().fetch_not(this.orders().both()));
     }
 }

@@ -5,19 +5,21 @@
 //! paragraphs, which a test compares.
 
 use pyo3::basic::CompareOp;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
-use pyo3::types::{PyFloat, PyTuple};
+use pyo3::types::PyTuple;
 
 use super::ordering::Orders;
-use super::{Face, Word, compared, faces, word, word_methods};
+use super::{Face, Word, changed, compared, faces, word, word_methods};
 use crate::engine::Float64;
-use crate::python::boundary::convert::{Given, float64};
+use crate::python::boundary::convert::{Given, float64, format};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Result, not_copyable};
-use crate::python::boundary::fastcall::{FastClass, Method, methods};
+use crate::python::boundary::fastcall::{FastClass, Method, methods, used};
 use crate::python::boundary::isolated::Isolated;
-use crate::python::boundary::object::Arg;
+use crate::python::boundary::list::repr;
+use crate::python::boundary::object::{Arg, Made, made, named, owned};
 use crate::shim::Ordering::{self, SeqCst};
 
 /// A 64-bit floating-point number that threads can share and change without a lock.
@@ -37,8 +39,8 @@ faces! {
 
 impl AtomicFloat64 {
     /// The value as Python has it.
-    fn object<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        PyFloat::new(py, self.cell.load(SeqCst)).into_any()
+    fn object<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
+        made(py, self.cell.load(SeqCst))
     }
 }
 
@@ -53,8 +55,8 @@ impl AtomicFloat64 {
 
     /// The value, as `load()` reads it. Read-only: write with `store()`.
     #[getter]
-    fn value(&self) -> f64 {
-        self.cell.load(SeqCst)
+    fn value(slf: &Bound<'_, Self>) -> Made<f64> {
+        Made(used(slf).cell.load(SeqCst))
     }
 
     /// Return a view whose methods work at another memory ordering.
@@ -77,25 +79,29 @@ impl AtomicFloat64 {
         Ok(())
     }
 
-    fn __float__(&self) -> f64 {
-        self.cell.load(SeqCst)
+    fn __float__(&self) -> Made<f64> {
+        Made(self.cell.load(SeqCst))
     }
 
     /// As the float does: NaN and infinities are no integers.
-    fn __int__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.object(py).call_method0("__int__")
+    fn __int__<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
+        let value = self.object(py)?;
+        // SAFETY: a live float, and the token proves the thread attached.
+        let int = unsafe { ffi::PyNumber_Long(value.as_ptr()) };
+        // SAFETY: a new reference, or null with an exception set.
+        unsafe { owned(py, int) }
     }
 
     fn __bool__(&self) -> bool {
         self.cell.load(SeqCst) != 0.0
     }
 
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(format!("AtomicFloat64({})", self.object(py).repr()?))
+    fn __repr__<'py>(slf: &Bound<'py, Self>) -> Result<Bound<'py, PyAny>> {
+        named(slf.as_any(), &repr(&slf.get().object(slf.py())?)?)
     }
 
-    fn __format__<'py>(&self, spec: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        self.object(spec.py()).call_method1("__format__", (spec,))
+    fn __format__<'py>(&self, spec: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>> {
+        format(&self.object(spec.py())?, spec)
     }
 
     fn __richcmp__<'py>(
@@ -103,7 +109,7 @@ impl AtomicFloat64 {
         other: &Bound<'py, PyAny>,
         op: CompareOp,
     ) -> PyResult<Bound<'py, PyAny>> {
-        compared(&self.object(other.py()), other, op)
+        compared(&self.object(other.py())?, other, op)
     }
 
     #[allow(clippy::unused_self)] // a method, to Python
@@ -124,11 +130,14 @@ const fn additions<T: Face<Cell = Float64>>() -> &'static [Method] {
     methods! {
         for T: Face<Cell = Float64>;
         one c"fetch_add" c"fetch_add($self, n, /)\n--\n\nAdd `n` and return the old value."
-            |this, _, n| Ok(this.cell().fetch_add(float64(n)?, this.orders().both()));
+            |this, _, n| {
+                let n = float64(n)?;
+                changed(|| this.cell().fetch_add(n, this.orders().both()))
+            };
         one c"add" c"add($self, n, /)\n--\n\nAdd `n` and return the new value."
             |this, _, n| {
                 let n = float64(n)?;
-                Ok(this.cell().fetch_add(n, this.orders().both()) + n)
+                changed(|| this.cell().fetch_add(n, this.orders().both()) + n)
             };
     }
 }

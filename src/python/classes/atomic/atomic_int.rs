@@ -5,28 +5,34 @@
 //! paragraphs, which a test compares.
 
 use pyo3::basic::CompareOp;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::PyTuple;
 
 use super::ordering::Orders;
-use super::watchers::Watchers;
-use super::{Comparable, Face, Waitable, Word, compared, faces, waiting, word, word_methods};
-use crate::engine::{Int64, Overflow};
-use crate::python::boundary::convert::{Given, int_object, int64};
+use super::watchers::Watched;
+use super::{
+    Comparable, Face, Waitable, Word, changed, compared, faces, waiting, word, word_methods,
+};
+use crate::engine::{Event, Int64, Overflow};
+use crate::python::boundary::convert::{Given, format, int64};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result, not_copyable};
-use crate::python::boundary::fastcall::{FastClass, Method, methods};
+use crate::python::boundary::fastcall::{
+    FastClass, Method, enter_inplace, install_inplace, methods, used,
+};
 use crate::python::boundary::isolated::Isolated;
-use crate::python::boundary::object::Arg;
+use crate::python::boundary::object::{Arg, Made, made};
+use crate::python::boundary::spare::{self, Answer};
+use crate::python::boundary::waiting::Sleeper;
 use crate::shim::Ordering::{self, SeqCst};
 
 /// A 64-bit signed integer that threads can share and change without a lock.
 #[pyclass(frozen, weakref, module = "lockfree")]
 #[derive(Debug)]
 pub(crate) struct AtomicInt64 {
-    cell: Isolated<Int64>,
-    watchers: Watchers,
+    cell: Isolated<Watched<Int64>>,
     deferral: Deferral,
 }
 
@@ -40,13 +46,49 @@ faces! {
 /// Adds `n` and returns the old value.
 #[inline]
 fn plus(int: &Int64, n: i64, order: Ordering) -> Result<i64> {
+    spare::ready()?;
     int.fetch_add(n, order).map_err(|Overflow { value }| Error::result_too_wide(value, '+', n))
 }
 
 /// Subtracts `n` and returns the old value.
 #[inline]
 fn minus(int: &Int64, n: i64, order: Ordering) -> Result<i64> {
+    spare::ready()?;
     int.fetch_sub(n, order).map_err(|Overflow { value }| Error::result_too_wide(value, '-', n))
+}
+
+/// Does with an operand what cannot overflow.
+#[inline(always)]
+fn bits(n: Arg<'_, '_>, change: impl FnOnce(i64) -> i64) -> Result<Answer<i64>> {
+    let n = int64(n)?;
+    changed(|| change(n))
+}
+
+/// Makes `+=` and `-=` raw slots. Call it once, at import.
+pub(crate) fn prepare(py: Python<'_>) {
+    install_inplace::<AtomicInt64>(py, inplace_add, inplace_subtract);
+}
+
+unsafe extern "C" fn inplace_add(
+    slf: *mut ffi::PyObject,
+    n: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    let body = |this: &AtomicInt64, n: Arg<'_, '_>| {
+        this.told(plus(&this.cell, int64(n)?, SeqCst)?).map(drop)
+    };
+    // SAFETY: a slot of the class, whose caller keeps both alive.
+    unsafe { enter_inplace(slf, n, body) }
+}
+
+unsafe extern "C" fn inplace_subtract(
+    slf: *mut ffi::PyObject,
+    n: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    let body = |this: &AtomicInt64, n: Arg<'_, '_>| {
+        this.told(minus(&this.cell, int64(n)?, SeqCst)?).map(drop)
+    };
+    // SAFETY: as above.
+    unsafe { enter_inplace(slf, n, body) }
 }
 
 #[pymethods]
@@ -56,16 +98,15 @@ impl AtomicInt64 {
     fn new(value: Given<'_>) -> Result<Self> {
         let value = value.0.map_or(Ok(0), |value| int64(value.as_borrowed()))?;
         Ok(Self {
-            cell: Isolated::new(Int64::new(value)),
-            watchers: Watchers::default(),
+            cell: Isolated::new(Watched::new(Int64::new(value))),
             deferral: Deferral::default(),
         })
     }
 
     /// The value, as `load()` reads it. Read-only: write with `store()`.
     #[getter]
-    fn value(&self) -> i64 {
-        self.cell.load(SeqCst)
+    fn value(slf: &Bound<'_, Self>) -> Made<i64> {
+        Made(used(slf).cell.load(SeqCst))
     }
 
     /// Return a view whose methods work at another memory ordering.
@@ -79,46 +120,48 @@ impl AtomicInt64 {
     }
 
     fn __iadd__(&self, n: &Bound<'_, PyAny>) -> Result<()> {
-        plus(&self.cell, int64(n.as_borrowed())?, SeqCst).map(drop)
+        plus(&self.cell, int64(n.as_borrowed())?, SeqCst)?;
+        self.told(())
     }
 
     fn __isub__(&self, n: &Bound<'_, PyAny>) -> Result<()> {
-        minus(&self.cell, int64(n.as_borrowed())?, SeqCst).map(drop)
+        minus(&self.cell, int64(n.as_borrowed())?, SeqCst)?;
+        self.told(())
     }
 
     fn __iand__(&self, n: &Bound<'_, PyAny>) -> Result<()> {
         self.cell.fetch_and(int64(n.as_borrowed())?, SeqCst);
-        Ok(())
+        self.told(())
     }
 
     fn __ior__(&self, n: &Bound<'_, PyAny>) -> Result<()> {
         self.cell.fetch_or(int64(n.as_borrowed())?, SeqCst);
-        Ok(())
+        self.told(())
     }
 
     fn __ixor__(&self, n: &Bound<'_, PyAny>) -> Result<()> {
         self.cell.fetch_xor(int64(n.as_borrowed())?, SeqCst);
-        Ok(())
+        self.told(())
     }
 
-    fn __int__(&self) -> i64 {
-        self.cell.load(SeqCst)
+    fn __int__(&self) -> Made<i64> {
+        Made(self.cell.load(SeqCst))
     }
 
-    fn __index__(&self) -> i64 {
-        self.cell.load(SeqCst)
+    fn __index__(&self) -> Made<i64> {
+        Made(self.cell.load(SeqCst))
     }
 
     fn __bool__(&self) -> bool {
         self.cell.load(SeqCst) != 0
     }
 
-    fn __repr__(&self) -> String {
-        format!("AtomicInt64({})", self.cell.load(SeqCst))
+    fn __repr__(&self) -> Made<String> {
+        Made(std::format!("AtomicInt64({})", self.cell.load(SeqCst)))
     }
 
-    fn __format__<'py>(&self, spec: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        int_object(spec.py(), self.cell.load(SeqCst)).call_method1("__format__", (spec,))
+    fn __format__<'py>(&self, spec: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>> {
+        format(&made(spec.py(), self.cell.load(SeqCst))?, spec)
     }
 
     fn __richcmp__<'py>(
@@ -126,7 +169,7 @@ impl AtomicInt64 {
         other: &Bound<'py, PyAny>,
         op: CompareOp,
     ) -> PyResult<Bound<'py, PyAny>> {
-        compared(&int_object(other.py(), self.cell.load(SeqCst)).into_any(), other, op)
+        compared(&made(other.py(), self.cell.load(SeqCst))?, other, op)
     }
 
     #[allow(clippy::unused_self)] // a method, to Python
@@ -135,12 +178,21 @@ impl AtomicInt64 {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
-        self.watchers.traverse(&visit)
+        self.cell.traverse(&visit)
     }
 
     fn __clear__(&self) {
-        self.watchers.clear();
+        self.cell.clear();
     }
+}
+
+/// Adds `n` in a single attempt and returns the new value.
+#[inline(always)]
+fn try_plus<T: Face<Cell = Int64>>(this: &T, n: i64) -> Option<Answer<i64>> {
+    if !spare::is_full() {
+        return None;
+    }
+    this.cell().try_fetch_add(n, this.orders().both()).map(|old| Answer(old + n))
 }
 
 /// The methods that are the integer's own.
@@ -148,34 +200,34 @@ const fn arithmetic<T: Face<Cell = Int64>>() -> &'static [Method] {
     methods! {
         for T: Face<Cell = Int64>;
         one c"fetch_add" c"fetch_add($self, n, /)\n--\n\nAdd `n` and return the old value."
-            |this, _, n| plus(this.cell(), int64(n)?, this.orders().both());
+            |this, _, n| this.told(Answer(plus(this.cell(), int64(n)?, this.orders().both())?));
         one c"fetch_sub" c"fetch_sub($self, n, /)\n--\n\nSubtract `n` and return the old value."
-            |this, _, n| minus(this.cell(), int64(n)?, this.orders().both());
+            |this, _, n| this.told(Answer(minus(this.cell(), int64(n)?, this.orders().both())?));
         one c"fetch_and" c"fetch_and($self, n, /)\n--\n\nKeep the bits also set in `n`; return the old value."
-            |this, _, n| Ok(this.cell().fetch_and(int64(n)?, this.orders().both()));
+            |this, _, n| this.told(bits(n, |n| this.cell().fetch_and(n, this.orders().both()))?);
         one c"fetch_or" c"fetch_or($self, n, /)\n--\n\nSet the bits of `n`; return the old value."
-            |this, _, n| Ok(this.cell().fetch_or(int64(n)?, this.orders().both()));
+            |this, _, n| this.told(bits(n, |n| this.cell().fetch_or(n, this.orders().both()))?);
         one c"fetch_xor" c"fetch_xor($self, n, /)\n--\n\nFlip the bits of `n`; return the old value."
-            |this, _, n| Ok(this.cell().fetch_xor(int64(n)?, this.orders().both()));
+            |this, _, n| this.told(bits(n, |n| this.cell().fetch_xor(n, this.orders().both()))?);
         one c"fetch_max" c"fetch_max($self, n, /)\n--\n\nRaise the value to at least `n`; return the old value."
-            |this, _, n| Ok(this.cell().fetch_max(int64(n)?, this.orders().both()));
+            |this, _, n| this.told(bits(n, |n| this.cell().fetch_max(n, this.orders().both()))?);
         one c"fetch_min" c"fetch_min($self, n, /)\n--\n\nLower the value to at most `n`; return the old value."
-            |this, _, n| Ok(this.cell().fetch_min(int64(n)?, this.orders().both()));
+            |this, _, n| this.told(bits(n, |n| this.cell().fetch_min(n, this.orders().both()))?);
         one c"add" c"add($self, n, /)\n--\n\nAdd `n` and return the new value."
             |this, _, n| {
                 let n = int64(n)?;
-                Ok(plus(this.cell(), n, this.orders().both())? + n)
+                this.told(Answer(plus(this.cell(), n, this.orders().both())? + n))
             };
         one c"sub" c"sub($self, n, /)\n--\n\nSubtract `n` and return the new value."
             |this, _, n| {
                 let n = int64(n)?;
-                Ok(minus(this.cell(), n, this.orders().both())? - n)
+                this.told(Answer(minus(this.cell(), n, this.orders().both())? - n))
             };
         quick c"increment" c"increment($self, /)\n--\n\nAdd 1 and return the new value."
-            |this| this.cell().try_fetch_add(1, this.orders().both()).map(|old| old + 1),
-            |this, _| Ok(plus(this.cell(), 1, this.orders().both())? + 1);
+            |this| try_plus(this, 1).map(|answer| this.told_quickly(answer)),
+            |this, _| this.told(Answer(plus(this.cell(), 1, this.orders().both())? + 1));
         quick c"decrement" c"decrement($self, /)\n--\n\nSubtract 1 and return the new value."
-            |this| this.cell().try_fetch_add(-1, this.orders().both()).map(|old| old - 1),
-            |this, _| Ok(minus(this.cell(), 1, this.orders().both())? - 1);
+            |this| try_plus(this, -1).map(|answer| this.told_quickly(answer)),
+            |this, _| this.told(Answer(minus(this.cell(), 1, this.orders().both())? - 1));
     }
 }

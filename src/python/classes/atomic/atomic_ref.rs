@@ -2,28 +2,34 @@
 //!
 //! The engine holds a reference to a Python object; a replaced one is given up at
 //! once, by the thread that replaced it. Readers take theirs without a lock and
-//! without announcing themselves (`engine/reference.rs`).
+//! without announcing themselves (`engine/atomics/reference.rs`). `value` is a member: the
+//! interpreter reads it (`boundary/member.rs`).
 
 use std::mem::ManuallyDrop;
+use std::ptr::{from_ref, with_exposed_provenance_mut};
 
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::PyTuple;
 
 use super::ordering::Orders;
-use super::watchers::Watchers;
+use super::watchers::Watched;
 use super::{Comparable, Face, Waitable, faces, waiting};
-use crate::engine::Reference;
+use crate::engine::{Event, Reference};
 use crate::python::boundary::convert::Given;
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result, not_copyable};
 use crate::python::boundary::fastcall::{FastClass, Method, methods};
 use crate::python::boundary::isolated::Isolated;
+use crate::python::boundary::list::repr;
+use crate::python::boundary::member::{add_member, readers_finish};
 use crate::python::boundary::nesting::{drop_contents, repr_of};
 use crate::python::boundary::object::{Arg, borrowed};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::user;
-use crate::shim::Ordering::{self, SeqCst};
+use crate::python::boundary::waiting::Sleeper;
+use crate::shim::AtomicUsize;
+use crate::shim::Ordering::{self, Relaxed, SeqCst};
 
 /// What the class holds.
 type Cell = Reference<Owned>;
@@ -32,14 +38,49 @@ type Cell = Reference<Owned>;
 #[pyclass(frozen, weakref, generic, module = "lockfree")]
 #[derive(Debug)]
 pub(crate) struct AtomicRef {
-    cell: ManuallyDrop<Isolated<Cell>>,
-    watchers: Watchers,
+    cell: ManuallyDrop<Isolated<Watched<Cell>>>,
     deferral: Deferral,
 }
 
 faces! {
     AtomicRef, AtomicRefView "_AtomicRefView", of waitable cell: Cell,
     methods &[ref_methods::<Self>(), waiting::<Self>()]
+}
+
+impl AtomicRef {
+    /// The object.
+    #[inline]
+    pub(crate) fn object(&self, order: Ordering) -> Owned {
+        self.cell.load(order)
+    }
+}
+
+/// Where in an `AtomicRef` its cell is.
+static OFFSET: AtomicUsize = AtomicUsize::new(0);
+
+/// Gives the class its member `value`. Call it once, at import.
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    let probe = Bound::new(py, AtomicRef::new(py, Given::default()))?;
+    let cell: *const Cell = &raw const ***probe.get().cell;
+    OFFSET.store(cell.addr() - probe.as_ptr().addr(), Relaxed);
+    let doc = c"The object, as `load()` reads it. Read-only: write with `store()`.";
+    // SAFETY: the engine's P1; and what replaces the object is `exchange` and `replace`.
+    unsafe { add_member(&py.get_type::<AtomicRef>(), c"value", doc, OFFSET.load(Relaxed)) }
+}
+
+/// Lets readers of `value` finish who may have found the object just replaced.
+fn value_readers_finish(cell: &Cell) {
+    let object = from_ref(cell).addr() - OFFSET.load(Relaxed);
+    // SAFETY: attached, as whoever replaces an object is; a cell is always that of an
+    // `AtomicRef`, which is alive as long as anybody has the cell.
+    unsafe { readers_finish(with_exposed_provenance_mut(object)) };
+}
+
+/// Replaces the object and returns the old one.
+fn exchange(cell: &Cell, desired: Owned, order: Ordering) -> Owned {
+    let old = cell.exchange(desired, order);
+    value_readers_finish(cell);
+    old
 }
 
 /// Replaces the object by `change(object)`; returns the old and the new one.
@@ -61,6 +102,9 @@ fn replace_by(cell: &Cell, change: Arg<'_, '_>, orders: Orders) -> Result<(Owned
 /// returns whether that happened.
 fn replace(cell: &Cell, expected: usize, desired: Owned, orders: Orders) -> bool {
     let replaced = cell.compare_exchange(expected, desired, orders.both(), orders.failing());
+    if replaced.is_ok() {
+        value_readers_finish(cell);
+    }
     // Whichever it is, it is dropped here, which may run a finalizer.
     replaced.is_ok()
 }
@@ -72,16 +116,9 @@ impl AtomicRef {
     fn new(py: Python<'_>, obj: Given<'_>) -> Self {
         let object = obj.0.unwrap_or_else(|| py.None().into_bound(py));
         Self {
-            cell: ManuallyDrop::new(Isolated::new(Cell::new(Owned::from(object)))),
-            watchers: Watchers::default(),
+            cell: ManuallyDrop::new(Isolated::new(Watched::new(Cell::new(Owned::from(object))))),
             deferral: Deferral::default(),
         }
-    }
-
-    /// The object, as `load()` reads it. Read-only: write with `store()`.
-    #[getter]
-    fn value(&self) -> Py<PyAny> {
-        self.cell.load(SeqCst).into_py()
     }
 
     /// Return a view whose methods work at another memory ordering.
@@ -94,12 +131,12 @@ impl AtomicRef {
         AtomicRefView::new(slf, ordering, failure)
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__<'py>(slf: &Bound<'py, Self>) -> Result<Bound<'py, PyAny>> {
         repr_of(slf.as_any(), || {
             let object = slf.get().cell.load(SeqCst);
             // SAFETY: alive by this reference.
             let object = unsafe { borrowed(slf.py(), object.as_ptr()) };
-            Ok(object.repr()?.to_string())
+            repr(&object)
         })
     }
 
@@ -112,12 +149,12 @@ impl AtomicRef {
         // SAFETY: the collector runs with all other threads stopped, and none is
         // ever stopped inside the engine: it calls nothing.
         unsafe { self.cell.peek(|object| visit.call(object.as_py())) }?;
-        self.watchers.traverse(&visit)
+        self.cell.traverse(&visit)
     }
 
     fn __clear__(&self, py: Python<'_>) {
         drop(self.cell.exchange(Owned::from(py.None().into_bound(py)), SeqCst));
-        self.watchers.clear();
+        self.cell.clear();
     }
 }
 
@@ -150,23 +187,30 @@ const fn ref_methods<T: Face<Cell = Cell>>() -> &'static [Method] {
             |this, _| Ok(this.cell().load(this.orders().loading()?));
         one c"store" c"store($self, obj, /)\n--\n\nReplace the object."
             |this, _, object| {
-                drop(this.cell().exchange(Owned::new(object), this.orders().storing()?));
-                Ok(())
+                let old = exchange(this.cell(), Owned::new(object), this.orders().storing()?);
+                // Before it is dropped, which may take its time.
+                let told = this.told(());
+                drop(old);
+                told
             };
         one c"exchange" c"exchange($self, obj, /)\n--\n\nReplace the object and return the old one."
-            |this, _, object| Ok(this.cell().exchange(Owned::new(object), this.orders().both()));
+            |this, _, object| this.told(exchange(this.cell(), Owned::new(object), this.orders().both()));
         two c"compare_exchange"
             c"compare_exchange($self, expected, desired, /)\n--\n\n\
             Replace `expected`, that very object, by `desired`; return whether that happened."
             |this, _, [expected, desired]| {
                 let expected = Cell::old(expected)?;
-                Ok(replace(this.cell(), expected, Owned::new(desired), this.orders()))
+                if replace(this.cell(), expected, Owned::new(desired), this.orders()) {
+                    this.told(true)
+                } else {
+                    Ok(false)
+                }
             };
         one c"fetch_update"
             c"fetch_update($self, fn, /)\n--\n\nReplace the object by `fn(object)` and return the old one."
-            |this, _, change| Ok(replace_by(this.cell(), change, this.orders())?.0);
+            |this, _, change| this.told(replace_by(this.cell(), change, this.orders())?.0);
         one c"update"
             c"update($self, fn, /)\n--\n\nReplace the object by `fn(object)` and return the new one."
-            |this, _, change| Ok(replace_by(this.cell(), change, this.orders())?.1);
+            |this, _, change| this.told(replace_by(this.cell(), change, this.orders())?.1);
     }
 }

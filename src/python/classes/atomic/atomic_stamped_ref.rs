@@ -13,13 +13,14 @@ use pyo3::types::PyTuple;
 use super::ordering::Orders;
 use super::{Face, faces};
 use crate::engine::Reference;
-use crate::python::boundary::convert::{Given, int_object, int64};
+use crate::python::boundary::convert::{Given, int64};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result, not_copyable};
-use crate::python::boundary::fastcall::{FastClass, Method, methods};
+use crate::python::boundary::fastcall::{FastClass, Method, methods, used};
 use crate::python::boundary::isolated::Isolated;
+use crate::python::boundary::list::repr;
 use crate::python::boundary::nesting::{drop_contents, repr_of};
-use crate::python::boundary::object::{Arg, borrowed};
+use crate::python::boundary::object::{Arg, borrowed, formatted, made, tuple};
 use crate::python::boundary::owned::Owned;
 use crate::shim::Ordering::SeqCst;
 
@@ -42,9 +43,8 @@ faces! {
 
 /// A new pair.
 fn pair(object: Arg<'_, '_>, stamp: i64) -> Result<Owned> {
-    let stamp = int_object(object.py(), stamp);
-    let pair = PyTuple::new(object.py(), [&*object, stamp.as_any()]).map_err(Error::raised)?;
-    Ok(Owned::from(pair.into_any()))
+    let stamp = made(object.py(), stamp)?;
+    tuple([Owned::new(object), stamp.into()])
 }
 
 /// Whether `pair` is of this very object and of an equal stamp.
@@ -99,8 +99,8 @@ impl AtomicStampedRef {
 
     /// The object and its stamp, as `load()` reads them. Read-only: write with `store()`.
     #[getter]
-    fn value(&self) -> Py<PyAny> {
-        self.pair.0.load(SeqCst).into_py()
+    fn value(slf: &Bound<'_, Self>) -> Py<PyAny> {
+        used(slf).pair.0.load(SeqCst).into_py()
     }
 
     /// Return a view whose methods work at another memory ordering.
@@ -113,14 +113,18 @@ impl AtomicStampedRef {
         AtomicStampedRefView::new(slf, ordering, failure)
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__<'py>(slf: &Bound<'py, Self>) -> Result<Bound<'py, PyAny>> {
         repr_of(slf.as_any(), || {
             let pair = slf.get().pair.0.load(SeqCst);
             // SAFETY: alive by this reference.
             let pair = unsafe { borrowed(slf.py(), pair.as_ptr()) };
             // SAFETY: `pair` makes nothing but tuples.
             let pair = unsafe { pair.cast_unchecked::<PyTuple>() };
-            Ok(format!("{}, {}", pair.get_item(0)?.repr()?, pair.get_item(1)?))
+            let [object, stamp] = [0, 1].map(|place| pair.get_item(place));
+            let object = repr(&object.map_err(Error::raised)?)?;
+            let stamp = stamp.map_err(Error::raised)?;
+            // SAFETY: a string and an int.
+            unsafe { formatted(c"%U, %S", &object, &stamp) }
         })
     }
 
@@ -138,8 +142,9 @@ impl AtomicStampedRef {
     fn __clear__(&self, py: Python<'_>) {
         let none = py.None().into_bound(py);
         // Without memory for a pair the cycle stays.
-        if let Ok(nothing) = pair(none.as_borrowed(), 0) {
-            drop(self.pair.0.exchange(nothing, SeqCst));
+        match pair(none.as_borrowed(), 0) {
+            Ok(nothing) => drop(self.pair.0.exchange(nothing, SeqCst)),
+            Err(error) => error.discard(),
         }
     }
 }

@@ -30,17 +30,19 @@ use pyo3::basic::CompareOp;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use crate::engine::Event;
 use crate::python::boundary::error::{Error, Result};
 use crate::python::boundary::fastcall::{FastClass, Method, methods};
-use crate::python::boundary::object::{Arg, IntoObject, borrowed};
+use crate::python::boundary::list::repr;
+use crate::python::boundary::object::{Arg, IntoObject, borrowed, formatted, made};
 use crate::python::boundary::owned::Owned;
+use crate::python::boundary::spare::{self, Answer, Spared};
+use crate::python::boundary::task::TaskWaiter;
 use crate::python::boundary::user;
-use crate::python::boundary::waiting::{
-    Attempt, Patience, Sleeper, Sought, TaskWaiter, hold, wait,
-};
+use crate::python::boundary::waiting::{Attempt, Patience, Sleeper, Sought, hold, wait};
 use crate::shim::Ordering;
 use ordering::Orders;
-use watchers::Watchers;
+use watchers::{Told, notify};
 
 /// An atomic, or a view of one.
 pub(crate) trait Face: FastClass {
@@ -52,12 +54,31 @@ pub(crate) trait Face: FastClass {
 
     /// In which orders it does its operations.
     fn orders(&self) -> Orders;
+
+    /// Who is to be told of a write.
+    #[inline(always)]
+    fn listeners(&self) -> Option<&Event<Sleeper>> {
+        None
+    }
+
+    /// Tells them of a write, of which this is the result.
+    #[inline(always)]
+    fn told<R>(&self, result: R) -> Result<R> {
+        self.listeners().map_or(Ok(()), Event::changed)?;
+        Ok(result)
+    }
+
+    /// The same for the attempt of a quick slot.
+    #[inline(always)]
+    fn told_quickly<R>(&self, result: R) -> Told<R> {
+        Told::after(result, self.listeners())
+    }
 }
 
 /// A cell of one machine word that holds a plain value.
 pub(crate) trait Word {
     /// What Python objects are converted to and from.
-    type Value: Copy + IntoObject;
+    type Value: Spared;
 
     /// Of an argument.
     fn value(object: Arg<'_, '_>) -> Result<Self::Value>;
@@ -92,7 +113,7 @@ pub(crate) trait Comparable: Sync {
 /// An atomic, or a view of one, that threads and coroutines can wait on.
 pub(crate) trait Waitable: Face<Cell: Comparable> {
     /// Who waits.
-    fn watchers(&self) -> &Watchers;
+    fn event(&self) -> &Event<Sleeper>;
 }
 
 /// The methods of every [`Word`].
@@ -105,25 +126,38 @@ pub(crate) const fn word_methods<T: Face<Cell: Word>>() -> &'static [Method] {
         one c"store" c"store($self, value, /)\n--\n\nReplace the value."
             |this, _, value| {
                 this.cell().store(T::Cell::value(value)?, this.orders().storing()?);
-                Ok(())
+                this.told(())
             };
         one c"exchange" c"exchange($self, value, /)\n--\n\nReplace the value and return the old one."
-            |this, _, value| Ok(this.cell().exchange(T::Cell::value(value)?, this.orders().both()));
+            |this, _, value| {
+                let value = T::Cell::value(value)?;
+                this.told(changed(|| this.cell().exchange(value, this.orders().both()))?)
+            };
         two c"compare_exchange"
             c"compare_exchange($self, expected, desired, /)\n--\n\n\
             Replace `expected` by `desired`; return whether that happened."
             |this, _, [expected, desired]| {
                 let (expected, desired) = (T::Cell::value(expected)?, T::Cell::value(desired)?);
                 let (order, failure) = (this.orders().both(), this.orders().failing());
-                Ok(this.cell().compare_exchange(expected, desired, order, failure).is_ok())
+                match this.cell().compare_exchange(expected, desired, order, failure) {
+                    Ok(_) => this.told(true),
+                    Err(_) => Ok(false),
+                }
             };
         one c"fetch_update"
             c"fetch_update($self, fn, /)\n--\n\nReplace the value by `fn(value)` and return the old one."
-            |this, _, change| Ok(replace_by(this.cell(), change, this.orders())?.0);
+            |this, _, change| this.told(Answer(replace_by(this.cell(), change, this.orders())?.0));
         one c"update"
             c"update($self, fn, /)\n--\n\nReplace the value by `fn(value)` and return the new one."
-            |this, _, change| Ok(replace_by(this.cell(), change, this.orders())?.1);
+            |this, _, change| this.told(Answer(replace_by(this.cell(), change, this.orders())?.1));
     }
+}
+
+/// Does what changes the value and returns one that is to be the answer.
+#[inline(always)]
+fn changed<T>(change: impl FnOnce() -> T) -> Result<Answer<T>> {
+    spare::ready()?;
+    Ok(Answer(change()))
 }
 
 /// Replaces the value by `change(value)`; returns the old and the new one.
@@ -137,6 +171,7 @@ fn replace_by<C: Word>(
         let result = result_of(change, value)?;
         // SAFETY: alive by this reference.
         let next = C::value(unsafe { borrowed(change.py(), result.as_ptr()) })?;
+        spare::ready()?;
         match cell.compare_exchange(value, next, orders.both(), orders.failing()) {
             Ok(_) => return Ok((value, next)),
             Err(found) => value = found,
@@ -195,13 +230,11 @@ pub(crate) const fn waiting<T: Waitable>() -> &'static [Method] {
         noargs c"notify_one" c"notify_one($self, /)\n--\n\n\
             Let the one who has waited longest look again."
             |this, _| {
-                this.watchers().notify(1);
-                Ok(())
+                notify(this.event(), 1)
             };
         noargs c"notify_all" c"notify_all($self, /)\n--\n\nLet all who wait look again."
             |this, _| {
-                this.watchers().notify(usize::MAX);
-                Ok(())
+                notify(this.event(), usize::MAX)
             };
         one c"_hold" c"_hold($self, event, /)\n--\n\nWhy a coroutine should not begin at once; 0 if it may."
             |_, _, _| Ok(hold(false) as i64);
@@ -212,19 +245,17 @@ pub(crate) const fn waiting<T: Waitable>() -> &'static [Method] {
             };
         two c"_enrol" c"_enrol($self, event, waiter, /)\n--\n\nEnrol a coroutine."
             |this, _, [_, waiter]| {
-                this.watchers().event().enrol(&sleeper(waiter)?);
+                this.event().enrol(&sleeper(waiter)?);
                 Ok(())
             };
         two c"_leave" c"_leave($self, event, waiter, /)\n--\n\n\
             Take a coroutine off the list; pass on a notification that it does not use."
             |this, _, [_, waiter]| {
-                this.watchers().event().withdraw(&sleeper(waiter)?);
-                Ok(())
+                this.event().withdraw(&sleeper(waiter)?).map(drop)
             };
         one c"_notify" c"_notify($self, event, /)\n--\n\nWake the next one."
             |this, _, _| {
-                this.watchers().notify(1);
-                Ok(())
+                notify(this.event(), 1)
             };
     }
 }
@@ -239,8 +270,15 @@ fn wait_for_change<T: Waitable>(
     let cell = this.cell();
     let changed = || cell.differs(old, order);
     let attempt = || if changed() { Attempt::Done(()) } else { Attempt::Wait };
-    let event = this.watchers().event();
-    Ok(wait(py, event, Sought::Truth, patience, changed, attempt)?.is_some())
+    let event = this.event();
+    Ok(wait(py, event, Sought::Value, patience, changed, attempt)?.is_some())
+}
+
+/// The `repr` of a view.
+fn view_repr<'py>(of: &Bound<'py, PyAny>, orders: Orders) -> Result<Bound<'py, PyAny>> {
+    let (of, orders) = (repr(of)?, made(of.py(), orders.shown())?);
+    // SAFETY: two strings.
+    unsafe { formatted(c"%U.at(%U)", &of, &orders) }
 }
 
 fn sleeper(waiter: Arg<'_, '_>) -> Result<Sleeper> {
@@ -303,30 +341,47 @@ macro_rules! word {
 }
 
 /// Gives an atomic its methods, and makes the class of its views, which have them too.
-/// It has the fields `deferral` and, if it is waitable, `watchers`.
+/// It has the field `deferral`, and if it is waitable its cell is a [`Watched`](watchers::Watched).
 macro_rules! faces {
     ($atomic:ident, $view:ident $name:literal, of waitable $cell:ident: $type:ty, methods $methods:expr) => {
-        $crate::python::classes::atomic::faces! { $atomic, $view $name, of $cell: $type, methods $methods }
+        $crate::python::classes::atomic::faces! {
+            @ $atomic, $view $name, of $cell: $type, methods $methods,
+            {
+                #[inline(always)]
+                fn listeners(&self) -> Option<&Event<Sleeper>> {
+                    Some(self.event())
+                }
+            }
+        }
 
         impl Waitable for $atomic {
-            fn watchers(&self) -> &Watchers {
-                &self.watchers
+            #[inline(always)]
+            fn event(&self) -> &Event<Sleeper> {
+                self.$cell.event()
             }
         }
 
         impl Waitable for $view {
-            fn watchers(&self) -> &Watchers {
-                self.of.get().watchers()
+            #[inline(always)]
+            fn event(&self) -> &Event<Sleeper> {
+                self.of.get().event()
             }
         }
     };
     ($atomic:ident, $view:ident $name:literal, of $cell:ident: $type:ty, methods $methods:expr) => {
+        $crate::python::classes::atomic::faces! {
+            @ $atomic, $view $name, of $cell: $type, methods $methods, {}
+        }
+    };
+    (@ $atomic:ident, $view:ident $name:literal, of $cell:ident: $type:ty, methods $methods:expr,
+        { $($listeners:tt)* }
+    ) => {
         impl FastClass for $atomic {
             const METHODS: &'static [&'static [Method]] = $methods;
 
             #[inline(always)]
-            fn deferral(&self) -> Option<&Deferral> {
-                Some(&self.deferral)
+            fn deferral(&self) -> &Deferral {
+                &self.deferral
             }
         }
 
@@ -342,6 +397,8 @@ macro_rules! faces {
             fn orders(&self) -> Orders {
                 Orders::SEQ_CST
             }
+
+            $($listeners)*
         }
 
         /// An atomic's methods at another memory ordering; made by `at()`.
@@ -369,8 +426,8 @@ macro_rules! faces {
 
         #[pymethods]
         impl $view {
-            fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-                Ok(format!("{}.at({})", self.of.bind(py).repr()?, self.orders.shown()))
+            fn __repr__<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
+                $crate::python::classes::atomic::view_repr(self.of.bind(py), self.orders)
             }
 
             #[allow(clippy::unused_self)] // a method, to Python
@@ -387,8 +444,8 @@ macro_rules! faces {
             const METHODS: &'static [&'static [Method]] = $methods;
 
             #[inline(always)]
-            fn deferral(&self) -> Option<&Deferral> {
-                Some(&self.deferral)
+            fn deferral(&self) -> &Deferral {
+                &self.deferral
             }
         }
 
@@ -404,6 +461,8 @@ macro_rules! faces {
             fn orders(&self) -> Orders {
                 self.orders
             }
+
+            $($listeners)*
         }
     };
 }

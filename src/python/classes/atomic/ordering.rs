@@ -81,7 +81,8 @@ impl Orders {
     }
 }
 
-/// Order what comes before against what comes after.
+#[allow(clippy::doc_markdown)] // Python's markup
+#[doc = include_str!(concat!(env!("OUT_DIR"), "/fence.txt"))]
 #[pyfunction]
 #[pyo3(signature = (ordering, /))]
 pub(crate) fn fence(ordering: &Bound<'_, PyAny>) -> Result<()> {
@@ -108,19 +109,26 @@ fn name(order: Ordering) -> &'static str {
 
 /// The ordering that a member of Python's enumeration stands for.
 fn ordering(member: Arg<'_, '_>) -> Result<Ordering> {
+    let members = members(member.py()).map_err(Error::raised)?;
+    let place = members.iter().position(|known| known.is(&*member));
+    place
+        .map(|place| NAMES[place].0)
+        .ok_or_else(|| Error::wrong_type(format!("expected an Ordering, not {}", shown(&member))))
+}
+
+/// Looks the enumeration's members up.
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    members(py).map(drop)
+}
+
+fn members(py: Python<'_>) -> PyResult<&[Py<PyAny>; NAMES.len()]> {
     static MEMBERS: PyOnceLock<[Py<PyAny>; NAMES.len()]> = PyOnceLock::new();
-    let py = member.py();
-    let members = MEMBERS.get_or_try_init(py, || {
+    MEMBERS.get_or_try_init(py, || {
         let class = py.import("lockfree._ordering")?.getattr("Ordering")?;
         let mut members = NAMES.map(|_| py.None());
         for (member, (_, name)) in members.iter_mut().zip(NAMES) {
             *member = class.getattr(name)?.unbind();
         }
         Ok(members)
-    });
-    let members = members.map_err(Error::raised)?;
-    let place = members.iter().position(|known| known.is(&*member));
-    place
-        .map(|place| NAMES[place].0)
-        .ok_or_else(|| Error::wrong_type(format!("expected an Ordering, not {}", shown(&member))))
+    })
 }

@@ -1,47 +1,101 @@
 //! Those who wait for an atomic to change.
 //!
-//! An atomic that nobody waits on pays a word or two for it, and no time: the
-//! list is made by the first who waits, and a change wakes nobody by itself.
+//! A write wakes them. Where nobody waits that costs it one load, of a word that lies
+//! beside the value and that only those write who wait; their list is made by the first.
 
-use std::sync::OnceLock;
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use pyo3::ffi;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 
 use crate::engine::Event;
+use crate::python::boundary::error::{self, raise_panic};
+use crate::python::boundary::object::IntoObject;
 use crate::python::boundary::waiting::Sleeper;
 use crate::shim;
 
-/// The list of an atomic's waiters, if there ever were any.
-#[derive(Debug, Default)]
-pub(crate) struct Watchers {
-    event: OnceLock<Box<Event<Sleeper>>>,
+/// A cell, and those who wait for it to change.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Watched<C> {
+    cell: C,
+    event: Event<Sleeper>,
 }
 
-impl Watchers {
-    /// The list, to wait in it.
-    pub(crate) fn event(&self) -> &Event<Sleeper> {
-        self.event.get_or_init(Box::default)
+impl<C> Watched<C> {
+    pub(crate) fn new(cell: C) -> Self {
+        Self { cell, event: Event::default() }
     }
 
-    /// Wakes up to `count` of those who wait.
-    pub(crate) fn notify(&self, count: usize) {
-        // The caller changed the atomic before, perhaps by a plain store: the event's
-        // invariant E2.
-        shim::full_fence();
-        if let Some(event) = self.event.get() {
-            event.notify(count);
-        }
+    /// Their list.
+    pub(crate) fn event(&self) -> &Event<Sleeper> {
+        &self.event
     }
 
     /// For the garbage collector.
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.event.get().map_or(Ok(()), |event| event.traverse(|sleeper| sleeper.traverse(visit)))
+        self.event.traverse(|sleeper| sleeper.traverse(visit))
     }
 
     /// Forgets all who wait.
     pub(crate) fn clear(&self) {
-        if let Some(event) = self.event.get() {
-            event.clear();
+        self.event.clear();
+    }
+}
+
+impl<C> Deref for Watched<C> {
+    type Target = C;
+
+    #[inline(always)]
+    fn deref(&self) -> &C {
+        &self.cell
+    }
+}
+
+/// Wakes up to `count` of those who wait, whatever was written, and how.
+pub(crate) fn notify(event: &Event<Sleeper>, count: usize) -> error::Result<()> {
+    // The write may have been a plain store: the event's invariant E2.
+    shim::full_fence();
+    event.notify(count)
+}
+
+/// The result of a write of which those who wait were told.
+#[derive(Debug)]
+pub(crate) enum Told<R> {
+    Result(R),
+    /// Telling them raised an exception, which is set.
+    Raised,
+}
+
+impl<R> Told<R> {
+    /// Tells those who wait, where nothing catches a panic.
+    #[inline(always)]
+    pub(crate) fn after(result: R, event: Option<&Event<Sleeper>>) -> Self {
+        match event {
+            Some(event) if event.is_awaited() => Self::slowly(result, event),
+            _ => Self::Result(result),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn slowly(result: R, event: &Event<Sleeper>) -> Self {
+        match catch_unwind(AssertUnwindSafe(|| event.changed())) {
+            Ok(Ok(())) => return Self::Result(result),
+            Ok(Err(error)) => error.raise(),
+            Err(payload) => raise_panic(&*payload),
+        };
+        Self::Raised
+    }
+}
+
+impl<R: IntoObject> IntoObject for Told<R> {
+    #[inline(always)]
+    fn into_object(self, py: pyo3::Python<'_>) -> *mut ffi::PyObject {
+        match self {
+            Self::Result(result) => result.into_object(py),
+            Self::Raised => std::ptr::null_mut(),
         }
     }
 }

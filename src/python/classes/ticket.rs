@@ -1,0 +1,137 @@
+//! Class `_Ticket`: what a load gets when it begins, and shows when it ends.
+//!
+//! Whoever writes or removes a key takes the tickets for its hash away, and then
+//! [settles](crate::engine::Cache::settle); what was loaded goes in only if its ticket is
+//! still good under the lock under which it goes in. So it went in before the write, or never
+//! will. Who writes while nothing is being loaded pays for one load of a word.
+//!
+//! Hashes will do: that a load of another key with the same hash is not kept is no harm, and
+//! keys are not compared while anything is held.
+//!
+//! That word is stored before the loader runs, and loaded after what made the writer write; both
+//! are `SeqCst`, and so, in CPython, is at least one operation in between on whatever the
+//! loader reads and the writer changed: a lock's, or a system call.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+
+use pyo3::prelude::*;
+
+use crate::engine::OutOfMemory;
+use crate::shim::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering::Relaxed, Ordering::SeqCst};
+
+/// The tickets for a hash that are good.
+#[derive(Debug)]
+struct Group {
+    /// Never used again.
+    generation: u64,
+    members: usize,
+}
+
+#[derive(Debug, Default)]
+struct Groups {
+    of_hash: HashMap<u64, Group>,
+    generations: u64,
+}
+
+impl Groups {
+    fn next_generation(&mut self) -> u64 {
+        self.generations += 1;
+        self.generations
+    }
+}
+
+/// The tickets of a cache.
+#[derive(Debug, Default)]
+pub(crate) struct Tickets {
+    /// For how many hashes there are good ones.
+    hashes: AtomicUsize,
+    /// Locked attached only; its holder calls nothing of Python's.
+    groups: Mutex<Groups>,
+}
+
+impl Tickets {
+    /// A good ticket.
+    pub(crate) fn issue(self: &Arc<Self>, hash: u64) -> Result<Ticket, OutOfMemory> {
+        let mut groups = self.lock();
+        groups.of_hash.try_reserve(1).map_err(|_| OutOfMemory)?;
+        let generation = groups.next_generation();
+        let group = groups.of_hash.entry(hash).or_insert(Group { generation, members: 0 });
+        group.members += 1;
+        let generation = AtomicU64::new(group.generation);
+        self.publish(&groups);
+        drop(groups);
+        Ok(Ticket { tickets: Arc::clone(self), hash, generation })
+    }
+
+    /// Takes the tickets for a hash away; false if there were none.
+    #[inline]
+    pub(crate) fn revoke(&self, hash: u64) -> bool {
+        self.hashes.load(SeqCst) != 0 && self.take_away(hash)
+    }
+
+    #[cold]
+    fn take_away(&self, hash: u64) -> bool {
+        let mut groups = self.lock();
+        let taken = groups.of_hash.remove(&hash).is_some();
+        self.publish(&groups);
+        taken
+    }
+
+    /// Takes all tickets away.
+    pub(crate) fn revoke_all(&self) {
+        let mut groups = self.lock();
+        groups.of_hash.clear();
+        self.publish(&groups);
+    }
+
+    fn publish(&self, groups: &Groups) {
+        self.hashes.store(groups.of_hash.len(), SeqCst);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Groups> {
+        // Nothing that the holder does panics.
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether what is loaded may still be kept.
+#[pyclass(frozen, module = "lockfree._native", name = "_Ticket")]
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    tickets: Arc<Tickets>,
+    hash: u64,
+    /// Changed by its owner, under the lock.
+    generation: AtomicU64,
+}
+
+impl Ticket {
+    /// Whether it is good. Then the other tickets for its hash are so no longer.
+    pub(crate) fn redeem(&self) -> bool {
+        let mut groups = self.tickets.lock();
+        let fresh = groups.next_generation();
+        let Some(group) = self.group(&mut groups) else { return false };
+        if group.members > 1 {
+            *group = Group { generation: fresh, members: 1 };
+            self.generation.store(fresh, Relaxed);
+        }
+        true
+    }
+
+    fn group<'a>(&self, groups: &'a mut Groups) -> Option<&'a mut Group> {
+        let generation = self.generation.load(Relaxed);
+        groups.of_hash.get_mut(&self.hash).filter(|group| group.generation == generation)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut groups = self.tickets.lock();
+        let Some(group) = self.group(&mut groups) else { return };
+        group.members -= 1;
+        if group.members == 0 {
+            groups.of_hash.remove(&self.hash);
+            self.tickets.publish(&groups);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The face that models are run with: loom's.
+
+pub use loom::cell::UnsafeCell;
+pub use loom::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
+    Ordering, fence,
+};
+
+pub use loom::sync::{Mutex, MutexGuard};
+
+/// See the std side; loom has no stronger read-modify-writes.
+pub fn full_fence_after_rmw() {
+    full_fence();
+}
+
+/// See the std side; there are no other threads to be fenced.
+pub fn light_fence() {
+    full_fence();
+}
+
+/// See the std side.
+pub fn full_fence() {
+    fence(Ordering::SeqCst);
+}
+
+/// A spinning thread waits for another one: loom must run that one.
+pub fn spin(_pauses: u32) {
+    loom::thread::yield_now();
+}
+
+/// Whether `LOCKFREE_MUTANT` names this fault.
+pub(crate) fn is_planted(name: &str) -> bool {
+    static CHOSEN: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    CHOSEN.get_or_init(|| std::env::var("LOCKFREE_MUTANT").unwrap_or_default()) == name
+}

@@ -1,0 +1,74 @@
+//! The face of an ordinary build: std's atomics.
+
+pub use std::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
+    Ordering,
+};
+
+pub use std::sync::{Mutex, MutexGuard};
+
+/// A cell with loom's closure interface over std's pointer one.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+impl<T> UnsafeCell<T> {
+    /// Wraps `value`.
+    pub const fn new(value: T) -> Self {
+        Self(std::cell::UnsafeCell::new(value))
+    }
+
+    /// Calls `f` with a pointer to read through.
+    #[inline(always)]
+    pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+        f(self.0.get())
+    }
+
+    /// Calls `f` with a pointer to write through.
+    #[inline(always)]
+    pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        f(self.0.get())
+    }
+}
+
+/// Orders an atomic read-modify-write before all later loads: the half of a
+/// store-load handshake. On x86-64 the read-modify-write itself does so, and
+/// only the compiler has to be told.
+#[inline(always)]
+#[allow(clippy::disallowed_methods)] // this is the replacement
+pub fn full_fence_after_rmw() {
+    if cfg!(all(target_arch = "x86_64", not(miri))) {
+        std::sync::atomic::compiler_fence(Ordering::SeqCst);
+    } else {
+        std::sync::atomic::fence(Ordering::SeqCst);
+    }
+}
+
+/// Keeps the compiler from moving anything past it. Together with a fence that the system
+/// makes all threads execute, that is a full fence.
+#[inline(always)]
+pub fn light_fence() {
+    std::sync::atomic::compiler_fence(Ordering::SeqCst);
+}
+
+/// Orders everything before it before everything after it.
+#[allow(clippy::disallowed_methods)] // this is the replacement
+pub fn full_fence() {
+    std::sync::atomic::fence(Ordering::SeqCst);
+}
+
+/// A fence of that ordering.
+#[inline(always)]
+#[allow(clippy::disallowed_methods)] // this is the replacement
+pub fn fence(order: Ordering) {
+    std::sync::atomic::fence(order);
+}
+
+/// Spins for `pauses` of the processor's pause instructions.
+#[inline]
+#[allow(clippy::disallowed_methods)] // this is the replacement
+pub fn spin(pauses: u32) {
+    for _ in 0..pauses {
+        std::hint::spin_loop();
+    }
+}
