@@ -45,6 +45,12 @@ pub fn full_fence_after_rmw() {
 /// Keeps the compiler from moving anything across.
 #[inline(always)]
 pub fn full_fence() {
+    light_fence();
+}
+
+/// The same.
+#[inline(always)]
+pub fn light_fence() {
     atomic::compiler_fence(Ordering::SeqCst);
 }
 
@@ -204,6 +210,10 @@ integer! {
 integer! {
     /// A byte.
     AtomicU8, u8
+}
+integer! {
+    /// An integer of 16 bits.
+    AtomicU16, u16
 }
 integer! {
     /// An integer of 32 bits.

@@ -87,7 +87,7 @@ impl Integer for Mutex<i64> {
 /// to one thread.
 fn count<I: Integer>(int: &I) -> (Vec<i64>, i64) {
     let step = |round: usize| {
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             return int.add(1);
         }
         let mut seen = 0;

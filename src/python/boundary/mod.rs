@@ -22,6 +22,7 @@
 //! | `key` | keys, hashed and compared |
 //! | `lazy` | what is made by the first who needs it |
 //! | `list` | lists of items, on their way in and out |
+//! | `epoch` | whether readers of an engine are ever alone |
 //! | `nesting` | containers nested in one another, freed without recursion |
 //! | `isolated` | a value on cache lines of its own |
 //! | `identity` | which thread is running |
@@ -34,6 +35,7 @@ pub(crate) mod deferral;
 pub(crate) mod descriptor;
 pub(crate) mod docs;
 pub(crate) mod door;
+pub(crate) mod epoch;
 pub(crate) mod error;
 pub(crate) mod fastcall;
 pub(crate) mod fork;
