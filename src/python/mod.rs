@@ -21,6 +21,7 @@ mod _native {
     use super::boundary::error;
     use super::boundary::fastcall::{self, PanicProbe};
     use super::boundary::fork;
+    use super::boundary::handover;
     use super::boundary::list;
     use super::boundary::spare;
     use super::classes::atomic::{atomic_int, atomic_ref, ordering};
@@ -61,6 +62,8 @@ mod _native {
     use super::classes::priority_queue::PriorityQueue;
     #[pymodule_export]
     use super::classes::queue::{Queue, QueueIterator};
+    #[pymodule_export]
+    use super::classes::queue_engine::Entry;
     #[pymodule_export]
     use super::classes::stack::Stack;
     #[pymodule_export]
@@ -108,6 +111,7 @@ mod _native {
         error::prepare(py)?;
         convert::prepare(py)?;
         counting::prepare(py)?;
+        handover::prepare(py)?;
         list::prepare(py)?;
         spare::prepare(py)?;
         ordering::prepare(py)?;
