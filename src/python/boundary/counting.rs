@@ -51,7 +51,8 @@ use super::identity;
 pub(crate) use with_gil::{is_anothers, share, try_incref, try_incref as incref_own};
 #[cfg(Py_GIL_DISABLED)]
 pub(crate) use without_gil::{
-    incref, incref_own, incref_shared, is_anothers, is_own, is_own_once, is_unshared, move_to_shared, share, try_incref,
+    incref, incref_own, incref_shared, is_anothers, is_immortal, is_new, is_own, is_unshared,
+    move_to_shared, share, try_incref,
 };
 
 #[cfg(not(Py_GIL_DISABLED))]
@@ -159,8 +160,7 @@ mod without_gil {
     }
 
     /// Takes a reference for another thread to drop: in the shared count, though the
-    /// object may be this thread's own. Says whether it is the first one there: other
-    /// threads have none, and there are no weak references.
+    /// object may be this thread's own. Says whether it is the first one there.
     ///
     /// # Safety
     /// The thread is attached, and the object is alive.
@@ -173,7 +173,7 @@ mod without_gil {
         if local.load(Relaxed) == u32::MAX {
             return false; // immortal
         }
-        shared.fetch_add(1 << SHARED_SHIFT, Relaxed) == 0
+        shared.fetch_add(1 << SHARED_SHIFT, Relaxed) >> SHARED_SHIFT == 0
     }
 
     /// Moves a reference, whoever holds it, into the shared count, if the object is this
@@ -193,24 +193,35 @@ mod without_gil {
         }
     }
 
-    /// Whether this thread's own references to an object are one.
+    /// Whether an object is this thread's own and so new that it has few references: that of
+    /// an expression or a variable, and that of a list of such.
     ///
     /// # Safety
     /// The object is alive.
     #[inline]
-    pub(crate) unsafe fn is_own_once(object: *mut ffi::PyObject) -> bool {
+    pub(crate) unsafe fn is_new(object: *mut ffi::PyObject) -> bool {
         // SAFETY: the caller's promise; the word is read as CPython does.
-        unsafe { is_own(object) && (*object).ob_ref_local.load(Relaxed) == 1 }
+        unsafe { is_own(object) && (*object).ob_ref_local.load(Relaxed) <= 2 }
     }
 
-    /// Whether nothing is in an object's shared count, no flag either.
+    /// Whether an object is immortal.
+    ///
+    /// # Safety
+    /// The object is alive.
+    #[inline]
+    pub(crate) unsafe fn is_immortal(object: *mut ffi::PyObject) -> bool {
+        // SAFETY: the caller's promise; the word is read as CPython does.
+        unsafe { (*object).ob_ref_local.load(Relaxed) == u32::MAX }
+    }
+
+    /// Whether nothing is in an object's shared count.
     ///
     /// # Safety
     /// The object is alive.
     #[inline]
     pub(crate) unsafe fn is_unshared(object: *mut ffi::PyObject) -> bool {
         // SAFETY: the caller's promise; the word is read as CPython does.
-        unsafe { (*object).ob_ref_shared.load(Relaxed) == 0 }
+        unsafe { (*object).ob_ref_shared.load(Relaxed) >> SHARED_SHIFT == 0 }
     }
 
     /// Whether the object is this thread's own, and not immortal.

@@ -111,24 +111,24 @@ mod without_gil {
     #[inline]
     pub(super) fn send(item: Arg<'_, '_>) -> Owned {
         // SAFETY: a live object.
-        let once = unsafe { counting::is_own_once(item.as_ptr()) };
+        let new = unsafe { counting::is_new(item.as_ptr()) };
         retention::retain(item);
         let (owned, first) = Owned::for_another(item);
         if first {
-            share_contents(item, once);
+            share_contents(item, new);
         }
         owned
     }
 
     /// Moves the references that a new object holds into the shared counts of what they are to.
     #[inline]
-    fn share_contents(item: Arg<'_, '_>, once: bool) {
+    fn share_contents(item: Arg<'_, '_>, new: bool) {
         // SAFETY: a live object.
         let class = unsafe { ffi::Py_TYPE(item.as_ptr()) };
         let is = |other: *mut ffi::PyTypeObject| std::ptr::eq(class, other);
         if is(&raw mut ffi::PyTuple_Type) {
             share_items(item);
-        } else if once && !is(&raw mut ffi::PyLong_Type) {
+        } else if new && !is(&raw mut ffi::PyLong_Type) {
             share_instance(item);
         }
     }

@@ -17,7 +17,7 @@
 //!   attached, or by who clears that state, when its thread is not attached and never
 //!   will be with it. So nothing here is atomic but the number of rings.
 //! - **T2** What is retained is a *leaf*: an exact `int` or `float`, an exact `str` or
-//!   `bytes` of few bytes, or an exact tuple of few leaves. None has a finalizer, a weak
+//!   `bytes` of few bytes, or an exact tuple of a few of these and of what is immortal. None has a finalizer, a weak
 //!   reference or part in a cycle; so nobody is told when it dies, the collector need not
 //!   know who holds it, and dropping it runs no code of anybody's.
 //! - **T3** A ring retains [`RING_BYTES`] at most, and there are [`RINGS`] at most: 64 kB in a
@@ -170,7 +170,8 @@ fn size_of_atom(object: Arg<'_, '_>) -> Option<u16> {
         // With its UTF-8, which it may come to have beside.
         short.then_some(272)
     } else {
-        None
+        // SAFETY: a live object.
+        unsafe { counting::is_immortal(address) }.then_some(0)
     }
 }
 

@@ -318,8 +318,8 @@ impl Queue {
         let pressed = match &self.inner.engine {
             Engine::Sorted { engine, key } => press_sorted(py, engine, key, item, begin)?,
             engine => {
-                let put =
-                    engine.put_by(py, begin(), |attempt| persist(py, Patience::None, attempt))??;
+                let put = engine
+                    .put_by(py, begin(), |attempt| persist(py, Patience::None, attempt))??;
                 put.transpose()?.map_or(Pressed::Full, |()| Pressed::Done)
             }
         };

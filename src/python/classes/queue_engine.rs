@@ -27,10 +27,7 @@ pub(crate) enum Engine {
     /// Last in, first out.
     Lifo(Guarded<Lifo<Owned>>),
     /// Smallest first.
-    Sorted {
-        engine: Guarded<Heap<Owned>>,
-        key: Key,
-    },
+    Sorted { engine: Guarded<Heap<Owned>>, key: Key },
 }
 
 /// What gives an item's priority, if anything does: given once, and the collector may take it
