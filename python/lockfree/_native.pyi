@@ -1339,8 +1339,8 @@ class Queue(Generic[_T]):
     def _some(self, n: SupportsIndex, nothing: Any, /) -> Any:
         """One attempt to get up to `n` items, for a coroutine; else `nothing`."""
 
-    def _press(self, item: Any, /) -> bool:
-        """Put an item; False if there is no room."""
+    def _press(self, item: Any, /) -> Any:
+        """Put an item; else what to press next, or False if that is the item."""
 
     def _enrol(self, event: int, waiter: _Waiter, /) -> None:
         """Enrol a coroutine."""
@@ -1392,9 +1392,9 @@ class PriorityQueue(Queue[_T]):
 
     Args:
         maxsize: as for `Queue`.
-        key: called with each item that is put, with nothing held, once (in a coroutine
-            that waits for room, each time it looks); returns its priority, a number or
-            a tuple of numbers. The items themselves may be anything then.
+        key: called with each item that is put, with nothing held, once; returns its
+            priority, a number or a tuple of numbers. The items themselves may be anything
+            then.
 
     Raises:
         TypeError: from all that put: an item has no priority, or what `key` returned is none.
@@ -1940,6 +1940,10 @@ class Cache(MutableMapping[_K, _V]):
 @final
 class _Ticket:
     """Whether what is loaded may still be kept."""
+
+@final
+class _Entry:
+    """An item and its priority, for a coroutine that waits for room."""
 
 @final
 class _OnceFunction:

@@ -21,6 +21,7 @@ mod _native {
     use super::boundary::error;
     use super::boundary::fastcall::{self, PanicProbe};
     use super::boundary::fork;
+    use super::boundary::handover;
     use super::boundary::list;
     use super::boundary::spare;
     use super::boundary::unsupported;
@@ -62,6 +63,8 @@ mod _native {
     use super::classes::priority_queue::PriorityQueue;
     #[pymodule_export]
     use super::classes::queue::{Queue, QueueIterator};
+    #[pymodule_export]
+    use super::classes::queue_engine::Entry;
     #[pymodule_export]
     use super::classes::stack::Stack;
     #[pymodule_export]
@@ -113,6 +116,7 @@ mod _native {
         error::prepare(py)?;
         convert::prepare(py)?;
         counting::prepare(py)?;
+        handover::prepare(py)?;
         list::prepare(py)?;
         spare::prepare(py)?;
         ordering::prepare(py)?;

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ import pytest
 from lockfree import AtomicInt64, Empty, Full, Queue, ShutDown
 from support import (
     FORKS_IN_TRAFFIC,
+    FREE_THREADED,
     MEMORY,
     Node,
     hammer,
@@ -100,7 +102,38 @@ def test_a_finalizer_may_revive_a_cycle(impl: ModuleType) -> None:
 # --- from thread to thread -------------------------------------------------------
 
 
-@pytest.mark.parametrize("item", ["instance", "in a tuple"])
+class Slotted:
+    """An instance that has its attribute in a slot."""
+
+    __slots__ = ("held",)
+
+    def __init__(self, held: object) -> None:
+        self.held = held
+
+
+class Plain:
+    """An instance that has it among others, which need no dict as long as nobody asks."""
+
+    def __init__(self, held: object) -> None:
+        self.held = held
+
+
+class Open(Plain):
+    """An instance that has a dict."""
+
+    def __init__(self, held: object) -> None:
+        vars(self)["held"] = held
+
+
+WRAPPED: dict[str, Callable[[Node], object]] = {
+    "instance": lambda node: node,
+    "in a tuple": lambda node: (None, node),
+    "in a slot": Slotted,
+    "as an attribute": Plain,
+}
+
+
+@pytest.mark.parametrize("item", WRAPPED)
 @pytest.mark.parametrize("how", ["put", "put_nowait", "put_many", "force_put"])
 def test_what_another_thread_made_is_freed_where_it_is_dropped(how: str, item: str) -> None:
     # Even if the thread that made it does not run meanwhile.
@@ -112,9 +145,12 @@ def test_what_another_thread_made_is_freed_where_it_is_dropped(how: str, item: s
         for _ in range(2):
             node = Node()
             refs.append(weakref.ref(node))
-            sent = node if item == "instance" else (None, node)
-            put([sent] if how == "put_many" else sent)
-            del node, sent
+            wrapped = [WRAPPED[item](node)]
+            if how == "put_many":
+                put(wrapped)
+            else:
+                put(wrapped.pop())
+            del node, wrapped
             dropped.release()
             resume.acquire()
 
@@ -129,6 +165,102 @@ def test_what_another_thread_made_is_freed_where_it_is_dropped(how: str, item: s
     resume.release()
     thread.join()
     assert refs[0]() is None
+
+
+SMALL: dict[str, Callable[[int], object]] = {
+    "int": lambda i: i + 10**6,
+    "float": lambda i: i + 0.5,
+    "str": lambda i: f"{i:064}",
+    "bytes": lambda i: b"%064d" % i,
+    "tuple": lambda i: (i + 10**6, f"{i:020}", None, 0.5 + i),
+}
+LARGE: dict[str, Callable[[int], object]] = {
+    "int": lambda i: i + 2**64,
+    "str": lambda i: f"{i:065}",
+    "wide str": lambda i: f"{i:033}\u20ac",
+    "bytes": lambda i: b"%065d" % i,
+    "tuple": lambda i: (i + 10**6,) * 5,
+    "nested": lambda i: ((i,), i),
+    "list": lambda i: [i],
+    "instance": Plain,
+}
+
+
+class Producer:
+    """A thread that puts 200 items, keeps them, and stays until it is told to end."""
+
+    def __init__(self, q: Queue[Any], make: Callable[[int], object]) -> None:
+        self.items: list[object] = []
+        self.goes_on = threading.Semaphore(0)
+        self.is_done = threading.Semaphore(0)
+        self.thread = threading.Thread(target=self.run, args=(q, make), daemon=True)
+        self.thread.start()
+
+    def run(self, q: Queue[Any], make: Callable[[int], object]) -> None:
+        for i in range(200):
+            self.items.append(make(i))
+            q.put(self.items[i])
+            if i == 0:
+                # By the first one the queue learns that it leads from thread to thread.
+                self.is_done.release()
+                self.goes_on.acquire()
+        self.is_done.release()
+        self.goes_on.acquire()
+
+    def put_all(self, q: Queue[Any]) -> None:
+        self.is_done.acquire()
+        q.get()
+        self.goes_on.release()
+        self.is_done.acquire()
+        q.drain()
+
+    def retained(self) -> int:
+        """Return how many references there are beside those of `items` and this loop."""
+        counts = [sys.getrefcount(self.items[i]) for i in range(len(self.items))]
+        self.items[0] = alone = object.__new__(object)
+        del alone
+        usual = sys.getrefcount(self.items[0])
+        return sum(count - usual for count in counts)
+
+    def end(self) -> None:
+        self.goes_on.release()
+        self.thread.join()
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_a_few_small_objects_are_retained_until_their_thread_ends(kind: str) -> None:
+    q = Queue[Any]()
+    for _ in range(10):  # more than may retain at a time
+        producer = Producer(q, SMALL[kind])
+        producer.put_all(q)
+        retained = producer.retained()
+        producer.end()
+        assert producer.retained() == 0
+        assert 15 <= retained <= 64 if FREE_THREADED else retained == 0
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_nothing_else_is_retained(kind: str) -> None:
+    q = Queue[Any]()
+    producer = Producer(q, LARGE[kind])
+    producer.put_all(q)
+    retained = producer.retained()
+    producer.end()
+    assert retained == 0
+
+
+def test_a_process_retains_64_kb() -> None:
+    q = Queue[Any]()
+    producers = []
+    for _ in range(20):
+        producers.append(Producer(q, SMALL["bytes"]))
+        producers[-1].put_all(q)
+    retained = [producer.retained() for producer in producers]
+    for producer in producers:
+        producer.end()
+    assert sum(retained) * len(bytes(64)) <= 64 << 10
+    assert sum(map(bool, retained)) == (8 if FREE_THREADED else 0)
+    assert [producer.retained() for producer in producers] == [0] * 20
 
 
 class Counted(Node):
@@ -155,6 +287,9 @@ def test_items_from_thread_to_thread_die_once_each() -> None:
         with suppress(Full):
             q.put(node, timeout=1e-3)
             q.put((1000 + len(keep), node, common, None), timeout=1e-3)
+            q.put(Slotted(node), timeout=1e-3)
+            q.put(Plain(Counted()), timeout=1e-3)
+            q.put(Open(node), timeout=1e-3)
             q.put_many([node, (node, Counted()), Counted()], timeout=1e-3)
         if (again := ref()) is not None:
             keep[0] = again
@@ -164,7 +299,7 @@ def test_items_from_thread_to_thread_die_once_each() -> None:
             keep[index] = q.get(timeout=1e-3)
             for item in q.get_many(3, timeout=1e-3):
                 assert item is not None
-                keep[index] = item if type(item) is tuple else weakref.ref(item)
+                keep[index] = weakref.ref(item) if type(item) is Counted else item
 
     def step(index: int) -> None:
         if index == 0:

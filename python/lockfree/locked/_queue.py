@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import count as counter
 from itertools import takewhile
 from types import GenericAlias
-from typing import Any, ClassVar, NoReturn, SupportsFloat, SupportsIndex, TypeVar
+from typing import Any, ClassVar, NamedTuple, NoReturn, SupportsFloat, SupportsIndex, TypeVar
 
 from lockfree import _async_queue
 from lockfree._async import TIRED, AsyncMethods
@@ -51,12 +51,7 @@ class Queue(AsyncMethods[T]):
 
     def put(self, /, item: T, block: object = True, timeout: float | None = None) -> None:
         """Put an item, waiting for room."""
-        entry = self._entry(item)
-        with self._lock:
-            self._refuse_if_closed()
-            if self._maxsize:
-                self._await_room(_patience(block, timeout))
-            self._append(entry)
+        self._put(self._entry(item), _patience(block, timeout))
 
     def put_nowait(self, /, item: T) -> None:
         """Put an item without waiting."""
@@ -204,6 +199,13 @@ class Queue(AsyncMethods[T]):
     def _pop(self) -> Any:
         return self._items.popleft()
 
+    def _put(self, entry: Any, remaining: Callable[[], float | None]) -> None:
+        with self._lock:
+            self._refuse_if_closed()
+            if self._maxsize:
+                self._await_room(remaining)
+            self._append(entry)
+
     def _append(self, entry: Any) -> None:
         self._push(entry)
         self._unfinished += 1
@@ -261,11 +263,12 @@ class Queue(AsyncMethods[T]):
         except Empty:
             return nothing
 
-    def _press(self, item: T, /) -> bool:
+    def _press(self, item: Any, /) -> Any:
+        entry = item if isinstance(item, _Entry) else _Entry(self._entry(item))
         try:
-            self.put_nowait(item)
+            self._put(entry.content, lambda: 0.0)
         except Full:
-            return False
+            return entry
         return True
 
     def _enrol(self, event: int, waiter: Waiter, /) -> None:
@@ -301,6 +304,12 @@ class Queue(AsyncMethods[T]):
 
     def __reduce__(self) -> NoReturn:
         not_copyable("Queue", "it is shared state; move its items, q.drain()")
+
+
+class _Entry(NamedTuple):
+    """What goes in for an item, made once, for a coroutine that waits for room."""
+
+    content: Any
 
 
 def _refuse_force_put(_self: object) -> NoReturn:

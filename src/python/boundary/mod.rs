@@ -10,6 +10,7 @@
 //! | `spare` | results of operations that have taken effect |
 //! | `counting` | reference counts |
 //! | `handover` | items on their way from one thread to another |
+//! | `retention` | small ones among them, which die at home |
 //! | `deferral` | when an object stops being reference counted |
 //! | `member` | a field that the interpreter itself reads |
 //! | `error` | every error, its text, and how it is raised |
@@ -51,6 +52,8 @@ pub(crate) mod nesting;
 pub(crate) mod object;
 pub(crate) mod owned;
 pub(crate) mod pauses;
+#[cfg(Py_GIL_DISABLED)]
+pub(crate) mod retention;
 pub(crate) mod spare;
 pub(crate) mod task;
 pub(crate) mod unsupported;

@@ -23,7 +23,7 @@ pub(crate) mod lifo_queue;
 pub(crate) mod once;
 pub(crate) mod priority_queue;
 pub(crate) mod queue;
-mod queue_engine;
+pub(crate) mod queue_engine;
 pub(crate) mod stack;
 pub(crate) mod striped_counter;
 pub(crate) mod ticket;

@@ -14,7 +14,9 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
-use super::queue_engine::{Engine, limit, no_force_put, putting, ranked, refused};
+use super::queue_engine::{
+    Engine, Pressed, limit, no_force_put, press_sorted, putting, ranked, refused,
+};
 use crate::engine::{self, Event, Refusal, TryGet};
 use crate::python::boundary::convert::{Given, Truth, count};
 use crate::python::boundary::deferral::Deferral;
@@ -314,17 +316,20 @@ impl Queue {
 
     /// One attempt to put, for a coroutine.
     #[inline]
-    fn press(&self, py: Python<'_>, item: Arg<'_, '_>) -> Result<bool> {
-        let item = self.inner.handover.begin(item);
-        let put = self
-            .inner
-            .engine
-            .put_by(py, item, |attempt| persist(py, Patience::None, attempt))??;
-        let put = put.transpose()?.is_some();
-        if put {
+    fn press(&self, py: Python<'_>, item: Arg<'_, '_>) -> Result<Pressed> {
+        let begin = || self.inner.handover.begin(item);
+        let pressed = match &self.inner.engine {
+            Engine::Sorted { engine, key } => press_sorted(py, engine, key, item, begin)?,
+            engine => {
+                let put = engine
+                    .put_by(py, begin(), |attempt| persist(py, Patience::None, attempt))??;
+                put.transpose()?.map_or(Pressed::Full, |()| Pressed::Done)
+            }
+        };
+        if matches!(pressed, Pressed::Done) {
             self.inner.not_empty.notify(1)?;
         }
-        Ok(put)
+        Ok(pressed)
     }
 
     /// Getters are 0, putters 1, joiners 2.
@@ -401,7 +406,7 @@ impl Queue {
                 this.put_all(py, patience, items, |items| engine.try_put_some(items))
             }
             Engine::Sorted { engine, key } => {
-                let items = items.into_iter().map(|item| ranked(py, key.get(), item));
+                let items = items.into_iter().map(|item| ranked(py, key, item));
                 let items = items.collect::<Result<Vec<_>>>()?;
                 this.put_all(py, patience, items, |items| engine.try_put_some(items))
             }
@@ -667,9 +672,9 @@ impl Queue {
             .try_for_each(|event| event.traverse(|sleeper| sleeper.traverse(&visit)))
     }
 
-    fn __clear__(&self) {
+    fn __clear__(&self, py: Python<'_>) {
         let Inner { engine, not_empty, not_full, all_done, .. } = &**self.inner;
-        engine.clear();
+        engine.clear(py);
         [not_empty, not_full, all_done].into_iter().for_each(Event::clear);
     }
 }
@@ -753,6 +758,6 @@ fast_methods! {
         };
     one c"_grab" c"_grab($self, nothing, /)\n--\n\nGet an item, or `nothing`."
         |this, _, nothing| Ok(this.grab()?.unwrap_or_else(|| Owned::new(nothing)));
-    one c"_press" c"_press($self, item, /)\n--\n\nPut an item; False if there is no room."
+    one c"_press" c"_press($self, item, /)\n--\n\nPut an item; else what to press next, or False if that is the item."
         |this, py, item| this.press(py, item);
 }

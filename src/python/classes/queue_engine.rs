@@ -1,19 +1,22 @@
 //! What is below the queues: one of three engines, with one interface.
 
-use std::sync::OnceLock;
+use std::sync::{OnceLock, PoisonError};
 
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyInt, PyTuple};
 
-use crate::engine::{self, Guarded, Heap, Lifo, Number, Priority, Ranked, Refusal, TryGet};
+use crate::engine::{
+    self, Guarded, Heap, Lifo, Number, Priority, Ranked, Reference, Refusal, TryGet,
+};
 use crate::python::boundary::convert::{converts_to_float, double, int64, plain_int64};
 use crate::python::boundary::error::{Error, QueueError, Result, shown};
-use crate::python::boundary::object::Arg;
+use crate::python::boundary::object::{Arg, IntoObject};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::user;
 use crate::python::boundary::waiting::Attempt;
+use crate::shim::{Mutex, MutexGuard, Ordering::SeqCst};
 
 /// The engine of a queue.
 #[derive(Debug)]
@@ -24,11 +27,102 @@ pub(crate) enum Engine {
     /// Last in, first out.
     Lifo(Guarded<Lifo<Owned>>),
     /// Smallest first.
-    Sorted {
-        engine: Guarded<Heap<Owned>>,
-        /// What gives an item's priority.
-        key: OnceLock<Owned>,
-    },
+    Sorted { engine: Guarded<Heap<Owned>>, key: Key },
+}
+
+/// What gives an item's priority, if anything does: given once, and the collector may take it
+/// away.
+#[derive(Debug, Default)]
+pub(crate) struct Key(OnceLock<Reference<Owned>>);
+
+impl Key {
+    /// Takes a function; the first one stays, for items are sorted by it.
+    pub(crate) fn give(&self, function: Arg<'_, '_>) {
+        self.0.get_or_init(|| Reference::new(Owned::new(function)));
+    }
+
+    fn get(&self) -> Option<Owned> {
+        self.0.get().map(|function| function.load(SeqCst)).filter(|function| !function.is_none())
+    }
+
+    fn clear(&self, py: Python<'_>) {
+        if let Some(function) = self.0.get() {
+            drop(function.exchange(Owned::none(py), SeqCst));
+        }
+    }
+
+    /// # Safety
+    /// No other thread runs.
+    unsafe fn traverse(&self, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        let Some(function) = self.0.get() else { return Ok(()) };
+        // SAFETY: the caller's promise.
+        unsafe { function.peek(|function| visit.call(function.as_py())) }
+    }
+}
+
+/// An item and its priority, for a coroutine that waits for room.
+#[pyclass(frozen, module = "lockfree._native", name = "_Entry")]
+#[derive(Debug)]
+pub(crate) struct Entry(Mutex<Option<Ranked<Owned>>>);
+
+impl Entry {
+    /// Locked attached only; its holder calls nothing.
+    fn lock(&self) -> MutexGuard<'_, Option<Ranked<Owned>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Option<Ranked<Owned>> {
+        self.lock().take()
+    }
+
+    /// What is refused goes back to where it came from.
+    fn keep<'py>(
+        py: Python<'py>,
+        from: Option<&Bound<'py, Self>>,
+        ranked: Ranked<Owned>,
+    ) -> Result<Owned> {
+        let Some(entry) = from else {
+            let entry = Self(Mutex::new(Some(ranked)));
+            return Bound::new(py, entry).map(|it| it.into_any().into()).map_err(Error::raised);
+        };
+        *entry.get().lock() = Some(ranked);
+        Ok(Owned::new(entry.as_any().as_borrowed()))
+    }
+}
+
+#[pymethods]
+impl Entry {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        // The collector finds the lock free.
+        let Ok(ranked) = self.0.try_lock() else { return Ok(()) };
+        ranked.as_ref().map_or(Ok(()), |ranked| visit.call(ranked.value.as_py()))
+    }
+
+    fn __clear__(&self) {
+        // Without the lock: dropping may run anything.
+        drop(self.take());
+    }
+}
+
+/// How one attempt of a coroutine to put ended.
+#[derive(Debug)]
+pub(crate) enum Pressed {
+    Done,
+    /// There is no room: to be tried again with the same item.
+    Full,
+    /// The same, with an entry in place of the item.
+    Kept(Owned),
+}
+
+impl IntoObject for Pressed {
+    #[inline]
+    fn into_object(self, py: Python<'_>) -> *mut ffi::PyObject {
+        match self {
+            Self::Done => true.into_object(py),
+            Self::Full => false.into_object(py),
+            Self::Kept(entry) => entry.into_object(py),
+        }
+    }
 }
 
 /// Calls a method that all engines have.
@@ -90,7 +184,7 @@ impl Engine {
             Self::Fifo(engine) => run(&mut putting(item, |item| engine.try_put(item))),
             Self::Lifo(engine) => run(&mut putting(item, |item| engine.try_put(item))),
             Self::Sorted { engine, key } => {
-                let entry = ranked(py, key.get(), item)?;
+                let entry = ranked(py, key, item)?;
                 run(&mut putting(entry, |entry| engine.try_put(entry)))
             }
         })
@@ -163,20 +257,25 @@ impl Engine {
         each!(self, engine => engine.finish_up_to(count));
     }
 
-    pub(crate) fn clear(&self) {
+    /// Drops all that the collector may have found a cycle through.
+    pub(crate) fn clear(&self, py: Python<'_>) {
         each!(self, engine => engine.clear());
+        if let Self::Sorted { key, .. } = self {
+            key.clear(py);
+        }
     }
 
     /// For the garbage collector.
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
-        let mut each = |item: &Owned| visit.call(item.as_py());
+        let each = |item: &Owned| visit.call(item.as_py());
         match self {
             // SAFETY: the collector runs with all other threads stopped, and no
             // thread can be stopped inside the engine: it calls nothing.
             Self::Fifo(engine) => unsafe { engine.traverse(each) },
             Self::Lifo(engine) => engine.traverse(each),
             Self::Sorted { engine, key } => {
-                key.get().map_or(Ok(()), &mut each)?;
+                // SAFETY: as above.
+                unsafe { key.traverse(visit) }?;
                 engine.traverse(each)
             }
         }
@@ -209,6 +308,29 @@ pub(crate) fn refused<R>(refusal: Refusal) -> Attempt<Result<R>> {
     }
 }
 
+/// One attempt to put an item, or what was kept of an attempt. An item's priority is asked
+/// for once.
+pub(crate) fn press_sorted<'py>(
+    py: Python<'py>,
+    engine: &Guarded<Heap<Owned>>,
+    key: &Key,
+    item: Arg<'_, 'py>,
+    begin: impl FnOnce() -> Owned,
+) -> Result<Pressed> {
+    let kept = item.cast_exact::<Entry>().ok();
+    let entry = match kept.and_then(|kept| kept.get().take()) {
+        Some(entry) => entry,
+        None => ranked(py, key, begin())?,
+    };
+    match engine.try_put(entry) {
+        Ok(()) => Ok(Pressed::Done),
+        Err((entry, refusal)) => match refused::<()>(refusal) {
+            Attempt::Done(Err(error)) => Err(error),
+            _ => Entry::keep(py, kept.as_deref(), entry).map(Pressed::Kept),
+        },
+    }
+}
+
 /// What only a queue that is first in, first out has.
 pub(crate) fn no_force_put() -> Error {
     Error::absent("only a Queue has force_put(): here nothing is the oldest".to_owned())
@@ -231,8 +353,8 @@ pub(crate) fn limit(maxsize: Arg<'_, '_>) -> Result<u64> {
 }
 
 /// An item with its priority. Runs user code: the key.
-pub(crate) fn ranked(py: Python<'_>, key: Option<&Owned>, item: Owned) -> Result<Ranked<Owned>> {
-    let priority = match key {
+pub(crate) fn ranked(py: Python<'_>, key: &Key, item: Owned) -> Result<Ranked<Owned>> {
+    let priority = match key.get() {
         Some(key) => {
             // SAFETY: live objects, and the token proves the thread attached.
             let rank = unsafe { user::call1(key.as_ptr(), item.as_ptr()) };
