@@ -77,6 +77,7 @@ def cached(
     *,
     key: Callable[..., Any] | None = None,
     ttl: float | None = None,
+    grace: float | None = None,
     shield: bool = False,
     cache: Any = None,
 ) -> Decorator: ...
@@ -86,6 +87,7 @@ def cached(
     *,
     key: Callable[..., Any] | None = None,
     ttl: float | None = None,
+    grace: float | None = None,
     shield: bool = False,
     cache: Any = None,
 ) -> Any:
@@ -107,10 +109,12 @@ def cached(
         key: is called with the arguments; what it returns is the key. Without it the
             arguments are, and the function as well if there is a `cache`.
         ttl: the seconds that a result is kept; None is for ever.
+        grace: the seconds after that in which calls have it as it is, while one of them
+            calls the function anew, as with `Cache`.
         shield: whether a call of a coroutine function goes on when nobody waits for it any
             more, to be kept; if it fails then, the event loop's exception handler is told.
-        cache: the `Cache` in which results are kept, of any number of functions. `maxsize`
-            and `ttl` are then the cache's.
+        cache: the `Cache` in which results are kept, of any number of functions. `maxsize`,
+            `ttl` and `grace` are then the cache's.
 
     A method's instance is one of its arguments, and is kept alive with the result. What is
     to be kept once per instance, and no longer than that, is a `cached_property`.
@@ -120,7 +124,7 @@ def cached(
 
     Raises:
         TypeError: `maxsize` is not an integer, a function or None; or there are both
-            a `ttl` or `maxsize`, and a `cache`.
+            a `ttl`, `grace` or `maxsize`, and a `cache`; or a `grace` and no `ttl`.
 
     Examples:
         >>> @cached
@@ -133,7 +137,7 @@ def cached(
     """
     from lockfree import Cache
 
-    return decorator(Cache, maxsize, Options(typed, key, ttl, shield), cache)
+    return decorator(Cache, maxsize, Options(typed, key, ttl, grace, shield), cache)
 
 
 class Options(NamedTuple):
@@ -142,6 +146,7 @@ class Options(NamedTuple):
     typed: bool
     key: Callable[..., Any] | None
     ttl: float | None
+    grace: float | None
     shield: bool
 
     def maker(self, function: Callable[..., Any], is_shared: bool) -> Any:
@@ -156,11 +161,15 @@ class Options(NamedTuple):
 
 def decorator(make: Any, maxsize: Any, options: Options, cache: Any) -> Any:
     """Do what `cached` does, with caches that `make` makes."""
-    typed, key, ttl, _ = options
+    typed, key, ttl, grace, _ = options
     if isinstance(maxsize, Mapping):
         raise TypeError("the first argument of cached() is maxsize: pass a cache as cache=")
     if ttl is not None and cache is not None:
         raise TypeError("a cache has its own ttl: pass ttl= or cache=, not both")
+    if grace is not None and cache is not None:
+        raise TypeError("a cache has its own grace: pass grace= or cache=, not both")
+    if grace is not None and ttl is None:
+        raise TypeError("grace= begins when the time is over: pass ttl= as well")
     if callable(maxsize) and isinstance(typed, bool):
         return decorator(make, DEFAULT_SIZE, options, cache)(maxsize)
     if maxsize is not None and not isinstance(maxsize, int):
@@ -171,12 +180,12 @@ def decorator(make: Any, maxsize: Any, options: Options, cache: Any) -> Any:
         raise TypeError("a cache has its own maxsize: pass maxsize= or cache=, not both")
     if key is not None and not callable(key):
         raise TypeError(f"key must be callable or None, not {key!r}")
-    make(1, ttl=ttl)  # so that a wrong `ttl` is told here
+    make(1, ttl=ttl, grace=grace)  # so that what is wrong is told here
     if cache is not None:
         return partial(_decorate, cache, options, True)
     if maxsize is not None and maxsize <= 0:
         return partial(_count, typed)
-    return lambda function: _decorate(make(maxsize, ttl=ttl), options, False, function)
+    return lambda function: _decorate(make(maxsize, ttl=ttl, grace=grace), options, False, function)
 
 
 def _decorate(cache: Any, options: Options, is_shared: bool, function: Callable[..., Any]) -> Any:
@@ -197,7 +206,7 @@ def _decorate(cache: Any, options: Options, is_shared: bool, function: Callable[
     forgotten = [(0, 0)]  # hits and misses before the last cache_clear()
 
     def count() -> tuple[int, int, int]:
-        hits, misses, _, _, loads, size = cache._stats()
+        hits, misses, _, _, loads, _, _, size = cache._stats()
         # Who waited for another's call called nothing. Others may have asked a shared cache.
         return (hits, misses, size) if is_shared else (hits + misses - loads, loads, size)
 

@@ -349,7 +349,7 @@ def test_popped_replaced_and_cleared_are_not_told(impl: ModuleType) -> None:
     c["a"] = 1
     c.clear()
     assert log.calls == []
-    assert c.stats()[2:] == (0, 0, 0, 0)
+    assert c.stats()[2:] == (0, 0, 0, 0, 0, 0)
 
 
 def test_without_a_bound_nothing_is_evicted(impl: ModuleType) -> None:

@@ -17,13 +17,14 @@ def cached(
     *,
     key: Callable[..., Any] | None = None,
     ttl: float | None = None,
+    grace: float | None = None,
     shield: bool = False,
     cache: Any = None,
 ) -> Any:
     """Keep the results of a function, as `functools.lru_cache` does."""
     from lockfree.locked import Cache
 
-    return decorator(Cache, maxsize, Options(typed, key, ttl, shield), cache)
+    return decorator(Cache, maxsize, Options(typed, key, ttl, grace, shield), cache)
 
 
 class CachedFunction:

@@ -186,6 +186,8 @@ pub struct Cache<T: Counted, C: Clock = Monotonic> {
     limit: u64,
     shards: usize,
     clock: C,
+    /// How long an item stays after its time, for [`Cache::stale`] alone.
+    grace: u64,
     _owns: PhantomData<T>,
 }
 
@@ -214,7 +216,14 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     pub fn with(limit: u64, shards: usize, clock: C) -> Self {
         debug_assert!(shards.is_power_of_two() && shards <= MOST_SHARDS);
         let core = AtomicPtr::new(std::ptr::null_mut());
-        Self { core, limit, shards, clock, _owns: PhantomData }
+        Self { core, limit, shards, clock, grace: 0, _owns: PhantomData }
+    }
+
+    /// The same, whose items stay so long after their time.
+    #[must_use]
+    pub fn with_grace(mut self, grace: u64) -> Self {
+        self.grace = grace;
+        self
     }
 
     /// What all items may weigh together.
@@ -227,8 +236,8 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         self.clock.now()
     }
 
-    /// The value of a key, which is noted as used. If its time is over, it is removed
-    /// and handed to `expired`.
+    /// The value of a key, which is noted as used. If its time is over, and its grace, it is
+    /// removed and handed to `expired`.
     ///
     /// # Errors
     /// As [`Query::is`].
@@ -260,6 +269,20 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         self.find(query, |_, found| self.look(found), expired)
     }
 
+    /// The value of a key whose time is over, and its grace not yet. It is noted as used.
+    ///
+    /// # Errors
+    /// As [`Query::is`].
+    pub fn stale<Q: Query<T>>(
+        &self,
+        query: &Q,
+        expired: impl FnMut(Evicted<T>),
+    ) -> Result<Option<T>, Q::Error> {
+        let look = |_: &Core, found: Found<'_>| self.look_past(found);
+        let found = self.find(query, look, expired)?;
+        Ok(found.and_then(|(value, is_stale)| is_stale.then_some(value)))
+    }
+
     /// Whether a key is there.
     ///
     /// # Errors
@@ -274,7 +297,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
             if !place.is_still(life.stamp) {
                 return Look::Gone;
             }
-            if self.has_passed(deadline) { Look::Expired } else { Look::Found(()) }
+            if self.has_passed(deadline, 0) { Look::Expired } else { Look::Found(()) }
         };
         Ok(self.find(query, look, expired)?.is_some())
     }
@@ -287,6 +310,16 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// How many there are whose time is not over, once [`Self::expire`] was called.
+    pub fn fresh(&self) -> usize {
+        if self.grace == 0 {
+            return self.len();
+        }
+        let now = self.now();
+        let count = |locked: Locked<'_>| locked.items().filter(|place| is_good(place, now)).count();
+        self.each_shard(count).sum()
     }
 
     /// What all items weigh together.
@@ -324,12 +357,12 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         mut between: impl FnMut() -> Result<(), E>,
     ) -> Result<Vec<R>, E> {
         let now = self.now();
-        let is_good = |place: &&Entry| !(1..=now).contains(&place.deadline());
         let copies = RefCell::new(Vec::new());
         let all = self.each_shard(|locked| {
             let mut copies = copies.borrow_mut();
             copies.try_reserve(locked.state.policy.len()).map_err(|_| OutOfMemory)?;
-            let items = locked.items().filter(is_good).map(|place| copy(place.words()));
+            let good = locked.items().filter(|place| is_good(place, now));
+            let items = good.map(|place| copy(place.words()));
             copies.extend(items); // room: above
             Ok(())
         });
@@ -391,7 +424,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     }
 
     /// Searches for a key until `look` has found what it looks for in its entry, or
-    /// there is none. Who comes upon an item whose time is over removes it.
+    /// there is none. Who comes upon an item whose time and grace are over removes it.
     #[inline(always)]
     fn find<Q: Query<T>, R>(
         &self,
@@ -405,7 +438,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
             match look(core, found) {
                 Look::Found(value) => return Ok(Some(value)),
                 Look::Expired => {
-                    if let Some(item) = self.drop_expired(core, query, found) {
+                    if let Some(item) = self.drop_expired(core, query, found, self.grace) {
                         expired(item);
                     }
                     return Ok(None);
@@ -422,17 +455,32 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     fn look(&self, found: Found<'_>) -> Look<T> {
         // SAFETY: words in our entries are of `T`s.
         match unsafe { found.place.value(found.life.stamp) } {
-            Ok((_, deadline)) if self.has_passed(deadline) => Look::Expired,
+            Ok((_, deadline)) if self.has_passed(deadline, 0) => Look::Expired,
             Ok((value, _)) => Look::Found(value),
             Err(Refused::Unshared) => Look::Unshared,
             Err(Refused::Gone) => Look::Gone,
         }
     }
 
-    /// Whether a deadline has passed. The clock is asked only if there is one.
+    /// Looks at the value of an entry whose grace is not over; tells whether its time is.
+    fn look_past(&self, found: Found<'_>) -> Look<(T, bool)> {
+        // SAFETY: words in our entries are of `T`s.
+        match unsafe { found.place.value(found.life.stamp) } {
+            Ok((_, deadline)) if self.has_passed(deadline, self.grace) => Look::Expired,
+            Ok((value, deadline)) => {
+                found.place.mark();
+                Look::Found((value, self.has_passed(deadline, 0)))
+            }
+            Err(Refused::Unshared) => Look::Unshared,
+            Err(Refused::Gone) => Look::Gone,
+        }
+    }
+
+    /// Whether a deadline has passed, and so much time after it. The clock is asked only if
+    /// there is one.
     #[inline(always)]
-    fn has_passed(&self, deadline: u64) -> bool {
-        deadline != 0 && self.is_past(deadline)
+    fn has_passed(&self, deadline: u64, grace: u64) -> bool {
+        deadline != 0 && self.is_past(deadline.saturating_add(grace))
     }
 
     #[inline(never)]
@@ -457,6 +505,11 @@ impl<T: Counted, C: Clock> Drop for Cache<T, C> {
             drop(unsafe { Box::from_raw(core) });
         }
     }
+}
+
+/// Whether the time of an item is not over.
+fn is_good(place: &Entry, now: u64) -> bool {
+    !(1..=now).contains(&place.deadline())
 }
 
 /// Lets all threads take references to what a word owns. The shard's lock is held.

@@ -131,7 +131,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
             let inserted = match locked.namesake(query, &known) {
                 Namesake::Equal(life) => {
                     // What has expired is not there: it is not replaced, but goes.
-                    if let Some(expired) = self.take_expired(core, &mut locked, life) {
+                    if let Some(expired) = self.take_expired(core, &mut locked, life, 0) {
                         removed.push(expired);
                         continue;
                     }
@@ -173,7 +173,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
                         found.place.mark();
                         return Ok(Some(value));
                     }
-                    Look::Expired => removed.extend(self.drop_expired(core, query, found)),
+                    Look::Expired => removed.extend(self.drop_expired(core, query, found, 0)),
                     Look::Gone => spin(1),
                     Look::Unshared => core.share::<T>(query.hash(), found),
                 }
@@ -207,21 +207,25 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     pub fn remove<Q: Query<T>>(
         &self,
         query: &Q,
-        expired: impl FnMut(Evicted<T>),
+        mut expired: impl FnMut(Evicted<T>),
     ) -> Result<Option<(T, T)>, Q::Error> {
         let look = |core: &Core, Found { place, life }: Found<'_>| {
             let mut locked = core.lock(mix(query.hash()));
             if !place.is_still(life.stamp) {
                 return Look::Gone;
             }
-            if self.has_passed(place.deadline()) {
-                return Look::Expired;
-            }
+            let has_expired = self.has_passed(place.deadline(), 0);
             let words = locked.remove(life.index);
             core.budget.release(words.weight);
-            Look::Found(own(&words))
+            Look::Found((own(&words), has_expired))
         };
-        self.find(query, look, expired)
+        let Some((item, has_expired)) = self.find(query, look, |_| ())? else { return Ok(None) };
+        if has_expired {
+            let (key, value) = item;
+            expired(Evicted { key, value, reason: Reason::Expired });
+            return Ok(None);
+        }
+        Ok(Some(item))
     }
 
     /// Removes the next victim, and returns it. Expired items are no victims: they
@@ -232,7 +236,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
             let mut locked = shard.lock(&core.entries);
             while let Some((words, deadline)) = locked.evict(NIL) {
                 core.budget.release(words.weight);
-                if !self.has_passed(deadline) {
+                if !self.has_passed(deadline, 0) {
                     return Some(own(&words));
                 }
                 removed.push(evicted(&words, Reason::Expired));
@@ -263,7 +267,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         }
     }
 
-    /// Removes all items whose time is over, and hands each to `sink`, with nothing held;
+    /// Removes all items whose time and grace are over, and hands each to `sink`, with nothing held;
     /// returns how many.
     pub fn expire(&self, mut sink: impl FnMut(Evicted<T>)) -> usize {
         let Some(core) = self.core() else { return 0 };
@@ -292,7 +296,8 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         most: usize,
         removed: &mut Removed<T>,
     ) -> usize {
-        let due = std::iter::from_fn(|| locked.expire(|| self.now()));
+        // Whose deadline was that long ago, their grace is over.
+        let due = std::iter::from_fn(|| locked.expire(|| self.now().saturating_sub(self.grace)));
         let remove = |words: Words| {
             core.budget.release(words.weight);
             removed.push(evicted(&words, Reason::Expired));
@@ -307,15 +312,22 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         core: &Core,
         query: &Q,
         found: Found<'_>,
+        grace: u64,
     ) -> Option<Evicted<T>> {
-        self.take_expired(core, &mut core.lock(mix(query.hash())), found.life)
+        self.take_expired(core, &mut core.lock(mix(query.hash())), found.life, grace)
     }
 
-    /// Removes an item if it is there and its time is over.
+    /// Removes an item if it is there and its time is over, and so much more.
     #[inline]
-    fn take_expired(&self, core: &Core, locked: &mut Locked<'_>, life: Life) -> Option<Evicted<T>> {
+    fn take_expired(
+        &self,
+        core: &Core,
+        locked: &mut Locked<'_>,
+        life: Life,
+        grace: u64,
+    ) -> Option<Evicted<T>> {
         let place = entry(&core.entries, life.index);
-        (place.is_still(life.stamp) && self.has_passed(place.deadline())).then(|| {
+        (place.is_still(life.stamp) && self.has_passed(place.deadline(), grace)).then(|| {
             let words = locked.remove(life.index);
             core.budget.release(words.weight);
             evicted(&words, Reason::Expired)
@@ -467,6 +479,6 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     }
 
     fn reason(&self, deadline: u64) -> Reason {
-        if self.has_passed(deadline) { Reason::Expired } else { Reason::Size }
+        if self.has_passed(deadline, 0) { Reason::Expired } else { Reason::Size }
     }
 }
