@@ -43,6 +43,7 @@ class CacheInfo(NamedTuple):
 
 
 if TYPE_CHECKING:
+    from lockfree._native import Cache
 
     class Cached(Protocol[P, R]):
         """A function whose results are kept."""
@@ -79,7 +80,7 @@ def cached(
     ttl: float | None = None,
     grace: float | None = None,
     shield: bool = False,
-    cache: Any = None,
+    cache: Cache[Any, Any] | None = None,
 ) -> Decorator: ...
 def cached(
     maxsize: Any = DEFAULT_SIZE,
@@ -135,9 +136,9 @@ def cached(
         >>> square.cache_info()
         CacheInfo(hits=1, misses=1, maxsize=128, currsize=1)
     """
-    from lockfree import Cache
+    import lockfree
 
-    return decorator(Cache, maxsize, Options(typed, key, ttl, grace, shield), cache)
+    return decorator(lockfree.Cache, maxsize, Options(typed, key, ttl, grace, shield), cache)
 
 
 class Options(NamedTuple):

@@ -1049,6 +1049,11 @@ class Queue(Generic[_T]):
         Progress: as `put`; one step per run of free places.
         """
 
+    @overload
+    def force_put(self, item: _T, /) -> _T | None: ...
+    @overload
+    def force_put(self, item: _T, /, *, default: _T | _D = ...) -> _T | _D: ...
+    @overload
     def force_put(self, item: _T, /, *, default: Any = None) -> Any:
         """Put an item, and if the queue is full take the first one out for it.
 
