@@ -152,12 +152,15 @@ class Options(NamedTuple):
 
     def maker(self, function: Callable[..., Any], is_shared: bool) -> Any:
         """Return what makes the key of a call, where it is not made of the arguments alone."""
-        make, typed = self.key, self.typed
-        if make is not None:
-            return lambda args, kwargs: make(*args, **kwargs)
-        if is_shared:
+        typed = self.typed
+        if is_shared and self.key is None:
             return lambda args, kwargs: (function, _make_key(args, kwargs, typed))
-        return None
+        return self.key_maker()
+
+    def key_maker(self) -> Any:
+        """Return what makes a key as the user said, if anything was said."""
+        make = self.key
+        return None if make is None else lambda args, kwargs: make(*args, **kwargs)
 
 
 def decorator(make: Any, maxsize: Any, options: Options, cache: Any) -> Any:
@@ -200,9 +203,9 @@ def _decorate(cache: Any, options: Options, is_shared: bool, function: Callable[
     elif wraps_coroutine_function(function):
         wrapper = _either_wrapper(cache, options, key_of, function)
     else:
-        wrapper = _wrapper(cache, options, maker, function)
-        # Of another one, since the wrapper keeps what keeps this.
-        key_of = _wrapper(cache, options, maker, function)._key
+        make = partial(_wrapper, cache, options, options.key_maker(), function, is_shared)
+        # The key of another one, since the wrapper keeps what keeps this.
+        wrapper, key_of = make(), make()._key
     update_wrapper(wrapper, function)
     forgotten = [(0, 0)]  # hits and misses before the last cache_clear()
 
@@ -232,9 +235,11 @@ def _key_of(typed: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return _make_key(args, kwargs, typed)
 
 
-def _wrapper(cache: Any, options: Options, maker: Any, function: Callable[..., Any]) -> Any:
+def _wrapper(
+    cache: Any, options: Options, maker: Any, function: Callable[..., Any], is_shared: bool
+) -> Any:
     miss = partial(load, cache, function)
-    return cache._cached_function(cache, function, options.typed, miss, maker)
+    return cache._cached_function(cache, function, options.typed, miss, maker, is_shared)
 
 
 def _async_wrapper(
@@ -270,7 +275,7 @@ def _either_wrapper(cache: Any, options: Options, maker: Any, function: Callable
             raise _IsAsyncError
         return result
 
-    as_function = _wrapper(cache, options, maker, attempt)
+    as_function = _wrapper(cache, options, maker, attempt, False)
     as_coroutine_function = _async_wrapper(cache, options, maker, function)
     is_function = True
 

@@ -1923,6 +1923,7 @@ class _CachedFunction:
         typed: bool,
         miss: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any],
         maker: Callable[[tuple[Any, ...], dict[str, Any]], Any] | None,
+        is_shared: bool,
         /,
     ) -> Self: ...
     def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:

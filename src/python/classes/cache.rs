@@ -550,13 +550,11 @@ impl Cache {
     #[pyo3(signature = (key, default, /))]
     fn _stale(&self, key: &Bound<'_, PyAny>, default: &Bound<'_, PyAny>) -> Result<Py<PyAny>> {
         let contents = self.contents()?;
-        let value = match contents.grace {
-            None => None,
-            Some(_) => {
-                let key = Key::new(key.as_borrowed())?;
-                contents.engine.stale(&key, |expired| contents.report_one(&expired))?
-            }
-        };
+        if contents.grace.is_none() {
+            return Ok(default.clone().unbind());
+        }
+        let key = Key::new(key.as_borrowed())?;
+        let value = contents.engine.stale(&key, |expired| contents.report_one(&expired))?;
         Ok(value.unwrap_or_else(|| Owned::new(default.as_borrowed())).into_py())
     }
 
