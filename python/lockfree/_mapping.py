@@ -38,6 +38,10 @@ class CacheStats(NamedTuple):
     """Entries dropped because their time was up."""
     loads: int
     """Calls of loaders."""
+    waits: int
+    """Times that a caller waited for the load of another."""
+    stale: int
+    """Calls that were served an entry in its grace. To its look-up it is a miss."""
     size: int
     """How many entries there are."""
 
@@ -93,7 +97,7 @@ class MappingMethods(MutableMapping[K, V]):
 
         def _items(self) -> list[tuple[K, V]]: ...
         def _peek(self, key: object, default: Any, /) -> Any: ...
-        def _stats(self) -> tuple[int, int, int, int, int, int]: ...
+        def _stats(self) -> tuple[int, int, int, int, int, int, int, int]: ...
 
     def keys(self) -> KeysView[K]:
         """Return a view of the keys."""

@@ -1122,6 +1122,11 @@ class Queue(Generic[_T]):
         Progress: as `put`; one step per run of free places.
         """
 
+    @overload
+    def force_put(self, item: _T, /) -> _T | None: ...
+    @overload
+    def force_put(self, item: _T, /, *, default: _T | _D = ...) -> _T | _D: ...
+    @overload
     def force_put(self, item: _T, /, *, default: Any = None) -> Any:
         """Put an item, and if the queue is full take the first one out for it.
 
@@ -1626,7 +1631,8 @@ class Cache(MutableMapping[_K, _V]):
     was not used goes early. `[]`, ``get``, ``setdefault`` and ``get_or_load`` count as a
     hit or a miss, and mark the entry as used; ``in``, ``len``, iteration, the
     views, ``==`` and ``pop`` do neither. An entry whose time to live is over is absent
-    everywhere, also before it is dropped.
+    everywhere, also before it is dropped; in its grace it is served by ``get_or_load`` and
+    ``async_get_or_load``, and absent everywhere else.
 
     Iteration never fails because of a change: keys that are there throughout appear
     once, others at most once. ``==`` compares with any mapping, so a cache is
@@ -1647,6 +1653,8 @@ class Cache(MutableMapping[_K, _V]):
             `weigher` each weighs 1. It is exceeded, if at all, by no more than one
             entry for each thread that is just putting one.
         ttl: how many seconds an entry lives after it was put; None is for ever.
+        grace: for how many seconds after that ``get_or_load`` and ``async_get_or_load`` serve
+            it as it is, while one of their callers loads it anew; None is for none.
         weigher: called as ``weigher(key, value)``, returns what the entry weighs. One that
             weighs more than `maxsize` is evicted at once.
         on_evict: called as ``on_evict(key, value, reason)`` after an entry was dropped;
@@ -1655,7 +1663,7 @@ class Cache(MutableMapping[_K, _V]):
 
     Raises:
         TypeError: an argument is of the wrong type.
-        ValueError: `maxsize` is less than 1, or `ttl` is not positive.
+        ValueError: `maxsize` is less than 1, or `ttl` or `grace` is not positive.
         OverflowError: `maxsize` does not fit in 64 bits.
 
     Progress: hits take no lock, changes lock one shard, as each method says. Source: J. Yang,
@@ -1670,7 +1678,7 @@ class Cache(MutableMapping[_K, _V]):
         >>> squares.get(5) is None
         True
         >>> squares.stats()
-        CacheStats(hits=0, misses=2, evictions=0, expirations=0, loads=1, size=2)
+        CacheStats(hits=0, misses=2, evictions=0, expirations=0, loads=1, waits=0, stale=0, size=2)
     """
 
     __hash__: ClassVar[None]  # type: ignore[assignment]
@@ -1681,6 +1689,7 @@ class Cache(MutableMapping[_K, _V]):
         maxsize: SupportsIndex | None,
         *,
         ttl: float | None = None,
+        grace: float | None = None,
         weigher: Callable[[_K, _V], int] | None = None,
         on_evict: Callable[[_K, _V, str], object] | None = None,
     ) -> None: ...
@@ -1691,6 +1700,10 @@ class Cache(MutableMapping[_K, _V]):
     @property
     def ttl(self) -> float | None:
         """How many seconds an entry lives, where `put` says nothing else; None is for ever."""
+
+    @property
+    def grace(self) -> float | None:
+        """How many seconds more loading calls have an entry while one of them loads it anew."""
 
     @property
     def weight(self) -> int:
@@ -1777,7 +1790,7 @@ class Cache(MutableMapping[_K, _V]):
         """
 
     def expire(self, /) -> int:
-        """Drop the entries whose time is up; return how many.
+        """Drop the entries whose time is up, and their grace; return how many.
 
         They are absent without it, too, but their memory is kept until an eviction or
         a look-up comes upon them.
@@ -1830,6 +1843,10 @@ class Cache(MutableMapping[_K, _V]):
         The value is put when it is there, unless the key, or another one of the same hash,
         was put or removed since the loader was called: what was written last stays.
 
+        In its grace an entry is served as it is while a caller loads it anew: a thread that
+        asks first, itself. If that load fails the entry stays, and is served until its grace
+        ends, to that thread as well; the ``Exception`` then goes to ``sys.unraisablehook``.
+
         Whatever the loader asks for on its own thread counts as asked by it. What it
         asks for through other threads cannot be known: if that is its own key,
         it waits for itself for ever. Greenlets of one thread do not wait for each other:
@@ -1847,7 +1864,8 @@ class Cache(MutableMapping[_K, _V]):
             RuntimeError: the loader asks for its own key, directly or through loads in
                 other threads and tasks that it waits for; or the wait would block the
                 event loop in which the key is loaded.
-            TypeError: the loader returned a coroutine.
+            TypeError: the loader returned a coroutine; or `ttl` is not a number.
+            ValueError: `ttl` is not positive, or `timeout` negative.
             Exception: whatever the loader raises.
 
         Progress: lock-free if the key is there; parks while another loads it.
@@ -1871,6 +1889,10 @@ class Cache(MutableMapping[_K, _V]):
         the last one is cancelled, it is. If its event loop is closed, one of those who
         wait calls its own loader.
 
+        In its grace an entry is served as it is, to the first who asks as well, whose loader
+        then runs in a task that goes on by itself. If that fails the entry stays until its
+        grace ends, and the event loop's exception handler is told.
+
         What the loader asks for in that task counts as asked by it. What it asks for
         through tasks that it makes cannot be known: if that is its own key, it waits
         for itself for ever.
@@ -1887,6 +1909,8 @@ class Cache(MutableMapping[_K, _V]):
             TimeoutError: the load took longer than `timeout`.
             RuntimeError: the loader asks for its own key, as with `get_or_load`; or it
                 has to load or wait, and no event loop of asyncio is running.
+            TypeError: `ttl` is not a number.
+            ValueError: `ttl` is not positive, or `timeout` negative.
             Exception: whatever the loader raises.
 
         Progress: lock-free if the key is there; suspends the task, never the thread.
@@ -1895,8 +1919,9 @@ class Cache(MutableMapping[_K, _V]):
     def stats(self) -> CacheStats:
         """Return how often the cache was asked, and what became of its entries.
 
-        A named tuple of ``hits``, ``misses``, ``evictions``, ``expirations``, ``loads``
-        and ``size``: each exact by itself, not all of the same moment.
+        A named tuple of ``hits``, ``misses``, ``evictions``, ``expirations``, ``loads``,
+        ``waits`` (for another's load), ``stale`` (served in its grace) and ``size``: each exact
+        by itself, not all of the same moment.
 
         Progress: takes no lock; `size` locks one shard at a time.
         """
@@ -1922,7 +1947,10 @@ class Cache(MutableMapping[_K, _V]):
     def _peek(self, key: object, default: Any, /) -> Any:
         """Return the value of a key, or `default`; neither count nor mark."""
 
-    def _stats(self, /) -> tuple[int, int, int, int, int, int]:
+    def _stale(self, key: object, default: Any, /) -> Any:
+        """Return the value of a key whose time is over, and its grace not yet, or `default`."""
+
+    def _stats(self, /) -> tuple[int, int, int, int, int, int, int, int]:
         """Return what `stats` names."""
 
     def _take_along(self, other: object, /) -> None:
@@ -1930,6 +1958,15 @@ class Cache(MutableMapping[_K, _V]):
 
     def _count_load(self, /) -> None:
         """Count the call of a loader."""
+
+    def _count_wait(self, /) -> None:
+        """Count that a caller waits for the load of another."""
+
+    def _count_stale(self, /) -> None:
+        """Count that a caller has what is in its grace."""
+
+    def _seconds(self, ttl: float | None, /) -> float | None:
+        """Return how long what is loaded is to live, as a number."""
 
     def _ticket(self, key: _K, /) -> _Ticket:
         """Return what `_keep` wants of who began to load the key now."""
@@ -1966,6 +2003,7 @@ class _CachedFunction:
         typed: bool,
         miss: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any],
         maker: Callable[[tuple[Any, ...], dict[str, Any]], Any] | None,
+        is_shared: bool,
         /,
     ) -> Self: ...
     def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:

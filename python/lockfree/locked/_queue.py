@@ -176,11 +176,11 @@ class Queue(AsyncMethods[T]):
         with self._lock:
             return self._closed
 
-    mutex = _absent("mutex", "there is no lock; each method is atomic by itself")
-    queue = _absent("queue", "use `qsize()` or `drain()`")
-    not_empty = _absent("not_empty", "use `get()`")
-    not_full = _absent("not_full", "use `put()`")
-    all_tasks_done = _absent("all_tasks_done", "use `join()`")
+    mutex: property = _absent("mutex", "there is no lock; each method is atomic by itself")
+    queue: property = _absent("queue", "use `qsize()` or `drain()`")
+    not_empty: property = _absent("not_empty", "use `get()`")
+    not_full: property = _absent("not_full", "use `put()`")
+    all_tasks_done: property = _absent("all_tasks_done", "use `join()`")
 
     def _refuse_if_closed(self) -> None:
         if self._closed:

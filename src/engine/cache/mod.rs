@@ -197,6 +197,8 @@ pub struct Cache<T: Counted, C: Clock = Monotonic, G: Reclaim = Epochs> {
     limit: u64,
     shards: usize,
     clock: C,
+    /// How long an item stays after its time, for [`Cache::stale`] alone.
+    grace: u64,
     _owns: PhantomData<(T, G)>,
 }
 
@@ -225,7 +227,14 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     pub fn with(limit: u64, shards: usize, clock: C) -> Self {
         debug_assert!(shards.is_power_of_two() && shards <= MOST_SHARDS);
         let core = AtomicPtr::new(std::ptr::null_mut());
-        Self { core, limit, shards, clock, _owns: PhantomData }
+        Self { core, limit, shards, clock, grace: 0, _owns: PhantomData }
+    }
+
+    /// The same, whose items stay so long after their time.
+    #[must_use]
+    pub fn with_grace(mut self, grace: u64) -> Self {
+        self.grace = grace;
+        self
     }
 
     /// What all items may weigh together.
@@ -238,8 +247,8 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
         self.clock.now()
     }
 
-    /// The value of a key, which is noted as used. If its time is over, it is removed
-    /// and handed to `expired`.
+    /// The value of a key, which is noted as used. If its time is over, and its grace, it is
+    /// removed and handed to `expired`.
     ///
     /// # Errors
     /// As [`Query::is`].
@@ -264,6 +273,19 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
         self.find(query, |found| self.look(found), expired)
     }
 
+    /// The value of a key whose time is over, and its grace not yet. It is noted as used.
+    ///
+    /// # Errors
+    /// As [`Query::is`].
+    pub fn stale<Q: Query<T>>(
+        &self,
+        query: &Q,
+        expired: impl FnMut(Evicted<T>),
+    ) -> Result<Option<T>, Q::Error> {
+        let found = self.find(query, |found| self.look_past(found), expired)?;
+        Ok(found.and_then(|(value, is_stale)| is_stale.then_some(value)))
+    }
+
     /// Whether a key is there.
     ///
     /// # Errors
@@ -278,7 +300,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
             if !found.place.is_still(found.stamp) {
                 return Look::Gone(None);
             }
-            if self.has_passed(deadline) { Look::Expired(None) } else { Look::Found(()) }
+            if self.has_passed(deadline, 0) { Look::Expired(None) } else { Look::Found(()) }
         };
         Ok(self.find(query, look, expired)?.is_some())
     }
@@ -291,6 +313,17 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// How many there are whose time is not over, once [`Self::expire`] was called.
+    pub fn fresh(&self) -> usize {
+        if self.grace == 0 {
+            return self.len();
+        }
+        let now = self.now();
+        let count =
+            |locked: Locked<'_, G>| locked.items().filter(|place| is_good(place, now)).count();
+        self.each_shard(count).sum()
     }
 
     /// What all items weigh together.
@@ -335,12 +368,12 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
         mut between: impl FnMut() -> Result<(), E>,
     ) -> Result<Vec<R>, E> {
         let now = self.now();
-        let is_good = |place: &&Entry| !(1..=now).contains(&place.deadline());
         let copies = RefCell::new(Vec::new());
         let all = self.each_shard(|locked| {
             let mut copies = copies.borrow_mut();
             copies.try_reserve(locked.state.policy.len()).map_err(|_| OutOfMemory)?;
-            let items = locked.items().filter(is_good).map(|place| copy(place.words()));
+            let good = locked.items().filter(|place| is_good(place, now));
+            let items = good.map(|place| copy(place.words()));
             copies.extend(items); // room: above
             Ok(())
         });
@@ -402,7 +435,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     }
 
     /// Searches for a key until `look` has found what it looks for in its entry, or
-    /// there is none. Who comes upon an item whose time is over removes it.
+    /// there is none. Who comes upon an item whose time and grace are over removes it.
     #[inline(always)]
     fn find<Q: Query<T>, R>(
         &self,
@@ -450,7 +483,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
             Sought::Found(found, _) => Ok(Some(found)),
             Sought::Absent => Ok(None),
             Sought::Expired(life) => {
-                if let Some(item) = self.drop_expired(core, query, life) {
+                if let Some(item) = self.drop_expired(core, query, life, self.grace) {
                     G::tidy();
                     expired(item);
                 }
@@ -464,7 +497,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     fn look(&self, found: Found<'_>) -> Look<T, T> {
         // SAFETY: words in our entries are of `T`s.
         match unsafe { found.place.value(found.stamp) } {
-            Taken::Value(value, deadline) if self.has_passed(deadline) => {
+            Taken::Value(value, deadline) if self.has_passed(deadline, 0) => {
                 Look::Expired(Some(value))
             }
             Taken::Value(value, _) => Look::Found(value),
@@ -483,10 +516,27 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
         look
     }
 
-    /// Whether a deadline has passed. The clock is asked only if there is one.
+    /// Looks at the value of an entry whose grace is not over; tells whether its time is.
+    fn look_past(&self, found: Found<'_>) -> Look<T, (T, bool)> {
+        // SAFETY: words in our entries are of `T`s.
+        match unsafe { found.place.value(found.stamp) } {
+            Taken::Value(value, deadline) if self.has_passed(deadline, self.grace) => {
+                Look::Expired(Some(value))
+            }
+            Taken::Value(value, deadline) => {
+                found.place.mark();
+                Look::Found((value, self.has_passed(deadline, 0)))
+            }
+            Taken::Unshared => Look::Unshared,
+            Taken::Gone(in_vain) => Look::Gone(in_vain),
+        }
+    }
+
+    /// Whether a deadline has passed, and so much time after it. The clock is asked only if
+    /// there is one.
     #[inline(always)]
-    fn has_passed(&self, deadline: u64) -> bool {
-        deadline != 0 && self.is_past(deadline)
+    fn has_passed(&self, deadline: u64, grace: u64) -> bool {
+        deadline != 0 && self.is_past(deadline.saturating_add(grace))
     }
 
     #[inline(never)]
@@ -510,6 +560,11 @@ impl<T: Counted, C: Clock, G: Reclaim> Drop for Cache<T, C, G> {
             drop(unsafe { Box::from_raw(core) });
         }
     }
+}
+
+/// Whether the time of an item is not over.
+fn is_good(place: &Entry, now: u64) -> bool {
+    !(1..=now).contains(&place.deadline())
 }
 
 /// Lets all threads take references to what a word owns. The shard's lock is held.

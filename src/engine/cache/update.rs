@@ -132,7 +132,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
             let inserted = match locked.namesake(query, &known) {
                 Namesake::Equal(found) => {
                     // What has expired is not there: it is not replaced, but goes.
-                    if let Some(expired) = self.take_expired(core, &mut locked, found) {
+                    if let Some(expired) = self.take_expired(core, &mut locked, found, 0) {
                         removed.push(expired);
                         continue;
                     }
@@ -172,7 +172,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
             match core.look_up::<T, G, Q, T>(query, &mut known, &look)? {
                 Sought::Found(value, _) => return Ok(Some(value)),
                 Sought::Expired(life) => {
-                    removed.extend(self.drop_expired(core, query, life));
+                    removed.extend(self.drop_expired(core, query, life, 0));
                     continue;
                 }
                 Sought::Absent => {}
@@ -212,7 +212,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
         while let Some(life) = core.search::<T, G, Q>(query, &mut known)? {
             let mut locked = core.lock::<G>(mix(query.hash()));
             let Some(place) = locked.find(life) else { continue };
-            let has_expired = self.has_passed(place.deadline());
+            let has_expired = self.has_passed(place.deadline(), 0);
             let words = locked.remove(life.index);
             drop(locked);
             core.budget.release(words.weight);
@@ -234,7 +234,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
             let mut locked = shard.lock::<G>();
             while let Some((words, deadline)) = locked.evict(NIL) {
                 core.budget.release(words.weight);
-                if !self.has_passed(deadline) {
+                if !self.has_passed(deadline, 0) {
                     return Some(own(&words));
                 }
                 removed.push(evicted(&words, Reason::Expired));
@@ -283,7 +283,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
         }
     }
 
-    /// Removes all items whose time is over, and hands each to `sink`, with nothing held;
+    /// Removes all items whose time and grace are over, and hands each to `sink`, with nothing held;
     /// returns how many.
     pub fn expire(&self, mut sink: impl FnMut(Evicted<T>)) -> usize {
         let Some(core) = self.core() else { return 0 };
@@ -313,7 +313,8 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
         most: usize,
         removed: &mut Removed<T>,
     ) -> usize {
-        let due = std::iter::from_fn(|| locked.expire(|| self.now()));
+        // Whose deadline was that long ago, their grace is over.
+        let due = std::iter::from_fn(|| locked.expire(|| self.now().saturating_sub(self.grace)));
         let remove = |words: Words| {
             core.budget.release(words.weight);
             removed.push(evicted(&words, Reason::Expired));
@@ -328,22 +329,24 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
         core: &Core,
         query: &Q,
         life: Life,
+        grace: u64,
     ) -> Option<Evicted<T>> {
         let mut locked = core.lock::<G>(mix(query.hash()));
         let place = locked.find(life)?;
         let found = Found { place, index: life.index, stamp: life.stamp };
-        self.take_expired(core, &mut locked, found)
+        self.take_expired(core, &mut locked, found, grace)
     }
 
-    /// Removes an item if its time is over.
+    /// Removes an item if its time is over, and so much more.
     #[inline]
     fn take_expired(
         &self,
         core: &Core,
         locked: &mut Locked<'_, G>,
         found: Found<'_>,
+        grace: u64,
     ) -> Option<Evicted<T>> {
-        self.has_passed(found.place.deadline()).then(|| {
+        self.has_passed(found.place.deadline(), grace).then(|| {
             let words = locked.remove(found.index);
             core.budget.release(words.weight);
             evicted(&words, Reason::Expired)
@@ -492,6 +495,6 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     }
 
     fn reason(&self, deadline: u64) -> Reason {
-        if self.has_passed(deadline) { Reason::Expired } else { Reason::Size }
+        if self.has_passed(deadline, 0) { Reason::Expired } else { Reason::Size }
     }
 }

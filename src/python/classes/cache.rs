@@ -40,8 +40,10 @@ enum Event {
     Eviction,
     Expiration,
     Load,
+    Wait,
+    Stale,
 }
-const EVENTS: usize = 5;
+const EVENTS: usize = 7;
 
 /// No time to live: for ever.
 const FOREVER: u64 = 0;
@@ -52,6 +54,8 @@ struct Contents {
     engine: engine::Cache<Owned, Monotonic, Attached>,
     /// The seconds that an item lives, as they were given.
     ttl: Option<f64>,
+    /// Those for which loading calls have it after that, as they were given.
+    grace: Option<f64>,
     weigher: Callback,
     on_evict: Callback,
     counted: Striped<EVENTS>,
@@ -187,12 +191,8 @@ impl Contents {
     #[inline(always)]
     fn item(&self, key: Arg<'_, '_>, value: Arg<'_, '_>, ttl: Option<f64>) -> Result<Item<Owned>> {
         let weight = self.weigh(key, value)?;
-        let deadline = ttl.map_or(FOREVER, |ttl| {
-            // Saturates: what lives longer than that lives for ever.
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            let nanoseconds = (ttl * 1e9) as u64;
-            self.engine.now().saturating_add(nanoseconds)
-        });
+        let deadline =
+            ttl.map_or(FOREVER, |ttl| self.engine.now().saturating_add(nanoseconds(ttl)));
         Ok(Item { key: Owned::new(key), value: Owned::new(value), weight, deadline })
     }
 
@@ -281,7 +281,7 @@ impl Contents {
     /// How many items there are whose time is not over.
     fn len(&self, py: Python<'_>) -> Result<usize> {
         self.expire(py)?;
-        Ok(self.engine.len())
+        Ok(self.engine.fresh())
     }
 
     /// The keys and values, as a list of pairs.
@@ -297,21 +297,32 @@ impl Contents {
     }
 }
 
-/// How long an item is to live: a positive number of seconds, or `None`.
-fn seconds(ttl: Arg<'_, '_>) -> Result<Option<f64>> {
-    if ttl.is_none() {
+/// How long an item is to live.
+fn time_to_live(ttl: Arg<'_, '_>) -> Result<Option<f64>> {
+    seconds("ttl", ttl)
+}
+
+/// What was given for the parameter `name`: a positive number of seconds, or `None`.
+fn seconds(name: &str, given: Arg<'_, '_>) -> Result<Option<f64>> {
+    if given.is_none() {
         return Ok(None);
     }
     // SAFETY: a live object; the check calls nothing.
-    if unsafe { ffi::PyNumber_Check(ttl.as_ptr()) } == 0 {
-        let text = format!("ttl must be a number of seconds or None, not {}", shown(&ttl));
+    if unsafe { ffi::PyNumber_Check(given.as_ptr()) } == 0 {
+        let text = format!("{name} must be a number of seconds or None, not {}", shown(&given));
         return Err(Error::wrong_type(text));
     }
-    let seconds = double(ttl)?;
+    let seconds = double(given)?;
     if seconds > 0.0 {
         return Ok(Some(seconds));
     }
-    Err(Error::wrong_value(format!("ttl must be positive or None, but is {}", shown(&ttl))))
+    Err(Error::wrong_value(format!("{name} must be positive or None, but is {}", shown(&given))))
+}
+
+/// The same in the engine's unit. It saturates: what lives longer than that lives for ever.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn nanoseconds(seconds: f64) -> u64 {
+    (seconds * 1e9) as u64
 }
 
 /// What all items may weigh together.
@@ -378,29 +389,33 @@ impl Cache {
     #[new]
     #[pyo3(
         signature = (*_args, **_kwargs),
-        text_signature = "(maxsize, *, ttl=None, weigher=None, on_evict=None)"
+        text_signature = "(maxsize, *, ttl=None, grace=None, weigher=None, on_evict=None)"
     )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self::uninitialized()
     }
 
-    #[pyo3(signature = (maxsize, *, ttl=None, weigher=None, on_evict=None))]
+    #[pyo3(signature = (maxsize, *, ttl=None, grace=None, weigher=None, on_evict=None))]
     fn __init__(
         &self,
         maxsize: &Bound<'_, PyAny>,
         ttl: Option<&Bound<'_, PyAny>>,
+        grace: Option<&Bound<'_, PyAny>>,
         weigher: Option<Bound<'_, PyAny>>,
         on_evict: Option<Bound<'_, PyAny>>,
     ) -> Result<()> {
         let limit = bound(maxsize.as_borrowed())?;
-        let ttl = ttl.map_or(Ok(None), |ttl| seconds(ttl.as_borrowed()))?;
+        let ttl = ttl.map_or(Ok(None), |ttl| time_to_live(ttl.as_borrowed()))?;
+        let grace = grace.map_or(Ok(None), |grace| seconds("grace", grace.as_borrowed()))?;
         let weigher = Callback::new("weigher", weigher)?;
         let on_evict = Callback::new("on_evict", on_evict)?;
-        let engine = engine::Cache::new(limit, weigher.0.is_some());
+        let engine =
+            engine::Cache::new(limit, weigher.0.is_some()).with_grace(grace.map_or(0, nanoseconds));
         let counted = Striped::default();
         let flights = OnceLock::new();
         let tickets = Arc::default();
-        let contents = Contents { engine, ttl, weigher, on_evict, counted, flights, tickets };
+        let contents =
+            Contents { engine, ttl, grace, weigher, on_evict, counted, flights, tickets };
         if self.contents.set(Box::new(contents)).is_err() {
             return Err(Error::wrong_value("a Cache is initialized once".to_owned()));
         }
@@ -417,6 +432,12 @@ impl Cache {
     #[getter]
     fn ttl(&self) -> Result<Made<Option<f64>>> {
         Ok(Made(self.contents()?.ttl))
+    }
+
+    /// How many seconds more loading calls have an entry while one of them loads it anew.
+    #[getter]
+    fn grace(&self) -> Result<Made<Option<f64>>> {
+        Ok(Made(self.contents()?.grace))
     }
 
     /// What the entries weigh together: their number, if there is no `weigher`.
@@ -534,14 +555,26 @@ impl Cache {
         Ok(value.unwrap_or_else(|| Owned::new(default.as_borrowed())).into_py())
     }
 
+    /// Return the value of a key whose time is over, and its grace not yet, or `default`.
+    #[pyo3(signature = (key, default, /))]
+    fn _stale(&self, key: &Bound<'_, PyAny>, default: &Bound<'_, PyAny>) -> Result<Py<PyAny>> {
+        let contents = self.contents()?;
+        if contents.grace.is_none() {
+            return Ok(default.clone().unbind());
+        }
+        let key = Key::new(key.as_borrowed())?;
+        let value = contents.engine.stale(&key, |expired| contents.report_one(&expired))?;
+        Ok(value.unwrap_or_else(|| Owned::new(default.as_borrowed())).into_py())
+    }
+
     /// Return what `stats` names.
     fn _stats(&self, py: Python<'_>) -> Result<Py<PyAny>> {
         let contents = self.contents()?;
         let size = contents.len(py)?;
         let sum = |event: Event| contents.counted.sum(event as usize);
-        let sums =
-            [Event::Hit, Event::Miss, Event::Eviction, Event::Expiration, Event::Load].map(sum);
-        let numbers = sums.into_iter().chain([size as i128]);
+        let lookups = [Event::Hit, Event::Miss, Event::Eviction, Event::Expiration].map(sum);
+        let sums = lookups.into_iter().chain([Event::Load, Event::Wait, Event::Stale].map(sum));
+        let numbers = sums.chain([size as i128]);
         let numbers = numbers.map(|number| made(py, number).map(Owned::from));
         Ok(tuple(numbers.collect::<Result<Vec<_>>>()?)?.into_py())
     }
@@ -550,6 +583,25 @@ impl Cache {
     fn _count_load(&self) -> Result<()> {
         self.contents()?.count(Event::Load);
         Ok(())
+    }
+
+    /// Count that a caller waits for the load of another.
+    fn _count_wait(&self) -> Result<()> {
+        self.contents()?.count(Event::Wait);
+        Ok(())
+    }
+
+    /// Count that a caller has what is in its grace.
+    fn _count_stale(&self) -> Result<()> {
+        self.contents()?.count(Event::Stale);
+        Ok(())
+    }
+
+    /// Return how long what is loaded is to live, as a number.
+    #[allow(clippy::unused_self)] // a method, to Python
+    #[pyo3(signature = (ttl, /))]
+    fn _seconds(&self, ttl: &Bound<'_, PyAny>) -> Result<Made<Option<f64>>> {
+        Ok(Made(time_to_live(ttl.as_borrowed())?))
     }
 
     /// Return what `_keep` wants of who began to load the key now.
@@ -568,7 +620,7 @@ impl Cache {
         ttl: &Bound<'_, PyTuple>,
     ) -> Result<()> {
         let contents = self.contents()?;
-        let ttl = ttl.iter_borrowed().next().map_or(Ok(contents.ttl), seconds)?;
+        let ttl = ttl.iter_borrowed().next().map_or(Ok(contents.ttl), time_to_live)?;
         contents.keep(ticket, key.as_borrowed(), value.as_borrowed(), ttl)
     }
 
@@ -626,7 +678,7 @@ fast_methods! {
             let [key, value, ttl] = args.bind(2, ["", "", "ttl"])?;
             let key = args.required(key, "key")?;
             let value = args.required(value, "value")?;
-            contents.put(key, value, ttl.map_or(Ok(contents.ttl), seconds)?)
+            contents.put(key, value, ttl.map_or(Ok(contents.ttl), time_to_live)?)
         };
     one_or_two c"setdefault"
         c"setdefault($self, key, default=None, /)\n--\n\nReturn the value of a key, after giving it `default` if it has none."

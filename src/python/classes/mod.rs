@@ -13,6 +13,7 @@
 //! | `ticket` | class `_Ticket`, which tells whether a key was written while it was loaded |
 //! | `once` | class `_OnceFunction`, of the decorator `once` |
 //! | `cached` | class `_CachedFunction`, of the decorator `cached` |
+//! | `wrapper` | what those two have in common |
 //! | `defer_refcount` | function `defer_refcount` |
 
 pub(crate) mod atomic;
@@ -27,3 +28,4 @@ pub(crate) mod queue_engine;
 pub(crate) mod stack;
 pub(crate) mod striped_counter;
 pub(crate) mod ticket;
+mod wrapper;
