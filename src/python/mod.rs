@@ -23,6 +23,7 @@ mod _native {
     use super::boundary::fork;
     use super::boundary::list;
     use super::boundary::spare;
+    use super::boundary::user;
     use super::classes::atomic::{atomic_int, atomic_ref, ordering};
     use super::classes::{cached, once};
     use pyo3::exceptions::PyImportError;
@@ -111,6 +112,7 @@ mod _native {
         list::prepare(py)?;
         spare::prepare(py)?;
         ordering::prepare(py)?;
+        user::find_main_thread(py)?;
         fork::watch();
         cached::prepare(py)?;
         once::prepare(py)?;

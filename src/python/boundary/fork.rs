@@ -36,4 +36,5 @@ extern "C" fn in_child() {
     GENERATION.fetch_add(1, Relaxed);
     crate::engine::memory::slots::forked();
     super::descriptor::forked();
+    super::user::forked();
 }
