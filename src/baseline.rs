@@ -28,6 +28,10 @@ mod shim {
     pub(super) use crate::shim::{detached, mutant, ordering, weakened};
 }
 
+/// To be called in a forked child: these threads' epochs, which with a GIL are the only ones.
+#[cfg(feature = "python")]
+pub(crate) use engine::memory::epoch::forked;
+
 /// The loops that [`run`] knows, by the name of the benchmark's cell.
 pub const CELLS: &[&str] =
     &["increment", "load", "cas", "striped", "stack.pushpop", "queue.putget", "cache.hit"];

@@ -95,6 +95,9 @@ unsafe impl<T> Zeroed for Node<T> {
     }
 }
 
+/// Values that are dropped together.
+const PIECE: u32 = if cfg!(loom) { 2 } else { 64 };
+
 impl<T> Node<T> {
     /// Sets the link. The caller holds the node (I1).
     #[inline]
@@ -265,6 +268,19 @@ impl<T: Clone, H: Hook> Stack<T, H> {
     /// # Errors
     /// How many it would be, where that is more than `room`; nothing is taken.
     pub fn pop_many(&self, limit: usize, room: usize, sink: impl FnMut(T)) -> Result<usize, usize> {
+        let (first, count) = self.unlink(limit, room)?;
+        if count > 0 {
+            self.claim_chain(first, count, sink);
+        }
+        Ok(count as usize)
+    }
+
+    /// Removes the `limit` uppermost nodes, or all there are, in one step: the first, and how
+    /// many.
+    ///
+    /// # Errors
+    /// How many it would be, where that is more than `room`; nothing is removed.
+    fn unlink(&self, limit: usize, room: usize) -> Result<(u32, u32), usize> {
         let mut backoff = Backoff::new();
         loop {
             let (head, depth) = self.top();
@@ -272,24 +288,44 @@ impl<T: Clone, H: Hook> Stack<T, H> {
             if count as usize > room {
                 return Err(count as usize);
             }
-            if count == 0 {
-                return Ok(0);
-            }
             let first = head.index();
+            if count == 0 {
+                return Ok((first, 0));
+            }
             let end = if count == depth { NIL } else { self.walk(first, count).1 };
             self.hook.between();
             if self.swing(head, head.popped(end)) {
-                self.claim_chain(first, count, sink);
-                return Ok(count as usize);
+                return Ok((first, count));
             }
             backoff.wait();
         }
     }
 
-    /// Takes everything in one step and drops it, one value after the other.
+    /// Takes everything in one step and drops it, piece by piece, with no more than the
+    /// number of a node in hand.
     pub fn clear(&self) {
-        let taken = self.pop_many(usize::MAX, usize::MAX, drop);
-        debug_assert!(taken.is_ok(), "there is room for any number");
+        let Ok((mut first, mut count)) = self.unlink(usize::MAX, usize::MAX) else { return };
+        if count > 0 && self.readers.any_after_unlink() {
+            return self.claim_chain_shared(first, count, drop);
+        }
+        while count > 0 {
+            let piece = count.min(PIECE);
+            let mut values = [const { None }; PIECE as usize];
+            let mut taken = 0;
+            let last = self.each(first, piece, |node| {
+                values[taken] = Some(node.take());
+                taken += 1;
+            });
+            let next = last.next.load(Relaxed);
+            self.give_back(&Chain { first, last, count: piece });
+            drop(values);
+            (first, count) = (next, count - piece);
+        }
+    }
+
+    /// The bytes that it has allocated.
+    pub fn bytes(&self) -> usize {
+        self.nodes.bytes()
     }
 
     /// A copy of the top value.

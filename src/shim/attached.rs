@@ -42,6 +42,12 @@ pub fn full_fence_after_rmw() {
 /// Keeps the compiler from moving anything across.
 #[inline(always)]
 pub fn full_fence() {
+    light_fence();
+}
+
+/// The same.
+#[inline(always)]
+pub fn light_fence() {
     atomic::compiler_fence(Ordering::SeqCst);
 }
 
@@ -201,6 +207,10 @@ integer! {
 integer! {
     /// A byte.
     AtomicU8, u8
+}
+integer! {
+    /// An integer of 16 bits.
+    AtomicU16, u16
 }
 integer! {
     /// An integer of 32 bits.

@@ -2,13 +2,19 @@
 
 pub use loom::cell::UnsafeCell;
 pub use loom::sync::atomic::{
-    AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
+    Ordering, fence,
 };
 
 pub use loom::sync::{Mutex, MutexGuard};
 
 /// See the std side; loom has no stronger read-modify-writes.
 pub fn full_fence_after_rmw() {
+    full_fence();
+}
+
+/// See the std side; there are no other threads to be fenced.
+pub fn light_fence() {
     full_fence();
 }
 

@@ -1,7 +1,8 @@
 //! The face of an ordinary build: std's atomics.
 
 pub use std::sync::atomic::{
-    AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+    AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
+    Ordering,
 };
 
 pub use std::sync::{Mutex, MutexGuard};
@@ -41,6 +42,13 @@ pub fn full_fence_after_rmw() {
     } else {
         std::sync::atomic::fence(Ordering::SeqCst);
     }
+}
+
+/// Keeps the compiler from moving anything past it. Together with a fence that the system
+/// makes all threads execute, that is a full fence.
+#[inline(always)]
+pub fn light_fence() {
+    std::sync::atomic::compiler_fence(Ordering::SeqCst);
 }
 
 /// Orders everything before it before everything after it.

@@ -1,12 +1,13 @@
 //! A cache: a bounded hash table whose readers take no lock and leave no trace.
 //!
 //! # Idea and source
-//! - *Readers announce nothing.* Entries live in memory that stays memory of
-//!   entries ([`Arena`](super::memory::arena)), so that a walk may come to one that was
-//!   removed, and even used anew, meanwhile: its [stamp](entry) tells. A reference
-//!   to the value is taken as CPython takes one to the value in a `dict`: try, and
-//!   look again ([`pointer`](super::memory::pointer)). There is no epoch, no hazard pointer
-//!   and no count of readers; nothing is freed later than it is removed.
+//! - *Values are not waited for.* A reference to the value is taken as CPython takes one to
+//!   the value in a `dict`: try, and look again ([`pointer`](super::memory::pointer)). When an
+//!   item is removed its reference is gone, whoever is reading.
+//! - *What values lie in is.* Entries lie on [pages], which come and go, as tables do. A reader is inside a
+//!   guard ([`epoch`](super::memory::epoch)), two stores to a word of its own, and what
+//!   was unlinked is given back when those have left who were inside. An entry alone is used anew at once: its
+//!   [stamp](entry) tells.
 //! - *What one thread uses is shared with none.* Taking references from other threads
 //!   has to be made possible first, by an atomic operation on the value's count
 //!   ([`Counted::share`]), and another when it dies. A reader who finds that this was
@@ -20,12 +21,13 @@
 //!   thousand, however their keys are spread.
 //! - *Keys are compared with nothing held.* The cache compares hashes, addresses,
 //!   and keys that are equal if their hashes are ([`Query::by_hash`]). For any other
-//!   comparison it takes a reference to the key, lets go of everything, and asks
-//!   ([`Query::is`]); afterwards it looks whether that life of the entry goes on.
+//!   comparison it takes a reference to the key, lets go of everything, the guard included,
+//!   and asks ([`Query::is`]); afterwards it looks, by numbers, whether that life of the entry goes on.
 //!
 //! | file | what it holds |
 //! |---|---|
 //! | `entry` | where an item lies, and the lives of that place |
+//! | `pages` | where entries lie, and how that comes back |
 //! | `table` | the chains, and why a miss is one |
 //! | `lookup` | the search for a key, with nothing held |
 //! | `policy`, `ghost` | who is evicted |
@@ -54,6 +56,7 @@
 //! | `Release` | the value, replaced | `Acquire` of the value | the value behind the address |
 //! | `Acquire` fence | after taking a reference | the death of what was at the address before | C4: the second look is no older than what was taken |
 //! | `Release` | the table, published | `Acquire` of the table | the chains |
+//! | `Release` | a page or a directory, published | `Acquire` of its address | the zeroed entries |
 //! | `Release` | the core, published | `Acquire` of the core | all of it |
 //! | `Relaxed` | whether the cache is shared | | nothing: a reader who finds an item that is not shares it |
 //! | `Relaxed` | the use count | | nothing: a lost use is one less |
@@ -71,6 +74,7 @@ mod clock;
 mod entry;
 mod ghost;
 mod lookup;
+mod pages;
 mod policy;
 mod removed;
 mod shard;
@@ -84,10 +88,11 @@ use std::marker::PhantomData;
 use crossbeam_utils::CachePadded;
 
 use super::memory::arena::OutOfMemory;
+use super::memory::epoch::{Epochs, Reclaim};
 use super::memory::pointer::Counted;
-use super::shim::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed, ordering, spin};
-use entry::{Entries, Entry, Refused};
-use lookup::{Found, Look};
+use super::shim::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed, ordering};
+use entry::{Entry, Taken};
+use lookup::{Found, Known, Look, Sought, Stop};
 use shard::{Locked, Shard};
 
 pub use clock::{Clock, Monotonic};
@@ -132,7 +137,6 @@ impl Budget {
 /// What a cache has from its first insertion on.
 #[derive(Debug)]
 struct Core {
-    entries: Entries,
     /// A power of two of them.
     shards: Box<[Shard]>,
     /// Whether more threads than one are known to read: what is put is shared with them
@@ -144,7 +148,6 @@ struct Core {
 impl Core {
     fn new(shards: usize, limit: u64) -> Self {
         Self {
-            entries: Entries::new(),
             shards: (0..shards).map(|_| Shard::new()).collect(),
             is_shared: AtomicBool::new(false),
             budget: Budget { limit, used: CachePadded::new(AtomicU64::new(0)) },
@@ -163,13 +166,8 @@ impl Core {
         (hash >> SHARD_SHIFT) as usize & (self.shards.len() - 1)
     }
 
-    /// The bits that all hashes of a shard have in common.
-    fn shard_bits(&self) -> u64 {
-        (self.shards.len() as u64 - 1) << SHARD_SHIFT
-    }
-
-    fn lock(&self, hash: u64) -> Locked<'_> {
-        self.shard(hash).lock(&self.entries)
+    fn lock<G: Reclaim>(&self, hash: u64) -> Locked<'_, G> {
+        self.shard(hash).lock()
     }
 
     /// A shard's share of the limit.
@@ -180,22 +178,22 @@ impl Core {
 
 /// The cache.
 #[derive(Debug)]
-pub struct Cache<T: Counted, C: Clock = Monotonic> {
+pub struct Cache<T: Counted, C: Clock = Monotonic, G: Reclaim = Epochs> {
     /// Null before the first insertion.
     core: AtomicPtr<Core>,
     limit: u64,
     shards: usize,
     clock: C,
-    _owns: PhantomData<T>,
+    _owns: PhantomData<(T, G)>,
 }
 
 // SAFETY: its words are values, which may be used by all threads and dropped by
 // any; the core is made of atomics, and of what locks protect.
-unsafe impl<T: Counted, C: Clock> Send for Cache<T, C> {}
+unsafe impl<T: Counted, C: Clock, G: Reclaim> Send for Cache<T, C, G> {}
 // SAFETY: as above.
-unsafe impl<T: Counted, C: Clock> Sync for Cache<T, C> {}
+unsafe impl<T: Counted, C: Clock, G: Reclaim> Sync for Cache<T, C, G> {}
 
-impl<T: Counted> Cache<T> {
+impl<T: Counted, G: Reclaim> Cache<T, Monotonic, G> {
     /// An empty cache for items that weigh at most `limit` together. It has
     /// allocated nothing.
     ///
@@ -209,7 +207,7 @@ impl<T: Counted> Cache<T> {
     }
 }
 
-impl<T: Counted, C: Clock> Cache<T, C> {
+impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     /// A cache with so many shards, a power of two of up to 16, and its own clock.
     pub fn with(limit: u64, shards: usize, clock: C) -> Self {
         debug_assert!(shards.is_power_of_two() && shards <= MOST_SHARDS);
@@ -238,14 +236,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         query: &Q,
         expired: impl FnMut(Evicted<T>),
     ) -> Result<Option<T>, Q::Error> {
-        let look = |_: &Core, found: Found<'_>| {
-            let look = self.look(found);
-            if let Look::Found(_) = look {
-                found.place.mark();
-            }
-            look
-        };
-        self.find(query, look, expired)
+        self.find(query, |found| self.look_and_mark(found), expired)
     }
 
     /// The value of a key, as [`Self::get`], but not noted.
@@ -257,7 +248,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         query: &Q,
         expired: impl FnMut(Evicted<T>),
     ) -> Result<Option<T>, Q::Error> {
-        self.find(query, |_, found| self.look(found), expired)
+        self.find(query, |found| self.look(found), expired)
     }
 
     /// Whether a key is there.
@@ -269,12 +260,12 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         query: &Q,
         expired: impl FnMut(Evicted<T>),
     ) -> Result<bool, Q::Error> {
-        let look = |_: &Core, Found { place, life }: Found<'_>| {
-            let deadline = place.deadline();
-            if !place.is_still(life.stamp) {
-                return Look::Gone;
+        let look = |found: Found<'_>| {
+            let deadline = found.place.deadline();
+            if !found.place.is_still(found.stamp) {
+                return Look::Gone(None);
             }
-            if self.has_passed(deadline) { Look::Expired } else { Look::Found(()) }
+            if self.has_passed(deadline) { Look::Expired(None) } else { Look::Found(()) }
         };
         Ok(self.find(query, look, expired)?.is_some())
     }
@@ -292,6 +283,13 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     /// What all items weigh together.
     pub fn weight(&self) -> u128 {
         self.each_shard(|locked| locked.state.policy.weight()).sum()
+    }
+
+    /// The bytes that it has allocated.
+    pub fn bytes(&self) -> usize {
+        let Some(core) = self.core() else { return 0 };
+        let shards = size_of_val(&*core.shards);
+        size_of::<Core>() + shards + self.each_shard(|locked| locked.bytes()).sum::<usize>()
     }
 
     /// The keys, shard by shard as of one moment each.
@@ -349,8 +347,8 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     /// The first error of `visit`.
     pub unsafe fn traverse<E>(&self, mut visit: impl FnMut(&T) -> Result<(), E>) -> Result<(), E> {
         let Some(core) = self.core() else { return Ok(()) };
-        let tables = core.shards.iter().filter_map(|shard| shard.tables.current());
-        for (_, place) in tables.flat_map(|table| table.all(&core.entries)) {
+        let tables = core.shards.iter().filter_map(|shard| Some((shard, shard.tables.held()?)));
+        for (_, place) in tables.flat_map(|(shard, table)| table.all(&shard.entries)) {
             let (key, value) = place.words();
             // SAFETY: nothing is in flight, so what is in a chain is live (C1, E4).
             unsafe { T::peek(key, &mut visit) }?;
@@ -396,37 +394,77 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     fn find<Q: Query<T>, R>(
         &self,
         query: &Q,
-        look: impl Fn(&Core, Found<'_>) -> Look<R>,
-        mut expired: impl FnMut(Evicted<T>),
+        look: impl Fn(Found<'_>) -> Look<T, R>,
+        expired: impl FnMut(Evicted<T>),
     ) -> Result<Option<R>, Q::Error> {
         let Some(core) = self.core() else { return Ok(None) };
-        let mut unequal = Vec::new();
-        while let Some(found) = core.search(query, &mut unequal)? {
-            match look(core, found) {
-                Look::Found(value) => return Ok(Some(value)),
-                Look::Expired => {
-                    if let Some(item) = self.drop_expired(core, query, found) {
-                        expired(item);
-                    }
-                    return Ok(None);
+        let mut known = Known::default();
+        match core.visit::<T, G, Q, R>(query, &look) {
+            Stop::Looked(Look::Found(found), _) => return Ok(Some(found)),
+            Stop::Absent => return Ok(None),
+            Stop::Compare(life, key, generation) => {
+                let equal = query.is(&key)?;
+                drop(key);
+                if equal && let Some(found) = core.revisit::<T, G, R>(query.hash(), life, &look) {
+                    return Ok(Some(found));
                 }
-                Look::Gone => spin(1),
-                Look::Unshared => core.share::<T>(query.hash(), found),
+                known.note(life, generation, equal);
+            }
+            Stop::Lost(in_vain) | Stop::Looked(Look::Gone(in_vain) | Look::Expired(in_vain), _) => {
+                drop(in_vain);
+            }
+            Stop::Unshared(life) | Stop::Looked(Look::Unshared, life) => {
+                core.share::<T>(query.hash(), life);
             }
         }
-        Ok(None)
+        self.find_on(core, query, known, &look, expired)
+    }
+
+    /// The rest of [`Self::find`].
+    #[inline(never)]
+    fn find_on<Q: Query<T>, R>(
+        &self,
+        core: &Core,
+        query: &Q,
+        mut known: Known,
+        look: &impl Fn(Found<'_>) -> Look<T, R>,
+        mut expired: impl FnMut(Evicted<T>),
+    ) -> Result<Option<R>, Q::Error> {
+        match core.search_on::<T, G, Q, R>(query, &mut known, look)? {
+            Sought::Found(found, _) => Ok(Some(found)),
+            Sought::Absent => Ok(None),
+            Sought::Expired(life) => {
+                if let Some(item) = self.drop_expired(core, query, life) {
+                    G::tidy();
+                    expired(item);
+                }
+                Ok(None)
+            }
+        }
     }
 
     /// Looks at the value of an entry.
     #[inline(always)]
-    fn look(&self, found: Found<'_>) -> Look<T> {
+    fn look(&self, found: Found<'_>) -> Look<T, T> {
         // SAFETY: words in our entries are of `T`s.
-        match unsafe { found.place.value(found.life.stamp) } {
-            Ok((_, deadline)) if self.has_passed(deadline) => Look::Expired,
-            Ok((value, _)) => Look::Found(value),
-            Err(Refused::Unshared) => Look::Unshared,
-            Err(Refused::Gone) => Look::Gone,
+        match unsafe { found.place.value(found.stamp) } {
+            Taken::Value(value, deadline) if self.has_passed(deadline) => {
+                Look::Expired(Some(value))
+            }
+            Taken::Value(value, _) => Look::Found(value),
+            Taken::Unshared => Look::Unshared,
+            Taken::Gone(in_vain) => Look::Gone(in_vain),
         }
+    }
+
+    /// The same, and notes that it was used.
+    #[inline(always)]
+    fn look_and_mark(&self, found: Found<'_>) -> Look<T, T> {
+        let look = self.look(found);
+        if let Look::Found(_) = look {
+            found.place.mark();
+        }
+        look
     }
 
     /// Whether a deadline has passed. The clock is asked only if there is one.
@@ -441,16 +479,15 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     }
 
     /// Calls `look` with each shard, locked.
-    fn each_shard<R>(&self, look: impl Fn(Locked<'_>) -> R) -> impl Iterator<Item = R> {
-        let core = self.core();
-        let shards = core.into_iter().flat_map(|core| core.shards.iter().map(move |s| (core, s)));
-        shards.map(move |(core, shard)| look(shard.lock(&core.entries)))
+    fn each_shard<R>(&self, look: impl Fn(Locked<'_, G>) -> R) -> impl Iterator<Item = R> {
+        let shards = self.core().into_iter().flat_map(|core| &core.shards);
+        shards.map(move |shard| look(shard.lock()))
     }
 }
 
-impl<T: Counted, C: Clock> Drop for Cache<T, C> {
+impl<T: Counted, C: Clock, G: Reclaim> Drop for Cache<T, C, G> {
     fn drop(&mut self) {
-        self.clear(|| ());
+        self.clear_alone();
         let core = self.core.load(Relaxed);
         if !core.is_null() {
             // SAFETY: made by `new_core`; nobody else is left.

@@ -6,20 +6,21 @@
 
 use super::super::Backoff;
 use super::super::memory::arena::{NIL, OutOfMemory};
+use super::super::memory::epoch::{Alone, Reclaim};
 use super::super::memory::pointer::Counted;
-use super::super::shim::{Ordering::Relaxed, mutant, spin};
-use super::entry::{Content, Life, entry};
-use super::lookup::{Found, Look, Query, mix};
+use super::super::shim::{Ordering::Relaxed, mutant};
+use super::entry::{Content, Life};
+use super::lookup::{Found, Known, Query, Sought, mix};
 use super::policy::Admission;
 use super::removed::{Evicted, Reason, Removed};
-use super::shard::{Known, Locked, Namesake, Words};
+use super::shard::{Locked, Namesake, Words, end_detached};
 use super::{Cache, Clock, Core};
 
 /// An insertion removes up to so many expired items on its way, so that they do
 /// not pile up.
 const EXPIRED_AT_ONCE: usize = 2;
 
-/// How many items are removed under one holding of the lock.
+/// What removes much takes out so many before it drops them, with nothing held.
 const AT_ONCE: usize = 64;
 
 /// What is put into a cache.
@@ -88,7 +89,7 @@ fn evicted<T: Counted>(words: &Words, reason: Reason) -> Evicted<T> {
     Evicted { key, value, reason }
 }
 
-impl<T: Counted, C: Clock> Cache<T, C> {
+impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     /// Puts an item in, in place of the one that has the same key. What had to go
     /// for it is added to `removed`, even where this fails.
     ///
@@ -124,7 +125,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         item.share(core);
         let mut known = Known::default();
         loop {
-            let mut locked = core.lock(mix(query.hash()));
+            let mut locked = core.lock::<G>(mix(query.hash()));
             if !admit() {
                 return Ok(());
             }
@@ -149,7 +150,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
                 Err((Refusal::Rival, item)) => item,
                 Err((Refusal::OutOfMemory, _)) => return Err(Failure::OutOfMemory),
             };
-            known.equal = core.search(query, &mut known.unequal)?.map(|found| found.life);
+            known.equal = core.search::<T, G, Q>(query, &mut known)?;
         }
     }
 
@@ -167,19 +168,16 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         item.share(core);
         let mut known = Known::default();
         loop {
-            if let Some(found) = core.search(query, &mut known.unequal)? {
-                match self.look(found) {
-                    Look::Found(value) => {
-                        found.place.mark();
-                        return Ok(Some(value));
-                    }
-                    Look::Expired => removed.extend(self.drop_expired(core, query, found)),
-                    Look::Gone => spin(1),
-                    Look::Unshared => core.share::<T>(query.hash(), found),
+            let look = |found: Found<'_>| self.look_and_mark(found);
+            match core.look_up::<T, G, Q, T>(query, &mut known, &look)? {
+                Sought::Found(value, _) => return Ok(Some(value)),
+                Sought::Expired(life) => {
+                    removed.extend(self.drop_expired(core, query, life));
+                    continue;
                 }
-                continue;
+                Sought::Absent => {}
             }
-            let locked = core.lock(mix(query.hash()));
+            let locked = core.lock::<G>(mix(query.hash()));
             if locked.namesake(query, &known) != Namesake::Absent {
                 continue;
             }
@@ -196,7 +194,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         if let Some(core) = self.core()
             && !mutant!("cache.settle.waits_for_nobody")
         {
-            drop(core.lock(mix(hash)));
+            drop(core.lock::<G>(mix(hash)));
         }
     }
 
@@ -207,21 +205,25 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     pub fn remove<Q: Query<T>>(
         &self,
         query: &Q,
-        expired: impl FnMut(Evicted<T>),
+        mut expired: impl FnMut(Evicted<T>),
     ) -> Result<Option<(T, T)>, Q::Error> {
-        let look = |core: &Core, Found { place, life }: Found<'_>| {
-            let mut locked = core.lock(mix(query.hash()));
-            if !place.is_still(life.stamp) {
-                return Look::Gone;
-            }
-            if self.has_passed(place.deadline()) {
-                return Look::Expired;
-            }
+        let Some(core) = self.core() else { return Ok(None) };
+        let mut known = Known::default();
+        while let Some(life) = core.search::<T, G, Q>(query, &mut known)? {
+            let mut locked = core.lock::<G>(mix(query.hash()));
+            let Some(place) = locked.find(life) else { continue };
+            let has_expired = self.has_passed(place.deadline());
             let words = locked.remove(life.index);
+            drop(locked);
             core.budget.release(words.weight);
-            Look::Found(own(&words))
-        };
-        self.find(query, look, expired)
+            G::tidy();
+            if has_expired {
+                expired(evicted(&words, Reason::Expired));
+                return Ok(None);
+            }
+            return Ok(Some(own(&words)));
+        }
+        Ok(None)
     }
 
     /// Removes the next victim, and returns it. Expired items are no victims: they
@@ -229,7 +231,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     pub fn remove_victim(&self, removed: &mut Removed<T>) -> Option<(T, T)> {
         let core = self.core()?;
         for shard in &core.shards {
-            let mut locked = shard.lock(&core.entries);
+            let mut locked = shard.lock::<G>();
             while let Some((words, deadline)) = locked.evict(NIL) {
                 core.budget.release(words.weight);
                 if !self.has_passed(deadline) {
@@ -241,25 +243,43 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         None
     }
 
-    /// Removes all items, shard by shard, some at a time; `dropped` is called for each, with
-    /// nothing held.
-    pub fn clear(&self, mut dropped: impl FnMut()) {
+    /// Removes all items, shard by shard; `dropped` is called for each, with nothing held.
+    pub fn clear(&self, dropped: impl FnMut()) {
+        self.clear_by::<G>(dropped);
+    }
+
+    /// The same before the end of the cache: nobody else is there.
+    pub(super) fn clear_alone(&mut self) {
+        self.clear_by::<Alone>(|| ());
+    }
+
+    fn clear_by<R: Reclaim>(&self, mut dropped: impl FnMut()) {
         let Some(core) = self.core() else { return };
         for shard in &core.shards {
-            // No more than there are now: others may go on putting.
-            let mut left = shard.lock(&core.entries).state.policy.len();
-            while left > 0 {
-                let mut removed = [const { None }; AT_ONCE];
-                let mut locked = shard.lock(&core.entries);
-                let count = locked.drain(&mut removed[..left.min(AT_ONCE)]);
-                removed.iter().flatten().for_each(|words| core.budget.release(words.weight));
-                drop(locked);
-                for words in removed.iter().flatten() {
+            let mut locked = shard.lock::<R>();
+            // Where there is a limit it fits; where there is none, nothing was given out.
+            let weight = u64::try_from(locked.state.policy.weight()).unwrap_or(u64::MAX);
+            core.budget.release(weight);
+            let mut detached = locked.detach();
+            drop(locked);
+            loop {
+                let mut some = [const { None }; AT_ONCE];
+                let mut places = some.iter_mut();
+                let more = detached.next::<R>(AT_ONCE, |place| {
+                    if let Some(words) = end_detached(place) {
+                        let next = places.next().expect("so many at once");
+                        *next = Some(words);
+                    }
+                });
+                for words in some.iter().flatten() {
                     drop(own::<T>(words));
                     dropped();
                 }
-                left = if count == 0 { 0 } else { left - count };
+                if !more {
+                    break;
+                }
             }
+            R::tidy();
         }
     }
 
@@ -271,7 +291,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         for shard in &core.shards {
             loop {
                 let mut removed = Removed::default();
-                let mut locked = shard.lock(&core.entries);
+                let mut locked = shard.lock::<G>();
                 let some = self.expire_some(core, &mut locked, AT_ONCE, &mut removed);
                 drop(locked);
                 removed.into_iter().for_each(&mut sink);
@@ -281,6 +301,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
                 }
             }
         }
+        G::tidy();
         count
     }
 
@@ -288,7 +309,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     fn expire_some(
         &self,
         core: &Core,
-        locked: &mut Locked<'_>,
+        locked: &mut Locked<'_, G>,
         most: usize,
         removed: &mut Removed<T>,
     ) -> usize {
@@ -306,16 +327,21 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         &self,
         core: &Core,
         query: &Q,
-        found: Found<'_>,
+        life: Life,
     ) -> Option<Evicted<T>> {
-        self.take_expired(core, &mut core.lock(mix(query.hash())), found.life)
+        self.take_expired(core, &mut core.lock::<G>(mix(query.hash())), life)
     }
 
     /// Removes an item if it is there and its time is over.
     #[inline]
-    fn take_expired(&self, core: &Core, locked: &mut Locked<'_>, life: Life) -> Option<Evicted<T>> {
-        let place = entry(&core.entries, life.index);
-        (place.is_still(life.stamp) && self.has_passed(place.deadline())).then(|| {
+    fn take_expired(
+        &self,
+        core: &Core,
+        locked: &mut Locked<'_, G>,
+        life: Life,
+    ) -> Option<Evicted<T>> {
+        let is_over = locked.find(life).is_some_and(|place| self.has_passed(place.deadline()));
+        is_over.then(|| {
             let words = locked.remove(life.index);
             core.budget.release(words.weight);
             evicted(&words, Reason::Expired)
@@ -327,14 +353,14 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     fn replace(
         &self,
         core: &Core,
-        mut locked: Locked<'_>,
+        mut locked: Locked<'_, G>,
         life: Life,
         item: Item<T>,
         removed: &mut Removed<T>,
     ) {
-        let place = entry(&core.entries, life.index);
+        let place = locked.entries.entry(life.index);
         let Item { key, value, weight, deadline } = item;
-        let before = place.links().weight;
+        let before = place.links().weight();
         if weight != before {
             let growth = weight.saturating_sub(before);
             let fits = self.make_room(core, &mut locked, growth, life.index, removed);
@@ -356,7 +382,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     fn insert<'a, Q: Query<T>>(
         &self,
         core: &'a Core,
-        mut locked: Locked<'a>,
+        mut locked: Locked<'a, G>,
         query: &Q,
         known: &Known,
         item: Item<T>,
@@ -367,7 +393,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         if locked.has_timers() {
             self.expire_some(core, &mut locked, EXPIRED_AT_ONCE, removed);
         }
-        if let Err(error) = locked.reserve(core.shard_bits()) {
+        if let Err(error) = locked.reserve() {
             return Err((error.into(), item));
         }
         let returns = locked.state.policy.returns(hash);
@@ -385,6 +411,8 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         let (key, value) = (key.into_raw(), value.into_raw());
         let content = Content { key, value, hash, by_hash: query.by_hash(), deadline };
         locked.insert(&content, &Admission { weight, returns, room: core.room() });
+        drop(locked);
+        G::tidy();
         Ok(())
     }
 
@@ -394,29 +422,25 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     fn find_room<'a, Q: Query<T>>(
         &self,
         core: &'a Core,
-        mut locked: Locked<'a>,
+        mut locked: Locked<'a, G>,
         query: &Q,
         known: &Known,
         weight: u64,
         removed: &mut Removed<T>,
-    ) -> Result<Locked<'a>, Refusal> {
+    ) -> Result<Locked<'a, G>, Refusal> {
         let hash = mix(query.hash());
         let mut backoff = Backoff::new();
         loop {
             drop(locked);
-            let granted = self.evict_elsewhere(core, hash, removed);
-            if granted.is_none() {
+            // The victim in another shard weighed 1 too.
+            let share = u64::from(self.evict_elsewhere(core, hash, removed));
+            if share == 0 {
                 // All that is not in a shard is in the hands of writers.
                 backoff.wait();
             }
-            locked = core.lock(hash);
-            // The entry of a victim in another shard, whose weight was 1 too.
-            let share = granted.map_or(0, |index| {
-                locked.give(index);
-                1
-            });
+            locked = core.lock::<G>(hash);
             let refusal = match locked.namesake(query, known) {
-                Namesake::Absent => locked.reserve(core.shard_bits()).err().map(Refusal::from),
+                Namesake::Absent => locked.reserve().err().map(Refusal::from),
                 _ => Some(Refusal::Rival),
             };
             if let Some(refusal) = refusal {
@@ -435,7 +459,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     fn make_room(
         &self,
         core: &Core,
-        locked: &mut Locked<'_>,
+        locked: &mut Locked<'_, G>,
         weight: u64,
         spared: u32,
         removed: &mut Removed<T>,
@@ -453,17 +477,17 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         true
     }
 
-    /// Evicts an item of another shard, and returns its entry.
-    fn evict_elsewhere(&self, core: &Core, hash: u64, removed: &mut Removed<T>) -> Option<u32> {
+    /// Evicts an item of another shard; false if there is none.
+    fn evict_elsewhere(&self, core: &Core, hash: u64, removed: &mut Removed<T>) -> bool {
         let others = (1..core.shards.len()).map(|i| (core.number(hash) + i) % core.shards.len());
         for number in others {
-            let mut locked = core.shards[number].lock(&core.entries);
+            let mut locked = core.shards[number].lock::<G>();
             if let Some((words, deadline)) = locked.evict(NIL) {
                 removed.push(evicted(&words, self.reason(deadline)));
-                return Some(locked.take_given().0);
+                return true;
             }
         }
-        None
+        false
     }
 
     fn reason(&self, deadline: u64) -> Reason {

@@ -175,6 +175,14 @@ impl<N: Zeroed> Arena<N> {
         Ok(first)
     }
 
+    /// The bytes of all segments.
+    pub fn bytes(&self) -> usize {
+        let there = |(number, segment): (usize, &AtomicPtr<u8>)| {
+            (!segment.load(Relaxed).is_null()).then(|| len::<N>(number) * size_of::<N>())
+        };
+        self.segments.iter().enumerate().filter_map(there).sum()
+    }
+
     /// Sees to it that an index can be used that another arena has given out; one
     /// of the two gives out indices for both.
     ///

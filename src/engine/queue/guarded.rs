@@ -60,6 +60,9 @@ pub trait Shelf: Default {
     /// Takes the value whose turn it is.
     fn pop(&mut self) -> Option<Self::Value>;
 
+    /// The bytes that it has allocated.
+    fn bytes(&self) -> usize;
+
     /// Calls `visit` with each value until it fails.
     ///
     /// # Errors
@@ -94,6 +97,10 @@ impl<T> Shelf for Lifo<T> {
     #[inline]
     fn pop(&mut self) -> Option<T> {
         self.0.pop()
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<T>()
     }
 
     fn traverse<E>(&self, visit: impl FnMut(&T) -> Result<(), E>) -> Result<(), E> {
@@ -173,6 +180,10 @@ impl<T> Shelf for Heap<T> {
         self.heap.pop().map(|place| place.value)
     }
 
+    fn bytes(&self) -> usize {
+        self.heap.capacity() * size_of::<Place<T>>()
+    }
+
     fn traverse<E>(&self, mut visit: impl FnMut(&T) -> Result<(), E>) -> Result<(), E> {
         self.heap.iter().try_for_each(|place| visit(&place.value))
     }
@@ -215,6 +226,11 @@ impl<S: Shelf> Guarded<S> {
     /// How many values there may be; 0 is any number.
     pub fn bound(&self) -> u64 {
         if self.is_bounded() { self.limit() } else { 0 }
+    }
+
+    /// The bytes that it has allocated.
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes()
     }
 
     /// Whether there is a limit.

@@ -227,6 +227,11 @@ impl<T: Pointer> Queue<T> {
         if self.is_bounded() { self.limit() } else { 0 }
     }
 
+    /// The bytes that it has allocated.
+    pub fn bytes(&self) -> usize {
+        self.segments.bytes()
+    }
+
     /// Whether there is a limit.
     #[inline]
     pub fn is_bounded(&self) -> bool {

@@ -185,6 +185,11 @@ impl Default for Segments {
 }
 
 impl Segments {
+    /// The bytes that it has allocated, given back to the system or not.
+    pub fn bytes(&self) -> usize {
+        self.pages.bytes() + self.links.bytes()
+    }
+
     /// The slot of a position, if `end` is in its segment. It is the position's
     /// own as long as the position is neither emptied nor, at the back, claimed.
     #[inline]

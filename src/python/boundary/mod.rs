@@ -21,6 +21,7 @@
 //! | `descriptor` | what event loops watch |
 //! | `key` | keys, hashed and compared |
 //! | `list` | lists of items, on their way in and out |
+//! | `epoch` | whether readers of an engine are ever alone |
 //! | `nesting` | containers nested in one another, freed without recursion |
 //! | `isolated` | a value on cache lines of its own |
 //! | `identity` | which thread is running |
@@ -32,6 +33,7 @@ pub(crate) mod deferral;
 pub(crate) mod descriptor;
 pub(crate) mod docs;
 pub(crate) mod door;
+pub(crate) mod epoch;
 pub(crate) mod error;
 pub(crate) mod fastcall;
 pub(crate) mod fork;

@@ -13,17 +13,20 @@ use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::ticket::{Ticket, Tickets};
-use crate::engine::cache::{Evicted, Failure, Item, Query, Reason, Removed, UNBOUNDED};
+use crate::engine::cache::{Evicted, Failure, Item, Monotonic, Query, Reason, Removed, UNBOUNDED};
 use crate::engine::memory::growth::room;
 use crate::engine::{self, Reference, Striped};
 use crate::python::boundary::convert::{double, int64};
 use crate::python::boundary::deferral::Deferral;
+use crate::python::boundary::epoch::Attached;
 use crate::python::boundary::error::{Error, Result, not_copyable, shown};
 use crate::python::boundary::fastcall::{fast_methods, used};
 use crate::python::boundary::key::Key;
 use crate::python::boundary::list::{Pair, joined, list_of, repr};
 use crate::python::boundary::nesting::{drop_contents, repr_of};
-use crate::python::boundary::object::{Arg, Made, borrowed, dict, formatted, made, tuple};
+use crate::python::boundary::object::{
+    Arg, Made, borrowed, dict, formatted, made, size_with, tuple,
+};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::pauses::Pauses;
 use crate::python::boundary::user;
@@ -46,7 +49,7 @@ const FOREVER: u64 = 0;
 /// What a cache is, once it is initialized.
 #[derive(Debug)]
 struct Contents {
-    engine: engine::Cache<Owned>,
+    engine: engine::Cache<Owned, Monotonic, Attached>,
     /// The seconds that an item lives, as they were given.
     ttl: Option<f64>,
     weigher: Callback,
@@ -443,6 +446,12 @@ impl Cache {
 
     fn __len__(slf: &Bound<'_, Self>) -> Result<usize> {
         used(slf).contents()?.len(slf.py())
+    }
+
+    fn __sizeof__(slf: &Bound<'_, Self>) -> Made<usize> {
+        let size = |contents: &Contents| size_of_val(contents) + contents.engine.bytes();
+        let beside = slf.get().contents.get().map_or(0, |contents| size(contents));
+        Made(size_with(slf.as_any(), beside))
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

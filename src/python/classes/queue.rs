@@ -24,7 +24,7 @@ use crate::python::boundary::fastcall::{Arguments, fast_methods, used};
 use crate::python::boundary::handover::Handover;
 use crate::python::boundary::list::{Slots, collect};
 use crate::python::boundary::nesting::drop_contents;
-use crate::python::boundary::object::{Arg, Made};
+use crate::python::boundary::object::{Arg, Made, size_with};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::pauses::Pauses;
 use crate::python::boundary::task::TaskWaiter;
@@ -663,6 +663,11 @@ impl Queue {
 
     fn __contains__(&self, _item: &Bound<'_, PyAny>) -> Result<bool> {
         Err(Error::wrong_type("argument of type 'Queue' is not a container".to_owned()))
+    }
+
+    fn __sizeof__(slf: &Bound<'_, Self>) -> Made<usize> {
+        let inner = &**slf.get().inner;
+        Made(size_with(slf.as_any(), size_of_val(inner) + inner.engine.bytes()))
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Made<String>> {

@@ -55,6 +55,11 @@ impl Engine {
         each!(self, engine => engine.set_limit(limit));
     }
 
+    /// The bytes that it has allocated.
+    pub(crate) fn bytes(&self) -> usize {
+        each!(self, engine => engine.bytes())
+    }
+
     pub(crate) fn bound(&self) -> u64 {
         each!(self, engine => engine.bound())
     }

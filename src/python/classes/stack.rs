@@ -19,7 +19,7 @@ use crate::python::boundary::error::{Error, Result, not_copyable};
 use crate::python::boundary::fastcall::{fast_methods, used};
 use crate::python::boundary::list::{Slots, collect, joined, repr};
 use crate::python::boundary::nesting::{drop_contents, repr_of};
-use crate::python::boundary::object::{Arg, borrowed, formatted, made};
+use crate::python::boundary::object::{Arg, Made, borrowed, formatted, made, size_with};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::pauses::Pauses;
 
@@ -118,6 +118,11 @@ impl Stack {
 
     fn __len__(slf: &Bound<'_, Self>) -> usize {
         used(slf).engine.len()
+    }
+
+    fn __sizeof__(slf: &Bound<'_, Self>) -> Made<usize> {
+        let engine = &**slf.get().engine;
+        Made(size_with(slf.as_any(), size_of_val(engine) + engine.bytes()))
     }
 
     fn __bool__(slf: &Bound<'_, Self>) -> bool {
