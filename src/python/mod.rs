@@ -63,6 +63,8 @@ mod _native {
     #[pymodule_export]
     use super::classes::queue::{Queue, QueueIterator};
     #[pymodule_export]
+    use super::classes::snapshot::Snapshot;
+    #[pymodule_export]
     use super::classes::stack::Stack;
     #[pymodule_export]
     use super::classes::striped_counter::StripedCounter;

@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
-use super::queue_engine::{Engine, limit, no_force_put, putting, ranked, refused};
+use super::queue_engine::{Engine, all_ranked, limit, no_force_put, putting, refused};
 use crate::engine::memory::growth::room_for_one;
 use crate::engine::{self, Event, Refusal, TryGet, Waiter};
 use crate::python::boundary::convert::{Given, Truth, count};
@@ -26,7 +26,7 @@ use crate::python::boundary::list::{Slots, collect};
 use crate::python::boundary::nesting::drop_contents;
 use crate::python::boundary::object::{Arg, Made, size_with};
 use crate::python::boundary::owned::Owned;
-use crate::python::boundary::pauses::Pauses;
+use crate::python::boundary::pauses::{Pauses, SharedPauses};
 use crate::python::boundary::task::TaskWaiter;
 use crate::python::boundary::user;
 use crate::python::boundary::waiting::{
@@ -233,8 +233,8 @@ impl Queue {
 
     /// A list of up to `n` items that are there, and why there are no more.
     ///
-    /// The list is made first: allocating may run user code, or fail. Nothing else
-    /// runs until it is finished, for others can find it, and it has empty places.
+    /// The list is made first: allocating may run user code, or fail. Nobody finds it until
+    /// it is finished, for it has empty places.
     fn take_list<'py>(
         &self,
         py: Python<'py>,
@@ -242,17 +242,21 @@ impl Queue {
     ) -> Result<(Bound<'py, PyList>, TryGet<usize>)> {
         let engine = &self.inner.engine;
         let asked = self.ask_in(n)?;
-        let list = Slots::new(py, n.min(engine.len().max(1)))?;
+        let list = Slots::hidden(py, n.min(engine.len().max(1)))?;
+        let mut pauses = Pauses::new(py);
         let mut filled = 0;
         let mut outcome = TryGet::Got(0);
         while filled < list.len() && matches!(outcome, TryGet::Got(_)) {
+            let before = filled;
             outcome = engine.try_get_some(list.len() - filled, |item| {
                 list.fill(filled, self.inner.handover.end(item));
                 filled += 1;
             });
+            (before..filled).for_each(|_| pauses.step_on());
         }
         let list = list.finish(filled)?;
         self.made_room(filled.saturating_sub(asked.coming()));
+        in_hand(pauses.end());
         Ok((list, outcome))
     }
 
@@ -448,8 +452,7 @@ impl Queue {
                 this.put_all(py, patience, items, |items| engine.try_put_some(items))
             }
             Engine::Sorted { engine, key } => {
-                let items = items.into_iter().map(|item| ranked(py, key.get(), item));
-                let items = items.collect::<Result<Vec<_>>>()?;
+                let items = all_ranked(py, key.get(), items)?;
                 this.put_all(py, patience, items, |items| engine.try_put_some(items))
             }
         };
@@ -658,7 +661,7 @@ impl Queue {
     }
 
     fn __iter__(slf: Py<Self>) -> QueueIterator {
-        QueueIterator { queue: slf }
+        QueueIterator { queue: slf, pauses: SharedPauses::default() }
     }
 
     fn __contains__(&self, _item: &Bound<'_, PyAny>) -> Result<bool> {
@@ -733,6 +736,7 @@ impl Drop for Queue {
 #[derive(Debug)]
 pub(crate) struct QueueIterator {
     queue: Py<Queue>,
+    pauses: SharedPauses,
 }
 
 #[pymethods]
@@ -742,6 +746,7 @@ impl QueueIterator {
     }
 
     fn __next__(&self, py: Python<'_>) -> Result<Option<Py<PyAny>>> {
+        self.pauses.step(py)?;
         match self.queue.get().get_patiently(py, Patience::Forever) {
             Ok(item) => Ok(Some(item.into_py())),
             Err(error) if error.is_shutdown() => Ok(None),

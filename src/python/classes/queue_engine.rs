@@ -7,11 +7,13 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyInt, PyTuple};
 
+use crate::engine::memory::growth::room;
 use crate::engine::{self, Guarded, Heap, Lifo, Number, Priority, Ranked, Refusal, TryGet};
 use crate::python::boundary::convert::{converts_to_float, double, int64, plain_int64};
 use crate::python::boundary::error::{Error, QueueError, Result, shown};
 use crate::python::boundary::object::Arg;
 use crate::python::boundary::owned::Owned;
+use crate::python::boundary::pauses::Pauses;
 use crate::python::boundary::user;
 use crate::python::boundary::waiting::Attempt;
 
@@ -243,6 +245,21 @@ pub(crate) fn ranked(py: Python<'_>, key: Option<&Owned>, item: Owned) -> Result
         None => priority_of(item.borrow(py), false)?,
     };
     Ok(Ranked { priority, value: item })
+}
+
+/// The same of many.
+pub(crate) fn all_ranked(
+    py: Python<'_>,
+    key: Option<&Owned>,
+    items: Vec<Owned>,
+) -> Result<Vec<Ranked<Owned>>> {
+    let mut pauses = Pauses::new(py);
+    let mut all = room(items.len())?;
+    for item in items {
+        all.push(ranked(py, key, item)?); // room: above
+        pauses.step()?;
+    }
+    Ok(all)
 }
 
 /// The priority that a number or the numbers at the beginning of a tuple are; of a tuple
