@@ -62,7 +62,8 @@ impl Notice {
         self.given.load(ordering!(Acquire, "event.notice.load"))
     }
 
-    fn give(&self) {
+    /// Notifies its waiter.
+    pub fn give(&self) {
         // Release: what the notifier did. Under loom the fence in `notify` does the
         // same, so that no model can miss it.
         self.given.store(true, Release);

@@ -254,6 +254,34 @@ def test_what_comes_of_telling_others_does_not_cost_a_result() -> None:
 
 
 @pytest.mark.parametrize("moment", ["begin", "end"])
+def test_an_exception_as_a_load_ends_comes_out_of_it_and_wakes_who_waits(
+    impl: ModuleType, moment: str
+) -> None:
+    loop, cache = Selecting(), impl.Cache(10)
+
+    async def main() -> None:
+        go = asyncio.Event()
+
+        async def load(_key: str) -> str:
+            await go.wait()
+            loop.method, loop.moment, loop.times = "call_soon", moment, 1
+            return "value"
+
+        gets = [loop.create_task(cache.async_get_or_load("key", load)) for _ in range(3)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        go.set()
+        done, late = await asyncio.wait(gets, timeout=NEVER)
+        assert not late
+        errors = [task.exception() for task in done]
+        assert Interrupted in map(type, errors)
+        assert all(error or task.result() == "value" for task, error in zip(done, errors))
+
+    loop.run_until_complete(main())
+    loop.close()
+
+
+@pytest.mark.parametrize("moment", ["begin", "end"])
 def test_an_exception_amid_a_cancellation_cancels(impl: ModuleType, moment: str) -> None:
     loop, q = Selecting(), impl.Queue()
 

@@ -28,7 +28,7 @@ use crate::engine::Notice;
 use crate::shim::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// A coroutine that waits for an event of its owner.
-#[pyclass(frozen, module = "lockfree._native", name = "_Waiter")]
+#[pyclass(frozen, weakref, module = "lockfree._native", name = "_Waiter")]
 #[derive(Debug)]
 pub(crate) struct TaskWaiter {
     notice: Notice,
@@ -314,6 +314,12 @@ impl TaskWaiter {
             this.door.put_again(slf);
         }
         fault.map_or(Ok(true), Err)
+    }
+
+    /// Wakes the task, whoever else waits.
+    fn rouse(slf: &Bound<'_, Self>) -> Result<()> {
+        slf.get().notice.give();
+        Self::wake(slf).map(drop)
     }
 
     fn done(&self) -> bool {
