@@ -70,7 +70,8 @@ class AtomicBool:
     Raises:
         TypeError: `value` is not a ``bool``.
 
-    Progress: wait-free or lock-free, as each method says. Source: C's
+    Progress: wait-free or lock-free, as each method says ("wait-free" where the processor
+    has an instruction for it: see guarantees.md). Source: C's
     ``atomic_flag``, and the test-and-set instruction of the IBM System/360 (1964).
 
     Examples:
@@ -260,7 +261,8 @@ class AtomicFloat64:
         TypeError: `value` is not a number.
         OverflowError: `value` is an integer beyond the range of a float.
 
-    Progress: wait-free or lock-free, as each method says. Source: P0020, "Floating
+    Progress: wait-free or lock-free, as each method says ("wait-free" where the processor
+    has an instruction for it: see guarantees.md). Source: P0020, "Floating
     Point Atomic", C++20.
 
     Examples:
@@ -415,7 +417,8 @@ class AtomicInt64:
         TypeError: `value` is not an integer.
         OverflowError: `value` does not fit in 64 bits.
 
-    Progress: wait-free or lock-free, as each method says. Source: M. Herlihy,
+    Progress: wait-free or lock-free, as each method says ("wait-free" where the processor
+    has an instruction for it: see guarantees.md). Source: M. Herlihy,
     "Wait-Free Synchronization", TOPLAS 1991.
 
     Examples:
@@ -701,7 +704,8 @@ class AtomicRef(Generic[_T]):
     Args:
         obj: the first object.
 
-    Progress: wait-free or lock-free, as each method says. Source: readers take their
+    Progress: wait-free or lock-free, as each method says ("wait-free" where the processor
+    has an instruction for it: see guarantees.md). Source: readers take their
     reference as free-threaded CPython does from a dict ("optimistically avoiding
     locking", S. Gross, PEP 703).
 

@@ -25,7 +25,7 @@
 //!
 //! # Progress
 //! `fetch_add` is lock-free: a retry means that another thread's operation
-//! succeeded. All others are wait-free.
+//! succeeded. All others are wait-free, as far as the processor is (see [`super`]).
 
 use super::super::Backoff;
 use super::super::shim::{
