@@ -97,7 +97,8 @@ async def get():
         counting.cancel()
 
 q = Queue()
-asyncio.run(asyncio.sleep(0))  # what is done once may stop the world
+loop = asyncio.new_event_loop()
+loop.run_until_complete(asyncio.sleep(0))  # what is done once may stop the world
 producer = threading.Thread(target=produce, daemon=True)
 producer.start()
 number = suspend()
@@ -109,12 +110,13 @@ def test_others_go_on_until_their_time_is_over() -> None:
 assert is_empty(q.get_nowait)
 assert is_empty(lambda: q.get(timeout=0.01))
 assert is_empty(lambda: q.get_many(5, timeout=0.01))
-assert is_empty(lambda: asyncio.run(get()))
+assert is_empty(lambda: loop.run_until_complete(get()))
 assert interrupted(q.get)
 assert q.drain() == []
 assert q.qsize() == 1
 tell(THAW)
 assert q.get() == number
+loop.close()
 """
     assert in_child(SUSPEND + code) == (0, "", "")
 
@@ -145,7 +147,7 @@ def thaw(*_):
     raise Alarm
 
 assert interrupted(lambda: q.shutdown(immediate=True), thaw)
-assert q.qsize() == q.unfinished_tasks == 0, q
+assert (q.qsize(), q.unfinished_tasks) == (0, number)  # which were got, and not done
 """
     assert in_child(SUSPEND + code) == (0, "", "")
 
