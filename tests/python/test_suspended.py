@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 SUSPEND = """
-import asyncio, ctypes, gc, signal, threading, time
+import asyncio, atexit, ctypes, gc, signal, threading, time
 from itertools import count
 from pathlib import Path
 from lockfree import Empty, Queue, ShutDown
@@ -98,6 +98,7 @@ async def get():
 
 q = Queue()
 loop = asyncio.new_event_loop()
+atexit.register(loop.close)
 loop.run_until_complete(asyncio.sleep(0))  # what is done once may stop the world
 producer = threading.Thread(target=produce, daemon=True)
 producer.start()
@@ -116,7 +117,6 @@ assert q.drain() == []
 assert q.qsize() == 1
 tell(THAW)
 assert q.get() == number
-loop.close()
 """
     assert in_child(SUSPEND + code) == (0, "", "")
 
