@@ -98,6 +98,7 @@ async def get():
 
 q = Queue()
 loop = asyncio.new_event_loop()
+loop.set_debug(False)  # it would tell of what a busy machine takes long for
 atexit.register(loop.close)
 loop.run_until_complete(asyncio.sleep(0))  # what is done once may stop the world
 producer = threading.Thread(target=produce, daemon=True)
