@@ -25,9 +25,7 @@ class Alarm(Exception):  # noqa: N818 -- what a handler raises is no error
 
 
 @contextmanager
-def alarm(
-    handler: Callable[[int, FrameType | None], object], again: float = 0
-) -> Iterator[None]:
+def alarm(handler: Callable[[int, FrameType | None], object], again: float = 0) -> Iterator[None]:
     before = signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, again or SOON, again)
     try:
@@ -148,7 +146,7 @@ def priorities() -> PriorityQueue[int]:
 def test_signals_are_answered_again_and_again(
     make: Callable[[], Any], call: Callable[[Any], object]
 ) -> None:
-    answered = []
+    answered: list[None] = []
     target = make()
     with alarm(lambda *_: answered.append(None), again=0.001):
         result = call(target)

@@ -214,7 +214,7 @@ def test_who_was_asked_in_too_early_is_told_again() -> None:
         schedule = loop.call_soon
 
         def run_at_once(callback: Any, *args: Any, **kwargs: Any) -> Any:
-            del loop.call_soon  # type: ignore[attr-defined]
+            del loop.call_soon
             handle = schedule(callback, *args, **kwargs)
             task = asyncio.current_task()
             assert task is not None
@@ -241,7 +241,8 @@ def test_what_comes_of_telling_others_does_not_cost_a_result() -> None:
         for _ in range(5):
             await asyncio.sleep(0)
         results: list[Any] = []
-        for change, argument in ((ref.exchange, "new"), (number.fetch_add, 1)):
+        changes: list[tuple[Any, Any]] = [(ref.exchange, "new"), (number.fetch_add, 1)]
+        for change, argument in changes:
             loop.method, loop.moment, loop.times = "call_soon", "begin", 1
             # No byte code runs between the two calls: there the exception would come.
             with pytest.raises(Interrupted):
@@ -275,7 +276,7 @@ def test_an_exception_as_a_load_ends_comes_out_of_it_and_wakes_who_waits(
         assert not late
         errors = [task.exception() for task in done]
         assert Interrupted in map(type, errors)
-        assert all(error or task.result() == "value" for task, error in zip(done, errors))
+        assert all(error or task.result() == "value" for task, error in zip(done, errors, strict=True))
 
     loop.run_until_complete(main())
     loop.close()
