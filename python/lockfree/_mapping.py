@@ -120,8 +120,9 @@ class MappingMethods(MutableMapping[K, V]):
         """Whether `other` is a mapping with equal keys and values."""
         if not isinstance(other, Mapping):
             return NotImplemented
-        # In Python: between byte codes other threads run. A dict is copied in one step.
-        theirs = other.copy() if type(other) is dict else dict(other.items())
+        # In Python: between byte codes other threads run. What others there are may count
+        # or change what is looked up.
+        theirs = other if type(other) is dict else dict(other.items())
         count = 0
         for key, value in self._items():
             other_value = theirs.get(key, _MISSING)
