@@ -461,7 +461,12 @@ def test_the_interpreter_may_end_while_a_loop_is_called(method: str) -> None:
                 self.slowly("call_soon_threadsafe")
                 return super().call_soon_threadsafe(*args, **kwargs)
 
-        q, loop = Queue(), Slow()
+        class Lingers:
+            # What is freed at the very end lets the other threads go on until they want the GIL.
+            def __del__(self, sleep=time.sleep):
+                sleep(0.4)
+
+        q, loop, lingers = Queue(), Slow(), Lingers()
 
         def put():
             waits.wait()
