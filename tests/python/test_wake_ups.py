@@ -276,7 +276,9 @@ def test_an_exception_as_a_load_ends_comes_out_of_it_and_wakes_who_waits(
         assert not late
         errors = [task.exception() for task in done]
         assert Interrupted in map(type, errors)
-        assert all(error or task.result() == "value" for task, error in zip(done, errors, strict=True))
+        assert all(
+            error or task.result() == "value" for task, error in zip(done, errors, strict=True)
+        )
 
     loop.run_until_complete(main())
     loop.close()
