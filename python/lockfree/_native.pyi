@@ -1450,6 +1450,9 @@ class _Waiter:
     def cancel(self, msg: Any = None) -> bool:
         """Wake the task with a `CancelledError`, unless it is woken already."""
 
+    def rouse(self) -> None:
+        """Wake the task, whoever else waits."""
+
     def done(self) -> bool:
         """Whether the task is to be awake."""
 
@@ -1920,7 +1923,7 @@ class Cache(MutableMapping[_K, _V]):
     def _flights(self) -> dict[int, Any]:
         """The loads that are under way, by process; of lockfree._loading."""
 
-    def _items(self, /) -> list[tuple[_K, _V]]:
+    def _items(self, /) -> Iterable[tuple[_K, _V]]:
         """Return a snapshot of keys and values."""
 
     def _peek(self, key: object, default: Any, /) -> Any:
@@ -2108,6 +2111,14 @@ class _PanicProbe:
 
     def keywords(self, /, *, a: object = None) -> None:
         """Panic."""
+
+@final
+class _Snapshot(Generic[_T]):
+    """Hands out what was in a container."""
+
+    def __iter__(self, /) -> Self: ...
+    def __next__(self, /) -> _T: ...
+    def __length_hint__(self, /) -> int: ...
 
 @final
 class _QueueIterator(Generic[_T]):
