@@ -439,7 +439,7 @@ def test_alarms_while_getting_lose_nothing() -> None:
 def test_the_interpreter_may_end_while_a_loop_is_called(method: str) -> None:
     child = in_child(
         f"""
-        import asyncio, threading, time
+        import asyncio, sys, threading, time
         from lockfree import Queue
 
         inside, waits = threading.Event(), threading.Event()
@@ -468,7 +468,8 @@ def test_the_interpreter_may_end_while_a_loop_is_called(method: str) -> None:
             def __del__(self, sleep=time.sleep):
                 sleep(0.4)
 
-        q, loop, lingers = Queue(), Slow(), Lingers()
+        q, loop = Queue(), Slow()
+        sys.lingers = Lingers()  # the globals live as long as the threads
 
         def put():
             waits.wait()
