@@ -51,7 +51,7 @@ import sys
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from itertools import count
 from math import isnan
 from threading import TIMEOUT_MAX, Lock, get_ident, local
@@ -63,7 +63,7 @@ from lockfree._async import running_loop
 from lockfree._mapping import part_of
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, Future
+    from asyncio import AbstractEventLoop
     from types import TracebackType
 
 K = TypeVar("K")
@@ -498,8 +498,9 @@ class _Flight:
 
     async def async_wait(self, loop: AbstractEventLoop, end: float | None) -> None:
         """Suspend the task until it has landed, or until that time."""
-        future = loop.create_future()
-        wait = _Wait(self, _current_task(), partial(_ring, weakref.ref(future)))
+        # Not a future, which is lost if a handler raises as it schedules its task.
+        waiter = _waiters()(_NOBODY, 0, loop)
+        wait = _Wait(self, _current_task(), partial(_ring, weakref.ref(waiter)))
         watch = timer = None
         try:
             # Who leads nothing keeps nobody waiting; of those there may be thousands.
@@ -510,8 +511,8 @@ class _Flight:
                 if self.loop is not None and self.loop() is not loop:
                     watch = _Watch(self, loop)
                 if end is not None:
-                    timer = loop.call_later(max(0, end - monotonic()), _get_up, future)
-                await future
+                    timer = loop.call_later(max(0, end - monotonic()), waiter.rouse)
+                await waiter
                 if not self.has_landed:
                     raise self._timeout()
         finally:
@@ -741,16 +742,46 @@ if hasattr(os, "register_at_fork"):
 
 
 def _wake(waits: Iterable[_Wait]) -> None:
+    fault = None
     for wait in waits:
-        with suppress(RuntimeError):  # it is awake, or its event loop is closed
+        try:
             wait.wake()
+        except RuntimeError:  # it is awake, or its event loop is closed
+            pass
+        except BaseException as error:  # a signal handler's; the others wake nevertheless
+            fault = error
+    try:
+        if fault is not None:
+            raise fault
+    finally:
+        del fault
 
 
-def _ring(future: Callable[[], Future[None] | None]) -> None:
+def _ring(waiter: Callable[[], Any]) -> None:
     """Wake a task that waits, unless it is gone."""
-    alive = future()
+    alive = waiter()
     if alive is not None:
-        _call(alive.get_loop(), partial(_get_up, alive))
+        alive.rouse()
+
+
+@cache
+def _waiters() -> Any:
+    """Return the class of what tasks await; either implementation's will do."""
+    try:
+        from lockfree import AtomicRef
+    except ImportError:  # a subinterpreter
+        from lockfree.locked import AtomicRef  # type: ignore[assignment]
+    return AtomicRef._waiter  # type: ignore[attr-defined]
+
+
+class _Nobody:
+    """The owner of the waiters here: what wakes one is news for no other."""
+
+    def _notify(self, _event: int, /) -> None:
+        pass
+
+
+_NOBODY: Final = _Nobody()
 
 
 def _call(loop: AbstractEventLoop, callback: Callable[[], object]) -> None:
@@ -774,11 +805,6 @@ def _end(timeout: float | None) -> float | None:
     if isnan(timeout) or timeout < 0:
         raise ValueError(f"'timeout' must be a non-negative number, not {timeout!r}")
     return monotonic() + timeout
-
-
-def _get_up(future: Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def _current_task() -> object:

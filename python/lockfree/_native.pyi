@@ -71,7 +71,8 @@ class AtomicBool:
     Raises:
         TypeError: `value` is not a ``bool``.
 
-    Progress: wait-free or lock-free, as each method says. Source: C's
+    Progress: wait-free or lock-free, as each method says ("wait-free" where the processor
+    has an instruction for it: see guarantees.md). Source: C's
     ``atomic_flag``, and the test-and-set instruction of the IBM System/360 (1964).
 
     Examples:
@@ -261,7 +262,8 @@ class AtomicFloat64:
         TypeError: `value` is not a number.
         OverflowError: `value` is an integer beyond the range of a float.
 
-    Progress: wait-free or lock-free, as each method says. Source: P0020, "Floating
+    Progress: wait-free or lock-free, as each method says ("wait-free" where the processor
+    has an instruction for it: see guarantees.md). Source: P0020, "Floating
     Point Atomic", C++20.
 
     Examples:
@@ -488,7 +490,8 @@ class AtomicInt64:
         TypeError: `value` is not an integer.
         OverflowError: `value` does not fit in 64 bits.
 
-    Progress: wait-free or lock-free, as each method says. Source: M. Herlihy,
+    Progress: wait-free or lock-free, as each method says ("wait-free" where the processor
+    has an instruction for it: see guarantees.md). Source: M. Herlihy,
     "Wait-Free Synchronization", TOPLAS 1991.
 
     Examples:
@@ -774,7 +777,8 @@ class AtomicRef(Generic[_T]):
     Args:
         obj: the first object.
 
-    Progress: wait-free or lock-free, as each method says. Source: readers take their
+    Progress: wait-free or lock-free, as each method says ("wait-free" where the processor
+    has an instruction for it: see guarantees.md). Source: readers take their
     reference as free-threaded CPython does from a dict ("optimistically avoiding
     locking", S. Gross, PEP 703).
 
@@ -1451,6 +1455,9 @@ class _Waiter:
     def cancel(self, msg: Any = None) -> bool:
         """Wake the task with a `CancelledError`, unless it is woken already."""
 
+    def rouse(self) -> None:
+        """Wake the task, whoever else waits."""
+
     def done(self) -> bool:
         """Whether the task is to be awake."""
 
@@ -1941,7 +1948,7 @@ class Cache(MutableMapping[_K, _V]):
     def _flights(self) -> dict[int, Any]:
         """The loads that are under way, by process; of lockfree._loading."""
 
-    def _items(self, /) -> list[tuple[_K, _V]]:
+    def _items(self, /) -> Iterable[tuple[_K, _V]]:
         """Return a snapshot of keys and values."""
 
     def _peek(self, key: object, default: Any, /) -> Any:
@@ -2147,6 +2154,14 @@ class _PanicProbe:
 
     def keywords(self, /, *, a: object = None) -> None:
         """Panic."""
+
+@final
+class _Snapshot(Generic[_T]):
+    """Hands out what was in a container."""
+
+    def __iter__(self, /) -> Self: ...
+    def __next__(self, /) -> _T: ...
+    def __length_hint__(self, /) -> int: ...
 
 @final
 class _QueueIterator(Generic[_T]):

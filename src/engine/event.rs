@@ -61,7 +61,8 @@ impl Notice {
         self.given.load(ordering!(Acquire, "event.notice.load"))
     }
 
-    fn give(&self) {
+    /// Notifies its waiter.
+    pub fn give(&self) {
         // Release: what the notifier did. Under loom the fence in `notify` does the
         // same, so that no model can miss it.
         self.given.store(true, Release);
@@ -193,6 +194,31 @@ impl<W: Waiter> Event<W> {
             return Ok(());
         }
         self.wake(count)
+    }
+
+    /// Wakes the one who has waited longest, if `is_meant` says so, before the change that it
+    /// waits for: for one who cannot look until the caller is through. Returns it.
+    ///
+    /// # Errors
+    /// What came of it beside; it is woken nevertheless.
+    #[cold]
+    pub fn notify_before(&self, is_meant: impl FnOnce(&W) -> bool) -> Result<Option<W>, W::Fault> {
+        let first = self.lock().as_ref().and_then(|list| list.waiters.front().cloned());
+        // Without the lock: it may call anything.
+        let Some(meant) = first.filter(is_meant) else { return Ok(None) };
+        let mut guard = self.lock();
+        let is_still = |first: &&W| std::ptr::eq(first.notice(), meant.notice());
+        let Some(list) =
+            guard.as_mut().filter(|list| list.waiters.front().is_some_and(|it| is_still(&it)))
+        else {
+            return Ok(None);
+        };
+        let taken = list.waiters.pop_front();
+        self.enrolled.store(list.waiters.len(), Relaxed);
+        meant.notice().give();
+        drop(guard);
+        drop(taken);
+        meant.wake().map(|gets_up| gets_up.then_some(meant))
     }
 
     /// Wakes all waiters, if there are any. The caller has just made, by a sequentially

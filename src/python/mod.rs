@@ -25,6 +25,7 @@ mod _native {
     use super::boundary::list;
     use super::boundary::spare;
     use super::boundary::unsupported;
+    use super::boundary::user;
     use super::classes::atomic::{atomic_int, atomic_ref, ordering};
     use super::classes::{cached, once};
     use pyo3::exceptions::PyImportError;
@@ -65,6 +66,8 @@ mod _native {
     use super::classes::queue::{Queue, QueueIterator};
     #[pymodule_export]
     use super::classes::queue_engine::Entry;
+    #[pymodule_export]
+    use super::classes::snapshot::Snapshot;
     #[pymodule_export]
     use super::classes::stack::Stack;
     #[pymodule_export]
@@ -120,6 +123,7 @@ mod _native {
         list::prepare(py)?;
         spare::prepare(py)?;
         ordering::prepare(py)?;
+        user::find_main_thread(py)?;
         fork::watch();
         cached::prepare(py)?;
         once::prepare(py)?;

@@ -122,6 +122,35 @@ fn what_is_put_is_found_until_it_is_removed() {
 }
 
 #[test]
+fn a_snapshot_is_whole_although_tables_grow_and_shrink_under_it() {
+    const MANY: usize = if cfg!(miri) { 3000 } else { 20_000 };
+    let staying = |key: &usize| key.is_multiple_of(100);
+    let (growing, shrinking) = (numbers(UNBOUNDED, 2), numbers(UNBOUNDED, 2));
+    for key in 0..MANY {
+        shrinking.put(key, key);
+        if staying(&key) {
+            growing.put(key, key);
+        }
+    }
+    let keys = |map: &Map<_, _, _>, change: &mut dyn FnMut(usize)| {
+        let mut next = 0..MANY;
+        let between = || {
+            next.by_ref().filter(|key| !staying(key)).take(1 + MANY / 8).for_each(&mut *change);
+            Ok::<_, OutOfMemory>(())
+        };
+        let keys = map.cache.keys(between).unwrap();
+        let mut keys: Vec<_> = keys.iter().map(Numbered::number).collect();
+        let all = keys.len();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), all, "one came twice");
+        assert!((0..MANY).filter(staying).all(|key| keys.binary_search(&key).is_ok()));
+    };
+    keys(&growing, &mut |key| assert!(growing.put(key, key).is_empty()));
+    keys(&shrinking, &mut |key| assert_eq!(shrinking.remove(key), Some(key)));
+}
+
+#[test]
 fn a_small_cache_holds_just_so_many_and_the_newest() {
     for limit in [1, 2, 3, 10] {
         let map = numbers(limit, 1);

@@ -175,7 +175,8 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
             self._tickets.clear()
             entries, self._entries = self._entries, OrderedDict()
             self._weight = 0
-        entries.clear()
+        while entries:  # one by one, so that other threads run meanwhile
+            entries.popitem()
 
     def expire(self, /) -> int:
         """Drop the entries whose time is up; return how many."""

@@ -80,9 +80,9 @@ class Queue(AsyncMethods[T]):
             if not self._is_full():
                 self._append(item)
                 return default
+            self._not_empty.notify()
             displaced = self._items.popleft()
-            self._append(item)
-            self._finish(1)
+            self._push(item)  # and as many are unfinished as before
             return displaced
 
     def get(self, /, block: object = True, timeout: float | None = None) -> T:
@@ -104,12 +104,12 @@ class Queue(AsyncMethods[T]):
             return []
         with self._lock:
             self._await_item(remaining)
-            return [self._popleft() for _ in range(min(wanted, len(self._items)))]
+            return self._take(min(wanted, len(self._items)))
 
     def drain(self, /) -> list[T]:
         """Remove and return all items."""
         with self._lock:
-            return [self._popleft() for _ in range(len(self._items))]
+            return self._take(len(self._items))
 
     def task_done(self, /, n: SupportsIndex = 1) -> None:
         """Say that `n` items that were got are done."""
@@ -212,9 +212,14 @@ class Queue(AsyncMethods[T]):
         self._not_empty.notify()
 
     def _popleft(self) -> T:
-        item: T = self._pop()
+        # Before: what a signal handler raises meanwhile must not cost the item.
         self._not_full.notify()
+        item: T = self._pop()
         return item
+
+    def _take(self, count: int) -> list[T]:
+        self._not_full.notify(count)
+        return [self._pop() for _ in range(count)]
 
     def _finish(self, done: int) -> None:
         self._unfinished -= done

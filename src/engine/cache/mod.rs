@@ -82,16 +82,17 @@ mod table;
 mod timers;
 mod update;
 
-use std::cell::RefCell;
 use std::marker::PhantomData;
 
 use super::memory::arena::OutOfMemory;
 use super::memory::epoch::{Epochs, Reclaim};
+use super::memory::growth::room_for_one;
 use super::memory::pointer::Counted;
 use super::shim::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed, ordering};
 use entry::{Entry, Taken};
 use lookup::{Found, Known, Look, Sought, Stop};
 use shard::{Locked, Shard};
+use table::Place;
 
 pub use clock::{Clock, Monotonic};
 pub use lookup::Query;
@@ -105,6 +106,11 @@ pub const UNBOUNDED: u64 = u64::MAX;
 /// hits is a matter of luck.
 const FEWEST_TO_SHARD: u64 = 4096;
 const MOST_SHARDS: usize = 16;
+/// Caches for more are divided into as many as there may be: a table that grows is filled
+/// under the lock, and at a stretch.
+const MANY: u64 = 1 << 18;
+/// So many items are copied at a time.
+const PIECE: usize = if cfg!(loom) { 1 } else { 1024 };
 /// The bits of a hash that choose the shard start here.
 const SHARD_SHIFT: u32 = 60;
 
@@ -217,7 +223,11 @@ impl<T: Counted, G: Reclaim> Cache<T, Monotonic, G> {
     pub fn new(limit: u64, weighed: bool) -> Self {
         let divided = !weighed && limit >= FEWEST_TO_SHARD;
         let processors = || std::thread::available_parallelism().map_or(1, usize::from);
-        let shards = if divided { 2 * processors().next_power_of_two() } else { 1 };
+        let shards = match divided {
+            false => 1,
+            true if limit >= MANY => MOST_SHARDS,
+            true => 2 * processors().next_power_of_two(),
+        };
         Self::with(limit, shards.min(MOST_SHARDS), Monotonic)
     }
 }
@@ -321,8 +331,13 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
             return self.len();
         }
         let now = self.now();
-        let count =
-            |locked: Locked<'_, G>| locked.items().filter(|place| is_good(place, now)).count();
+        let count = |locked: Locked<'_, G>| {
+            let mut count = 0;
+            locked.some(Place::default(), usize::MAX, |place| {
+                count += usize::from(is_good(place, now));
+            });
+            count
+        };
         self.each_shard(count).sum()
     }
 
@@ -338,7 +353,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
         size_of::<Core>() + shards + self.each_shard(|locked| locked.bytes()).sum::<usize>()
     }
 
-    /// The keys, shard by shard as of one moment each.
+    /// The keys, some at a time, as of one moment each.
     ///
     /// # Errors
     /// [`OutOfMemory`], or what `between` returned.
@@ -349,7 +364,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
         self.snapshot(|(key, _)| copy(key), between)
     }
 
-    /// The items, shard by shard as of one moment each.
+    /// The items, likewise.
     ///
     /// # Errors
     /// As [`Self::keys`].
@@ -360,28 +375,33 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
         self.snapshot(|(key, value)| (copy(key), copy(value)), between)
     }
 
-    /// A copy of each item. References are taken under the lock, which may be done; `between`
-    /// is called between two shards, with nothing held.
+    /// A copy of each item that is there all the while, and at most one of others. References
+    /// are taken under the lock, which may be done; `between` is called between two pieces,
+    /// with nothing held.
     fn snapshot<R, E: From<OutOfMemory>>(
         &self,
         copy: impl Fn((usize, usize)) -> R,
         mut between: impl FnMut() -> Result<(), E>,
     ) -> Result<Vec<R>, E> {
         let now = self.now();
-        let copies = RefCell::new(Vec::new());
-        let all = self.each_shard(|locked| {
-            let mut copies = copies.borrow_mut();
-            copies.try_reserve(locked.state.policy.len()).map_err(|_| OutOfMemory)?;
-            let good = locked.items().filter(|place| is_good(place, now));
-            let items = good.map(|place| copy(place.words()));
-            copies.extend(items); // room: above
-            Ok(())
-        });
-        for copied in all {
-            copied.map_err(|error: OutOfMemory| E::from(error))?;
-            between()?;
+        let mut copies = Vec::new();
+        for shard in self.core().into_iter().flat_map(|core| &core.shards) {
+            let mut from = Some(Place::default());
+            while let Some(place) = from {
+                let mut grown = Ok(());
+                from = shard.lock::<G>().some(place, PIECE, |place| {
+                    if is_good(place, now) {
+                        grown = grown.and_then(|()| room_for_one(&mut copies));
+                        if grown.is_ok() {
+                            copies.push(copy(place.words())); // room: above
+                        }
+                    }
+                });
+                grown?;
+                between()?;
+            }
         }
-        Ok(copies.into_inner())
+        Ok(copies)
     }
 
     /// Calls `visit` with each key and value until it fails; for a garbage collector.

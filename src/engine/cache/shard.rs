@@ -15,7 +15,7 @@ use super::entry::{Content, Entry, Life};
 use super::lookup::{Found, Known, Query, mix};
 use super::pages::{Detached, Entries, Pages};
 use super::policy::{Admission, Policy};
-use super::table::Tables;
+use super::table::{Place, Tables};
 use super::timers::{Timer, Timers};
 
 /// The key and the value of an item that was removed.
@@ -132,10 +132,14 @@ impl<'a, G: Reclaim> Locked<'a, G> {
         namesake
     }
 
-    /// The entries of all items.
-    pub(super) fn items(&self) -> impl Iterator<Item = &Entry> {
-        let table = self.tables.held();
-        table.into_iter().flat_map(|table| table.all(self.entries)).map(|(_, place)| place)
+    /// Calls `visit` with the entries of some items, from `from` on; returns where to go on.
+    pub(super) fn some(
+        &self,
+        from: Place,
+        count: usize,
+        visit: impl FnMut(&Entry),
+    ) -> Option<Place> {
+        self.tables.held().and_then(|table| table.some(self.entries, from, count, visit))
     }
 
     /// The entry of a life that goes on.

@@ -73,6 +73,10 @@ const SLACK: usize = 16;
 /// A table of so many buckets is not too large.
 const SMALL: usize = if cfg!(loom) { 1 } else { 128 };
 
+/// How far one who goes through all entries has come: a hash, the lowest bit first.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place(u64);
+
 /// What a table begins with; the heads of the chains follow.
 #[derive(Debug)]
 #[repr(C)]
@@ -190,6 +194,36 @@ impl<'a> Table<'a> {
     ) -> impl Iterator<Item = (u32, &'e Entry)> + use<'a, 'e> {
         let heads = (0..=self.known().mask).map(move |number| self.bucket(number).load(Relaxed));
         heads.flat_map(move |head| from_head(entries.held(), self.generation(), head))
+    }
+
+    /// Calls `visit` with the entries of chain after chain from `from` on, at least `count` if there are so many, and
+    /// returns where to go on. The caller holds the lock.
+    ///
+    /// The entries are gone through in the order of their hashes, read from the lowest bit
+    /// on. In a table of any size those of a chain lie together then, and the chains in that
+    /// order; so who goes on in a larger table, or a smaller one, meets each entry once.
+    pub(super) fn some(
+        self,
+        entries: &Entries,
+        from: Place,
+        count: usize,
+        mut visit: impl FnMut(&Entry),
+    ) -> Option<Place> {
+        let chains = u128::from(self.known().mask) + 1;
+        // How far two chains are apart.
+        let width = (1 << u64::BITS) / chains;
+        let (mut chain, mut visited) = (u128::from(from.0) / width, 0);
+        while visited < count && chain < chains {
+            let first = u64::try_from(chain * width).expect("the chain is one of the table's");
+            for (_, here) in self.chain(entries, first.reverse_bits()) {
+                if here.hash().reverse_bits() >= from.0 {
+                    visit(here);
+                    visited += 1;
+                }
+            }
+            chain += 1;
+        }
+        u64::try_from(chain * width).ok().map(Place)
     }
 
     /// Puts a filled entry at the head of its chain. The caller holds the lock.

@@ -37,6 +37,9 @@ use super::super::shim::{
 use super::priority::Priority;
 use super::{BATCH, Refusal, TryGet, UNLIMITED, bound_of};
 
+/// At most so many values are put by one step: a heap takes its time.
+const PUTS: usize = if cfg!(loom) { 2 } else { 1024 };
+
 /// How often a thread pauses for the lock before it sleeps.
 const PAUSES: u32 = 4;
 
@@ -290,7 +293,7 @@ impl<S: Shelf> Guarded<S> {
         entries: &mut std::vec::IntoIter<S::Entry>,
     ) -> Result<usize, Refusal> {
         let mut held = self.lock();
-        let room = self.room(entries.len())?;
+        let room = self.room(entries.len().min(PUTS))?;
         held.reserve(room)?;
         self.count(room);
         entries.take(room).for_each(|entry| held.push(entry));

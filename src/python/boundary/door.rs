@@ -37,6 +37,7 @@ use super::error::{Error, Result};
 use super::fork;
 use super::owned::Owned;
 use super::task::TaskWaiter;
+use super::user;
 use crate::shim::{AtomicBool, Mutex, MutexGuard, Ordering::Relaxed};
 
 /// How often a call of Python's is made that the exceptions of signal handlers end.
@@ -81,7 +82,7 @@ impl Door {
     /// What a signal handler raised.
     pub(super) fn of(event_loop: &Bound<'_, PyAny>) -> PyResult<Arc<Self>> {
         let name = intern!(event_loop.py(), "_lockfree_door");
-        if let Ok(kept) = event_loop.getattr(name)
+        if let Some(kept) = user::attribute(event_loop, name)?
             && let Ok(kept) = kept.cast::<DoorOfLoop>()
             && kept.get().0.is_open()
         {
@@ -95,7 +96,8 @@ impl Door {
         let py = event_loop.py();
         let (generation, inside) = (fork::generation(), Mutex::default());
         let door = Arc::new(Self { generation, inside });
-        match event_loop.setattr(name, Bound::new(py, DoorOfLoop(Arc::clone(&door)))?) {
+        let kept = Bound::new(py, DoorOfLoop(Arc::clone(&door)))?;
+        match user::set_attribute(event_loop, name, kept.as_any()) {
             Ok(()) => door.watch(event_loop)?,
             // Then each wait makes one, which had better have no descriptor.
             Err(error) if error.is_instance_of::<PyAttributeError>(py) => {}
@@ -112,7 +114,10 @@ impl Door {
         self.lock().descriptor = Some(descriptor);
         let reader = Reader { door: Arc::clone(self), watches: AtomicBool::new(true) };
         let reader = Bound::new(py, reader)?;
-        match event_loop.call_method1(intern!(py, "add_reader"), (number, &reader)) {
+        let number = number.into_pyobject(py)?;
+        let watched =
+            user::method(event_loop, intern!(py, "add_reader"), [&number, reader.as_any()]);
+        match watched {
             // That the loop reads this will show that it works.
             Ok(_) if is_shared(&reader) => self.lock().ring(),
             // It only seems to.
@@ -181,7 +186,7 @@ impl Door {
         if let Then::Call = self.put(waiter)
             && let Err(error) = self.call(waiter)
         {
-            error.write();
+            error.raise_later();
         }
     }
 
@@ -211,7 +216,8 @@ impl Door {
             Error::raised(error).taken_off()
         })?;
         let (made, fault) = insist(|| {
-            let made = event_loop.call_method1(intern!(py, "call_soon_threadsafe"), (&call,));
+            let name = intern!(py, "call_soon_threadsafe");
+            let made = user::method(event_loop, name, [call.as_any()]);
             if made.is_err() && is_closed(event_loop) {
                 // No error of whoever notifies: the news is for others.
                 self.close(py);
@@ -314,9 +320,9 @@ fn is_so(
     attribute: &Bound<'_, PyString>,
     method: &Bound<'_, PyString>,
 ) -> Result<bool> {
-    let said = event_loop.getattr_opt(attribute).and_then(|value| match value {
-        Some(value) => value.is_truthy(),
-        None => event_loop.call_method0(method)?.is_truthy(),
+    let said = user::attribute(event_loop, attribute).and_then(|value| match value {
+        Some(value) => user::is_true(&value),
+        None => user::is_true(&user::method(event_loop, method, [])?),
     });
     said.map_err(|error| Error::raised(error).taken_off())
 }

@@ -37,4 +37,5 @@ extern "C" fn in_child() {
     crate::engine::memory::slots::forked();
     crate::baseline::forked();
     super::descriptor::forked();
+    super::user::forked();
 }

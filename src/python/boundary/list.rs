@@ -19,6 +19,7 @@ use crate::engine::memory::growth::{room, room_for_one};
 pub(crate) struct Slots<'py> {
     list: Bound<'py, PyAny>,
     len: ffi::Py_ssize_t,
+    is_hidden: bool,
 }
 
 impl<'py> Slots<'py> {
@@ -26,7 +27,16 @@ impl<'py> Slots<'py> {
     /// 3.11.
     pub(crate) fn new(py: Python<'py>, len: usize) -> Result<Self> {
         let len = ffi::Py_ssize_t::try_from(len).map_err(|_| engine::OutOfMemory)?;
-        Ok(Self { list: new_list(py, len)?, len })
+        Ok(Self { list: new_list(py, len)?, len, is_hidden: false })
+    }
+
+    /// The same, of which nobody knows before it is finished: others may run meanwhile. To
+    /// the collector its items are in use.
+    pub(crate) fn hidden(py: Python<'py>, len: usize) -> Result<Self> {
+        let slots = Self::new(py, len)?;
+        // SAFETY: a live list, which the collector tracks.
+        unsafe { ffi::PyObject_GC_UnTrack(slots.list.as_ptr().cast()) };
+        Ok(Self { is_hidden: true, ..slots })
     }
 
     /// How many places it has.
@@ -45,7 +55,7 @@ impl<'py> Slots<'py> {
 
     /// The list of the first `count` items, which are all that were filled.
     pub(crate) fn finish(self, count: usize) -> Result<Bound<'py, PyList>> {
-        let Self { list, len } = self;
+        let Self { list, len, is_hidden } = self;
         let count = count.cast_signed();
         if count < len {
             // SAFETY: a list, and a range of it, all empty.
@@ -54,6 +64,10 @@ impl<'py> Slots<'py> {
             if failed != 0 {
                 return Err(Error::pending());
             }
+        }
+        if is_hidden {
+            // SAFETY: a live list, which the collector does not track, without empty places.
+            unsafe { ffi::PyObject_GC_Track(list.as_ptr().cast()) };
         }
         // SAFETY: made as a list.
         Ok(unsafe { list.cast_into_unchecked() })

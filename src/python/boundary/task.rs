@@ -13,7 +13,6 @@
 use std::sync::Arc;
 
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
@@ -22,13 +21,14 @@ use pyo3::types::PyTuple;
 
 use super::door::{Door, insist};
 use super::error::{Error, Result};
+use super::object::made;
 use super::owned::Owned;
 use super::user;
 use crate::engine::Notice;
 use crate::shim::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering::Relaxed};
 
 /// A coroutine that waits for an event of its owner.
-#[pyclass(frozen, module = "lockfree._native", name = "_Waiter")]
+#[pyclass(frozen, weakref, module = "lockfree._native", name = "_Waiter")]
 #[derive(Debug)]
 pub(crate) struct TaskWaiter {
     notice: Notice,
@@ -136,16 +136,21 @@ impl TaskWaiter {
         }
     }
 
+    /// The same, where it does no harm to be told that it is not so.
+    pub(super) fn is_of_this_loop(&self, py: Python<'_>) -> bool {
+        self.runs_here(py).unwrap_or(false)
+    }
+
     /// Whether a task of its loop runs on this thread. Else this is outside, as is a signal
     /// handler or finalizer that interrupts the loop itself as it falls asleep.
     fn runs_here(&self, py: Python<'_>) -> Result<bool> {
-        if self.thread.load(Relaxed) != this_thread() {
+        if self.thread.load(Relaxed) != user::this_thread() {
             return Ok(false);
         }
         let event_loop = self.event_loop(py);
         let asked = Asyncio::get(py).and_then(|asyncio| {
-            Ok(asyncio.running_loop.bind(py).call0()?.is(event_loop)
-                && !asyncio.task_in.bind(py).call1((event_loop,))?.is_none())
+            Ok(user::function(asyncio.running_loop.bind(py), [])?.is(event_loop)
+                && !user::function(asyncio.task_in.bind(py), [event_loop])?.is_none())
         });
         asked.map_err(|error| Error::raised(error).taken_off())
     }
@@ -166,8 +171,12 @@ impl TaskWaiter {
     /// Gives the news that it was to be woken for to the next one.
     pub(super) fn pass_on(&self, py: Python<'_>) {
         let owner = self.owner.as_py().bind(py);
-        if let Err(error) = owner.call_method1(intern!(py, "_notify"), (self.event,)) {
-            error.write_unraisable(py, Some(owner));
+        let event = made(py, self.event);
+        let told = event.and_then(|event| {
+            user::method(owner, intern!(py, "_notify"), [&event]).map_err(Error::raised)
+        });
+        if let Err(error) = told {
+            error.raise_later();
         }
     }
 
@@ -178,13 +187,6 @@ impl TaskWaiter {
     fn is_done(&self, sleep: &Sleep) -> bool {
         self.notice.is_given() || sleep.cancelled.is_some()
     }
-}
-
-fn this_thread() -> u64 {
-    // SAFETY: has no conditions.
-    let thread = unsafe { ffi::PyThread_get_thread_ident() };
-    #[allow(clippy::useless_conversion)] // on some systems it has 32 bits
-    u64::from(thread)
 }
 
 /// `event_loop.call_soon(callback, context=context)`
@@ -230,7 +232,7 @@ impl TaskWaiter {
             event,
             event_loop: Owned::new(event_loop.as_borrowed()),
             door,
-            thread: AtomicU64::new(this_thread()),
+            thread: AtomicU64::new(user::this_thread()),
             queued: AtomicBool::new(false),
             blocking: AtomicBool::new(false),
             given: AtomicBool::new(false),
@@ -256,7 +258,7 @@ impl TaskWaiter {
     fn __await__(slf: Py<Self>) -> Py<Self> {
         let this = slf.get();
         this.given.store(false, Relaxed);
-        this.thread.store(this_thread(), Relaxed);
+        this.thread.store(user::this_thread(), Relaxed);
         slf
     }
 
@@ -314,6 +316,12 @@ impl TaskWaiter {
         fault.map_or(Ok(true), Err)
     }
 
+    /// Wakes the task, whoever else waits.
+    fn rouse(slf: &Bound<'_, Self>) -> Result<()> {
+        slf.get().notice.give();
+        Self::wake(slf).map(drop)
+    }
+
     fn done(&self) -> bool {
         self.is_done(&self.sleep())
     }
@@ -326,8 +334,8 @@ impl TaskWaiter {
         let Some(msg) = self.sleep().cancelled.clone() else { return Ok(()) };
         let class = Asyncio::get(py)?.cancelled.bind(py);
         let error = match &msg {
-            Some(msg) => class.call1((msg.as_py().bind(py),)),
-            None => class.call0(),
+            Some(msg) => user::function(class, [msg.as_py().bind(py)]),
+            None => user::function(class, []),
         };
         Err(PyErr::from_value(error?))
     }

@@ -10,11 +10,11 @@ use std::sync::{Arc, OnceLock};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 
+use super::snapshot::snapshot;
 use super::ticket::{Ticket, Tickets};
 use crate::engine::cache::{Evicted, Failure, Item, Monotonic, Query, Reason, Removed, UNBOUNDED};
-use crate::engine::memory::growth::room;
 use crate::engine::{self, Reference, Striped};
 use crate::python::boundary::convert::{double, int64};
 use crate::python::boundary::deferral::Deferral;
@@ -22,7 +22,7 @@ use crate::python::boundary::epoch::Attached;
 use crate::python::boundary::error::{Error, Result, not_copyable, shown};
 use crate::python::boundary::fastcall::{fast_methods, used};
 use crate::python::boundary::key::Key;
-use crate::python::boundary::list::{Pair, joined, list_of, repr};
+use crate::python::boundary::list::{Pair, joined, repr};
 use crate::python::boundary::nesting::{drop_contents, repr_of};
 use crate::python::boundary::object::{
     Arg, Made, borrowed, dict, formatted, made, size_with, tuple,
@@ -284,16 +284,10 @@ impl Contents {
         Ok(self.engine.fresh())
     }
 
-    /// The keys and values, as a list of pairs.
-    fn items<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
+    /// The keys and values, an iterable of pairs.
+    fn items<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
         let mut pauses = Pauses::new(py);
-        let items = self.engine.items(|| pauses.rest())?;
-        let mut pairs = room(items.len())?;
-        for (key, value) in items {
-            pairs.push(tuple([key, value])?); // room: above
-            pauses.step()?;
-        }
-        list_of(py, pairs)
+        snapshot(py, self.engine.items(|| pauses.rest())?)
     }
 }
 
@@ -478,7 +472,7 @@ impl Cache {
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let mut pauses = Pauses::new(py);
         let keys = self.contents()?.engine.keys(|| pauses.rest())?;
-        Ok(list_of(py, keys)?.try_iter()?.into_any())
+        Ok(snapshot(py, keys)?.try_iter()?.into_any())
     }
 
     /// Remove the next victim of an eviction and return it with its key.
@@ -543,7 +537,7 @@ impl Cache {
     }
 
     /// Return a snapshot of keys and values.
-    fn _items<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
+    fn _items<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
         self.contents()?.items(py)
     }
 

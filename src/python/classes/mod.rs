@@ -10,6 +10,7 @@
 //! | `lifo_queue` | class `LifoQueue` |
 //! | `priority_queue` | class `PriorityQueue` |
 //! | `cache` | class `Cache` |
+//! | `snapshot` | class `_Snapshot`, which iterates over what was in a container |
 //! | `ticket` | class `_Ticket`, which tells whether a key was written while it was loaded |
 //! | `once` | class `_OnceFunction`, of the decorator `once` |
 //! | `cached` | class `_CachedFunction`, of the decorator `cached` |
@@ -25,6 +26,7 @@ pub(crate) mod once;
 pub(crate) mod priority_queue;
 pub(crate) mod queue;
 pub(crate) mod queue_engine;
+pub(crate) mod snapshot;
 pub(crate) mod stack;
 pub(crate) mod striped_counter;
 pub(crate) mod ticket;

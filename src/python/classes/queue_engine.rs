@@ -1,12 +1,13 @@
 //! What is below the queues: one of three engines, with one interface.
 
-use std::sync::{OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyInt, PyTuple};
 
+use crate::engine::memory::growth::room;
 use crate::engine::{
     self, Guarded, Heap, Lifo, Number, Priority, Ranked, Reference, Refusal, TryGet,
 };
@@ -14,6 +15,7 @@ use crate::python::boundary::convert::{converts_to_float, double, int64, plain_i
 use crate::python::boundary::error::{Error, QueueError, Result, shown};
 use crate::python::boundary::object::{Arg, IntoObject};
 use crate::python::boundary::owned::Owned;
+use crate::python::boundary::pauses::Pauses;
 use crate::python::boundary::user;
 use crate::python::boundary::waiting::Attempt;
 use crate::shim::{Mutex, MutexGuard, Ordering::SeqCst};
@@ -68,7 +70,7 @@ pub(crate) struct Entry(Mutex<Option<Ranked<Owned>>>);
 impl Entry {
     /// Locked attached only; its holder calls nothing.
     fn lock(&self) -> MutexGuard<'_, Option<Ranked<Owned>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     fn take(&self) -> Option<Ranked<Owned>> {
@@ -94,7 +96,7 @@ impl Entry {
 impl Entry {
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
         // The collector finds the lock free.
-        let Ok(ranked) = self.0.try_lock() else { return Ok(()) };
+        let Some(ranked) = self.0.try_lock() else { return Ok(()) };
         ranked.as_ref().map_or(Ok(()), |ranked| visit.call(ranked.value.as_py()))
     }
 
@@ -365,6 +367,21 @@ pub(crate) fn ranked(py: Python<'_>, key: &Key, item: Owned) -> Result<Ranked<Ow
         None => priority_of(item.borrow(py), false)?,
     };
     Ok(Ranked { priority, value: item })
+}
+
+/// The same of many.
+pub(crate) fn all_ranked(
+    py: Python<'_>,
+    key: &Key,
+    items: Vec<Owned>,
+) -> Result<Vec<Ranked<Owned>>> {
+    let mut pauses = Pauses::new(py);
+    let mut all = room(items.len())?;
+    for item in items {
+        all.push(ranked(py, key, item)?); // room: above
+        pauses.step()?;
+    }
+    Ok(all)
 }
 
 /// The priority that a number or the numbers at the beginning of a tuple are; of a tuple

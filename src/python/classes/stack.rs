@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use super::snapshot::snapshot;
 use crate::engine;
 use crate::python::boundary::convert::{Given, count};
 use crate::python::boundary::deferral::Deferral;
@@ -67,15 +68,6 @@ impl Stack {
     /// The items, the uppermost first.
     fn snapshot(&self) -> std::result::Result<Vec<Owned>, engine::OutOfMemory> {
         self.engine.get().map_or_else(|| Ok(Vec::new()), engine::Stack::snapshot)
-    }
-
-    /// A list of the items, the uppermost first.
-    fn snapshot_list<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
-        let items = self.snapshot()?;
-        let list = Slots::new(py, items.len())?;
-        let count = items.len();
-        items.into_iter().enumerate().for_each(|(i, item)| list.fill(i, item));
-        list.finish(count)
     }
 }
 
@@ -138,7 +130,8 @@ impl Stack {
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(self.snapshot_list(py)?.try_iter()?.into_any())
+        let items = self.snapshot().map_err(Error::from)?;
+        Ok(snapshot(py, items)?.try_iter()?.into_any())
     }
 
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> Result<Bound<'py, PyAny>> {
