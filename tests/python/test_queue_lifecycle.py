@@ -225,7 +225,8 @@ def test_a_process_retains_64_kb() -> None:
     for producer in producers:
         producer.end()
     assert sum(retained) * len(bytes(64)) <= 64 << 10
-    assert sum(map(bool, retained)) == (8 if FREE_THREADED else 0)
+    # Some other thread of this process may do so as well.
+    assert (0 < sum(map(bool, retained)) <= 8) is FREE_THREADED
     assert [producer.retained() for producer in producers] == [0] * 20
 
 
