@@ -15,11 +15,7 @@ impl Handover {
     /// A reference to an item that goes in.
     #[inline]
     pub(crate) fn begin(&self, item: Arg<'_, '_>) -> Owned {
-        #[cfg(Py_GIL_DISABLED)]
-        if self.seen.load(Relaxed) {
-            return without_gil::send(item);
-        }
-        Owned::new(item)
+        if cfg!(Py_GIL_DISABLED) && self.seen.load(Relaxed) { send(item) } else { Owned::new(item) }
     }
 
     /// Looks at an item that came out.
@@ -31,6 +27,15 @@ impl Handover {
         item
     }
 }
+
+/// With a GIL objects are nobody's.
+#[cfg(not(Py_GIL_DISABLED))]
+fn send(item: Arg<'_, '_>) -> Owned {
+    Owned::new(item)
+}
+
+#[cfg(Py_GIL_DISABLED)]
+use without_gil::send;
 
 #[cfg(Py_GIL_DISABLED)]
 mod without_gil {
