@@ -102,38 +102,7 @@ def test_a_finalizer_may_revive_a_cycle(impl: ModuleType) -> None:
 # --- from thread to thread -------------------------------------------------------
 
 
-class Slotted:
-    """An instance that has its attribute in a slot."""
-
-    __slots__ = ("held",)
-
-    def __init__(self, held: object) -> None:
-        self.held = held
-
-
-class Plain:
-    """An instance that has it among others, which need no dict as long as nobody asks."""
-
-    def __init__(self, held: object) -> None:
-        self.held = held
-
-
-class Open(Plain):
-    """An instance that has a dict."""
-
-    def __init__(self, held: object) -> None:
-        vars(self)["held"] = held
-
-
-WRAPPED: dict[str, Callable[[Node], object]] = {
-    "instance": lambda node: node,
-    "in a tuple": lambda node: (None, node),
-    "in a slot": Slotted,
-    "as an attribute": Plain,
-}
-
-
-@pytest.mark.parametrize("item", WRAPPED)
+@pytest.mark.parametrize("item", ["instance", "in a tuple"])
 @pytest.mark.parametrize("how", ["put", "put_nowait", "put_many", "force_put"])
 def test_what_another_thread_made_is_freed_where_it_is_dropped(how: str, item: str) -> None:
     # Even if the thread that made it does not run meanwhile.
@@ -145,12 +114,9 @@ def test_what_another_thread_made_is_freed_where_it_is_dropped(how: str, item: s
         for _ in range(2):
             node = Node()
             refs.append(weakref.ref(node))
-            wrapped = [WRAPPED[item](node)]
-            if how == "put_many":
-                put(wrapped)
-            else:
-                put(wrapped.pop())
-            del node, wrapped
+            sent = node if item == "instance" else (None, node)
+            put([sent] if how == "put_many" else sent)
+            del node, sent
             dropped.release()
             resume.acquire()
 
@@ -182,7 +148,7 @@ LARGE: dict[str, Callable[[int], object]] = {
     "tuple": lambda i: (i + 10**6,) * 5,
     "nested": lambda i: ((i,), i),
     "list": lambda i: [i],
-    "instance": Plain,
+    "instance": lambda _: Node(),
 }
 
 
@@ -259,7 +225,8 @@ def test_a_process_retains_64_kb() -> None:
     for producer in producers:
         producer.end()
     assert sum(retained) * len(bytes(64)) <= 64 << 10
-    assert sum(map(bool, retained)) == (8 if FREE_THREADED else 0)
+    # Some other thread of this process may do so as well.
+    assert (0 < sum(map(bool, retained)) <= 8) is FREE_THREADED
     assert [producer.retained() for producer in producers] == [0] * 20
 
 
@@ -287,9 +254,6 @@ def test_items_from_thread_to_thread_die_once_each() -> None:
         with suppress(Full):
             q.put(node, timeout=1e-3)
             q.put((1000 + len(keep), node, common, None), timeout=1e-3)
-            q.put(Slotted(node), timeout=1e-3)
-            q.put(Plain(Counted()), timeout=1e-3)
-            q.put(Open(node), timeout=1e-3)
             q.put_many([node, (node, Counted()), Counted()], timeout=1e-3)
         if (again := ref()) is not None:
             keep[0] = again
@@ -299,7 +263,7 @@ def test_items_from_thread_to_thread_die_once_each() -> None:
             keep[index] = q.get(timeout=1e-3)
             for item in q.get_many(3, timeout=1e-3):
                 assert item is not None
-                keep[index] = weakref.ref(item) if type(item) is Counted else item
+                keep[index] = item if type(item) is tuple else weakref.ref(item)
 
     def step(index: int) -> None:
         if index == 0:

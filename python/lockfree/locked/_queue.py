@@ -51,7 +51,7 @@ class Queue(AsyncMethods[T]):
 
     def put(self, /, item: T, block: object = True, timeout: float | None = None) -> None:
         """Put an item, waiting for room."""
-        self._put(self._entry(item), _patience(block, timeout))
+        self._put(self._entry(item), block, timeout)
 
     def put_nowait(self, /, item: T) -> None:
         """Put an item without waiting."""
@@ -199,11 +199,11 @@ class Queue(AsyncMethods[T]):
     def _pop(self) -> Any:
         return self._items.popleft()
 
-    def _put(self, entry: Any, remaining: Callable[[], float | None]) -> None:
+    def _put(self, entry: Any, block: object, timeout: float | None) -> None:
         with self._lock:
             self._refuse_if_closed()
             if self._maxsize:
-                self._await_room(remaining)
+                self._await_room(_patience(block, timeout))
             self._append(entry)
 
     def _append(self, entry: Any) -> None:
@@ -271,7 +271,7 @@ class Queue(AsyncMethods[T]):
     def _press(self, item: Any, /) -> Any:
         entry = item if isinstance(item, _Entry) else _Entry(self._entry(item))
         try:
-            self._put(entry.content, lambda: 0.0)
+            self._put(entry.content, False, None)
         except Full:
             return entry
         return True

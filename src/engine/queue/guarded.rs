@@ -7,6 +7,14 @@
 //! list pays with an epoch and an allocation per value for a parallelism that a queue,
 //! whose consumers all want the same value, has no use for.
 //!
+//! The stack of this crate takes no lock, and would not do for a queue that is last in, first
+//! out: the bound, the length and what is unfinished are to be exact, so that each put had to
+//! claim room on a counter before it pushes, and each get to give it back after it has popped.
+//! That is a third contended word beside the stack's head and its free list, where all who put
+//! and get want the same end anyway; and between the two steps there are values that are
+//! counted and cannot be got, for which others would have to wait. Under the lock both are one
+//! step.
+//!
 //! It has the interface of the [`Queue`](super::Queue) that is first in, first out.
 //!
 //! # Invariants

@@ -51,8 +51,8 @@ use super::identity;
 pub(crate) use with_gil::{is_anothers, share, try_incref, try_incref as incref_own};
 #[cfg(Py_GIL_DISABLED)]
 pub(crate) use without_gil::{
-    incref, incref_own, incref_shared, is_anothers, is_immortal, is_new, is_own, is_unshared,
-    move_to_shared, share, try_incref,
+    incref, incref_own, incref_shared, is_anothers, is_immortal, is_own, move_to_shared, share,
+    try_incref,
 };
 
 #[cfg(not(Py_GIL_DISABLED))]
@@ -193,17 +193,6 @@ mod without_gil {
         }
     }
 
-    /// Whether an object is this thread's own and so new that it has few references: that of
-    /// an expression or a variable, and that of a list of such.
-    ///
-    /// # Safety
-    /// The object is alive.
-    #[inline]
-    pub(crate) unsafe fn is_new(object: *mut ffi::PyObject) -> bool {
-        // SAFETY: the caller's promise; the word is read as CPython does.
-        unsafe { is_own(object) && (*object).ob_ref_local.load(Relaxed) <= 2 }
-    }
-
     /// Whether an object is immortal.
     ///
     /// # Safety
@@ -212,16 +201,6 @@ mod without_gil {
     pub(crate) unsafe fn is_immortal(object: *mut ffi::PyObject) -> bool {
         // SAFETY: the caller's promise; the word is read as CPython does.
         unsafe { (*object).ob_ref_local.load(Relaxed) == u32::MAX }
-    }
-
-    /// Whether nothing is in an object's shared count.
-    ///
-    /// # Safety
-    /// The object is alive.
-    #[inline]
-    pub(crate) unsafe fn is_unshared(object: *mut ffi::PyObject) -> bool {
-        // SAFETY: the caller's promise; the word is read as CPython does.
-        unsafe { (*object).ob_ref_shared.load(Relaxed) >> SHARED_SHIFT == 0 }
     }
 
     /// Whether the object is this thread's own, and not immortal.
