@@ -124,7 +124,7 @@ fn what_is_put_is_found_until_it_is_removed() {
 #[test]
 fn a_snapshot_is_whole_although_tables_grow_and_shrink_under_it() {
     const MANY: usize = if cfg!(miri) { 3000 } else { 20_000 };
-    let staying = |key: &usize| key % 100 == 0;
+    let staying = |key: &usize| key.is_multiple_of(100);
     let (growing, shrinking) = (numbers(UNBOUNDED, 2), numbers(UNBOUNDED, 2));
     for key in 0..MANY {
         shrinking.put(key, key);
