@@ -106,9 +106,10 @@ pub const UNBOUNDED: u64 = u64::MAX;
 /// hits is a matter of luck.
 const FEWEST_TO_SHARD: u64 = 4096;
 const MOST_SHARDS: usize = 16;
-/// Caches for more are divided into as many as there may be: a table that grows is filled
-/// under the lock, and at a stretch.
+/// Caches for so many are divided into eight at least, however few processors there are: a
+/// table that grows is filled under the lock, and at a stretch.
 const MANY: u64 = 1 << 18;
+const FEWEST_OF_MANY: usize = 8;
 /// So many items are copied at a time.
 const PIECE: usize = if cfg!(loom) { 1 } else { 1024 };
 /// The bits of a hash that choose the shard start here.
@@ -223,12 +224,9 @@ impl<T: Counted, G: Reclaim> Cache<T, Monotonic, G> {
     pub fn new(limit: u64, weighed: bool) -> Self {
         let divided = !weighed && limit >= FEWEST_TO_SHARD;
         let processors = || std::thread::available_parallelism().map_or(1, usize::from);
-        let shards = match divided {
-            false => 1,
-            true if limit >= MANY => MOST_SHARDS,
-            true => 2 * processors().next_power_of_two(),
-        };
-        Self::with(limit, shards.min(MOST_SHARDS), Monotonic)
+        let shards = if divided { 2 * processors().next_power_of_two() } else { 1 };
+        let fewest = if divided && limit >= MANY { FEWEST_OF_MANY } else { 1 };
+        Self::with(limit, shards.clamp(fewest, MOST_SHARDS), Monotonic)
     }
 }
 

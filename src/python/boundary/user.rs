@@ -52,7 +52,8 @@ pub(crate) fn is_main_thread(_py: Python<'_>) -> bool {
 
 /// Learns which thread that is, as the module is loaded.
 pub(crate) fn find_main_thread(py: Python<'_>) -> PyResult<()> {
-    let main = py.import("threading")?.call_method0("main_thread")?;
+    let threading = py.import("threading")?;
+    let main = method(threading.as_any(), &PyString::new(py, "main_thread"), [])?;
     MAIN_THREAD.store(main.getattr("ident")?.extract()?, Relaxed);
     Ok(())
 }

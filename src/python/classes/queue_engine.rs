@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use pyo3::ffi;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyInt, PyTuple};
@@ -439,11 +440,16 @@ fn number(object: Arg<'_, '_>) -> Result<Option<Number>> {
 /// may have others.
 #[cold]
 fn wide(int: Arg<'_, '_>) -> PyResult<Number> {
-    let class = int.py().get_type::<PyInt>();
-    let negative = class.call_method1("__lt__", (int, 0))?.is_truthy()?;
-    let absolute = class.call_method1("__abs__", (int,))?;
-    let bits: usize = class.call_method1("bit_length", (int,))?.extract()?;
-    let bytes = class.call_method1("to_bytes", (absolute, bits.div_ceil(64) * 8, "little"))?;
+    let (py, int): (_, &Bound<'_, PyAny>) = (int.py(), &int);
+    let class = py.get_type::<PyInt>();
+    let own = |name| class.getattr(name);
+    let zero = 0_i32.into_pyobject(py)?;
+    let negative = user::function(&own("__lt__")?, [int, zero.as_any()])?.is_truthy()?;
+    let absolute = user::function(&own("__abs__")?, [int])?;
+    let bits: usize = user::function(&own("bit_length")?, [int])?.extract()?;
+    let count = (bits.div_ceil(64) * 8).into_pyobject(py)?;
+    let little = intern!(py, "little");
+    let bytes = user::function(&own("to_bytes")?, [&absolute, count.as_any(), little.as_any()])?;
     let bytes: &[u8] = bytes.extract()?;
     let words = bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
     Ok(Number::from_words(negative, words.collect()))
