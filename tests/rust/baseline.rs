@@ -268,9 +268,9 @@ impl Adder for Mutex<i128> {
 /// The additions are large enough for a cell to overflow. Resets take each of them once.
 fn add_up<A: Adder>(counter: &A) -> i128 {
     let taken = on_threads(THREADS, |thread| {
-        let step = |round| {
+        let step = |round: usize| {
             counter.add(i64::MAX / 100);
-            if thread == 0 && round % 10 == 0 { counter.reset() } else { 0 }
+            if thread == 0 && round.is_multiple_of(10) { counter.reset() } else { 0 }
         };
         (0..ROUNDS).map(step).sum::<i128>()
     });
@@ -411,7 +411,7 @@ impl Bag for Mutex<BinaryHeap<Reverse<usize>>> {
 /// Each thread puts two and gets one: what came out and what is left.
 fn put_and_get<B: Bag>(bag: &B) -> (usize, Vec<usize>) {
     let mut got = on_threads(THREADS, |thread| {
-        let step = |round| {
+        let step = |round: usize| {
             bag.put(own(thread, 2 * round));
             bag.put(own(thread, 2 * round + 1));
             bag.get()
@@ -541,14 +541,14 @@ impl Table for Mutex<HashMap<usize, usize>> {
 
 /// Each thread changes keys of its own, and looks at those of the others.
 fn change<T: Table>(table: &T) -> (bool, Vec<(usize, usize)>) {
-    let step = |thread, round| {
+    let step = |thread: usize, round: usize| {
         let key = own(thread, round);
         table.put(key, 0);
         let there = table.get(key) == Some(0) && table.get_or_put(key, 1) == Some(0);
         table.put(key, key);
         let others = own(thread + 1, round);
         let seen = table.get(others).is_none_or(|value| [0, others].contains(&value));
-        there && seen && (round % 2 == 0 || table.remove(key) == Some(key))
+        there && seen && (round.is_multiple_of(2) || table.remove(key) == Some(key))
     };
     let right = on_threads(THREADS, |thread| (0..ROUNDS).all(|round| step(thread, round)));
     (right.into_iter().all(|each| each), table.items())
