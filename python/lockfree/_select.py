@@ -59,7 +59,7 @@ def _import_native() -> None:
         return
     _mapping.install(native.Cache, MappingMethods, LoadingMethods)
     install(native.Queue, AsyncMethods, native._Waiter)
-    for name in ("AtomicBool", "AtomicInt64", "AtomicRef"):
+    for name in ("AtomicBool", "AtomicFloat64", "AtomicInt64", "AtomicRef"):
         for atomic in (getattr(native, name), getattr(native, f"_{name}View")):
             install(atomic, AsyncWait, native._Waiter)
     native._document()
