@@ -98,7 +98,7 @@ pub(super) struct Locked<'a, G> {
 
 impl<'a, G: Reclaim> Locked<'a, G> {
     /// Looks for the item with this key (C2).
-    #[inline]
+    #[inline(always)] // what it returns takes time through memory
     pub(super) fn namesake<T: Counted, Q: Query<T>>(
         &self,
         query: &Q,
