@@ -214,11 +214,11 @@ def _decorate(cache: Any, options: Options, is_shared: bool, function: Callable[
         # Who waited for another's call called nothing. Others may have asked a shared cache.
         return (hits, misses, size) if is_shared else (hits + misses - loads, loads, size)
 
-    def cache_info() -> CacheInfo:
+    def info() -> CacheInfo:
         hits, misses, size = count()
         return CacheInfo(hits - forgotten[0][0], misses - forgotten[0][1], cache.maxsize, size)
 
-    def cache_clear() -> None:
+    def clear() -> None:
         cache.clear()
         forgotten[0] = count()[:2]
 
@@ -226,7 +226,8 @@ def _decorate(cache: Any, options: Options, is_shared: bool, function: Callable[
         cache.pop(key_of(args, kwargs), _MISSING) is not _MISSING
     )
     wrapper.cache_contains = lambda *args, **kwargs: key_of(args, kwargs) in cache
-    wrapper.cache_info, wrapper.cache_clear = cache_info, cache_clear
+    # Without annotations, as those of functools are.
+    wrapper.cache_info, wrapper.cache_clear = lambda: info(), lambda: clear()
     wrapper.cache_parameters = lambda: {"maxsize": cache.maxsize, "typed": typed}
     return wrapper
 

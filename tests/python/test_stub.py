@@ -105,7 +105,9 @@ def test_stubtest_agrees(tmp_path: Path) -> None:
     # That the rest agrees with itself is known once it was seen.
     what = "lockfree" if THOROUGH else "lockfree._native"
     command = [sys.executable, "-m", "mypy.stubtest", what, "--ignore-unused-allowlist"]
-    run = subprocess.run([*command, "--allowlist", ALLOWED], cwd=tmp_path, capture_output=True, text=True)
+    run = subprocess.run(
+        [*command, "--allowlist", ALLOWED], cwd=tmp_path, capture_output=True, text=True
+    )
     assert run.returncode == 0, run.stdout + run.stderr
 
 

@@ -126,6 +126,11 @@ async def async_queues() -> None:
     assert_type([each async for each in q], list[bytes])
 
 
+def forget(_key: int, value: list[int], _reason: str) -> None:
+    """Do something with what was dropped."""
+    value.clear()
+
+
 def caches() -> None:
     """Use it as a mapping, and load."""
     c: Cache[str, int] = Cache(10, ttl=60, grace=5, weigher=lambda _key, value: value)
@@ -142,7 +147,7 @@ def caches() -> None:
     assert_type(sorted(c), list[str])
     assert_type(c.stats().stale, int)
     assert_type(c.grace, float | None)
-    any_size = Cache[int, list[int]](None, on_evict=lambda *_: None)
+    any_size = Cache[int, list[int]](None, on_evict=forget)
     assert_type(any_size.get_or_load(1, lambda key: [key]), list[int])
 
 

@@ -179,7 +179,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
             entries.popitem()
 
     def expire(self, /) -> int:
-        """Drop the entries whose time is up; return how many."""
+        """Drop the entries whose time is up, and their grace; return how many."""
         dropped: _Dropped = []
         over = monotonic() - (self._grace or 0)
         with self._lock:

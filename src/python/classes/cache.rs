@@ -496,7 +496,7 @@ impl Cache {
         pauses.end()
     }
 
-    /// Drop the entries whose time is up; return how many.
+    /// Drop the entries whose time is up, and their grace; return how many.
     fn expire(&self, py: Python<'_>) -> Result<Made<usize>> {
         Ok(Made(self.contents()?.expire(py)?))
     }
