@@ -477,6 +477,7 @@ fn operations() -> impl Strategy<Value = Op> {
         Just(Op::Peek),
         Just(Op::Snapshot),
         Just(Op::Len),
+        Just(Op::Trim),
     ]
 }
 

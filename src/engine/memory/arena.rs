@@ -32,6 +32,8 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 use super::super::shim::{AtomicPtr, AtomicU32, Ordering::Relaxed, ordering};
+#[cfg(not(loom))]
+use super::pages;
 
 /// The index of no node.
 pub const NIL: u32 = 0;
@@ -39,7 +41,8 @@ pub const NIL: u32 = 0;
 /// Bits of an index; an arena holds fewer than 2^30 nodes.
 pub const INDEX_BITS: u32 = 30;
 
-const SEGMENTS: usize = INDEX_BITS as usize;
+/// How many segments there can be.
+pub const SEGMENTS: usize = INDEX_BITS as usize;
 
 /// What any allocator aligns to; above that the arena aligns by itself, because
 /// the system hands out zeroed pages untouched only where nothing more is asked.
@@ -55,6 +58,10 @@ pub unsafe trait Zeroed: Sized {
 
     /// A value as zeroed memory would be: loom's types need constructing.
     fn zeroed() -> Self;
+
+    /// In the models: what becomes of a value in memory that the system takes back.
+    #[cfg(loom)]
+    fn discard(&self) {}
 }
 
 /// No more nodes: the allocator refused, or all indices are in use.
@@ -184,6 +191,38 @@ impl<N: Zeroed> Arena<N> {
         self.segment(place::<N>(index).0)
     }
 
+    /// How many indices were given out, as far as the caller knows.
+    #[inline]
+    pub fn given_out(&self) -> u32 {
+        // Relaxed: whoever has an index knows that it was given out.
+        self.fresh.load(Relaxed) - 1
+    }
+
+    /// Tells the system that what is in the nodes from `first` up to `end` is not needed:
+    /// whoever still reads there finds what was there, or zeros. The caller holds these nodes.
+    #[cfg(not(loom))]
+    pub fn discard(&self, first: u32, end: u32) {
+        for number in place::<N>(first).0..=place::<N>(end - 1).0 {
+            // SAFETY: these indices were given out (A2).
+            let nodes = unsafe { self.nodes(number) };
+            let own = first_of::<N>(number)..first_of::<N>(number) + index_of(len::<N>(number));
+            let skipped = first.saturating_sub(own.start) as usize;
+            let count = (end.min(own.end) - own.start) as usize - skipped;
+            let address = nodes.wrapping_add(skipped).cast_mut().cast();
+            // SAFETY: zero bytes are a node (`Zeroed`), and these are the caller's.
+            unsafe { pages::discard(address, count * size_of::<N>()) };
+        }
+    }
+
+    /// The same in the models.
+    #[cfg(loom)]
+    pub fn discard(&self, first: u32, end: u32) {
+        for index in first..end {
+            // SAFETY: given out (A2).
+            unsafe { self.get(index) }.discard();
+        }
+    }
+
     /// Sees to it that the segment is there (A1).
     fn segment(&self, number: usize) -> Result<(), OutOfMemory> {
         let slot = &self.segments[number];
@@ -231,6 +270,26 @@ impl<'a, N: Zeroed> Cursor<'a, N> {
         unsafe { &*node }
     }
 
+    /// As [`Self::get`], after `node`, whose index is `before`. Where the index is as far from
+    /// that one as the last one was from the one before it, `step`, the address is known
+    /// without it: then no lookup waits for the load that tells the index.
+    ///
+    /// # Safety
+    /// As for `get`.
+    #[inline]
+    pub unsafe fn step(&mut self, node: &'a N, before: u32, step: &mut i32, index: u32) -> &'a N {
+        let expected = before.wrapping_add_signed(*step);
+        let neighbour = std::ptr::from_ref(node).wrapping_offset(*step as isize);
+        let inside = |index: u32| index.wrapping_sub(self.first) < self.len;
+        if index == expected && inside(before) && inside(expected) {
+            // SAFETY: both are in one segment, and A1.
+            return unsafe { &*neighbour };
+        }
+        *step = index.wrapping_sub(before).cast_signed();
+        // SAFETY: the caller's promise.
+        unsafe { self.get(index) }
+    }
+
     /// # Safety
     /// As for `get`.
     #[cold]
@@ -265,6 +324,21 @@ fn place<N: Zeroed>(index: u32) -> (usize, usize) {
     let shifted = (index - 1) + (1 << N::FIRST_BITS);
     let log = shifted.ilog2();
     ((log - N::FIRST_BITS) as usize, (shifted - (1 << log)) as usize)
+}
+
+/// The segment of an index.
+#[inline]
+pub fn segment_of<N: Zeroed>(index: u32) -> usize {
+    place::<N>(index).0
+}
+
+/// The first index of a segment.
+pub fn first_of<N: Zeroed>(number: usize) -> u32 {
+    index_of(len::<N>(number) - len::<N>(0)) + 1
+}
+
+fn index_of(count: usize) -> u32 {
+    u32::try_from(count).expect("less than an index")
 }
 
 /// How many nodes a segment has.

@@ -3,8 +3,8 @@
 //! | file | what it holds |
 //! |---|---|
 //! | [`arena`] | nodes addressed by number |
-//! | [`growth`] | vectors that grow fallibly |
 //! | [`growth`] | vectors that grow as long as there is memory |
+//! | [`pages`] | memory that the system may have back |
 //! | [`tagged`] | an index and a version tag in one word |
 //! | [`pointer`] | values that are addresses |
 //! | [`reclaim`] | the stack's readers, and what they keep from being freed |
@@ -12,6 +12,7 @@
 
 pub mod arena;
 pub mod growth;
+pub mod pages;
 pub mod pointer;
 pub mod reclaim;
 pub mod slots;

@@ -29,7 +29,7 @@ use crate::python::boundary::pauses::Pauses;
 pub(crate) struct Stack {
     /// Boxed: its parts want cache lines of their own, and Python's allocator
     /// aligns to 16 bytes.
-    engine: ManuallyDrop<Box<engine::Stack<Owned>>>,
+    engine: ManuallyDrop<Box<engine::Stack<Owned, (), engine::stack::Word<Owned>>>>,
     deferral: Deferral,
 }
 
