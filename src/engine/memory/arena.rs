@@ -159,10 +159,19 @@ impl<N: Zeroed> Arena<N> {
         aligned(memory)
     }
 
-    /// For looking up several nodes one after the other.
+    /// The node with this index, and those behind it in its segment.
+    ///
+    /// # Safety
+    /// As for `get`.
     #[inline]
-    pub fn cursor(&self) -> Cursor<'_, N> {
-        Cursor { arena: self, first: NIL, len: 0, nodes: std::ptr::null() }
+    pub unsafe fn segment_from(&self, index: u32) -> &[N] {
+        let (segment, offset) = place::<N>(index);
+        // SAFETY: the caller's promise.
+        let nodes = unsafe { self.nodes(segment) };
+        // SAFETY: A2: the segment is there, and `place` stays inside it.
+        let node = unsafe { nodes.add(offset) };
+        // SAFETY: A1: so many nodes, which live as long as the arena.
+        unsafe { std::slice::from_raw_parts(node, len::<N>(segment) - offset) }
     }
 
     /// Gives out `count` new indices, the first of which is returned.
@@ -238,71 +247,6 @@ impl<N: Zeroed> Arena<N> {
             unsafe { free::<N>(number, memory) };
         }
         Ok(())
-    }
-}
-
-/// Looks nodes up, quicker where they lie in the same segment: a chain of
-/// dependent lookups is then a load and an addition per node.
-#[derive(Debug)]
-pub struct Cursor<'a, N: Zeroed> {
-    arena: &'a Arena<N>,
-    /// The segment looked up last: its first index, its length, its address.
-    first: u32,
-    len: u32,
-    nodes: *const N,
-}
-
-impl<'a, N: Zeroed> Cursor<'a, N> {
-    /// As [`Arena::get`].
-    ///
-    /// # Safety
-    /// As for `get`.
-    #[inline]
-    pub unsafe fn get(&mut self, index: u32) -> &'a N {
-        let offset = index.wrapping_sub(self.first);
-        if offset >= self.len {
-            // SAFETY: the caller's promise.
-            return unsafe { self.enter_segment(index) };
-        }
-        // SAFETY: inside the segment.
-        let node = unsafe { self.nodes.add(offset as usize) };
-        // SAFETY: A1: the node lives as long as the arena.
-        unsafe { &*node }
-    }
-
-    /// As [`Self::get`], after `node`, whose index is `before`. Where the index is as far from
-    /// that one as the last one was from the one before it, `step`, the address is known
-    /// without it: then no lookup waits for the load that tells the index.
-    ///
-    /// # Safety
-    /// As for `get`.
-    #[inline]
-    pub unsafe fn step(&mut self, node: &'a N, before: u32, step: &mut i32, index: u32) -> &'a N {
-        let expected = before.wrapping_add_signed(*step);
-        let neighbour = std::ptr::from_ref(node).wrapping_offset(*step as isize);
-        let inside = |index: u32| index.wrapping_sub(self.first) < self.len;
-        if index == expected && inside(before) && inside(expected) {
-            // SAFETY: both are in one segment, and A1.
-            return unsafe { &*neighbour };
-        }
-        *step = index.wrapping_sub(before).cast_signed();
-        // SAFETY: the caller's promise.
-        unsafe { self.get(index) }
-    }
-
-    /// # Safety
-    /// As for `get`.
-    #[cold]
-    unsafe fn enter_segment(&mut self, index: u32) -> &'a N {
-        let (segment, offset) = place::<N>(index);
-        // SAFETY: the caller's promise.
-        self.nodes = unsafe { self.arena.nodes(segment) };
-        self.len = 1 << (N::FIRST_BITS as usize + segment);
-        self.first = index - u32::try_from(offset).expect("less than an index");
-        // SAFETY: inside the segment.
-        let node = unsafe { self.nodes.add(offset) };
-        // SAFETY: A1: the node lives as long as the arena.
-        unsafe { &*node }
     }
 }
 

@@ -201,10 +201,11 @@ impl<T: Clone, H: Hook, P: Place<T>> Stack<T, H, P> {
         if !self.swing(head, next) {
             return self.pop_contended();
         }
+        let value = self.claim(index, node);
         if next.is_round(LOOK) {
             self.look_after_memory();
         }
-        Some(self.claim(index, node))
+        Some(value)
     }
 
     /// The rest of [`Self::pop`], after a lost race.
@@ -399,12 +400,21 @@ impl<T: Clone, H: Hook, P: Place<T>> Stack<T, H, P> {
     }
 
     /// Passes on the values of nodes just removed, and recycles the nodes.
-    fn claim_chain(&self, first: u32, count: u32, mut sink: impl FnMut(T)) {
+    fn claim_chain(&self, mut first: u32, count: u32, mut sink: impl FnMut(T)) {
         if self.readers.any_after_unlink() {
             return self.claim_chain_shared(first, count, sink);
         }
-        let last = self.supply.each(first, count, |node| sink(node.take()));
-        self.supply.give_back(&Chain { first, last, count });
+        // The lowest are given back last and so taken first: most often they are those that
+        // were there first, and above them all can be trimmed.
+        let lowest = count.min(supply::KEPT);
+        for count in [count - lowest, lowest] {
+            if count > 0 {
+                let last = self.supply.each(first, count, |node| sink(node.take()));
+                let next = last.next.load(Relaxed);
+                self.supply.give_back(&Chain { first, last, count });
+                first = next;
+            }
+        }
     }
 
     /// [`Self::claim_chain`] with readers about: copies the values and leaves

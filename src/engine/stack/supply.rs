@@ -41,11 +41,15 @@ use crossbeam_utils::CachePadded;
 
 use super::super::Backoff;
 use super::super::memory::arena::{
-    Arena, Cursor, NIL, OutOfMemory, SEGMENTS, Zeroed, first_of, segment_of,
+    Arena, NIL, OutOfMemory, SEGMENTS, Zeroed, first_of, segment_of,
 };
 use super::super::memory::slots::Slot;
 use super::super::memory::tagged::Tagged;
-use super::super::shim::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, mutant, ordering};
+use super::super::shim::{
+    AtomicBool, AtomicU32, AtomicU64,
+    Ordering::{self, Relaxed},
+    mutant, ordering,
+};
 use super::node::{Chain, Node, Place};
 
 /// Threads that have a spare: those with the smallest numbers.
@@ -53,7 +57,7 @@ const SPARES: usize = 14;
 /// The first large segment: of a mebibyte, with nodes of 16 bytes.
 const LARGE: usize = if cfg!(loom) { 1 } else { 12 };
 /// How many free nodes stay in the list while it is searched.
-const KEPT: u32 = if cfg!(loom) { 1 } else { 1 << 10 };
+pub(super) const KEPT: u32 = if cfg!(loom) { 1 } else { 1 << 10 };
 /// What may be given back must be so much at least, or there is no trimming.
 const WORTH: u32 = if cfg!(loom) { 1 } else { 1 << 16 };
 
@@ -198,36 +202,50 @@ impl<T, P: Place<T>> Supply<T, P> {
     /// behind it. The caller does not hold them: links may be stale (I4 tells).
     #[inline]
     pub(super) fn walk(&self, first: u32, count: u32) -> (Chain<'_, T, P>, u32) {
-        let mut steps = Steps::new(self, first);
-        let mut taken = 1;
-        loop {
-            // Acquire: comes with the segment of the node it names.
-            let next = steps.node.next.load(ordering!(Acquire, "stack.link.follow"));
-            if taken == count || next == NIL {
-                return (Chain { first, last: steps.node, count: taken }, next);
-            }
-            steps.follow(next);
-            taken += 1;
-        }
+        // Acquire: a link comes with the segment of the node it names.
+        let order = ordering!(Acquire, "stack.link.follow");
+        let (last, next, count) = self.follow(first, count, order, |_| ());
+        (Chain { first, last, count }, next)
     }
 
     /// Calls `f` with each of the linked nodes, which the caller holds; returns
     /// the last one.
     #[inline]
-    pub(super) fn each(
+    pub(super) fn each(&self, first: u32, count: u32, f: impl FnMut(&Node<T, P>)) -> &Node<T, P> {
+        self.follow(first, count, Relaxed, f).0
+    }
+
+    /// Calls `f` with up to `count` linked nodes. Returns the last one, its link, and how many.
+    ///
+    /// As long as links lead to the neighbour, as after `push_many`, no lookup waits for them.
+    #[inline]
+    fn follow(
         &self,
         first: u32,
         count: u32,
+        order: Ordering,
         mut f: impl FnMut(&Node<T, P>),
-    ) -> &Node<T, P> {
-        let mut steps = Steps::new(self, first);
-        for _ in 1..count {
-            let (node, next) = (steps.node, steps.node.next.load(Relaxed));
-            steps.follow(next);
-            f(node);
+    ) -> (&Node<T, P>, u32, u32) {
+        let (mut index, mut left) = (first, count);
+        loop {
+            // SAFETY: as in `node`.
+            let neighbours = unsafe { self.nodes.segment_from(index) };
+            let (start, mut last, mut next) = (index, &neighbours[0], NIL);
+            for node in neighbours.iter().take(left as usize) {
+                next = node.next.load(order);
+                f(node);
+                last = node;
+                index += 1;
+                if next != index {
+                    break;
+                }
+            }
+            left -= index - start;
+            if left == 0 || next == NIL {
+                return (last, next, count - left);
+            }
+            index = next;
         }
-        f(steps.node);
-        steps.node
     }
 
     /// `count` nodes that were never used, or not since the system had their memory; linked.
@@ -348,14 +366,10 @@ impl<T, P: Place<T>> Supply<T, P> {
     /// Calls `f` with the indices of a chain that the caller holds and that ends with `NIL`. It
     /// may change the links of those that it was called with.
     fn each_linked(&self, first: u32, mut f: impl FnMut(u32)) {
-        let (mut steps, mut index) = (Steps::new(self, first), first);
-        loop {
-            let next = steps.node.next.load(Relaxed);
+        let mut index = first;
+        while index != NIL {
+            let next = self.node(index).next.load(Relaxed);
             f(index);
-            if next == NIL {
-                return;
-            }
-            steps.follow(next);
             index = next;
         }
     }
@@ -438,30 +452,6 @@ impl Tally {
         } else {
             self.before
         }
-    }
-}
-
-/// Follows links. Where one leads to the neighbour that the one before led to, as after
-/// `push_many`, the address does not have to wait for it.
-struct Steps<'a, T, P: Place<T>> {
-    nodes: Cursor<'a, Node<T, P>>,
-    node: &'a Node<T, P>,
-    index: u32,
-    step: i32,
-}
-
-impl<'a, T, P: Place<T>> Steps<'a, T, P> {
-    #[inline]
-    fn new(supply: &'a Supply<T, P>, index: u32) -> Self {
-        Self { nodes: supply.nodes.cursor(), node: supply.node(index), index, step: 1 }
-    }
-
-    /// Goes on to where a link led.
-    #[inline]
-    fn follow(&mut self, next: u32) {
-        // SAFETY: as in `Supply::node`.
-        self.node = unsafe { self.nodes.step(self.node, self.index, &mut self.step, next) };
-        self.index = next;
     }
 }
 

@@ -168,12 +168,17 @@ pub(crate) fn collect(
     if unsafe { ffi::PyErr_Occurred() }.is_null() { Ok(items) } else { Err(Error::pending()) }
 }
 
+/// How many items are taken at a stretch.
+const PIECE: usize = 256;
+
 fn items_of(tuple: &Bound<'_, PyTuple>, take: impl Fn(Arg<'_, '_>) -> Owned) -> Result<Vec<Owned>> {
     let mut pauses = Pauses::new(tuple.py());
     let mut items = room(tuple.len())?;
-    for item in tuple.iter_borrowed() {
-        items.push(take(item)); // room: above
-        pauses.step()?;
+    for (i, piece) in tuple.as_slice().chunks(PIECE).enumerate() {
+        if i > 0 {
+            pauses.rest()?;
+        }
+        items.extend(piece.iter().map(|item| take(item.as_borrowed()))); // room: above
     }
     Ok(items)
 }
