@@ -186,7 +186,8 @@ fn what_finds_no_memory_is_given_back() {
     let work = || {
         for count in TOO_MANY.into_iter().cycle().take(6) {
             assert_eq!(pop_many(&stack, DEEP - 1).len(), DEEP - 1);
-            let (values, OutOfMemory) = stack.push_many(vec![(); count]).expect_err("too many");
+            let (values, OutOfMemory) =
+                stack.push_many(vec![(); count].into_iter()).expect_err("too many");
             assert_eq!((values.len(), stack.len()), (count, 1));
             push_many(&stack, vec![(); DEEP - 1]);
         }

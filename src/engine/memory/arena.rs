@@ -6,7 +6,7 @@
 //! OPODIS 2006. Growing never moves a node, so an index stays good for the
 //! arena's life; a 32-bit index leaves room for a tag beside it in one word.
 //! Segments come from the allocator zeroed, so pages that no node has touched
-//! take no memory.
+//! take no memory; those of nodes that nobody holds can be [discarded](Arena::discard).
 //!
 //! # Invariants
 //! - **A1** A segment's pointer goes from null to its address once, and is

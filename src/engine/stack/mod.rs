@@ -2,19 +2,25 @@
 //!
 //! # Idea and source
 //! R. K. Treiber's stack ("Systems Programming: Coping with Parallelism", IBM
-//! RJ 5118, 1986): a linked list whose head is swung by compare-and-swap. Three
+//! RJ 5118, 1986): a linked list whose head is swung by compare-and-swap. Four
 //! things differ from the textbook:
 //!
-//! - *Nodes are recycled, not freed.* They live in an [`Arena`] and are linked by
-//!   index; a second list of the same kind holds the unused ones. So a push
+//! - *Nodes are recycled, not freed.* They live in an
+//!   [`Arena`](super::memory::arena::Arena) and are linked by
+//!   index; a second list of the same kind holds the unused ones ([`supply`]). So a push
 //!   allocates nothing once the stack has been as deep before, and needs neither
 //!   an epoch nor a hazard pointer to protect the *node*: it is always memory of
-//!   this stack. What protects the *list* from ABA is the version tag in the
-//!   head ([`Tagged`]).
+//!   this stack, though it may have been zeroed. What protects the *list* from ABA is the
+//!   version tag in the head ([`Tagged`]).
 //! - *Each node knows how many lie below it*, so the length is the depth of the
 //!   top one: one validated read, no counter for all threads to write.
-//! - *Readers announce themselves* ([`Readers`]), so that `peek` and iteration
+//! - *Readers announce themselves* ([`Readers`]), so that iteration
 //!   may read values that other threads pop meanwhile.
+//! - *A glance does not.* Where values are [`Counted`], `peek` tries to take a reference to what
+//!   the top node holds, as in [`pointer`](super::memory::pointer), and then looks whether the
+//!   head is still the same: by its tag the node was on top all the time, and by I3 what
+//!   it holds is what was pushed. A value of which not all threads may take references is
+//!   shared by a reader who has announced itself.
 //!
 //! Paths. *Push*: take a node from the free list, write the value, link, swing
 //! the head. *Pop*: read the head and the node's link, swing the head, move the
@@ -33,12 +39,16 @@
 //!   since the head was read, and by I3 that the links read since are true.
 //! - **I5** A node reachable from the head that a reader loaded after it entered
 //!   keeps its value and its link until that reader has left (R2, R3).
+//! - **I6** What a glance returns was on top at its second look at the head. It held a
+//!   reference then, so that the word meant one value from the taking to that look, and
+//!   the node's own reference was to the same one.
 //!
 //! # Orderings
 //! | ordering | site | pairs with | protects |
 //! |---|---|---|---|
 //! | `Release` | head, in a push | `Acquire` load of the head | value, link and depth of the node |
-//! | `Release` | free head, giving back | `Acquire` load of the free head | the value moved out, before the next is written |
+//! | `Release` | a value's word | `Acquire` of it in a glance | I6: a value of a later life of the node is seen with the removal that ended the earlier |
+//! | `Acquire` fence | after a glance's taking a reference | the death of what was at the address before | I6: the second look is no older than what was taken |
 //! | `Release` | a node's depth | `Acquire` in `len` | that a depth of a later life of the node is seen with the removal that ended the earlier |
 //! | full fence | between the swing and asking for readers | the one after entering | R3 |
 //! | the same | | `Acquire` in `len` | that a link of the limbo, written over a depth, is seen with the removal before it |
@@ -48,7 +58,8 @@
 //! # Progress
 //! `push`, `pop` and the batches are lock-free (allocation aside): a retry means
 //! another operation succeeded. `is_empty` is wait-free. `peek` and `snapshot`
-//! make no other thread wait and are lock-free; a snapshot is linear in the depth.
+//! make no other thread wait and are lock-free; a snapshot is linear in the depth. Now and then
+//! a pop gives memory back, which is linear in the number of free nodes.
 
 mod node;
 mod supply;
@@ -167,7 +178,11 @@ impl<T: Clone, H: Hook, P: Place<T>> Stack<T, H, P> {
     ///
     /// # Errors
     /// [`OutOfMemory`] and the values; the stack is as it was.
-    pub fn push_many(&self, values: Vec<T>) -> Result<(), (Vec<T>, OutOfMemory)> {
+    #[inline]
+    pub fn push_many<I>(&self, mut values: I) -> Result<(), (I, OutOfMemory)>
+    where
+        I: ExactSizeIterator<Item = T> + DoubleEndedIterator,
+    {
         let Ok(count) = u32::try_from(values.len()) else { return Err((values, OutOfMemory)) };
         if count == 0 {
             return Ok(());
@@ -176,9 +191,8 @@ impl<T: Clone, H: Hook, P: Place<T>> Stack<T, H, P> {
             Ok(chain) => chain,
             Err(error) => return Err((values, error)),
         };
-        let mut values = values.into_iter().rev();
         let fill = |node: &Node<T, P>| {
-            node.put(values.next().expect("there is a value for each node"));
+            node.put(values.next_back().expect("there is a value for each node"));
         };
         if !self.try_link(&chain, fill) {
             self.link_contended(&chain);

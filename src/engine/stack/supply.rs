@@ -330,9 +330,9 @@ impl<T, P: Place<T>> Supply<T, P> {
         let before = bounds(self.range.swap(0, Relaxed));
         let mut tally = Tally::new(self.nodes.given_out() + 1, before);
         let [mut small, mut large] = [Pile::default(); 2];
-        self.each_linked(first, |index| {
+        self.each_linked(first, |before, index| {
             let is_large = tally.count::<Node<T, P>>(index);
-            self.add(if is_large { &mut large } else { &mut small }, index);
+            self.add(if is_large { &mut large } else { &mut small }, before, index);
         });
         let (first, end) = tally.free_range::<Node<T, P>>();
         if large.count > end - first - tally.set_before(first, end) {
@@ -355,30 +355,30 @@ impl<T, P: Place<T>> Supply<T, P> {
     fn without(&self, pile: &Pile, first: u32, end: u32) -> Pile {
         let mut rest = Pile::default();
         self.node(pile.last).set_link(NIL);
-        self.each_linked(pile.first, |index| {
+        self.each_linked(pile.first, |before, index| {
             if !(first..end).contains(&index) {
-                self.add(&mut rest, index);
+                self.add(&mut rest, before, index);
             }
         });
         rest
     }
 
-    /// Calls `f` with the indices of a chain that the caller holds and that ends with `NIL`. It
-    /// may change the links of those that it was called with.
-    fn each_linked(&self, first: u32, mut f: impl FnMut(u32)) {
-        let mut index = first;
+    /// Calls `f` with the indices of a chain that the caller holds and that ends with `NIL`,
+    /// each after the one before it. It may change the links of those that it was called with.
+    fn each_linked(&self, first: u32, mut f: impl FnMut(u32, u32)) {
+        let (mut before, mut index) = (NIL, first);
         while index != NIL {
             let next = self.node(index).next.load(Relaxed);
-            f(index);
-            index = next;
+            f(before, index);
+            (before, index) = (index, next);
         }
     }
 
-    /// Adds a node to a pile, at its end. Most links are there already.
-    fn add(&self, pile: &mut Pile, index: u32) {
+    /// Adds a node to a pile, at its end. The link is there already, if it comes from `before`.
+    fn add(&self, pile: &mut Pile, before: u32, index: u32) {
         if pile.count == 0 {
             pile.first = index;
-        } else if self.node(pile.last).next.load(Relaxed) != index {
+        } else if pile.last != before {
             self.node(pile.last).set_link(index);
         }
         pile.last = index;

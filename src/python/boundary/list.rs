@@ -169,7 +169,7 @@ pub(crate) fn collect(
 }
 
 /// How many items are taken at a stretch.
-const PIECE: usize = 256;
+pub(crate) const PIECE: usize = 256;
 
 fn items_of(tuple: &Bound<'_, PyTuple>, take: impl Fn(Arg<'_, '_>) -> Owned) -> Result<Vec<Owned>> {
     let mut pauses = Pauses::new(tuple.py());

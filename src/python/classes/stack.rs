@@ -17,7 +17,7 @@ use crate::python::boundary::convert::{Given, count};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result, not_copyable};
 use crate::python::boundary::fastcall::{fast_methods, used};
-use crate::python::boundary::list::{Slots, collect, joined, repr};
+use crate::python::boundary::list::{PIECE, Slots, collect, joined, repr};
 use crate::python::boundary::nesting::{drop_contents, repr_of};
 use crate::python::boundary::object::{Arg, borrowed, formatted, made};
 use crate::python::boundary::owned::Owned;
@@ -35,7 +35,14 @@ pub(crate) struct Stack {
 
 impl Stack {
     fn put_all(&self, iterable: &Bound<'_, PyAny>) -> Result<()> {
-        let items = collect(iterable, Owned::new)?;
+        if let Ok(tuple) = iterable.cast_exact::<PyTuple>()
+            && tuple.len() <= PIECE
+        {
+            // From where they lie: taking a reference runs no user code.
+            let items = tuple.as_slice().iter().map(|item| Owned::new(item.as_borrowed()));
+            return self.engine.push_many(items).map_err(|(_, error)| error.into());
+        }
+        let items = collect(iterable, Owned::new)?.into_iter();
         self.engine.push_many(items).map_err(|(items, error)| {
             drop(items);
             error.into()

@@ -7,7 +7,7 @@ pub(crate) fn push<T: Clone>(stack: &Stack<T>, value: T) {
 }
 
 pub(crate) fn push_many<T: Clone>(stack: &Stack<T>, values: Vec<T>) {
-    assert!(stack.push_many(values).is_ok(), "there is memory");
+    assert!(stack.push_many(values.into_iter()).is_ok(), "there is memory");
 }
 
 /// Takes up to `limit` values, the uppermost first.

@@ -283,7 +283,7 @@ fn a_glance_finds_no_value_that_is_not_on_top() {
     let turn_over = |words: &Words| {
         let made = [3, 4].map(|number| words.memory.value(number));
         let popped = [words.pop(), words.pop()].concat();
-        assert!(words.stack.push_many(made.into()).is_ok(), "there is memory");
+        assert!(words.stack.push_many(made.into_iter()).is_ok(), "there is memory");
         popped
     };
     let threads: [fn(&Words) -> Vec<usize>; 2] = [Words::peek, turn_over];
@@ -300,7 +300,7 @@ fn a_glance_finds_no_value_that_another_thread_put_below() {
     let fill = |words: &Words| {
         let made = [3, 4].map(|number| words.memory.value(number));
         let is_empty = words.stack.is_empty();
-        assert!(!is_empty || words.stack.push_many(made.into()).is_ok(), "there is memory");
+        assert!(!is_empty || words.stack.push_many(made.into_iter()).is_ok(), "there is memory");
         vec![]
     };
     let pop_both = |words: &Words| [words.pop(), words.pop()].concat();
