@@ -420,7 +420,7 @@ impl<T: Clone, H: Hook, P: Place<T>> Stack<T, H, P> {
         }
         // The lowest are given back last and so taken first: most often they are those that
         // were there first, and above them all can be trimmed.
-        let lowest = count.min(supply::KEPT);
+        let lowest = count.min(2 * supply::KEPT);
         for count in [count - lowest, lowest] {
             if count > 0 {
                 let last = self.supply.each(first, count, |node| sink(node.take()));
