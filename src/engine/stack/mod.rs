@@ -7,7 +7,7 @@
 //!
 //! - *Nodes are recycled, not freed.* They live in an
 //!   [`Arena`](super::memory::arena::Arena) and are linked by
-//!   index; a second list of the same kind holds the unused ones ([`supply`]). So a push
+//!   index; a second list of the same kind holds the unused ones (`supply`). So a push
 //!   allocates nothing once the stack has been as deep before, and needs neither
 //!   an epoch nor a hazard pointer to protect the *node*: it is always memory of
 //!   this stack, though it may have been zeroed. What protects the *list* from ABA is the
@@ -87,7 +87,7 @@ pub trait Hook {
     /// The operation has read the head and not yet swung it.
     fn between(&self);
 
-    /// The running thread, for its spare node ([`supply`]): in the models of whoever asks for it.
+    /// The running thread, for its spare node (`supply`): in the models of whoever asks for it.
     #[inline(always)]
     fn thread(&self) -> Slot {
         running_thread()
@@ -139,6 +139,9 @@ impl<T: Clone> Stack<T> {
 /// How long a stack may have much more memory than it uses: one that fills and empties more
 /// often keeps what it needs.
 const GENEROUS: u64 = 1_000_000_000;
+
+/// How much longer it waits after it could give nothing back.
+const IN_VAIN: u64 = 7 * GENEROUS;
 
 /// So many pops, a power of two, lie between two looks at how much memory there is.
 const LOOK: u64 = 64;
@@ -502,14 +505,15 @@ impl<T: Clone, H: Hook, P: Place<T>> Stack<T, H, P> {
         if since == 0 {
             self.generous_since.store(now, Relaxed);
         } else if now.saturating_sub(since) > GENEROUS {
-            self.generous_since.store(0, Relaxed);
-            self.supply.trim();
+            let next = if self.supply.trim() { 0 } else { now + IN_VAIN };
+            self.generous_since.store(next, Relaxed);
         }
     }
 
-    /// Lets the system have memory now: what lies in parts that no value lies in.
-    pub fn trim(&self) {
-        self.supply.trim();
+    /// Lets the system have memory now, as far as it lies in segments that no value lies in.
+    /// Returns whether there was any.
+    pub fn trim(&self) -> bool {
+        self.supply.trim()
     }
 }
 
@@ -553,6 +557,8 @@ impl<T: Counted + Clone, H: Hook> Stack<T, H, Word<T>> {
 
 impl<T: Clone, H: Hook, P: Place<T>> Drop for Stack<T, H, P> {
     fn drop(&mut self) {
+        // No trimming: all goes.
+        self.generous_since.store(0, Relaxed);
         // Readers are gone, and the last one took the limbo along.
         self.clear();
     }

@@ -288,20 +288,20 @@ impl<T, P: Place<T>> Supply<T, P> {
         given_out / 4 > depth && given_out - depth > WORTH
     }
 
-    /// Lets the system have the memory of what large segments are all free.
+    /// Lets the system have the memory of large segments that are free as a whole. Returns
+    /// whether there was one.
     #[cold]
     #[inline(never)]
-    pub(super) fn trim(&self) {
+    pub(super) fn trim(&self) -> bool {
         // Acquire: what the one before has done (F3).
         let begin = ordering!(Acquire, "stack.trim.begin");
         if self.is_trimmed.compare_exchange(false, true, begin, Relaxed).is_err() {
-            return;
+            return false;
         }
-        if let Some(rest) = self.take_rest() {
-            self.discard(rest);
-        }
+        let discarded = self.take_rest().is_some_and(|rest| self.discard(rest));
         // Release: for the next one.
         self.is_trimmed.store(false, ordering!(Release, "stack.trim.end"));
+        discarded
     }
 
     /// Takes all nodes of the list but some: returns the first.
@@ -324,8 +324,8 @@ impl<T, P: Place<T>> Supply<T, P> {
     }
 
     /// Discards large segments that are wholly in this chain and the range, and gives the
-    /// other nodes back.
-    fn discard(&self, first: u32) {
+    /// other nodes back. Returns whether there was one.
+    fn discard(&self, first: u32) -> bool {
         // Relaxed: who set it has trimmed before (F3).
         let before = bounds(self.range.swap(0, Relaxed));
         let mut tally = Tally::new(self.nodes.given_out() + 1, before);
@@ -340,7 +340,8 @@ impl<T, P: Place<T>> Supply<T, P> {
         } else {
             large = Pile::default();
         }
-        if end > first && (first, end) != before {
+        let some = (first, end) != before;
+        if some {
             self.nodes.discard(first, end);
         }
         // Release: that is done.
@@ -349,6 +350,7 @@ impl<T, P: Place<T>> Supply<T, P> {
         // The small ones uppermost: they are taken first, and the large ones come to rest.
         self.give_pile_back(&large);
         self.give_pile_back(&small);
+        some
     }
 
     /// What is left of a pile without these indices.

@@ -53,7 +53,7 @@ impl Op {
             Peek => values.extend(stack.peek().map(T::into)),
             Snapshot => values.extend(stack.snapshot().unwrap().into_iter().map(T::into)),
             Len => values.extend(u32::try_from(stack.len())),
-            Trim => stack.trim(),
+            Trim => _ = stack.trim(),
         }
         values
     }
