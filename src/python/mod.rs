@@ -21,7 +21,6 @@ mod _native {
     use super::boundary::error;
     use super::boundary::fastcall::{self, PanicProbe};
     use super::boundary::fork;
-    use super::boundary::list;
     use super::boundary::spare;
     use super::classes::atomic::{atomic_int, atomic_ref, ordering};
     use super::classes::{cached, once};
@@ -108,7 +107,6 @@ mod _native {
         error::prepare(py)?;
         convert::prepare(py)?;
         counting::prepare(py)?;
-        list::prepare(py)?;
         spare::prepare(py)?;
         ordering::prepare(py)?;
         fork::watch();

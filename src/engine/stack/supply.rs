@@ -330,9 +330,9 @@ impl<T, P: Place<T>> Supply<T, P> {
         let before = bounds(self.range.swap(0, Relaxed));
         let mut tally = Tally::new(self.nodes.given_out() + 1, before);
         let [mut small, mut large] = [Pile::default(); 2];
-        self.each_linked(first, |before, index| {
-            let is_large = tally.count::<Node<T, P>>(index);
-            self.add(if is_large { &mut large } else { &mut small }, before, index);
+        self.each_linked(first, |before, index, segment| {
+            tally.counts[segment] += 1;
+            self.add(if segment < LARGE { &mut small } else { &mut large }, before, index);
         });
         let (first, end) = tally.free_range::<Node<T, P>>();
         if large.count > end - first - tally.set_before(first, end) {
@@ -357,7 +357,7 @@ impl<T, P: Place<T>> Supply<T, P> {
     fn without(&self, pile: &Pile, first: u32, end: u32) -> Pile {
         let mut rest = Pile::default();
         self.node(pile.last).set_link(NIL);
-        self.each_linked(pile.first, |before, index| {
+        self.each_linked(pile.first, |before, index, _| {
             if !(first..end).contains(&index) {
                 self.add(&mut rest, before, index);
             }
@@ -366,13 +366,20 @@ impl<T, P: Place<T>> Supply<T, P> {
     }
 
     /// Calls `f` with the indices of a chain that the caller holds and that ends with `NIL`,
-    /// each after the one before it. It may change the links of those that it was called with.
-    fn each_linked(&self, first: u32, mut f: impl FnMut(u32, u32)) {
+    /// each after the one before it, and with its segment. It may change the links of those
+    /// that it was called with.
+    fn each_linked(&self, first: u32, mut f: impl FnMut(u32, u32, usize)) {
         let (mut before, mut index) = (NIL, first);
         while index != NIL {
-            let next = self.node(index).next.load(Relaxed);
-            f(before, index);
-            (before, index) = (index, next);
+            let number = segment_of::<Node<T, P>>(index);
+            let start = first_of::<Node<T, P>>(number);
+            // SAFETY: as in `node`: it is in this segment.
+            let nodes = unsafe { self.nodes.segment_from(start) };
+            while let Some(node) = nodes.get(index.wrapping_sub(start) as usize) {
+                let next = node.next.load(Relaxed);
+                f(before, index, number);
+                (before, index) = (index, next);
+            }
         }
     }
 
@@ -415,14 +422,6 @@ struct Tally {
 impl Tally {
     fn new(end: u32, before: (u32, u32)) -> Self {
         Self { counts: [0; SEGMENTS], end, before }
-    }
-
-    /// Counts an index; returns whether it is one of a large segment.
-    #[inline]
-    fn count<N: Zeroed>(&mut self, index: u32) -> bool {
-        let number = segment_of::<N>(index);
-        self.counts[number] += 1;
-        number >= LARGE
     }
 
     /// How many of these indices were in the range before.
