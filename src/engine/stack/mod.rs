@@ -181,6 +181,9 @@ impl<T: Clone, H: Hook, P: Place<T>> Stack<T, H, P> {
     ///
     /// # Errors
     /// [`OutOfMemory`] and the values; the stack is as it was.
+    ///
+    /// # Panics
+    /// If there are fewer values than their iterator has said.
     #[inline]
     pub fn push_many<I>(&self, mut values: I) -> Result<(), (I, OutOfMemory)>
     where

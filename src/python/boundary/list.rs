@@ -80,8 +80,10 @@ fn new_list(py: Python<'_>, len: ffi::Py_ssize_t) -> Result<Bound<'_, PyAny>> {
     if len == 0 {
         return Ok(list);
     }
+    // SAFETY: has no conditions.
+    let none = unsafe { ffi::Py_None() };
     // SAFETY: a list that nobody else has seen, and an immortal object.
-    if unsafe { ffi::PyList_Append(list.as_ptr(), ffi::Py_None()) } != 0 {
+    if unsafe { ffi::PyList_Append(list.as_ptr(), none) } != 0 {
         return Err(Error::pending());
     }
     // SAFETY: as above.
