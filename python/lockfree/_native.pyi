@@ -1503,10 +1503,10 @@ class Stack(Generic[_T]):
     handler, also while the same thread is inside the same stack.
 
     When a method that removes items returns, the stack's references to them are
-    gone, unless another thread was just looking at them (``peek``, iteration,
+    gone, unless another thread was just looking at them (iteration,
     ``repr``); that thread then drops them when it leaves. The memory of the items'
-    places, 16 bytes each, is kept for later pushes and returned when the stack
-    is freed.
+    places, 16 bytes each, is kept for later pushes; what was not needed for a second
+    goes back to the system in a later ``pop``, ``pop_many``, ``pop_all`` or ``clear``.
 
     Prefer ``collections.deque`` unless you need ``pop_all``, batches, re-entry, or
     its tail latency.

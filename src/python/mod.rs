@@ -21,7 +21,6 @@ mod _native {
     use super::boundary::error;
     use super::boundary::fastcall::{self, PanicProbe};
     use super::boundary::fork;
-    use super::boundary::list;
     use super::boundary::spare;
     use super::boundary::unsupported;
     use super::boundary::user;
@@ -118,7 +117,6 @@ mod _native {
         error::prepare(py)?;
         convert::prepare(py)?;
         counting::prepare(py)?;
-        list::prepare(py)?;
         spare::prepare(py)?;
         ordering::prepare(py)?;
         user::find_main_thread(py)?;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`arena`] | nodes addressed by number |
 //! | [`growth`] | vectors that grow fallibly |
+//! | [`pages`] | memory that the system may have back |
 //! | [`tagged`] | an index and a version tag in one word |
 //! | [`pointer`] | values that are addresses |
 //! | [`epoch`] | when unlinked memory may be given back |
@@ -13,6 +14,7 @@
 pub mod arena;
 pub mod epoch;
 pub mod growth;
+pub mod pages;
 pub mod pointer;
 pub mod reclaim;
 pub mod slots;

@@ -44,6 +44,7 @@
 
 use super::super::Backoff;
 use super::super::memory::arena::{NIL, OutOfMemory};
+use super::super::memory::pages;
 use super::super::memory::tagged::Tagged;
 use super::super::shim::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, mutant, ordering};
 pub use super::blocks::START;
@@ -383,17 +384,8 @@ fn offset(position: u64) -> usize {
 
 /// Tells the system that what the page holds is not needed: reading it yields
 /// the old words or zeros.
-#[cfg(all(unix, not(loom), not(miri)))]
 fn give_back(page: &Page) {
-    // SAFETY: has no conditions.
-    let granule = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    if usize::try_from(granule).is_ok_and(|granule| granule <= size_of::<Page>()) {
-        let address = std::ptr::from_ref(page).cast_mut().cast();
-        // SAFETY: whole pages of this arena's own, whose words S3 lets change;
-        // a refusal changes nothing.
-        unsafe { libc::madvise(address, size_of::<Page>(), libc::MADV_DONTNEED) };
-    }
+    let address = std::ptr::from_ref(page).cast_mut().cast();
+    // SAFETY: a page of this arena's own, whose words S3 lets change to zeros.
+    unsafe { pages::discard(address, size_of::<Page>()) };
 }
-
-#[cfg(not(all(unix, not(loom), not(miri))))]
-fn give_back(_page: &Page) {}

@@ -2,8 +2,6 @@
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-#[cfg(Py_GIL_DISABLED)]
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyTuple};
 
 use super::error::{Error, Result};
@@ -85,25 +83,27 @@ fn new_list(py: Python<'_>, len: ffi::Py_ssize_t) -> Result<Bound<'_, PyAny>> {
 
 /// A list of `len` times `None`. Free-threaded CPython 3.14 has `PyList_New` crash where there
 /// is memory for a list and none for its items: it drops a list that it has not initialized.
+/// (Nor is it made of one list that all repeat: they would meet in its lock, and a fork could find
+/// it handed to a thread that the child does not have.)
 #[cfg(Py_GIL_DISABLED)]
 fn new_list(py: Python<'_>, len: ffi::Py_ssize_t) -> Result<Bound<'_, PyAny>> {
-    let none = list_of_none(py).map_err(Error::raised)?;
-    // SAFETY: a live list, and the token proves the thread attached.
-    let list = unsafe { ffi::PySequence_Repeat(none.as_ptr(), len) };
+    // SAFETY: the token proves the thread attached.
+    let list = unsafe { ffi::PyList_New(0) };
     // SAFETY: a new reference, or null with an exception set.
-    unsafe { owned(py, list) }
-}
-
-#[cfg(Py_GIL_DISABLED)]
-fn list_of_none(py: Python<'_>) -> PyResult<&Py<PyList>> {
-    static NONE: PyOnceLock<Py<PyList>> = PyOnceLock::new();
-    NONE.get_or_try_init(py, || Ok(PyList::new(py, [py.None()])?.unbind()))
-}
-
-/// Makes what could not be made once memory is short.
-pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
-    Slots::new(py, 1)?;
-    Ok(())
+    let list = unsafe { owned(py, list) }?;
+    if len == 0 {
+        return Ok(list);
+    }
+    // SAFETY: has no conditions.
+    let none = unsafe { ffi::Py_None() };
+    // SAFETY: a list that nobody else has seen, and an immortal object.
+    if unsafe { ffi::PyList_Append(list.as_ptr(), none) } != 0 {
+        return Err(Error::pending());
+    }
+    // SAFETY: as above.
+    let same = unsafe { ffi::PySequence_InPlaceRepeat(list.as_ptr(), len) };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { owned(py, same) }
 }
 
 /// A tuple of two whose items are still missing.
@@ -182,12 +182,17 @@ pub(crate) fn collect(
     if unsafe { ffi::PyErr_Occurred() }.is_null() { Ok(items) } else { Err(Error::pending()) }
 }
 
+/// How many items are taken at a stretch.
+pub(crate) const PIECE: usize = 256;
+
 fn items_of(tuple: &Bound<'_, PyTuple>, take: impl Fn(Arg<'_, '_>) -> Owned) -> Result<Vec<Owned>> {
     let mut pauses = Pauses::new(tuple.py());
     let mut items = room(tuple.len())?;
-    for item in tuple.iter_borrowed() {
-        items.push(take(item)); // room: above
-        pauses.step()?;
+    for (i, piece) in tuple.as_slice().chunks(PIECE).enumerate() {
+        if i > 0 {
+            pauses.rest()?;
+        }
+        items.extend(piece.iter().map(|item| take(item.as_borrowed()))); // room: above
     }
     Ok(items)
 }

@@ -17,11 +17,13 @@ use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result, not_copyable};
 use crate::python::boundary::fastcall::{fast_methods, used};
 use crate::python::boundary::lazy::Lazy;
-use crate::python::boundary::list::{Slots, collect, joined, repr};
+use crate::python::boundary::list::{PIECE, Slots, collect, joined, repr};
 use crate::python::boundary::nesting::{drop_contents, repr_of};
 use crate::python::boundary::object::{Arg, Made, borrowed, formatted, made, size_with};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::pauses::Pauses;
+
+type Engine = engine::Stack<Owned, (), engine::stack::Word<Owned>>;
 
 /// A last-in, first-out stack that threads can share without a lock.
 #[pyclass(frozen, weakref, subclass, generic, module = "lockfree")]
@@ -29,14 +31,21 @@ use crate::python::boundary::pauses::Pauses;
 pub(crate) struct Stack {
     /// Boxed: its parts want cache lines of their own, and Python's allocator
     /// aligns to 16 bytes.
-    engine: Lazy<engine::Stack<Owned>>,
+    engine: Lazy<Engine>,
     deferral: Deferral,
 }
 
 impl Stack {
     fn put_all(&self, iterable: &Bound<'_, PyAny>) -> Result<()> {
-        let items = collect(iterable, Owned::new)?;
         let engine = self.engine.made().map_err(Error::from)?;
+        if let Ok(tuple) = iterable.cast_exact::<PyTuple>()
+            && tuple.len() <= PIECE
+        {
+            // From where they lie: taking a reference runs no user code.
+            let items = tuple.as_slice().iter().map(|item| Owned::new(item.as_borrowed()));
+            return engine.push_many(items).map_err(|(_, error)| error.into());
+        }
+        let items = collect(iterable, Owned::new)?.into_iter();
         engine.push_many(items).map_err(|(items, error)| {
             drop(items);
             error.into()
@@ -121,7 +130,7 @@ impl Stack {
     }
 
     fn __sizeof__(slf: &Bound<'_, Self>) -> Made<usize> {
-        let size = |engine: &engine::Stack<_>| size_of_val(engine) + engine.bytes();
+        let size = |engine: &Engine| size_of_val(engine) + engine.bytes();
         Made(size_with(slf.as_any(), slf.get().engine.get().map_or(0, size)))
     }
 
@@ -195,7 +204,7 @@ fast_methods! {
         };
     keywords c"peek"
         c"peek($self, /, *, default=...)\n--\n\nReturn the top item and leave it there."
-        |this, _, args| match (args.bind(0, ["default"])?, this.engine.get().and_then(engine::Stack::peek)) {
+        |this, _, args| match (args.bind(0, ["default"])?, this.engine.get().and_then(Engine::peek)) {
             (_, Some(item)) => Ok(item),
             ([Some(default)], None) => Ok(Owned::new(default)),
             ([None], None) => Err(Error::empty("peek at an empty Stack")),
