@@ -9,7 +9,7 @@ use std::sync::Barrier;
 use std::time::Instant;
 
 use engine::cache::{Cache, Item, Query, Removed};
-use engine::{Counted, Int64, Pointer, Queue, Stack, Striped};
+use engine::{Counted, Int64, Pointer, Queue, Stack, Striped, TryGet};
 use shim::Ordering::SeqCst;
 
 #[cfg(any(not(feature = "python"), Py_GIL_DISABLED))]
@@ -28,6 +28,10 @@ mod shim {
     pub(super) use crate::shim::{detached, mutant, ordering, weakened};
 }
 
+/// To be called in a forked child: these threads' epochs, which with a GIL are the only ones.
+#[cfg(feature = "python")]
+pub(crate) use engine::memory::epoch::forked;
+
 /// The loops that [`run`] knows, by the name of the benchmark's cell.
 pub const CELLS: &[&str] =
     &["increment", "load", "cas", "striped", "stack.pushpop", "queue.putget", "cache.hit"];
@@ -38,42 +42,68 @@ const KEYS: usize = 100;
 /// What surrounds the work of each thread, which it is told the number of. It must do the work.
 pub type Around<'a> = &'a (dyn Fn(usize, &mut dyn FnMut()) + Sync);
 
+/// What came of a loop.
+#[derive(Clone, Copy, Debug)]
+pub struct Ran {
+    /// The seconds from the common start of the threads to the end of the slowest.
+    pub seconds: f64,
+    /// The sum of all that the operations returned; what is not there counts nothing.
+    pub sum: u64,
+    /// What is left in the object: its value, or how many there are.
+    pub left: u64,
+}
+
 /// Runs the cell's loop `iterations` times on each of `threads` threads that
-/// share one object. Returns the seconds from the common start to the end of
-/// the slowest thread, or `None` if there is no such cell.
-pub fn run(cell: &str, threads: usize, iterations: u64, around: Around<'_>) -> Option<f64> {
+/// share one object; `None` if there is no such cell.
+pub fn run(cell: &str, threads: usize, iterations: u64, around: Around<'_>) -> Option<Ran> {
     let timed = Timed { threads, iterations, around };
-    let int = Int64::new(0);
-    let striped = Striped::<1>::default();
-    let stack = Stack::new();
-    let queue = Queue::new();
+    let int = Int64::new(1);
+    let value = || int.load(SeqCst);
     match cell {
-        "increment" => Some(timed.run(|| {
-            let _ = black_box(int.fetch_add(1, SeqCst));
-        })),
-        "load" => Some(timed.run(|| {
-            black_box(int.load(SeqCst));
-        })),
-        "cas" => Some(timed.run(|| {
-            let _ = black_box(int.compare_exchange(0, 0, SeqCst, SeqCst));
-        })),
-        "striped" => Some(timed.run(|| striped.add(0, black_box(1)))),
-        "stack.pushpop" => Some(timed.run(|| {
-            let _ = black_box(stack.push(1_u64));
-            black_box(stack.pop());
-        })),
-        "queue.putget" => Some(timed.run(|| {
-            let _ = black_box(queue.try_put(Number(0)));
-            let _ = black_box(queue.try_get());
-        })),
+        "increment" => {
+            let old = || int.fetch_add(1, SeqCst).map_or(0, i64::cast_unsigned);
+            Some(timed.run(old).leaving(value().cast_unsigned()))
+        }
+        "load" => Some(timed.run(|| value().cast_unsigned()).leaving(value().cast_unsigned())),
+        "cas" => {
+            let exchanged = || int.compare_exchange(1, 1, SeqCst, SeqCst).map_or(0, |_| 1);
+            Some(timed.run(exchanged).leaving(value().cast_unsigned()))
+        }
+        "striped" => {
+            let striped = Striped::<1>::default();
+            let ran = timed.run(|| {
+                striped.add(0, black_box(1));
+                0
+            });
+            Some(ran.leaving(u64::try_from(striped.sum(0)).unwrap_or(0)))
+        }
+        "stack.pushpop" => {
+            let stack = Stack::new();
+            let ran = timed.run(|| {
+                let _ = black_box(stack.push(1_u64));
+                stack.pop().unwrap_or(0)
+            });
+            Some(ran.leaving(stack.len() as u64))
+        }
+        "queue.putget" => {
+            let queue = Queue::new();
+            let ran = timed.run(|| {
+                let _ = black_box(queue.try_put(Number(1)));
+                // What another thread is about to fill is left there.
+                if let TryGet::Got(number) = queue.try_get() { number.0 as u64 } else { 0 }
+            });
+            Some(ran.leaving(queue.len() as u64))
+        }
         "cache.hit" => {
             let cache = full_cache();
-            Some(timed.run(|| {
-                for key in 0..KEYS {
+            let ran = timed.run(|| {
+                let hit = |key| {
                     let Ok(value) = cache.get(&Number(black_box(key)), drop);
-                    black_box(value);
-                }
-            }))
+                    value.map_or(0, |value| value.0 as u64)
+                };
+                (0..KEYS).map(hit).sum()
+            });
+            Some(ran.leaving(cache.len() as u64))
         }
         _ => None,
     }
@@ -143,7 +173,11 @@ impl Query<Self> for Number {
 /// # Panics
 /// If `operation` does.
 pub fn timed(threads: usize, iterations: u64, operation: impl Fn() + Sync) -> f64 {
-    Timed { threads, iterations, around: &|_, work| work() }.run(operation)
+    let operation = || {
+        operation();
+        0
+    };
+    Timed { threads, iterations, around: &|_, work| work() }.run(operation).seconds
 }
 
 /// How a loop is run.
@@ -154,16 +188,23 @@ struct Timed<'a> {
     around: Around<'a>,
 }
 
+impl Ran {
+    fn leaving(self, left: u64) -> Self {
+        Self { left, ..self }
+    }
+}
+
 impl Timed<'_> {
-    fn run(self, operation: impl Fn() + Sync) -> f64 {
+    fn run(self, operation: impl Fn() -> u64 + Sync) -> Ran {
         let barrier = Barrier::new(self.threads);
         let work = || {
             barrier.wait();
             let start = Instant::now();
+            let mut sum = 0_u64;
             for _ in 0..self.iterations {
-                operation();
+                sum = sum.wrapping_add(black_box(operation()));
             }
-            (start, Instant::now())
+            (start, Instant::now(), sum)
         };
         let thread = |index| {
             let mut span = None;
@@ -176,8 +217,13 @@ impl Timed<'_> {
             let spans = workers
                 .into_iter()
                 .map(|worker| worker.join().expect("the operation cannot panic"));
-            let widest = spans.reduce(|(s, e), (start, end)| (s.min(start), e.max(end)));
-            widest.map_or(0.0, |(start, end)| end.duration_since(start).as_secs_f64())
+            let widest = spans.reduce(|(s, e, sum), (start, end, more)| {
+                (s.min(start), e.max(end), sum.wrapping_add(more))
+            });
+            let (seconds, sum) = widest.map_or((0.0, 0), |(start, end, sum)| {
+                (end.duration_since(start).as_secs_f64(), sum)
+            });
+            Ran { seconds, sum, left: 0 }
         })
     }
 }

@@ -31,7 +31,7 @@ impl Lifo for Stack<u64> {
     }
 
     fn push_many(&self, values: Vec<u64>) {
-        self.push_many(values).expect("there is memory");
+        assert!(self.push_many(values.into_iter()).is_ok(), "there is memory");
     }
 
     fn pop_many(&self, limit: usize) -> Vec<u64> {

@@ -90,7 +90,7 @@ class AsyncMethods(Waitable, Generic[T]):
 
     if TYPE_CHECKING:
         _grab: Callable[[Any], Any]
-        _press: Callable[[T], bool]
+        _press: Callable[[Any], Any]
         get_many: Callable[..., list[T]]
         qsize: Callable[[], int]
 
@@ -119,8 +119,10 @@ class AsyncMethods(Waitable, Generic[T]):
         """Put an item, waiting for room."""
         if hold := self._hold(PUTTERS):
             await _give_way(hold)
-        if not self._press(item):
-            await _wait(self, PUTTERS, lambda: self._press(item) or _NOTHING)
+        if (again := self._press(item)) is not True:
+            # A priority is asked for once: what is pressed next has it.
+            entry = item if again is False else again
+            await _wait(self, PUTTERS, lambda: self._press(entry) is True or _NOTHING)
 
     async def async_join(self) -> None:
         """Wait until all items that were put are done."""

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from types import GenericAlias
-from typing import Any, ClassVar, Generic, NoReturn, Self, SupportsFloat, SupportsIndex, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    NoReturn,
+    Self,
+    SupportsFloat,
+    SupportsIndex,
+    TypeVar,
+)
 
 from lockfree._errors import Empty, Full, ShutDown
+
+if TYPE_CHECKING:
+    from lockfree._native import Queue
 
 T = TypeVar("T")
 
@@ -58,6 +71,10 @@ class AsyncQueue(Generic[T]):
         self._queue = queue
         queue._take_along(self)
         return self
+
+    def __sizeof__(self) -> int:
+        size: int = self._queue.__sizeof__()
+        return super().__sizeof__() + size
 
     async def put(self, item: T) -> None:
         """Put an item, waiting for room.
@@ -149,9 +166,10 @@ class AsyncQueue(Generic[T]):
         return size
 
     @property
-    def sync_q(self) -> Any:
+    def sync_q(self) -> Queue[T]:
         """The same queue for threads: a `Queue`."""
-        return self._queue
+        queue: Queue[T] = self._queue
+        return queue
 
     def __aiter__(self) -> AsyncIterator[T]:
         """Get items until the queue is shut down."""

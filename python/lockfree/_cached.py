@@ -43,6 +43,7 @@ class CacheInfo(NamedTuple):
 
 
 if TYPE_CHECKING:
+    from lockfree._native import Cache
 
     class Cached(Protocol[P, R]):
         """A function whose results are kept."""
@@ -77,8 +78,9 @@ def cached(
     *,
     key: Callable[..., Any] | None = None,
     ttl: float | None = None,
+    grace: float | None = None,
     shield: bool = False,
-    cache: Any = None,
+    cache: Cache[Any, Any] | None = None,
 ) -> Decorator: ...
 def cached(
     maxsize: Any = DEFAULT_SIZE,
@@ -86,6 +88,7 @@ def cached(
     *,
     key: Callable[..., Any] | None = None,
     ttl: float | None = None,
+    grace: float | None = None,
     shield: bool = False,
     cache: Any = None,
 ) -> Any:
@@ -107,10 +110,12 @@ def cached(
         key: is called with the arguments; what it returns is the key. Without it the
             arguments are, and the function as well if there is a `cache`.
         ttl: the seconds that a result is kept; None is for ever.
+        grace: the seconds after that in which calls have it as it is, while one of them
+            calls the function anew, as with `Cache`.
         shield: whether a call of a coroutine function goes on when nobody waits for it any
             more, to be kept; if it fails then, the event loop's exception handler is told.
-        cache: the `Cache` in which results are kept, of any number of functions. `maxsize`
-            and `ttl` are then the cache's.
+        cache: the `Cache` in which results are kept, of any number of functions. `maxsize`,
+            `ttl` and `grace` are then the cache's.
 
     A method's instance is one of its arguments, and is kept alive with the result. What is
     to be kept once per instance, and no longer than that, is a `cached_property`.
@@ -120,7 +125,7 @@ def cached(
 
     Raises:
         TypeError: `maxsize` is not an integer, a function or None; or there are both
-            a `ttl` or `maxsize`, and a `cache`.
+            a `ttl`, `grace` or `maxsize`, and a `cache`; or a `grace` and no `ttl`.
 
     Examples:
         >>> @cached
@@ -131,9 +136,9 @@ def cached(
         >>> square.cache_info()
         CacheInfo(hits=1, misses=1, maxsize=128, currsize=1)
     """
-    from lockfree import Cache
+    import lockfree
 
-    return decorator(Cache, maxsize, Options(typed, key, ttl, shield), cache)
+    return decorator(lockfree.Cache, maxsize, Options(typed, key, ttl, grace, shield), cache)
 
 
 class Options(NamedTuple):
@@ -142,25 +147,33 @@ class Options(NamedTuple):
     typed: bool
     key: Callable[..., Any] | None
     ttl: float | None
+    grace: float | None
     shield: bool
 
     def maker(self, function: Callable[..., Any], is_shared: bool) -> Any:
         """Return what makes the key of a call, where it is not made of the arguments alone."""
-        make, typed = self.key, self.typed
-        if make is not None:
-            return lambda args, kwargs: make(*args, **kwargs)
-        if is_shared:
+        typed = self.typed
+        if is_shared and self.key is None:
             return lambda args, kwargs: (function, _make_key(args, kwargs, typed))
-        return None
+        return self.key_maker()
+
+    def key_maker(self) -> Any:
+        """Return what makes a key as the user said, if anything was said."""
+        make = self.key
+        return None if make is None else lambda args, kwargs: make(*args, **kwargs)
 
 
 def decorator(make: Any, maxsize: Any, options: Options, cache: Any) -> Any:
     """Do what `cached` does, with caches that `make` makes."""
-    typed, key, ttl, _ = options
+    typed, key, ttl, grace, _ = options
     if isinstance(maxsize, Mapping):
         raise TypeError("the first argument of cached() is maxsize: pass a cache as cache=")
     if ttl is not None and cache is not None:
         raise TypeError("a cache has its own ttl: pass ttl= or cache=, not both")
+    if grace is not None and cache is not None:
+        raise TypeError("a cache has its own grace: pass grace= or cache=, not both")
+    if grace is not None and ttl is None:
+        raise TypeError("grace= begins when the time is over: pass ttl= as well")
     if callable(maxsize) and isinstance(typed, bool):
         return decorator(make, DEFAULT_SIZE, options, cache)(maxsize)
     if maxsize is not None and not isinstance(maxsize, int):
@@ -171,12 +184,12 @@ def decorator(make: Any, maxsize: Any, options: Options, cache: Any) -> Any:
         raise TypeError("a cache has its own maxsize: pass maxsize= or cache=, not both")
     if key is not None and not callable(key):
         raise TypeError(f"key must be callable or None, not {key!r}")
-    make(1, ttl=ttl)  # so that a wrong `ttl` is told here
+    make(1, ttl=ttl, grace=grace)  # so that what is wrong is told here
     if cache is not None:
         return partial(_decorate, cache, options, True)
     if maxsize is not None and maxsize <= 0:
         return partial(_count, typed)
-    return lambda function: _decorate(make(maxsize, ttl=ttl), options, False, function)
+    return lambda function: _decorate(make(maxsize, ttl=ttl, grace=grace), options, False, function)
 
 
 def _decorate(cache: Any, options: Options, is_shared: bool, function: Callable[..., Any]) -> Any:
@@ -190,22 +203,22 @@ def _decorate(cache: Any, options: Options, is_shared: bool, function: Callable[
     elif wraps_coroutine_function(function):
         wrapper = _either_wrapper(cache, options, key_of, function)
     else:
-        wrapper = _wrapper(cache, options, maker, function)
-        # Of another one, since the wrapper keeps what keeps this.
-        key_of = _wrapper(cache, options, maker, function)._key
+        make = partial(_wrapper, cache, options, options.key_maker(), function, is_shared)
+        # The key of another one, since the wrapper keeps what keeps this.
+        wrapper, key_of = make(), make()._key
     update_wrapper(wrapper, function)
     forgotten = [(0, 0)]  # hits and misses before the last cache_clear()
 
     def count() -> tuple[int, int, int]:
-        hits, misses, _, _, loads, size = cache._stats()
+        hits, misses, _, _, loads, _, _, size = cache._stats()
         # Who waited for another's call called nothing. Others may have asked a shared cache.
         return (hits, misses, size) if is_shared else (hits + misses - loads, loads, size)
 
-    def cache_info() -> CacheInfo:
+    def info() -> CacheInfo:
         hits, misses, size = count()
         return CacheInfo(hits - forgotten[0][0], misses - forgotten[0][1], cache.maxsize, size)
 
-    def cache_clear() -> None:
+    def clear() -> None:
         cache.clear()
         forgotten[0] = count()[:2]
 
@@ -213,7 +226,8 @@ def _decorate(cache: Any, options: Options, is_shared: bool, function: Callable[
         cache.pop(key_of(args, kwargs), _MISSING) is not _MISSING
     )
     wrapper.cache_contains = lambda *args, **kwargs: key_of(args, kwargs) in cache
-    wrapper.cache_info, wrapper.cache_clear = cache_info, cache_clear
+    # Without annotations, as those of functools are.
+    wrapper.cache_info, wrapper.cache_clear = lambda: info(), lambda: clear()
     wrapper.cache_parameters = lambda: {"maxsize": cache.maxsize, "typed": typed}
     return wrapper
 
@@ -222,9 +236,11 @@ def _key_of(typed: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return _make_key(args, kwargs, typed)
 
 
-def _wrapper(cache: Any, options: Options, maker: Any, function: Callable[..., Any]) -> Any:
+def _wrapper(
+    cache: Any, options: Options, maker: Any, function: Callable[..., Any], is_shared: bool
+) -> Any:
     miss = partial(load, cache, function)
-    return cache._cached_function(cache, function, options.typed, miss, maker)
+    return cache._cached_function(cache, function, options.typed, miss, maker, is_shared)
 
 
 def _async_wrapper(
@@ -260,7 +276,7 @@ def _either_wrapper(cache: Any, options: Options, maker: Any, function: Callable
             raise _IsAsyncError
         return result
 
-    as_function = _wrapper(cache, options, maker, attempt)
+    as_function = _wrapper(cache, options, maker, attempt, False)
     as_coroutine_function = _async_wrapper(cache, options, maker, function)
     is_function = True
 

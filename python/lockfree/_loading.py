@@ -15,6 +15,10 @@ by the next who asks, and by those who wait in other threads and loops, who look
 What a load brings is kept only if its key was neither written nor removed since it began: the
 cache issues a ticket then, and whoever writes takes it away.
 
+An entry in its grace is served to all but the first who asks while there is no flight: that one
+loads it anew, a coroutine in a task for which nobody waits. So a flight may have been begun for
+the sake of such an entry, and others wait for it, as for any other, once its grace is over.
+
 There is no lock here, because whatever runs in Python may be interrupted by a finalizer or
 signal handler that needs a load itself. Instead each step that must be atomic is one
 call into a `dict`, atomic with the GIL and without it:
@@ -47,7 +51,7 @@ import sys
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from itertools import count
 from math import isnan
 from threading import TIMEOUT_MAX, Lock, get_ident, local
@@ -59,7 +63,7 @@ from lockfree._async import running_loop
 from lockfree._mapping import part_of
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, Future
+    from asyncio import AbstractEventLoop
     from types import TracebackType
 
 K = TypeVar("K")
@@ -80,7 +84,11 @@ class LoadingMethods(Generic[K, V]):
 
         def get(self, key: K, default: Any, /) -> Any: ...
         def _peek(self, key: object, default: Any, /) -> Any: ...
+        def _stale(self, key: object, default: Any, /) -> Any: ...
         def _count_load(self, /) -> None: ...
+        def _count_wait(self, /) -> None: ...
+        def _count_stale(self, /) -> None: ...
+        def _seconds(self, ttl: float | None, /) -> float | None: ...
         def _ticket(self, key: K, /) -> Any: ...
         def _keep(self, ticket: Any, key: K, value: V, /, *ttl: float | None) -> None: ...
 
@@ -129,19 +137,35 @@ def load(
     end: float | None = None,
 ) -> V:
     """Return the value of a key that was missed: load it, or wait for whoever does."""
+    if ttl is not ...:
+        ttl = cache._seconds(ttl)
     while True:
         flight = found = _Flight(cache, key)
+        stale: V = cache._stale(key, _MISSING)
         try:
             # Twice: what a signal handler raises on the way into one exit, the other cleans up.
             with flight, flight:
-                found = flight.find()
+                found = flight.find(would_wait=stale is _MISSING)
                 if found is flight:
                     if flight.is_needed():
                         flight.bring(flight.checked(loader(*args, **kwargs)), ttl)
                     return flight.value  # type: ignore[no-any-return]
+            if stale is not _MISSING:
+                cache._count_stale()
+                return stale
+            cache._count_wait()
             found.wait(end)
             if found.has_news():
                 return found.news()  # type: ignore[no-any-return]
+        except Exception as error:
+            if found is not flight or stale is _MISSING:
+                raise
+            stale = cache._stale(key, _MISSING)  # the load may have taken all of its grace
+            if stale is _MISSING:
+                raise
+            Unraisable(error)
+            cache._count_stale()
+            return stale
         finally:
             # The traceback of an error has this frame, which must not have the error.
             del flight, found
@@ -159,17 +183,28 @@ async def async_load(
     shield: bool = False,
 ) -> V:
     """Do what `load` does, in a task."""
+    if ttl is not ...:
+        ttl = cache._seconds(ttl)
     loop = running_loop()
     while True:
         flight = found = _Flight(cache, key, loop)
+        stale: V = cache._stale(key, _MISSING)
         try:
             with flight, flight:
                 found = flight.find()
                 if found is flight:
                     if not flight.is_needed():
                         return flight.value  # type: ignore[no-any-return]
-                    flight.is_shielded = shield
+                    flight.is_unattended = stale is not _MISSING
+                    flight.is_shielded = shield or flight.is_unattended
                     flight.begin(loop, loader, args, kwargs, ttl)
+            if stale is not _MISSING:
+                if found is flight and flight.value is not _MISSING:  # tasks are eager
+                    return flight.value  # type: ignore[no-any-return]
+                cache._count_stale()
+                return stale
+            if found is not flight:
+                cache._count_wait()
             if shield:
                 found.is_shielded = True
             await found.async_wait(loop, end)
@@ -203,6 +238,28 @@ async def _fly(
         del pilot, flight
 
 
+class Unraisable:
+    """Is freed at once, and so takes an exception to `sys.unraisablehook`."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __del__(self) -> None:
+        raise self._error
+
+
+class Plain:
+    """What loads want of a cache that counts nothing, and in which nothing expires."""
+
+    def _stale(self, _key: object, default: Any, /) -> Any:
+        return default
+
+    def _count(self) -> None:
+        pass
+
+    _count_load = _count_wait = _count
+
+
 class _Pilot:
     """Is held by a load's coroutine alone: where that ends, or is freed, the flight ends."""
 
@@ -222,8 +279,8 @@ class _Flight:
         "_cache", "_context", "_error", "_generation", "_handled", "_hash", "_interruption",
         "_is_boarded", "_is_heard", "_key", "_landed", "_leader", "_notes", "_outer", "_settled",
         "_sleepers",
-        "_task", "_ticket", "_trace", "is_shielded", "loop", "number", "stack", "task", "thread",
-        "value",
+        "_task", "_ticket", "_trace", "is_shielded", "is_unattended", "loop", "number", "stack",
+        "task", "thread", "value",
     )  # fmt: skip
 
     def __init__(self, cache: Any, key: Any, loop: AbstractEventLoop | None = None) -> None:
@@ -234,7 +291,7 @@ class _Flight:
         self.task: int | None = None
         self._leader: Any = None
         self._task: Callable[[], Any] | None = None
-        self._is_boarded = self.is_shielded = False
+        self._is_boarded = self.is_shielded = self.is_unattended = False
         self._is_heard = True
         self.value = _MISSING
         self._ticket: Any = None
@@ -265,14 +322,17 @@ class _Flight:
 
     # For whoever leads it.
 
-    def find(self) -> _Flight:
-        """Return the flight of the key that is aloft; this one, if there was none."""
+    def find(self, *, would_wait: bool = True) -> _Flight:
+        """Return the flight of the key that is aloft; this one, if there was none.
+
+        Also if it `would_wait` for another that it must not wait for.
+        """
         self._generation = _generation
         found = _aloft(self._cache).setdefault(self, self)
         while found is not self and found.is_lost():
             found.land()
             found = _aloft(self._cache).setdefault(self, self)
-        if found is not self and self.loop is None and found.is_of_another_greenlet(self):
+        if found is not self and would_wait and found.is_of_another_greenlet(self):
             found = self
         if found is self and self.loop is None:
             self._leader = leader = _leader(self.thread, self.stack)
@@ -376,7 +436,8 @@ class _Flight:
             notes = getattr(error, "__notes__", None)
             self._notes = list(notes) if isinstance(notes, list) else None
             # An eager task runs before the one who asked can begin to wait.
-            self._is_heard = bool(self.sleepers) or not self._is_boarded
+            is_left = self._is_boarded or self.is_unattended
+            self._is_heard = bool(self.sleepers) or not is_left
             self._error = error
         if error is not None or not self._is_boarded or self.value is not _MISSING:
             self.land()
@@ -441,8 +502,9 @@ class _Flight:
 
     async def async_wait(self, loop: AbstractEventLoop, end: float | None) -> None:
         """Suspend the task until it has landed, or until that time."""
-        future = loop.create_future()
-        wait = _Wait(self, _current_task(), partial(_ring, weakref.ref(future)))
+        # Not a future, which is lost if a handler raises as it schedules its task.
+        waiter = _waiters()(_NOBODY, 0, loop)
+        wait = _Wait(self, _current_task(), partial(_ring, weakref.ref(waiter)))
         watch = timer = None
         try:
             # Who leads nothing keeps nobody waiting; of those there may be thousands.
@@ -453,8 +515,8 @@ class _Flight:
                 if self.loop is not None and self.loop() is not loop:
                     watch = _Watch(self, loop)
                 if end is not None:
-                    timer = loop.call_later(max(0, end - monotonic()), _get_up, future)
-                await future
+                    timer = loop.call_later(max(0, end - monotonic()), waiter.rouse)
+                await waiter
                 if not self.has_landed:
                     raise self._timeout()
         finally:
@@ -492,6 +554,8 @@ class _Flight:
 
     def is_of_another_greenlet(self, asking: _Flight) -> bool:
         """Whether the thread that asks would stop it by waiting for it."""
+        if asking.loop is not None:
+            return False
         return self.thread == asking.thread and self.stack != asking.stack
 
     def has_news(self) -> bool:
@@ -682,16 +746,46 @@ if hasattr(os, "register_at_fork"):
 
 
 def _wake(waits: Iterable[_Wait]) -> None:
+    fault = None
     for wait in waits:
-        with suppress(RuntimeError):  # it is awake, or its event loop is closed
+        try:
             wait.wake()
+        except RuntimeError:  # it is awake, or its event loop is closed
+            pass
+        except BaseException as error:  # a signal handler's; the others wake nevertheless
+            fault = error
+    try:
+        if fault is not None:
+            raise fault
+    finally:
+        del fault
 
 
-def _ring(future: Callable[[], Future[None] | None]) -> None:
+def _ring(waiter: Callable[[], Any]) -> None:
     """Wake a task that waits, unless it is gone."""
-    alive = future()
+    alive = waiter()
     if alive is not None:
-        _call(alive.get_loop(), partial(_get_up, alive))
+        alive.rouse()
+
+
+@cache
+def _waiters() -> Any:
+    """Return the class of what tasks await; either implementation's will do."""
+    try:
+        from lockfree import AtomicRef
+    except ImportError:  # a subinterpreter
+        from lockfree.locked import AtomicRef  # type: ignore[assignment]
+    return AtomicRef._waiter  # type: ignore[attr-defined]
+
+
+class _Nobody:
+    """The owner of the waiters here: what wakes one is news for no other."""
+
+    def _notify(self, _event: int, /) -> None:
+        pass
+
+
+_NOBODY: Final = _Nobody()
 
 
 def _call(loop: AbstractEventLoop, callback: Callable[[], object]) -> None:
@@ -715,11 +809,6 @@ def _end(timeout: float | None) -> float | None:
     if isnan(timeout) or timeout < 0:
         raise ValueError(f"'timeout' must be a non-negative number, not {timeout!r}")
     return monotonic() + timeout
-
-
-def _get_up(future: Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def _current_task() -> object:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import (
     Callable,
     ItemsView,
+    Iterable,
     Iterator,
     KeysView,
     Mapping,
@@ -38,6 +39,10 @@ class CacheStats(NamedTuple):
     """Entries dropped because their time was up."""
     loads: int
     """Calls of loaders."""
+    waits: int
+    """Times that a caller waited for the load of another."""
+    stale: int
+    """Calls that were served an entry in its grace. To its look-up it is a miss."""
     size: int
     """How many entries there are."""
 
@@ -94,9 +99,9 @@ class MappingMethods(MutableMapping[K, V]):
 
     if TYPE_CHECKING:
 
-        def _items(self) -> list[tuple[K, V]]: ...
+        def _items(self) -> Iterable[tuple[K, V]]: ...
         def _peek(self, key: object, default: Any, /) -> Any: ...
-        def _stats(self) -> tuple[int, int, int, int, int, int]: ...
+        def _stats(self) -> tuple[int, int, int, int, int, int, int, int]: ...
 
     def keys(self) -> KeysView[K]:
         """Return a view of the keys."""
@@ -122,7 +127,16 @@ class MappingMethods(MutableMapping[K, V]):
         """Whether `other` is a mapping with equal keys and values."""
         if not isinstance(other, Mapping):
             return NotImplemented
-        return dict(self._items()) == dict(other.items())
+        # In Python: between byte codes other threads run. What others there are may count
+        # or change what is looked up.
+        theirs = other if type(other) is dict else dict(other.items())
+        count = 0
+        for key, value in self._items():
+            other_value = theirs.get(key, _MISSING)
+            if other_value is _MISSING or not _is_or_equals(other_value, value):
+                return False
+            count += 1
+        return count == len(theirs)
 
     __hash__ = None  # type: ignore[assignment]
     __reversed__ = None

@@ -71,7 +71,8 @@ class AtomicBool:
     Raises:
         TypeError: `value` is not a ``bool``.
 
-    Progress: wait-free or lock-free, as each method says. Source: C's
+    Progress: wait-free or lock-free, as each method says ("wait-free" where the processor
+    has an instruction for it: see guarantees.md). Source: C's
     ``atomic_flag``, and the test-and-set instruction of the IBM System/360 (1964).
 
     Examples:
@@ -261,7 +262,8 @@ class AtomicFloat64:
         TypeError: `value` is not a number.
         OverflowError: `value` is an integer beyond the range of a float.
 
-    Progress: wait-free or lock-free, as each method says. Source: P0020, "Floating
+    Progress: wait-free or lock-free, as each method says ("wait-free" where the processor
+    has an instruction for it: see guarantees.md). Source: P0020, "Floating
     Point Atomic", C++20.
 
     Examples:
@@ -488,7 +490,8 @@ class AtomicInt64:
         TypeError: `value` is not an integer.
         OverflowError: `value` does not fit in 64 bits.
 
-    Progress: wait-free or lock-free, as each method says. Source: M. Herlihy,
+    Progress: wait-free or lock-free, as each method says ("wait-free" where the processor
+    has an instruction for it: see guarantees.md). Source: M. Herlihy,
     "Wait-Free Synchronization", TOPLAS 1991.
 
     Examples:
@@ -774,7 +777,8 @@ class AtomicRef(Generic[_T]):
     Args:
         obj: the first object.
 
-    Progress: wait-free or lock-free, as each method says. Source: readers take their
+    Progress: wait-free or lock-free, as each method says ("wait-free" where the processor
+    has an instruction for it: see guarantees.md). Source: readers take their
     reference as free-threaded CPython does from a dict ("optimistically avoiding
     locking", S. Gross, PEP 703).
 
@@ -1122,6 +1126,11 @@ class Queue(Generic[_T]):
         Progress: as `put`; one step per run of free places.
         """
 
+    @overload
+    def force_put(self, item: _T, /) -> _T | None: ...
+    @overload
+    def force_put(self, item: _T, /, *, default: _T | _D = ...) -> _T | _D: ...
+    @overload
     def force_put(self, item: _T, /, *, default: Any = None) -> Any:
         """Put an item, and if the queue is full take the first one out for it.
 
@@ -1320,6 +1329,7 @@ class Queue(Generic[_T]):
         """Absent: use `join()`."""
 
     def __init_subclass__(cls) -> None: ...
+    def __sizeof__(self, /) -> int: ...
     def __iter__(self, /) -> Iterator[_T]: ...
     def __aiter__(self) -> AsyncIterator[_T]: ...
     def __contains__(self, item: object, /) -> NoReturn: ...
@@ -1338,8 +1348,8 @@ class Queue(Generic[_T]):
     def _some(self, n: SupportsIndex, nothing: Any, /) -> Any:
         """One attempt to get up to `n` items, for a coroutine; else `nothing`."""
 
-    def _press(self, item: Any, /) -> bool:
-        """Put an item; False if there is no room."""
+    def _press(self, item: Any, /) -> Any:
+        """Put an item; else what to press next, or False if that is the item."""
 
     def _enrol(self, event: int, waiter: _Waiter, /) -> None:
         """Enrol a coroutine."""
@@ -1391,9 +1401,9 @@ class PriorityQueue(Queue[_T]):
 
     Args:
         maxsize: as for `Queue`.
-        key: called with each item that is put, with nothing held, once (in a coroutine
-            that waits for room, each time it looks); returns its priority, a number or
-            a tuple of numbers. The items themselves may be anything then.
+        key: called with each item that is put, with nothing held, once; returns its
+            priority, a number or a tuple of numbers. The items themselves may be anything
+            then.
 
     Raises:
         TypeError: from all that put: an item has no priority, or what `key` returned is none.
@@ -1445,6 +1455,9 @@ class _Waiter:
     def cancel(self, msg: Any = None) -> bool:
         """Wake the task with a `CancelledError`, unless it is woken already."""
 
+    def rouse(self) -> None:
+        """Wake the task, whoever else waits."""
+
     def done(self) -> bool:
         """Whether the task is to be awake."""
 
@@ -1490,10 +1503,10 @@ class Stack(Generic[_T]):
     handler, also while the same thread is inside the same stack.
 
     When a method that removes items returns, the stack's references to them are
-    gone, unless another thread was just looking at them (``peek``, iteration,
+    gone, unless another thread was just looking at them (iteration,
     ``repr``); that thread then drops them when it leaves. The memory of the items'
-    places, 16 bytes each, is kept for later pushes and returned when the stack
-    is freed.
+    places, 16 bytes each, is kept for later pushes; what was not needed for a second
+    goes back to the system in a later ``pop``, ``pop_many``, ``pop_all`` or ``clear``.
 
     Prefer ``collections.deque`` unless you need ``pop_all``, batches, re-entry, or
     its tail latency.
@@ -1610,6 +1623,7 @@ class Stack(Generic[_T]):
 
     def __len__(self, /) -> int: ...
     def __bool__(self, /) -> bool: ...
+    def __sizeof__(self, /) -> int: ...
     def __iter__(self, /) -> Iterator[_T]: ...
     def __reduce__(self, /) -> NoReturn: ...
     @classmethod
@@ -1624,7 +1638,8 @@ class Cache(MutableMapping[_K, _V]):
     was not used goes early. `[]`, ``get``, ``setdefault`` and ``get_or_load`` count as a
     hit or a miss, and mark the entry as used; ``in``, ``len``, iteration, the
     views, ``==`` and ``pop`` do neither. An entry whose time to live is over is absent
-    everywhere, also before it is dropped.
+    everywhere, also before it is dropped; in its grace it is served by ``get_or_load`` and
+    ``async_get_or_load``, and absent everywhere else.
 
     Iteration never fails because of a change: keys that are there throughout appear
     once, others at most once. ``==`` compares with any mapping, so a cache is
@@ -1645,6 +1660,8 @@ class Cache(MutableMapping[_K, _V]):
             `weigher` each weighs 1. It is exceeded, if at all, by no more than one
             entry for each thread that is just putting one.
         ttl: how many seconds an entry lives after it was put; None is for ever.
+        grace: for how many seconds after that ``get_or_load`` and ``async_get_or_load`` serve
+            it as it is, while one of their callers loads it anew; None is for none.
         weigher: called as ``weigher(key, value)``, returns what the entry weighs. One that
             weighs more than `maxsize` is evicted at once.
         on_evict: called as ``on_evict(key, value, reason)`` after an entry was dropped;
@@ -1653,7 +1670,7 @@ class Cache(MutableMapping[_K, _V]):
 
     Raises:
         TypeError: an argument is of the wrong type.
-        ValueError: `maxsize` is less than 1, or `ttl` is not positive.
+        ValueError: `maxsize` is less than 1, or `ttl` or `grace` is not positive.
         OverflowError: `maxsize` does not fit in 64 bits.
 
     Progress: hits take no lock, changes lock one shard, as each method says. Source: J. Yang,
@@ -1668,7 +1685,7 @@ class Cache(MutableMapping[_K, _V]):
         >>> squares.get(5) is None
         True
         >>> squares.stats()
-        CacheStats(hits=0, misses=2, evictions=0, expirations=0, loads=1, size=2)
+        CacheStats(hits=0, misses=2, evictions=0, expirations=0, loads=1, waits=0, stale=0, size=2)
     """
 
     __hash__: ClassVar[None]  # type: ignore[assignment]
@@ -1679,6 +1696,7 @@ class Cache(MutableMapping[_K, _V]):
         maxsize: SupportsIndex | None,
         *,
         ttl: float | None = None,
+        grace: float | None = None,
         weigher: Callable[[_K, _V], int] | None = None,
         on_evict: Callable[[_K, _V, str], object] | None = None,
     ) -> None: ...
@@ -1689,6 +1707,10 @@ class Cache(MutableMapping[_K, _V]):
     @property
     def ttl(self) -> float | None:
         """How many seconds an entry lives, where `put` says nothing else; None is for ever."""
+
+    @property
+    def grace(self) -> float | None:
+        """How many seconds more loading calls have an entry while one of them loads it anew."""
 
     @property
     def weight(self) -> int:
@@ -1775,7 +1797,7 @@ class Cache(MutableMapping[_K, _V]):
         """
 
     def expire(self, /) -> int:
-        """Drop the entries whose time is up; return how many.
+        """Drop the entries whose time is up, and their grace; return how many.
 
         They are absent without it, too, but their memory is kept until an eviction or
         a look-up comes upon them.
@@ -1828,6 +1850,10 @@ class Cache(MutableMapping[_K, _V]):
         The value is put when it is there, unless the key, or another one of the same hash,
         was put or removed since the loader was called: what was written last stays.
 
+        In its grace an entry is served as it is while a caller loads it anew: a thread that
+        asks first, itself. If that load fails the entry stays, and is served until its grace
+        ends, to that thread as well; the ``Exception`` then goes to ``sys.unraisablehook``.
+
         Whatever the loader asks for on its own thread counts as asked by it. What it
         asks for through other threads cannot be known: if that is its own key,
         it waits for itself for ever. Greenlets of one thread do not wait for each other:
@@ -1845,7 +1871,8 @@ class Cache(MutableMapping[_K, _V]):
             RuntimeError: the loader asks for its own key, directly or through loads in
                 other threads and tasks that it waits for; or the wait would block the
                 event loop in which the key is loaded.
-            TypeError: the loader returned a coroutine.
+            TypeError: the loader returned a coroutine; or `ttl` is not a number.
+            ValueError: `ttl` is not positive, or `timeout` negative.
             Exception: whatever the loader raises.
 
         Progress: lock-free if the key is there; parks while another loads it.
@@ -1869,6 +1896,10 @@ class Cache(MutableMapping[_K, _V]):
         the last one is cancelled, it is. If its event loop is closed, one of those who
         wait calls its own loader.
 
+        In its grace an entry is served as it is, to the first who asks as well, whose loader
+        then runs in a task that goes on by itself. If that fails the entry stays until its
+        grace ends, and the event loop's exception handler is told.
+
         What the loader asks for in that task counts as asked by it. What it asks for
         through tasks that it makes cannot be known: if that is its own key, it waits
         for itself for ever.
@@ -1885,6 +1916,8 @@ class Cache(MutableMapping[_K, _V]):
             TimeoutError: the load took longer than `timeout`.
             RuntimeError: the loader asks for its own key, as with `get_or_load`; or it
                 has to load or wait, and no event loop of asyncio is running.
+            TypeError: `ttl` is not a number.
+            ValueError: `ttl` is not positive, or `timeout` negative.
             Exception: whatever the loader raises.
 
         Progress: lock-free if the key is there; suspends the task, never the thread.
@@ -1893,14 +1926,16 @@ class Cache(MutableMapping[_K, _V]):
     def stats(self) -> CacheStats:
         """Return how often the cache was asked, and what became of its entries.
 
-        A named tuple of ``hits``, ``misses``, ``evictions``, ``expirations``, ``loads``
-        and ``size``: each exact by itself, not all of the same moment.
+        A named tuple of ``hits``, ``misses``, ``evictions``, ``expirations``, ``loads``,
+        ``waits`` (for another's load), ``stale`` (served in its grace) and ``size``: each exact
+        by itself, not all of the same moment.
 
         Progress: takes no lock; `size` locks one shard at a time.
         """
 
     def __contains__(self, key: object, /) -> bool: ...
     def __len__(self, /) -> int: ...
+    def __sizeof__(self, /) -> int: ...
     def __iter__(self, /) -> Iterator[_K]: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __reduce__(self, /) -> NoReturn: ...
@@ -1913,13 +1948,16 @@ class Cache(MutableMapping[_K, _V]):
     def _flights(self) -> dict[int, Any]:
         """The loads that are under way, by process; of lockfree._loading."""
 
-    def _items(self, /) -> list[tuple[_K, _V]]:
+    def _items(self, /) -> Iterable[tuple[_K, _V]]:
         """Return a snapshot of keys and values."""
 
     def _peek(self, key: object, default: Any, /) -> Any:
         """Return the value of a key, or `default`; neither count nor mark."""
 
-    def _stats(self, /) -> tuple[int, int, int, int, int, int]:
+    def _stale(self, key: object, default: Any, /) -> Any:
+        """Return the value of a key whose time is over, and its grace not yet, or `default`."""
+
+    def _stats(self, /) -> tuple[int, int, int, int, int, int, int, int]:
         """Return what `stats` names."""
 
     def _take_along(self, other: object, /) -> None:
@@ -1927,6 +1965,15 @@ class Cache(MutableMapping[_K, _V]):
 
     def _count_load(self, /) -> None:
         """Count the call of a loader."""
+
+    def _count_wait(self, /) -> None:
+        """Count that a caller waits for the load of another."""
+
+    def _count_stale(self, /) -> None:
+        """Count that a caller has what is in its grace."""
+
+    def _seconds(self, ttl: float | None, /) -> float | None:
+        """Return how long what is loaded is to live, as a number."""
 
     def _ticket(self, key: _K, /) -> _Ticket:
         """Return what `_keep` wants of who began to load the key now."""
@@ -1937,6 +1984,10 @@ class Cache(MutableMapping[_K, _V]):
 @final
 class _Ticket:
     """Whether what is loaded may still be kept."""
+
+@final
+class _Entry:
+    """An item and its priority, for a coroutine that waits for room."""
 
 @final
 class _OnceFunction:
@@ -1959,6 +2010,7 @@ class _CachedFunction:
         typed: bool,
         miss: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any],
         maker: Callable[[tuple[Any, ...], dict[str, Any]], Any] | None,
+        is_shared: bool,
         /,
     ) -> Self: ...
     def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
@@ -2074,6 +2126,7 @@ class StripedCounter:
     def __le__(self, other: object, /) -> Any: ...
     def __gt__(self, other: object, /) -> Any: ...
     def __ge__(self, other: object, /) -> Any: ...
+    def __sizeof__(self, /) -> int: ...
     def __int__(self, /) -> int: ...
     def __bool__(self, /) -> bool: ...
     def __format__(self, spec: str, /) -> str: ...
@@ -2101,6 +2154,14 @@ class _PanicProbe:
 
     def keywords(self, /, *, a: object = None) -> None:
         """Panic."""
+
+@final
+class _Snapshot(Generic[_T]):
+    """Hands out what was in a container."""
+
+    def __iter__(self, /) -> Self: ...
+    def __next__(self, /) -> _T: ...
+    def __length_hint__(self, /) -> int: ...
 
 @final
 class _QueueIterator(Generic[_T]):
@@ -2135,8 +2196,8 @@ def _baseline(
     iterations: int,
     around: Callable[[int], AbstractContextManager[object]],
     /,
-) -> float:
-    """Run a cell's loop on Rust threads and return the seconds it took.
+) -> tuple[float, int, int]:
+    """Run a cell's loop on Rust threads; return the seconds, what it returned, what is left.
 
     Each thread runs it within the context manager that `around(index)` returns.
     """

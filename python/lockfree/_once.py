@@ -14,7 +14,7 @@ from types import GenericAlias
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, Self, TypeVar, overload
 
 from lockfree._cached import is_coroutine_function
-from lockfree._loading import async_load, load
+from lockfree._loading import Plain, async_load, load
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -140,7 +140,7 @@ class _Call:
         return f"{getattr(self._function, '__qualname__', repr(self._function))}()"
 
 
-class _Cell:
+class _Cell(Plain):
     """What loads want of a cache, over the reference of a `once` function."""
 
     def __init__(self, cell: Any) -> None:
@@ -151,9 +151,6 @@ class _Cell:
         value = self._load()
         return default if type(value) is Unset else value
 
-    def _count_load(self) -> None:
-        pass
-
     def _ticket(self, _key: object, /) -> Any:
         return self._load()
 
@@ -162,7 +159,7 @@ class _Cell:
             self._exchange(ticket, value)
 
 
-class cached_property(Generic[V]):  # noqa: N801
+class cached_property(Plain, Generic[V]):  # noqa: N801
     """A property that is computed once per instance, as `functools.cached_property`.
 
     Of several threads that ask an instance at the same time one computes, and the others
@@ -238,9 +235,6 @@ class cached_property(Generic[V]):  # noqa: N801
             return self._beside.get(id(key.instance), (None, default))[1]
         value = values.get(self.attrname, default)
         return value.value if self._is_async and isinstance(value, _Ready) else value
-
-    def _count_load(self) -> None:
-        pass
 
     def _ticket(self, _key: _Instance, /) -> None:
         pass

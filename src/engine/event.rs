@@ -40,7 +40,6 @@
 //! `notify` is wait-free where nobody waits; all else may block on the lock.
 
 use std::collections::VecDeque;
-use std::sync::PoisonError;
 
 use super::memory::arena::OutOfMemory;
 use super::memory::growth::boxed;
@@ -64,7 +63,8 @@ impl Notice {
         self.given.load(ordering!(Acquire, "event.notice.load"))
     }
 
-    fn give(&self) {
+    /// Notifies its waiter.
+    pub fn give(&self) {
         // Release: what the notifier did. Under loom the fence in `notify` does the
         // same, so that no model can miss it.
         self.given.store(true, Release);
@@ -214,6 +214,31 @@ impl<W: Waiter> Event<W> {
         self.wake(count)
     }
 
+    /// Wakes the one who has waited longest, if `is_meant` says so, before the change that it
+    /// waits for: for one who cannot look until the caller is through. Returns it.
+    ///
+    /// # Errors
+    /// What came of it beside; it is woken nevertheless.
+    #[cold]
+    pub fn notify_before(&self, is_meant: impl FnOnce(&W) -> bool) -> Result<Option<W>, W::Fault> {
+        let first = self.lock().as_ref().and_then(|list| list.waiters.front().cloned());
+        // Without the lock: it may call anything.
+        let Some(meant) = first.filter(is_meant) else { return Ok(None) };
+        let mut guard = self.lock();
+        let is_still = |first: &&W| std::ptr::eq(first.notice(), meant.notice());
+        let Some(list) =
+            guard.as_mut().filter(|list| list.waiters.front().is_some_and(|it| is_still(&it)))
+        else {
+            return Ok(None);
+        };
+        let taken = list.waiters.pop_front();
+        self.enrolled.store(list.waiters.len(), Relaxed);
+        meant.notice().give();
+        drop(guard);
+        drop(taken);
+        meant.wake().map(|gets_up| gets_up.then_some(meant))
+    }
+
     /// Wakes all waiters, if there are any. The caller has just made, by a sequentially
     /// consistent write, the change that they wait for; after a weaker one, a waiter that
     /// enrolled at the same moment may be missed.
@@ -311,7 +336,7 @@ impl<W: Waiter> Event<W> {
     /// The first error of `visit`.
     pub fn traverse<E>(&self, visit: impl FnMut(&W) -> Result<(), E>) -> Result<(), E> {
         // E3: the collector finds the lock free.
-        let Ok(list) = self.list.try_lock() else { return Ok(()) };
+        let Some(list) = self.list.try_lock() else { return Ok(()) };
         list.iter().flat_map(|list| &list.waiters).try_for_each(visit)
     }
 
@@ -326,7 +351,7 @@ impl<W: Waiter> Event<W> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Box<List<W>>>> {
-        let mut guard = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.list.lock();
         if let Some(list) = guard.as_mut().filter(|list| list.generation != W::generation()) {
             self.forget(list);
         }

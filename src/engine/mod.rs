@@ -28,7 +28,7 @@ pub use atomics::{Flag, Float64, Int64, Overflow, Reference, Striped};
 pub use backoff::Backoff;
 pub use cache::Cache;
 pub use event::{Event, Notice, Waiter};
-pub use memory::{Counted, OutOfMemory, Pointer, Slot, Slots};
+pub use memory::{Alone, Counted, Epochs, OutOfMemory, Pointer, Reclaim, Slot, Slots};
 pub use queue::guarded::{Guarded, Heap, Lifo, Ranked};
 pub use queue::priority::{Number, Priority};
 pub use queue::{Queue, Refusal, TryGet};

@@ -23,10 +23,10 @@ mod _native {
     use super::boundary::error;
     use super::boundary::fastcall::{self, PanicProbe};
     use super::boundary::fork;
-    use super::boundary::list;
     use super::boundary::names;
     use super::boundary::spare;
     use super::boundary::unsupported;
+    use super::boundary::user;
     use super::classes::atomic::{atomic_int, atomic_ref, ordering};
     use super::classes::{cached, once};
     use pyo3::exceptions::PyImportError;
@@ -65,6 +65,10 @@ mod _native {
     use super::classes::priority_queue::PriorityQueue;
     #[pymodule_export]
     use super::classes::queue::{Queue, QueueIterator};
+    #[pymodule_export]
+    use super::classes::queue_engine::Entry;
+    #[pymodule_export]
+    use super::classes::snapshot::Snapshot;
     #[pymodule_export]
     use super::classes::stack::Stack;
     #[pymodule_export]
@@ -118,9 +122,9 @@ mod _native {
         error::prepare(py)?;
         convert::prepare(py)?;
         counting::prepare(py)?;
-        list::prepare(py)?;
         spare::prepare(py)?;
         ordering::prepare(py)?;
+        user::find_main_thread(py)?;
         fork::watch();
         cached::prepare(py)?;
         once::prepare(py)?;

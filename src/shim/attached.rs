@@ -33,6 +33,9 @@ use std::sync::atomic;
 pub use super::threads::{Mutex, MutexGuard, Ordering, UnsafeCell, spin};
 use Ordering::Relaxed;
 
+/// Threads do not run at the same time: any words may be neighbours.
+pub const LINE: usize = align_of::<u64>();
+
 /// Keeps the compiler from moving a load before the read-modify-write.
 #[inline(always)]
 pub fn full_fence_after_rmw() {
@@ -42,6 +45,12 @@ pub fn full_fence_after_rmw() {
 /// Keeps the compiler from moving anything across.
 #[inline(always)]
 pub fn full_fence() {
+    light_fence();
+}
+
+/// The same.
+#[inline(always)]
+pub fn light_fence() {
     atomic::compiler_fence(Ordering::SeqCst);
 }
 
@@ -201,6 +210,10 @@ integer! {
 integer! {
     /// A byte.
     AtomicU8, u8
+}
+integer! {
+    /// An integer of 16 bits.
+    AtomicU16, u16
 }
 integer! {
     /// An integer of 32 bits.

@@ -11,6 +11,7 @@ import hypothesis
 import lockfree
 import lockfree.locked
 import pytest
+from lockfree import _loading
 
 if lockfree.IMPLEMENTATION != "native":
     raise pytest.UsageError("without the native extension there is nothing to test against")
@@ -28,6 +29,14 @@ def impl(request: pytest.FixtureRequest) -> ModuleType:
     """Each of the two modules that have every class."""
     module: ModuleType = request.param
     return module
+
+
+@pytest.fixture
+def nothing_is_left_behind() -> Iterator[None]:
+    """See to it that a test's loads are over when it ends."""
+    yield
+    assert not _loading._leading
+    assert not _loading._waits
 
 
 @pytest.fixture

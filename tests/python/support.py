@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import faulthandler
 import os
 import signal
@@ -277,6 +278,11 @@ def waiting(*calls: Callable[[], T]) -> list[Future[T]]:
     early = [future.result() for future in futures if future.done()]
     assert not early, "does not wait"
     return futures
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine; one that hangs is a failure."""
+    return asyncio.run(asyncio.wait_for(main, 30))
 
 
 def steps(coroutine: Coroutine[Any, Any, Any]) -> int:

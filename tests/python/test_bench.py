@@ -10,6 +10,8 @@ import re
 import sys
 import textwrap
 from collections import Counter
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from types import CodeType
@@ -19,6 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lockfree import AtomicInt64, Queue
+from lockfree._native import _baseline
 from lockfree.bench import __main__ as command
 from lockfree.bench import (
     compare,
@@ -697,6 +700,36 @@ def test_without_the_native_implementation_its_contenders_are_left_out() -> None
     for name in ("lockfree", "rust threads"):
         assert f"left out     {name}: the native implementation is not in use\n" in child.stdout
     assert "\nlockfree.locked" in child.stdout
+
+
+# What the operations return together in so many iterations, and what is left of them.
+RUST_LOOPS: dict[str, Callable[[int], tuple[int, int]]] = {
+    "increment": lambda n: (n * (n + 1) // 2, n + 1),  # from 1 on, each value once
+    "load": lambda n: (n, 1),
+    "cas": lambda n: (n, 1),
+    "striped": lambda n: (0, n),
+    "stack.pushpop": lambda n: (n, 0),
+    "queue.putget": lambda n: (n, 0),
+    "cache.hit": lambda n: (n * sum(range(100)), 100),
+}
+
+
+@pytest.mark.parametrize("loop", RUST_LOOPS)
+@pytest.mark.parametrize("threads", [1, 4])
+def test_what_rust_threads_did_is_what_was_to_be_done(loop: str, threads: int) -> None:
+    each = 20_000
+    seconds, total, left = _baseline(loop, threads, each, lambda _: nullcontext())
+    if loop == "queue.putget":  # a thread does not wait for what another one is putting
+        total, left = total + left, 0
+    assert (total, left) == RUST_LOOPS[loop](threads * each)
+    assert seconds > 0
+
+
+def test_all_loops_of_rust_threads_are_looked_at() -> None:
+    loops = {each.loop for cell in CELLS for each in cell.contenders if isinstance(each, RustLoop)}
+    assert loops == RUST_LOOPS.keys()
+    with pytest.raises(ValueError, match='no cell "none"'):
+        _baseline("none", 1, 1, lambda _: nullcontext())
 
 
 def peer(folder: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> str:

@@ -7,7 +7,7 @@ import gc
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -17,16 +17,11 @@ from typing import Any
 
 import pytest
 from lockfree import AtomicInt64, _loading
-from support import FORKS_IN_TRAFFIC, in_child, needs_fork, run_threads, start, waiting
+from support import FORKS_IN_TRAFFIC, in_child, needs_fork, run, run_threads, start, waiting
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
 TICK = 0.03  # long enough for another thread to begin to wait
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left_behind() -> Any:
-    yield
-    assert not _loading._leading
-    assert not _loading._waits
 
 
 class Slow:
@@ -286,11 +281,6 @@ def test_to_wait_for_the_same_load_is_no_cycle(impl: ModuleType) -> None:
 
 
 # --- tasks ---------------------------------------------------------------------
-
-
-def run(main: Coroutine[Any, Any, Any]) -> Any:
-    """Run a coroutine; one that hangs is a failure."""
-    return asyncio.run(asyncio.wait_for(main, 30))
 
 
 def test_of_many_tasks_one_loads(impl: ModuleType) -> None:
@@ -727,12 +717,12 @@ def test_exceptions_of_signal_handlers_hang_nobody() -> None:
     child = in_child(
         """
     import signal, threading, time
-    from lockfree._loading import LoadingMethods, _aloft
-    class Cache(LoadingMethods):
+    from lockfree._loading import LoadingMethods, Plain, _aloft
+    class Cache(Plain, LoadingMethods):
         def __init__(self):
             self._values, self._flights = {}, {}
             self.get = self._peek = self._values.get
-            self._ticket = self._count_load = lambda *_: None
+            self._ticket = lambda *_: None
         def _keep(self, ticket, key, value):
             self._values[key] = value
     c = Cache()

@@ -365,6 +365,31 @@ if sys.version_info < (3, 14):
 CASES = [] if cpython is None else unittest.TestLoader().getTestCaseNames(cpython.TestLRUC)
 
 
+def test_what_it_has_beside_has_the_signatures_of_functools(impl: ModuleType) -> None:
+    for f in (impl.cached(square), impl.cached(maxsize=0)(square)):
+        for name in ("cache_info", "cache_clear", "cache_parameters"):
+            assert str(inspect.signature(getattr(f, name))) == "()"
+
+
+def test_functions_in_one_cache_have_keys_of_their_own(impl: ModuleType) -> None:
+    c = impl.Cache(100)
+    f, g = impl.cached(cache=c)(square), impl.cached(cache=c, typed=True)(lambda *_, **__: "other")
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]]
+    calls = [((2,), {}), (("a",), {}), ((1, 2), {}), ((), {}), ((1,), {"a": 2}), (([],), {})]
+    assert (f(2), g(2), f(2), g(2), g(2.0)) == (4, "other", 4, "other", "other")
+    assert (square, 2) in c
+    assert len(c) == 3
+    for args, kwargs in calls[1:-1]:
+        assert g(*args, **kwargs) == g(*args, **kwargs) == "other"
+    assert len(c) == 7
+    with pytest.raises(TypeError, match="unhashable"):
+        f([])
+    assert f.cache_contains(2)
+    assert f.cache_invalidate(2)
+    assert not f.cache_contains(2)
+    assert g.cache_contains(2)
+
+
 @pytest.mark.skipif(not CASES, reason="the interpreter was installed without CPython's tests")
 @pytest.mark.parametrize("name", CASES)
 def test_passes_cpythons_own_tests(impl: ModuleType, name: str) -> None:

@@ -31,7 +31,7 @@ from lockfree import (
     cached,
     defer_refcount,
 )
-from support import CORES, FREE_THREADED, Node, run_threads
+from support import CORES, FREE_THREADED, Node, in_child, needs_statm, run_threads
 
 DEFERS = FREE_THREADED and sys.version_info >= (3, 14)
 needs_deferral = pytest.mark.skipif(not DEFERS, reason="no GIL, CPython 3.14")
@@ -238,7 +238,12 @@ def test_an_async_queue_takes_its_queue_along() -> None:
     q = AsyncQueue[None]()
     contend(KINDS["AsyncQueue"], q)
     assert is_deferred(q.sync_q)
-    assert not is_deferred(q.sync_q.async_q)  # one made for the occasion
+    assert is_deferred(q.sync_q.async_q)  # made afterwards
+    gc.disable()
+    try:
+        assert not is_deferred(q.sync_q.async_q)  # nobody would free it
+    finally:
+        gc.enable()
 
 
 @needs_cores
@@ -255,6 +260,44 @@ def test_queues_of_a_hundred_items_die_at_once() -> None:
     run_threads(2, work)
     queues.clear()
     assert not any(ref() is not None for ref in refs)
+
+
+@needs_cores
+@needs_statm
+@pytest.mark.parametrize("collector", ["enabled", "disabled"])
+def test_20_000_queues_that_pass_a_hundred_items_take_no_memory(collector: str) -> None:
+    child = in_child(
+        f"""
+import gc, threading
+from lockfree import Queue
+
+def resident():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * 4096
+
+def work(queues, index):
+    for q in queues:
+        for number in range(100):
+            q.put(number) if index else q.get()
+
+def pass_on(count):
+    for _ in range(count // 200):
+        queues = [Queue() for _ in range(200)]
+        threads = [threading.Thread(target=work, args=(queues, i)) for i in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+gc.{collector[:-1]}()
+pass_on(2_000)
+before = resident()
+pass_on(20_000)
+# One queue that stays takes more than a kilobyte.
+assert resident() - before < 4_000_000, resident() - before
+"""
+    )
+    assert child == (0, "", "")
 
 
 # --- defer_refcount -------------------------------------------------------------

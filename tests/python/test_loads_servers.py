@@ -14,22 +14,11 @@ from typing import Any
 
 import lockfree
 import pytest
-from lockfree import _loading
-from support import start, waiting
+from support import run, start, waiting
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
 TICK = 0.03
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left_behind() -> Any:
-    yield
-    assert not _loading._leading
-    assert not _loading._waits
-
-
-def run(main: Any) -> Any:
-    """Run a coroutine; one that hangs is a failure."""
-    return asyncio.run(asyncio.wait_for(main, 30))
 
 
 def test_a_load_goes_on_as_long_as_anybody_waits(impl: ModuleType) -> None:

@@ -19,24 +19,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from lockfree import _loading
-from support import repetitions, run_threads, start, waiting
+from support import repetitions, run, run_threads, start, waiting
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
 TICK = 0.03  # long enough for another thread to begin to wait
 
 Change = Callable[[Any], object]
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left_behind() -> Any:
-    yield
-    assert not _loading._leading
-    assert not _loading._waits
-
-
-def run(main: Any) -> Any:
-    """Run a coroutine; one that hangs is a failure."""
-    return asyncio.run(asyncio.wait_for(main, 30))
 
 
 # --- a load never overwrites what was put after it began -----------------------

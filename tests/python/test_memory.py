@@ -526,7 +526,7 @@ caches = dict(
     items=lambda c: list(c.items()), values=lambda c: list(c.values()),
     keys=lambda c: list(c.keys()),
     eq=lambda c: c == {}, maxsize=lambda c: c.maxsize, ttl=lambda c: c.ttl,
-    weight=lambda c: c.weight, stats=lambda c: c.stats()[5], bool=bool,
+    weight=lambda c: c.weight, stats=lambda c: c.stats().size, bool=bool,
 )
 def cached(c):
     return sorted((k, id(v)) for k, v in c._items()), c.weight

@@ -20,14 +20,11 @@ import lockfree
 import lockfree.locked
 import pytest
 from lockfree import AtomicInt64
-from support import in_child, needs_fork, repetitions, run_threads, start, waiting
+from support import in_child, needs_fork, repetitions, run, run_threads, start, waiting
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
 TICK = 0.03
-
-
-def run(main: Any) -> Any:
-    """Run a coroutine; one that hangs is a failure."""
-    return asyncio.run(asyncio.wait_for(main, 30))
 
 
 def test_it_is_called_once(impl: ModuleType) -> None:

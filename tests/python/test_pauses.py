@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from lockfree import Cache, Queue, Stack
+from lockfree import Cache, PriorityQueue, Queue, Stack
 
 pytestmark = pytest.mark.skipif(
     not hasattr(signal, "setitimer"), reason="needs a timer that sends signals"
@@ -25,9 +25,9 @@ class Alarm(Exception):  # noqa: N818 -- what a handler raises is no error
 
 
 @contextmanager
-def alarm(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+def alarm(handler: Callable[[int, FrameType | None], object], again: float = 0) -> Iterator[None]:
     before = signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, SOON)
+    signal.setitimer(signal.ITIMER_REAL, again or SOON, again)
     try:
         yield
     finally:
@@ -100,6 +100,68 @@ def test_a_signal_is_answered_in_the_middle(
     assert answered, "too quick to tell"
     # It comes early; without a pause it is answered at the very end.
     assert answered[0] - begin < (end - begin) * 0.9
+
+
+def shut_down() -> Queue[int]:
+    q = queue()
+    q.shutdown()
+    return q
+
+
+def priorities() -> PriorityQueue[int]:
+    q = PriorityQueue[int]()
+    q.put_many(range(300_000))
+    return q
+
+
+@pytest.mark.parametrize(
+    ("make", "call"),
+    [
+        (stack, list),
+        (shut_down, list),
+        (lambda: None, lambda _: PriorityQueue[int]().put_many(range(300_000))),
+        (priorities, lambda q: q.get_many(300_000)),
+        (priorities, lambda q: q.drain()),
+        (cache, list),
+        (cache, lambda c: list(c.items())),
+        (cache, lambda c: dict(c.items())),
+        (cache, lambda c: set(c.values())),
+        (cache, lambda c: c == dict(c.items())),
+        (cache, lambda c: Cache[int, int](None).update(c.items())),
+    ],
+    ids=[
+        "list of a Stack",
+        "list of a Queue",
+        "PriorityQueue.put_many",
+        "PriorityQueue.get_many",
+        "PriorityQueue.drain",
+        "list of a Cache",
+        "list of Cache.items",
+        "dict of Cache.items",
+        "set of Cache.values",
+        "Cache ==",
+        "Cache.update",
+    ],
+)
+def test_signals_are_answered_again_and_again(
+    make: Callable[[], Any], call: Callable[[Any], object]
+) -> None:
+    answered: list[None] = []
+    target = make()
+    with alarm(lambda *_: answered.append(None), again=0.001):
+        result = call(target)
+        so_far = len(answered)
+    # What comes while a call runs that does not pause is answered once, when it is over.
+    assert so_far >= 2
+    del result
+
+
+def test_what_a_handler_raises_costs_no_item() -> None:
+    q = priorities()
+    got: list[list[int]] = []
+    with alarm(raise_alarm), pytest.raises(Alarm):
+        got.extend(map(q.get_many, [300_000]))  # no byte code between the two calls
+    assert got == [list(range(300_000))]
 
 
 def test_what_a_handler_raises_leaves_a_stack_as_it_was() -> None:

@@ -296,6 +296,47 @@ def test_key_is_called_once_for_each_put(impl: ModuleType) -> None:
     assert called == ["ccc", "a", "bb", "dddd"]
 
 
+def test_key_is_called_once_though_a_coroutine_waits(impl: ModuleType) -> None:
+    called = []
+
+    def key(item: str) -> int:
+        called.append(item)
+        return len(item)
+
+    async def main() -> list[str]:
+        q = impl.PriorityQueue(1, key=key)
+        await q.async_put("bb")
+        putting = [asyncio.ensure_future(q.async_put(item)) for item in ("ccc", "a")]
+        await asyncio.sleep(0.01)
+        got = [await q.async_get() for _ in range(3)]
+        await asyncio.gather(*putting)
+        return got
+
+    assert asyncio.run(main()) == ["bb", "ccc", "a"]
+    assert sorted(called) == ["a", "bb", "ccc"]
+
+
+def test_what_waits_for_room_with_its_priority_is_collected(impl: ModuleType) -> None:
+    node = Node()
+    q = impl.PriorityQueue(1, key=lambda _: 0)
+    q.put(1)
+    node.link = q._press(node)
+    assert node.link is not False
+    ref = weakref.ref(node)
+    del node
+    gc.collect()
+    assert ref() is None
+
+
+def test_a_queue_whose_key_is_its_own_method_is_collected(impl: ModuleType) -> None:
+    q = impl.PriorityQueue.__new__(impl.PriorityQueue)
+    q.__init__(key=q.qsize)  # which itself does not break a cycle
+    ref = weakref.ref(q)
+    del q
+    gc.collect()
+    assert ref() is None
+
+
 def test_key_may_use_the_queue(impl: ModuleType) -> None:
     def key(item: int) -> int:
         if item < 5:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ import pytest
 from lockfree import AtomicInt64, Empty, Full, Queue, ShutDown
 from support import (
     FORKS_IN_TRAFFIC,
+    FREE_THREADED,
     MEMORY,
     Node,
     hammer,
@@ -129,6 +131,103 @@ def test_what_another_thread_made_is_freed_where_it_is_dropped(how: str, item: s
     resume.release()
     thread.join()
     assert refs[0]() is None
+
+
+SMALL: dict[str, Callable[[int], object]] = {
+    "int": lambda i: i + 10**6,
+    "float": lambda i: i + 0.5,
+    "str": lambda i: f"{i:064}",
+    "bytes": lambda i: b"%064d" % i,
+    "tuple": lambda i: (i + 10**6, f"{i:020}", None, 0.5 + i),
+}
+LARGE: dict[str, Callable[[int], object]] = {
+    "int": lambda i: i + 2**64,
+    "str": lambda i: f"{i:065}",
+    "wide str": lambda i: f"{i:033}\u20ac",
+    "bytes": lambda i: b"%065d" % i,
+    "tuple": lambda i: (i + 10**6,) * 5,
+    "nested": lambda i: ((i,), i),
+    "list": lambda i: [i],
+    "instance": lambda _: Node(),
+}
+
+
+class Producer:
+    """A thread that puts 200 items, keeps them, and stays until it is told to end."""
+
+    def __init__(self, q: Queue[Any], make: Callable[[int], object]) -> None:
+        self.items: list[object] = []
+        self.goes_on = threading.Semaphore(0)
+        self.is_done = threading.Semaphore(0)
+        self.thread = threading.Thread(target=self.run, args=(q, make), daemon=True)
+        self.thread.start()
+
+    def run(self, q: Queue[Any], make: Callable[[int], object]) -> None:
+        for i in range(200):
+            self.items.append(make(i))
+            q.put(self.items[i])
+            if i == 0:
+                # By the first one the queue learns that it leads from thread to thread.
+                self.is_done.release()
+                self.goes_on.acquire()
+        self.is_done.release()
+        self.goes_on.acquire()
+
+    def put_all(self, q: Queue[Any]) -> None:
+        self.is_done.acquire()
+        q.get()
+        self.goes_on.release()
+        self.is_done.acquire()
+        q.drain()
+
+    def retained(self) -> int:
+        """Return how many references there are beside those of `items` and this loop."""
+        counts = [sys.getrefcount(self.items[i]) for i in range(len(self.items))]
+        self.items[0] = alone = object.__new__(object)
+        del alone
+        usual = sys.getrefcount(self.items[0])
+        return sum(count - usual for count in counts)
+
+    def end(self) -> None:
+        self.goes_on.release()
+        self.thread.join()
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_a_few_small_objects_are_retained_until_their_thread_ends(kind: str) -> None:
+    q = Queue[Any]()
+    for _ in range(10):  # more than may retain at a time
+        producer = Producer(q, SMALL[kind])
+        producer.put_all(q)
+        retained = producer.retained()
+        producer.end()
+        assert producer.retained() == 0
+        assert 15 <= retained <= 64 if FREE_THREADED else retained == 0
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_nothing_else_is_retained(kind: str) -> None:
+    q = Queue[Any]()
+    producer = Producer(q, LARGE[kind])
+    producer.put_all(q)
+    retained = producer.retained()
+    producer.end()
+    assert retained == 0
+
+
+def test_a_process_retains_64_kb() -> None:
+    q = Queue[Any]()
+    producers = []
+    for _ in range(20):
+        producers.append(Producer(q, SMALL["bytes"]))
+        producers[-1].put_all(q)
+    retained = [producer.retained() for producer in producers]
+    for producer in producers:
+        producer.end()
+    assert sum(retained) * len(bytes(64)) <= 64 << 10
+    # Some other thread of this process may do so as well.
+    assert (0 < sum(map(bool, retained)) <= 8) is FREE_THREADED
+    assert [producer.retained() for producer in producers] == [0] * 20
 
 
 class Counted(Node):
@@ -745,6 +844,37 @@ def fork():
 def await_child(pid):
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 """
+
+
+@needs_fork
+def test_children_forked_while_threads_contend_for_locks_contend_for_them_too() -> None:
+    child = in_child(
+        FORKS_IN_TRAFFIC
+        + """
+from lockfree import Cache, LifoQueue, PriorityQueue, StripedCounter
+
+queues, cache, counter = (LifoQueue(), PriorityQueue()), Cache(10), StripedCounter()
+
+def traffic(index):
+    for number in range(20):
+        for queue in queues:
+            queue.put(number)
+            queue.get()
+        cache[number] = number
+        counter.add(counter.sum() % 2)
+
+def use(_):
+    threads = [threading.Thread(target=traffic, args=(i,), daemon=True) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
+
+fork_in_traffic(50, traffic, use)
+"""
+    )
+    assert child == (0, "", "")
 
 
 @needs_fork

@@ -320,6 +320,31 @@ assert resident() - full < 2**20, resident() - full
 
 
 @needs_statm
+@pytest.mark.parametrize("collector", ["enable", "disable", "freeze"])
+def test_memory_comes_back_with_some_further_use(collector: str) -> None:
+    child = in_child(
+        MEMORY
+        + f"""
+import gc, time
+gc.{collector}()
+s = Stack()
+before = resident()
+for _ in range(2_000_000):
+    s.push(None)
+grown = resident() - before
+for _ in range(2_000_000):
+    s.pop()
+end = time.monotonic() + 60  # a second is enough, and a busy machine takes longer
+while resident() - before > grown / 10:
+    assert time.monotonic() < end, (grown, resident() - before)
+    s.push(None)
+    s.pop()
+"""
+    )
+    assert child == (0, "", "")
+
+
+@needs_statm
 def test_2_million_pairs_take_no_memory() -> None:
     child = in_child(
         MEMORY

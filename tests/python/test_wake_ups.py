@@ -164,6 +164,126 @@ def test_an_exception_amid_waking_another_task_comes_out_of_put(
     loop.close()
 
 
+TAKES: dict[str, Callable[[Any], Any]] = {
+    "get": lambda q: q.get(),
+    "get_nowait": lambda q: q.get_nowait(),
+    "get with a timeout": lambda q: q.get(timeout=1),
+    "get_many": lambda q: q.get_many(5)[0],
+    "drain": lambda q: q.drain()[0],
+    "_grab": lambda q: q._grab(None),
+    "_some": lambda q: q._some(5, None)[0],
+}
+
+
+@pytest.mark.parametrize("kind", ["Queue", "LifoQueue"])
+@pytest.mark.parametrize("moment", ["begin", "end"])
+@pytest.mark.parametrize("take", TAKES.values(), ids=TAKES)
+def test_an_exception_amid_waking_who_waits_for_room_costs_no_item(
+    impl: ModuleType, take: Callable[[Any], Any], moment: str, kind: str
+) -> None:
+    loop, q = Selecting(), getattr(impl, kind)(1)
+
+    async def main() -> None:
+        q.put("first")
+        puts = [loop.create_task(q.async_put(item)) for item in ("second", "third")]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        loop.method, loop.moment, loop.times = "call_soon", moment, 1
+        with pytest.raises(Interrupted):
+            take(q)
+        loop.times = 0
+        assert take(q) == "first"
+        await asyncio.wait_for(puts[0], NEVER)
+        assert take(q) == "second"
+        await asyncio.wait_for(puts[1], NEVER)
+        assert take(q) == "third"
+
+    loop.run_until_complete(main())
+    loop.close()
+
+
+def test_who_was_asked_in_too_early_is_told_again() -> None:
+    """A loop that a signal handler runs inside of another one, as notebooks do it."""
+    loop, q = HandlersRaise(), lockfree.Queue[str](1)
+
+    async def main() -> None:
+        q.put("first")
+        put = loop.create_task(q.async_put("second"))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        schedule = loop.call_soon
+
+        def run_at_once(callback: Any, *args: Any, **kwargs: Any) -> Any:
+            del loop.call_soon
+            handle = schedule(callback, *args, **kwargs)
+            task = asyncio.current_task()
+            assert task is not None
+            asyncio.tasks._leave_task(loop, task)
+            loop._run_once()  # type: ignore[attr-defined]
+            asyncio.tasks._enter_task(loop, task)
+            return handle
+
+        loop.call_soon = run_at_once  # type: ignore[method-assign]
+        assert q.get() == "first"
+        await asyncio.wait_for(put, NEVER)
+        assert q.get() == "second"
+
+    loop.run_until_complete(main())
+    loop.close()
+
+
+def test_what_comes_of_telling_others_does_not_cost_a_result() -> None:
+    loop = Selecting()
+
+    async def main() -> None:
+        ref, number = lockfree.AtomicRef("old"), lockfree.AtomicInt64(5)
+        waits = [loop.create_task(ref.async_wait("old")), loop.create_task(number.async_wait(5))]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        results: list[Any] = []
+        changes: list[tuple[Any, Any]] = [(ref.exchange, "new"), (number.fetch_add, 1)]
+        for change, argument in changes:
+            loop.method, loop.moment, loop.times = "call_soon", "begin", 1
+            # No byte code runs between the two calls: there the exception would come.
+            with pytest.raises(Interrupted):
+                results.extend(map(change, [argument]))
+        assert results == ["old", 5]
+        await asyncio.wait_for(asyncio.gather(*waits), NEVER)
+
+    loop.run_until_complete(main())
+    loop.close()
+
+
+@pytest.mark.parametrize("moment", ["begin", "end"])
+def test_an_exception_as_a_load_ends_comes_out_of_it_and_wakes_who_waits(
+    impl: ModuleType, moment: str
+) -> None:
+    loop, cache = Selecting(), impl.Cache(10)
+
+    async def main() -> None:
+        go = asyncio.Event()
+
+        async def load(_key: str) -> str:
+            await go.wait()
+            loop.method, loop.moment, loop.times = "call_soon", moment, 1
+            return "value"
+
+        gets = [loop.create_task(cache.async_get_or_load("key", load)) for _ in range(3)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        go.set()
+        done, late = await asyncio.wait(gets, timeout=NEVER)
+        assert not late
+        errors = [task.exception() for task in done]
+        assert Interrupted in map(type, errors)
+        assert all(
+            error or task.result() == "value" for task, error in zip(done, errors, strict=True)
+        )
+
+    loop.run_until_complete(main())
+    loop.close()
+
+
 @pytest.mark.parametrize("moment", ["begin", "end"])
 def test_an_exception_amid_a_cancellation_cancels(impl: ModuleType, moment: str) -> None:
     loop, q = Selecting(), impl.Queue()
@@ -246,6 +366,127 @@ print("rang")
 def test_alarms_while_putting_lose_nothing() -> None:
     code = ALARMS.format(module="lockfree", puts=20_000 if THOROUGH else 5_000)
     assert in_child(code) == (0, "rang\n", "")
+
+
+ALARMS_OF_GETS = """
+import asyncio, signal, sys, threading
+from {module} import Queue
+
+class Alarm(Exception):
+    pass
+
+rung = heard = 0
+
+def ring(*_):
+    global rung
+    rung += 1
+    raise Alarm
+
+def unraisable(args):
+    print("swallowed", args.exc_type, args.object, file=sys.stderr)
+
+sys.unraisablehook = unraisable
+gets, q, got, go_on = {gets}, Queue(10), [], True
+
+async def produce():
+    number = 0
+    while number < gets or go_on:
+        await q.async_put(number)
+        number += 1
+    q.shutdown()
+
+producer = threading.Thread(target=lambda: asyncio.run(produce(), debug=False))
+producer.start()
+signal.signal(signal.SIGALRM, ring)
+
+def main():
+    global heard, go_on
+    while True:
+        try:
+            # All of it native: between two byte codes an exception would cost what the first left.
+            got.extend(q)
+            return
+        except Alarm:
+            heard += 1
+            go_on = rung < 20
+
+signal.setitimer(signal.ITIMER_REAL, 4e-4, 4e-4)
+while True:
+    try:
+        main()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        break
+    except Alarm:
+        heard += 1
+signal.signal(signal.SIGALRM, signal.SIG_IGN)
+producer.join(20)
+assert not producer.is_alive(), (len(got), q)
+assert got == list(range(len(got))), len(got)
+assert len(got) >= gets
+assert rung == heard >= 20, (rung, heard)
+print("rang")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs alarms")
+def test_alarms_while_getting_lose_nothing() -> None:
+    code = ALARMS_OF_GETS.format(module="lockfree", gets=20_000 if THOROUGH else 5_000)
+    assert in_child(code) == (0, "rang\n", "")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="still aborts, though the calls are guarded")
+@pytest.mark.parametrize("method", ["add_reader", "call_soon_threadsafe", "call_soon"])
+def test_the_interpreter_may_end_while_a_loop_is_called(method: str) -> None:
+    child = in_child(
+        f"""
+        import asyncio, sys, threading, time
+        from lockfree import Queue
+
+        inside, waits = threading.Event(), threading.Event()
+
+        class Slow(asyncio.SelectorEventLoop):
+            def slowly(self, method):
+                if method == "{method}" and waits.is_set():
+                    inside.set()
+                    time.sleep(0.2)
+
+            def add_reader(self, *args):
+                waits.set()
+                self.slowly("add_reader")
+                raise NotImplementedError
+
+            def call_soon(self, *args, **kwargs):
+                self.slowly("call_soon")
+                return super().call_soon(*args, **kwargs)
+
+            def call_soon_threadsafe(self, *args, **kwargs):
+                self.slowly("call_soon_threadsafe")
+                return super().call_soon_threadsafe(*args, **kwargs)
+
+        class Lingers:
+            # What is freed at the very end lets the other threads go on until they want the GIL.
+            def __del__(self, sleep=time.sleep):
+                sleep(0.4)
+
+        q, loop = Queue(), Slow()
+        sys.lingers = Lingers()  # the globals live as long as the threads
+
+        def put():
+            waits.wait()
+            while not inside.is_set():
+                q.put(1)
+                time.sleep(0.01)
+
+        async def get():
+            while True:
+                await q.async_get()
+
+        threading.Thread(target=put, daemon=True).start()
+        threading.Thread(target=lambda: loop.run_until_complete(get()), daemon=True).start()
+        inside.wait()
+        """
+    )
+    assert child == (0, "", "")
 
 
 def descriptors() -> set[str]:

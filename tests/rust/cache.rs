@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use counted::{Memory, Value};
-use lockfree::engine::cache::{Cache, Clock, Item, Query, Reason, Removed, UNBOUNDED};
+use lockfree::engine::cache::{Cache, Clock, Evicted, Item, Query, Reason, Removed, UNBOUNDED};
 use lockfree::engine::{Counted, OutOfMemory, Pointer};
 use proptest::prelude::*;
 use s3fifo::S3Fifo;
@@ -122,6 +122,35 @@ fn what_is_put_is_found_until_it_is_removed() {
 }
 
 #[test]
+fn a_snapshot_is_whole_although_tables_grow_and_shrink_under_it() {
+    const MANY: usize = if cfg!(miri) { 3000 } else { 20_000 };
+    let staying = |key: &usize| key.is_multiple_of(100);
+    let (growing, shrinking) = (numbers(UNBOUNDED, 2), numbers(UNBOUNDED, 2));
+    for key in 0..MANY {
+        shrinking.put(key, key);
+        if staying(&key) {
+            growing.put(key, key);
+        }
+    }
+    let keys = |map: &Map<_, _, _>, change: &mut dyn FnMut(usize)| {
+        let mut next = 0..MANY;
+        let between = || {
+            next.by_ref().filter(|key| !staying(key)).take(1 + MANY / 8).for_each(&mut *change);
+            Ok::<_, OutOfMemory>(())
+        };
+        let keys = map.cache.keys(between).unwrap();
+        let mut keys: Vec<_> = keys.iter().map(Numbered::number).collect();
+        let all = keys.len();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), all, "one came twice");
+        assert!((0..MANY).filter(staying).all(|key| keys.binary_search(&key).is_ok()));
+    };
+    keys(&growing, &mut |key| assert!(growing.put(key, key).is_empty()));
+    keys(&shrinking, &mut |key| assert_eq!(shrinking.remove(key), Some(key)));
+}
+
+#[test]
 fn a_small_cache_holds_just_so_many_and_the_newest() {
     for limit in [1, 2, 3, 10] {
         let map = numbers(limit, 1);
@@ -180,6 +209,37 @@ fn expired_is_absent() {
     clock.set(260);
     assert_eq!((map.items(), map.get_or_put(3, 33, FOREVER)), (vec![(2, 20)], None));
     assert_eq!(map.items(), [(2, 20), (3, 33)]);
+}
+
+#[test]
+fn what_expired_is_stale_until_its_grace_is_over() {
+    let clock = Manual::default();
+    let cache = Cache::with(UNBOUNDED, 1, clock.clone()).with_grace(50);
+    let map = Map { cache, make: Number, hash: spread };
+    let stale = |key| map.cache.stale(&map.sought(key), drop).unwrap().map(|value| value.0);
+    map.put(0, 0);
+    (1..5).for_each(|key| drop(map.put_weighed(key, 10 * key, 1, 100)));
+    clock.set(99);
+    assert_eq!((map.get(1), stale(1), map.cache.fresh()), (Some(10), None, 5));
+    clock.set(100);
+    assert_eq!((map.get(1), map.contains(1), stale(1)), (None, false, Some(10)));
+    assert_eq!((map.items(), map.cache.fresh(), map.cache.len()), (vec![(0, 0)], 1, 5));
+    assert_eq!((map.cache.expire(drop), stale(0), stale(7)), (0, None, None));
+    // Whatever is done to the key ends it.
+    let mut reasons = Vec::new();
+    let told = |expired: Evicted<Number>| reasons.push((expired.value.0, expired.reason));
+    assert!(map.cache.remove(&map.sought(1), told).unwrap().is_none());
+    assert_eq!((reasons, stale(1)), (vec![(10, Reason::Expired)], None));
+    assert_eq!(map.put_weighed(2, 21, 1, 200), [2]);
+    assert_eq!((map.get(2), stale(2), map.get_or_put(3, 31, 200)), (Some(21), None, None));
+    clock.set(149);
+    assert_eq!(stale(4), Some(40));
+    clock.set(150);
+    assert_eq!((stale(4), map.cache.len(), map.get(3)), (None, 3, Some(31)));
+    clock.set(249);
+    assert_eq!((map.cache.expire(drop), stale(3)), (0, Some(31)));
+    clock.set(250);
+    assert_eq!((map.cache.expire(drop), map.cache.len()), (2, 1));
 }
 
 #[test]

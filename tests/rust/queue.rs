@@ -20,7 +20,7 @@ use fifo::Op::{
 };
 use fifo::Plain;
 use lockfree::engine::queue::Refusal;
-use lockfree::engine::queue::segments::SLOTS;
+use lockfree::engine::queue::segments::{SLOTS, START};
 use lockfree::engine::{Pointer, Queue, TryGet};
 use proptest::prelude::*;
 use threads::{on_threads, until_threads_meet};
@@ -74,6 +74,8 @@ fn got(values: impl IntoIterator<Item = u32>) -> Answer {
 }
 
 const SEGMENT: usize = SLOTS as usize;
+/// How many values the first segment is for.
+const FIRST: usize = (SLOTS - START) as usize;
 
 #[test]
 fn starts_empty_and_without_a_limit() {
@@ -108,16 +110,46 @@ fn values_keep_their_order_across_segments() {
 /// A step ends with its segment, wherever it begins.
 #[test]
 fn a_step_ends_with_its_segment() {
-    for before in [0, 1, SEGMENT - 1, SEGMENT] {
+    for before in [0, 1, FIRST - 1, FIRST, SEGMENT - 1, SEGMENT, SEGMENT + FIRST] {
         let queue = queue_of(0);
         for value in 0..before as u32 {
             answers(&queue, [Put(value), Get]);
         }
-        let room = SEGMENT - before % SEGMENT;
+        let room = SEGMENT - (START as usize + before) % SEGMENT;
         assert_eq!(PutSome(0, 2 * SEGMENT).run(&queue), Number(room as u64));
         assert_eq!(PutSome(room as u32, 3).run(&queue), Number(3));
         assert_eq!(Drain.run(&queue), got(0..room as u32 + 3));
     }
+}
+
+/// All threads want to make the first segment, or the second.
+#[test]
+fn threads_that_begin_a_segment_at_once_begin_the_same() {
+    for before in [0, FIRST as u32 - 1, FIRST as u32] {
+        for _ in 0..10 * ROUNDS {
+            let queue = queue_of(0);
+            (0..before).for_each(|_| drop(answers(&queue, [Put(0), Get])));
+            on_threads(PRODUCERS, |i| assert_eq!(Put(i as u32).run(&queue), Number(1)));
+            let Values(mut left) = Drain.run(&queue) else { unreachable!("it drains") };
+            left.sort_unstable();
+            assert_eq!(left, (0..PRODUCERS as u32).collect::<Vec<_>>());
+        }
+    }
+}
+
+/// A queue of a few values at a time is not worth a page.
+#[test]
+fn a_queue_with_a_few_values_takes_a_few_bytes() {
+    let queue = queue_of(0);
+    assert!(size_of_val(&queue) <= 320, "{} bytes", size_of_val(&queue));
+    assert_eq!(queue.bytes(), 0);
+    let bytes = (0..FIRST as u32).map(|value| {
+        answers(&queue, [Put(value), Get]);
+        queue.bytes()
+    });
+    assert!(bytes.max().is_some_and(|most| most <= 300));
+    answers(&queue, [Put(0), Get]);
+    assert!(queue.bytes() > SEGMENT * size_of::<usize>());
 }
 
 #[test]
@@ -245,14 +277,14 @@ fn traverse_visits_until_one_fails() {
     };
     let queue = queue_of(0);
     assert_eq!(visit_up_to(&queue, 0), (vec![], Ok(())));
-    let all = 2 * SEGMENT as u32;
-    answers(&queue, [PutSome(0, SEGMENT), PutSome(all / 2, SEGMENT)]);
+    let (first, all) = (FIRST as u32, (FIRST + SEGMENT) as u32);
+    answers(&queue, [PutSome(0, FIRST), PutSome(first, SEGMENT)]);
     assert_eq!(visit_up_to(&queue, all), ((0..all).collect(), Ok(())));
     assert_eq!(visit_up_to(&queue, 2), (vec![0, 1, 2], Err(2)));
     // The head is at the end of a segment that it has not left.
-    iter::repeat_with(|| Get.run(&queue)).take(SEGMENT).for_each(drop);
+    iter::repeat_with(|| Get.run(&queue)).take(FIRST).for_each(drop);
     queue.close();
-    assert_eq!(visit_up_to(&queue, all), ((all / 2..all).collect(), Ok(())));
+    assert_eq!(visit_up_to(&queue, all), ((first..all).collect(), Ok(())));
 }
 
 thread_local! {
@@ -628,7 +660,7 @@ fn one_thread_finishes_the_last_value() {
     for _ in 0..ROUNDS {
         let queue = queue_of(0);
         let all = PRODUCERS * BATCH;
-        answers(&queue, [PutSome(0, all)]);
+        answers(&queue, [PutSome(0, FIRST.min(all)), PutSome(0, all - FIRST.min(all))]);
         let last = on_threads(PRODUCERS, |_| {
             let finished = iter::repeat_with(|| queue.finish(1)).take(BATCH);
             finished.filter(|finished| finished.expect("no more than were put")).count()

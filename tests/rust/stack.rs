@@ -186,7 +186,8 @@ fn what_finds_no_memory_is_given_back() {
     let work = || {
         for count in TOO_MANY.into_iter().cycle().take(6) {
             assert_eq!(pop_many(&stack, DEEP - 1).len(), DEEP - 1);
-            let (values, OutOfMemory) = stack.push_many(vec![(); count]).expect_err("too many");
+            let (values, OutOfMemory) =
+                stack.push_many(vec![(); count].into_iter()).expect_err("too many");
             assert_eq!((values.len(), stack.len()), (count, 1));
             push_many(&stack, vec![(); DEEP - 1]);
         }
@@ -396,6 +397,57 @@ fn each_threads_values_stay_in_order() {
     });
 }
 
+/// Values beyond what a stack always keeps the memory of.
+const LARGE: usize = if cfg!(miri) { 70_000 } else { 200_000 };
+
+#[test]
+fn memory_that_was_given_back_is_used_again() {
+    let stack = Stack::new();
+    let fill = || (0..LARGE).for_each(|value| push(&stack, value));
+    fill();
+    for _ in 0..2 {
+        let popped = iter::from_fn(|| stack.pop());
+        assert!(popped.eq((0..LARGE).rev()));
+        assert!(stack.trim() && !stack.trim(), "once, and then there is nothing left");
+        assert_eq!(allocations(fill), 0);
+    }
+    assert!(pop_many(&stack, usize::MAX).into_iter().eq((0..LARGE).rev()));
+}
+
+/// What lies below stays, and where.
+#[test]
+fn a_stack_that_is_not_empty_gives_memory_back() {
+    let stack = stack_of(0..LARGE);
+    for left in [LARGE / 2, 100, 1, 0] {
+        drop(pop_many(&stack, stack.len() - left));
+        stack.trim();
+        push_many(&stack, vec![1, 2, 3]);
+        assert_eq!(pop_many(&stack, 3), [3, 2, 1]);
+        assert!(stack.snapshot().unwrap().into_iter().eq((0..left).rev()));
+    }
+}
+
+/// Threads that fill and empty one stack, and have it give back what is free just then.
+#[test]
+#[cfg_attr(miri, ignore = "takes its time")]
+fn threads_find_their_values_beside_those_that_trim() {
+    const ROUNDS: usize = 8;
+    let stack = Stack::new();
+    let popped = on_threads(4, |i| {
+        let mut sum = 0;
+        for _ in 0..ROUNDS {
+            push_many(&stack, vec![i; LARGE / 4]);
+            (0..LARGE / 4).for_each(|_| push(&stack, i));
+            sum += iter::from_fn(|| stack.pop()).take(LARGE / 4).sum::<usize>();
+            sum += pop_many(&stack, LARGE / 4).into_iter().sum::<usize>();
+            stack.trim();
+        }
+        sum
+    });
+    let left: usize = pop_many(&stack, usize::MAX).into_iter().sum();
+    assert_eq!(popped.iter().sum::<usize>() + left, (1 + 2 + 3) * ROUNDS * (LARGE / 2));
+}
+
 /// Tells readers to stop, when dropped: also by a panic.
 struct Done<'a>(&'a AtomicBool);
 
@@ -477,6 +529,7 @@ fn operations() -> impl Strategy<Value = Op> {
         Just(Op::Peek),
         Just(Op::Snapshot),
         Just(Op::Len),
+        Just(Op::Trim),
     ]
 }
 

@@ -90,11 +90,11 @@ Check = Callable[[Counter[Any]], None]
 
 def stress(actions: Sequence[Callable[[Worker], object]], check: Check) -> None:
     """Let threads do the actions; sum up their accounts and check them."""
-    options = _options()
+    options = given_options()
     workers.extend(Worker(number, options.seed) for number in range(options.threads))
     failures: list[object] = []
-    threading.excepthook = lambda failure: _report(failure, failures)
-    sys.unraisablehook = lambda failure: _report(failure, failures)
+    threading.excepthook = lambda failure: report(failure, failures)
+    sys.unraisablehook = lambda failure: report(failure, failures)
     until = time.monotonic() + options.seconds
     threads = [threading.Thread(target=each.work, args=(actions, until)) for each in workers]
     name = Path(sys.argv[0]).stem
@@ -114,12 +114,12 @@ def stress(actions: Sequence[Callable[[Worker], object]], check: Check) -> None:
     print(f"{name}: {sum(done.values()):,} operations, nothing lost")
 
 
-def _report(failure: Any, failures: list[object]) -> None:
+def report(failure: Any, failures: list[object]) -> None:
     sys.__excepthook__(failure.exc_type, failure.exc_value, failure.exc_traceback)
     failures.append(failure.exc_type)
 
 
-def _options() -> argparse.Namespace:
+def given_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--threads", type=int, default=4)

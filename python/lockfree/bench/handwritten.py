@@ -20,8 +20,8 @@ class LockedCounter:
     __slots__ = ("lock", "value")
 
     def __init__(self, value: int = 0) -> None:
-        self.lock = threading.Lock()
-        self.value = value
+        self.lock: threading.Lock = threading.Lock()
+        self.value: int = value
 
     def compare_exchange(self, expected: int, desired: int) -> bool:
         """Replace `expected` by `desired`; return whether that happened."""
@@ -38,8 +38,8 @@ class LockedFlag:
     __slots__ = ("lock", "value")
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.value = False
+        self.lock: threading.Lock = threading.Lock()
+        self.value: bool = False
 
 
 class LockedSum:
@@ -48,8 +48,8 @@ class LockedSum:
     __slots__ = ("lock", "value")
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.value = 0.0
+        self.lock: threading.Lock = threading.Lock()
+        self.value: float = 0.0
 
 
 class LockedList:
@@ -58,7 +58,7 @@ class LockedList:
     __slots__ = ("items", "lock")
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock: threading.Lock = threading.Lock()
         self.items: list[int] = []
 
 
@@ -68,8 +68,8 @@ class LockedCounts:
     __slots__ = ("counts", "lock")
 
     def __init__(self, counts: dict[int, int]) -> None:
-        self.lock = threading.Lock()
-        self.counts = counts
+        self.lock: threading.Lock = threading.Lock()
+        self.counts: dict[int, int] = counts
 
 
 class LockedMapping(Generic[K, V]):
@@ -97,7 +97,7 @@ class LocalCounter(threading.local):
     """
 
     def __init__(self, counts: list[list[int]]) -> None:  # runs once in each thread
-        self.count = [0]
+        self.count: list[int] = [0]
         self.counts = counts
         counts.append(self.count)
 

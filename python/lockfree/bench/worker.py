@@ -195,7 +195,7 @@ def _rust_loop(cell: Cell, contender: RustLoop, processors: Sequence[int]) -> Wo
     def run(threads: int, iterations: int) -> Run:
         each = iterations * cell.repeats
         places = Places(processors)
-        seconds = _baseline(contender.loop, threads, each, places.of)
+        seconds, _, _ = _baseline(contender.loop, threads, each, places.of)
         waited = places.waited()
         waiting = None if waited is None else waited / seconds
         return Run(seconds, threads * each * cell.items, waiting=waiting)

@@ -37,7 +37,7 @@ class LockFreeBuffer:
     def __init__(self, maxsize: int = 1000) -> None:
         self._buffer: deque[int] = deque(maxlen=maxsize)
         self._not_empty = False
-        self.clock = 0.0
+        self.clock: float = 0.0
 
     def put(self, item: int) -> Steps[None]:
         """Append an item and signal the consumers."""

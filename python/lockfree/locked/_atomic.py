@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from operator import eq, ge, gt, le, lt, ne
-from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, TypeVar, final
 
 from lockfree._async import TIRED, AsyncWait
 from lockfree._mapping import part_of
@@ -34,7 +34,7 @@ class Word(Generic[T, A]):
     """An atomic that holds a plain `T`, made from what is given as an `A`."""
 
     __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
     _lock: threading.Lock
     _value: T

@@ -12,7 +12,7 @@ from time import monotonic
 from types import GenericAlias
 from typing import Any, ClassVar, NamedTuple, NoReturn, SupportsIndex, TypeVar
 
-from lockfree._loading import LoadingMethods
+from lockfree._loading import LoadingMethods, Unraisable
 from lockfree._mapping import MappingMethods
 from lockfree.locked._cached import CachedFunction
 from lockfree.locked._values import MISSING, int64, not_copyable, shown
@@ -58,11 +58,13 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         maxsize: SupportsIndex | None,
         *,
         ttl: float | None = None,
+        grace: float | None = None,
         weigher: Callable[[K, V], int] | None = None,
         on_evict: Callable[[K, V, str], object] | None = None,
     ) -> None:
         self._maxsize = _bound(maxsize)
-        self._ttl = _seconds(ttl)
+        self._ttl = self._seconds(ttl)
+        self._grace = _seconds("grace", grace)
         self._weigher = _function("weigher", weigher)
         self._on_evict = _function("on_evict", on_evict)
         # Reentrant: comparing keys runs code of theirs, which may use the cache.
@@ -71,6 +73,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         self._weight = 0
         self._mortal = False  # whether any entry ever had a time to live
         self._hits = self._misses = self._evictions = self._expirations = self._loads = 0
+        self._waits = self._stale_served = 0
         self._flights: dict[int, Any] = {}
         self._tickets: dict[int, int] = {}  # the hashes of the keys that are being loaded
 
@@ -83,6 +86,11 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
     def ttl(self) -> float | None:
         """How many seconds an entry lives, where `put` says nothing else; None is for ever."""
         return self._ttl
+
+    @property
+    def grace(self) -> float | None:
+        """How many seconds more loading calls have an entry while one of them loads it anew."""
+        return self._grace
 
     @property
     def weight(self) -> int:
@@ -106,7 +114,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
 
     def put(self, key: K, value: V, /, *, ttl: float | None = MISSING) -> None:
         """Give a key a value, with a time to live of its own if `ttl` is given."""
-        entry = self._entry(key, value, self._ttl if ttl is MISSING else _seconds(ttl))
+        entry = self._entry(key, value, self._ttl if ttl is MISSING else self._seconds(ttl))
         dropped: _Dropped = []
         with self._lock:
             self._revoke(key)
@@ -125,7 +133,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         entry = self._entry(key, default, self._ttl)
         dropped: _Dropped = []
         with self._lock:
-            there = self._live(key, dropped)  # by now another thread may have been quicker
+            there = self._live(key, dropped, grace=0)  # by now another thread may have been quicker
             if there is None:
                 self._revoke(key)
                 self._insert(key, entry, dropped)
@@ -137,7 +145,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         dropped: _Dropped = []
         with self._lock:
             self._revoke(key)
-            entry = self._live(key, dropped)
+            entry = self._live(key, dropped, grace=0)
             if entry is not None:
                 self._remove(key)
         self._tell(dropped)
@@ -167,14 +175,15 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
             self._tickets.clear()
             entries, self._entries = self._entries, OrderedDict()
             self._weight = 0
-        entries.clear()
+        while entries:  # one by one, so that other threads run meanwhile
+            entries.popitem()
 
     def expire(self, /) -> int:
-        """Drop the entries whose time is up; return how many."""
+        """Drop the entries whose time is up, and their grace; return how many."""
         dropped: _Dropped = []
-        now = monotonic()
+        over = monotonic() - (self._grace or 0)
         with self._lock:
-            for key in [key for key, entry in self._entries.items() if entry.deadline <= now]:
+            for key in [key for key, entry in self._entries.items() if entry.deadline <= over]:
                 self._drop(key, "expired", dropped)
         self._tell(dropped)
         return len(dropped)
@@ -211,10 +220,20 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         self._tell(dropped)
         return default if entry is None else entry.value
 
-    def _stats(self, /) -> tuple[int, int, int, int, int, int]:
+    def _stale(self, key: Any, default: Any, /) -> Any:
+        dropped: _Dropped = []
+        with self._lock:
+            entry = None if self._live(key, dropped) is not None else self._entries.get(key)
+            if entry is not None:
+                self._entries.move_to_end(key)
+        self._tell(dropped)
+        return default if entry is None else entry.value
+
+    def _stats(self, /) -> tuple[int, int, int, int, int, int, int, int]:
         with self._lock:
             lookups, dropped = (self._hits, self._misses), (self._evictions, self._expirations)
-            return (*lookups, *dropped, self._loads, self._size())
+            loads = (self._loads, self._waits, self._stale_served)
+            return (*lookups, *dropped, *loads, self._size())
 
     def _take_along(self, _other: object, /) -> None:
         pass
@@ -223,11 +242,22 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         with self._lock:
             self._loads += 1
 
+    def _count_wait(self, /) -> None:
+        with self._lock:
+            self._waits += 1
+
+    def _count_stale(self, /) -> None:
+        with self._lock:
+            self._stale_served += 1
+
+    def _seconds(self, ttl: float | None, /) -> float | None:
+        return _seconds("ttl", ttl)
+
     def _ticket(self, key: K, /) -> _Ticket:
         return _Ticket(self._tickets, hash(key))
 
     def _keep(self, ticket: _Ticket, key: K, value: V, /, *ttl: float | None) -> None:
-        entry = self._entry(key, value, _seconds(*ttl) if ttl else self._ttl)
+        entry = self._entry(key, value, self._seconds(*ttl) if ttl else self._ttl)
         dropped: _Dropped = []
         replaced = None
         with self._lock:
@@ -255,13 +285,15 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
                 if hashed == hash(key):
                     self._tickets.pop(number, None)
 
-    def _live(self, key: K, dropped: _Dropped) -> _Entry | None:
-        """Return the entry of a key; if its time is up, drop it."""
+    def _live(self, key: K, dropped: _Dropped, grace: float | None = None) -> _Entry | None:
+        """Return the entry of a key; if its time and grace are up, drop it."""
         entry = self._entries.get(key)
-        if entry is not None and entry.deadline <= monotonic():
+        now = monotonic()
+        if entry is None or now < entry.deadline:
+            return entry
+        if entry.deadline <= now - ((self._grace or 0) if grace is None else grace):
             self._drop(key, "expired", dropped)
-            return None
-        return entry
+        return None
 
     def _look_up(self, key: K, dropped: _Dropped) -> _Entry | None:
         entry = self._live(key, dropped)
@@ -274,7 +306,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
 
     def _insert(self, key: K, entry: _Entry, dropped: _Dropped) -> _Entry | None:
         """Add an entry and make room for it; return the one that it replaces."""
-        replaced = self._live(key, dropped)
+        replaced = self._live(key, dropped, grace=0)
         if replaced is not None:
             self._remove(key)
         self._entries[key] = entry
@@ -294,7 +326,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
     def _next_victim(self, dropped: _Dropped) -> Any:
         """Return the key that was not used for the longest time; drop those that expired."""
         for key in list(self._entries):
-            if self._live(key, dropped) is not None:
+            if self._live(key, dropped, grace=0) is not None:
                 return key
         return MISSING
 
@@ -325,17 +357,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
             try:
                 self._on_evict(key, entry.value, reason)
             except BaseException as error:
-                _Unraisable(error)
-
-
-class _Unraisable:
-    """Is freed at once, and so takes an exception to `sys.unraisablehook`."""
-
-    def __init__(self, error: BaseException) -> None:
-        self._error = error
-
-    def __del__(self) -> None:
-        raise self._error
+                Unraisable(error)
 
 
 def _bound(maxsize: SupportsIndex | None) -> int | None:
@@ -347,14 +369,14 @@ def _bound(maxsize: SupportsIndex | None) -> int | None:
     return bound
 
 
-def _seconds(ttl: float | None) -> float | None:
-    if ttl is None:
+def _seconds(name: str, given: float | None) -> float | None:
+    if given is None:
         return None
-    if not hasattr(type(ttl), "__float__") and not hasattr(type(ttl), "__index__"):
-        raise TypeError(f"ttl must be a number of seconds or None, not {shown(ttl)}")
-    seconds = float(ttl)
+    if not hasattr(type(given), "__float__") and not hasattr(type(given), "__index__"):
+        raise TypeError(f"{name} must be a number of seconds or None, not {shown(given)}")
+    seconds = float(given)
     if isnan(seconds) or seconds <= 0:
-        raise ValueError(f"ttl must be positive or None, but is {shown(ttl)}")
+        raise ValueError(f"{name} must be positive or None, but is {shown(given)}")
     return seconds
 
 

@@ -17,13 +17,14 @@ def cached(
     *,
     key: Callable[..., Any] | None = None,
     ttl: float | None = None,
+    grace: float | None = None,
     shield: bool = False,
     cache: Any = None,
 ) -> Any:
     """Keep the results of a function, as `functools.lru_cache` does."""
     from lockfree.locked import Cache
 
-    return decorator(Cache, maxsize, Options(typed, key, ttl, shield), cache)
+    return decorator(Cache, maxsize, Options(typed, key, ttl, grace, shield), cache)
 
 
 class CachedFunction:
@@ -36,8 +37,9 @@ class CachedFunction:
         typed: bool,
         miss: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any],
         maker: Callable[[tuple[Any, ...], dict[str, Any]], Any] | None,
+        is_shared: bool,
     ) -> None:
-        self.__wrapped__, self._maker = function, maker
+        self.__wrapped__, self._maker, self._is_shared = function, maker, is_shared
         self._cache, self._typed, self._miss = cache, typed, miss
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
@@ -48,7 +50,8 @@ class CachedFunction:
     def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any:
         if self._maker is not None:
             return self._maker(args, kwargs)
-        return _make_key(args, kwargs, self._typed)
+        key = _make_key(args, kwargs, self._typed)
+        return (self.__wrapped__, key) if self._is_shared else key
 
     def __get__(self, instance: Any, owner: type | None = None, /) -> Any:
         return self if instance is None else MethodType(self, instance)

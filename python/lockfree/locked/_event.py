@@ -66,6 +66,11 @@ class Waiter:
         if callback := self._callback:
             self._loop.call_soon(self, context=callback[1])
 
+    def rouse(self) -> None:
+        """Wake it, whoever else waits."""
+        self.notified = True
+        at_least_once(self.wake)
+
     def pass_on(self) -> None:
         """Give the news that it was to be woken for to the next one."""
         self._owner._notify(self._event)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import count as counter
 from itertools import takewhile
 from types import GenericAlias
-from typing import Any, ClassVar, NoReturn, SupportsFloat, SupportsIndex, TypeVar
+from typing import Any, ClassVar, NamedTuple, NoReturn, SupportsFloat, SupportsIndex, TypeVar
 
 from lockfree import _async_queue
 from lockfree._async import TIRED, AsyncMethods
@@ -51,12 +51,7 @@ class Queue(AsyncMethods[T]):
 
     def put(self, /, item: T, block: object = True, timeout: float | None = None) -> None:
         """Put an item, waiting for room."""
-        entry = self._entry(item)
-        with self._lock:
-            self._refuse_if_closed()
-            if self._maxsize:
-                self._await_room(_patience(block, timeout))
-            self._append(entry)
+        self._put(self._entry(item), block, timeout)
 
     def put_nowait(self, /, item: T) -> None:
         """Put an item without waiting."""
@@ -85,9 +80,9 @@ class Queue(AsyncMethods[T]):
             if not self._is_full():
                 self._append(item)
                 return default
+            self._not_empty.notify()
             displaced = self._items.popleft()
-            self._append(item)
-            self._finish(1)
+            self._push(item)  # and as many are unfinished as before
             return displaced
 
     def get(self, /, block: object = True, timeout: float | None = None) -> T:
@@ -109,12 +104,12 @@ class Queue(AsyncMethods[T]):
             return []
         with self._lock:
             self._await_item(remaining)
-            return [self._popleft() for _ in range(min(wanted, len(self._items)))]
+            return self._take(min(wanted, len(self._items)))
 
     def drain(self, /) -> list[T]:
         """Remove and return all items."""
         with self._lock:
-            return [self._popleft() for _ in range(len(self._items))]
+            return self._take(len(self._items))
 
     def task_done(self, /, n: SupportsIndex = 1) -> None:
         """Say that `n` items that were got are done."""
@@ -181,11 +176,11 @@ class Queue(AsyncMethods[T]):
         with self._lock:
             return self._closed
 
-    mutex = _absent("mutex", "there is no lock; each method is atomic by itself")
-    queue = _absent("queue", "use `qsize()` or `drain()`")
-    not_empty = _absent("not_empty", "use `get()`")
-    not_full = _absent("not_full", "use `put()`")
-    all_tasks_done = _absent("all_tasks_done", "use `join()`")
+    mutex: property = _absent("mutex", "there is no lock; each method is atomic by itself")
+    queue: property = _absent("queue", "use `qsize()` or `drain()`")
+    not_empty: property = _absent("not_empty", "use `get()`")
+    not_full: property = _absent("not_full", "use `put()`")
+    all_tasks_done: property = _absent("all_tasks_done", "use `join()`")
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
@@ -204,15 +199,27 @@ class Queue(AsyncMethods[T]):
     def _pop(self) -> Any:
         return self._items.popleft()
 
+    def _put(self, entry: Any, block: object, timeout: float | None) -> None:
+        with self._lock:
+            self._refuse_if_closed()
+            if self._maxsize:
+                self._await_room(_patience(block, timeout))
+            self._append(entry)
+
     def _append(self, entry: Any) -> None:
         self._push(entry)
         self._unfinished += 1
         self._not_empty.notify()
 
     def _popleft(self) -> T:
-        item: T = self._pop()
+        # Before: what a signal handler raises meanwhile must not cost the item.
         self._not_full.notify()
+        item: T = self._pop()
         return item
+
+    def _take(self, count: int) -> list[T]:
+        self._not_full.notify(count)
+        return [self._pop() for _ in range(count)]
 
     def _finish(self, done: int) -> None:
         self._unfinished -= done
@@ -261,11 +268,12 @@ class Queue(AsyncMethods[T]):
         except Empty:
             return nothing
 
-    def _press(self, item: T, /) -> bool:
+    def _press(self, item: Any, /) -> Any:
+        entry = item if isinstance(item, _Entry) else _Entry(self._entry(item))
         try:
-            self.put_nowait(item)
+            self._put(entry.content, False, None)
         except Full:
-            return False
+            return entry
         return True
 
     def _enrol(self, event: int, waiter: Waiter, /) -> None:
@@ -301,6 +309,12 @@ class Queue(AsyncMethods[T]):
 
     def __reduce__(self) -> NoReturn:
         not_copyable("Queue", "it is shared state; move its items, q.drain()")
+
+
+class _Entry(NamedTuple):
+    """What goes in for an item, made once, for a coroutine that waits for room."""
+
+    content: Any
 
 
 def _refuse_force_put(_self: object) -> NoReturn:

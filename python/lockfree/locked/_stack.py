@@ -97,7 +97,9 @@ class Stack(Generic[T]):
 
     @recursive_repr("Stack(...)")
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._snapshot()!r})"
+        # Item by item, so that other threads run meanwhile.
+        items = ", ".join(repr(item) for item in self._snapshot())
+        return f"{type(self).__name__}([{items}])"
 
     def __reduce__(self) -> NoReturn:
         not_copyable("Stack", "it is shared state; copy its items, list(s)")

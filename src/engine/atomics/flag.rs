@@ -16,7 +16,7 @@
 //!
 //! # Progress
 //! `fetch_not` is lock-free: x86-64 has no instruction that flips a flag and tells
-//! what it was. All others are wait-free.
+//! what it was. All others are wait-free, as far as the processor is (see [`super`]).
 
 use super::super::shim::{AtomicBool, Ordering, mutant, weakened};
 

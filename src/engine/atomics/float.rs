@@ -29,7 +29,8 @@
 //!
 //! # Progress
 //! `fetch_add`, `fetch_max` and `fetch_min` are lock-free: a retry means that another
-//! thread's operation succeeded. All others are wait-free.
+//! thread's operation succeeded. All others are wait-free, as far as the processor is (see
+//! [`super`]).
 
 use super::super::Backoff;
 use super::super::shim::{

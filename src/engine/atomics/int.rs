@@ -23,8 +23,9 @@
 //! | its [`reading`] part | the load before an arithmetic compare-and-swap | every write | what an overflow was seen in |
 //!
 //! # Progress
-//! `load`, `store` and `exchange` are wait-free; all others are lock-free: a
-//! retry means that another thread's operation succeeded.
+//! `load`, `store` and `exchange` are wait-free, as far as the processor is (see
+//! [`super`]); all others are lock-free: a retry means that another thread's operation
+//! succeeded.
 
 use super::super::Backoff;
 use super::super::shim::{AtomicI64, Ordering, mutant, weakened};

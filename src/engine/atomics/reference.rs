@@ -28,8 +28,9 @@
 //! | `Acquire` fence | after a reader's taking a reference ([`Counted::try_acquire`]) | the death of what was at the address before | P2: the second look is no older than what was taken |
 //!
 //! # Progress
-//! `exchange`, `store` and `compare_exchange` are wait-free. `load` is lock-free: a
-//! retry means that another thread replaced the value.
+//! `exchange`, `store` and `compare_exchange` are wait-free, as far as the processor is
+//! (see [`super`]). `load` is lock-free: a retry means that another thread replaced the
+//! value.
 
 use std::marker::PhantomData;
 

@@ -47,8 +47,6 @@
 //! as far as the allocator is. Sums, resets and additions to the remainder take the
 //! lock: they wait for each other, and never does a thread that has a cell.
 
-use std::sync::PoisonError;
-
 use crossbeam_utils::CachePadded;
 
 use super::super::memory::arena::{Arena, Zeroed};
@@ -153,6 +151,11 @@ impl<const K: usize> Striped<K> {
         self.cells.iter().count()
     }
 
+    /// The bytes that it has allocated.
+    pub fn bytes(&self) -> usize {
+        self.cells.bytes()
+    }
+
     /// The sum of the cells. The caller holds the lock (C3).
     fn in_cells(&self, which: usize) -> i128 {
         // Acquire: what came before the additions.
@@ -161,6 +164,6 @@ impl<const K: usize> Striped<K> {
     }
 
     fn lock(&self) -> MutexGuard<'_, [Wide; K]> {
-        self.remainders.lock().unwrap_or_else(PoisonError::into_inner)
+        self.remainders.lock()
     }
 }

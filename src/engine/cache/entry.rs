@@ -1,9 +1,9 @@
 //! Where an item lies: one cache line, used for one item after the other.
 //!
 //! # Lives
-//! Entries are never freed before the cache is, so a reader may stand on one that
-//! was emptied, or filled anew, under its feet. The [`Stamp`] tells: it counts the
-//! steps of the entry's life, four to each.
+//! An entry is used anew as soon as it is free, and its page may go and come back, so a
+//! reader may stand on one that was emptied, or filled anew, under its feet. The
+//! [`Stamp`] tells: it has the number of the life, and the step.
 //!
 //! | state | the entry | its item |
 //! |---|---|---|
@@ -13,28 +13,29 @@
 //! | dead | is being taken out of its chain | is not in the cache any more |
 //!
 //! # Invariants
-//! - **E1** A stamp only grows, by one at a time, and only its shard's lock-holder
-//!   changes it. It wraps after 2^30 lives: a reader had to be suspended for just
-//!   so many insertions into one entry to take two of them for one.
-//! - **E2** The key, the hash and the way to compare do not change in a life,
+//! - **E1** Lives are numbered by a count of the shard's, which never starts again, so
+//!   that no two have the same number, whatever became of the memory in between. The
+//!   stamp has the lower 30 bits, the *era* the 16 above: they come round after 2^46
+//!   insertions, a quarter of a year without pause. Only the shard's lock-holder changes a stamp.
+//!   (Two looks at a stamp alone, inside a guard: a reader had to be suspended there for
+//!   just 2^30 insertions, the last of them into this entry.)
+//! - **E2** The key, the hash, the era and the way to compare do not change in a life,
 //!   outside the free state; the value and the deadline may.
 //! - **E3** What a reader finds in an entry between two looks at the same stamp, not
-//!   free, belongs to that life: a later one is written after the stamp has grown,
-//!   with `Release`, so that whoever `Acquire`s a word of it sees the stamp grown.
+//!   free, belongs to that life: a later one is written after the stamp has changed,
+//!   with `Release`, so that whoever `Acquire`s a word of it sees the stamp changed.
 //! - **E4** A word that is not 0 owns a reference. It is emptied, or replaced,
 //!   before that reference is given up.
-//! - **E5** The [`Links`] and the [`Place`] are the lock-holder's alone.
+//! - **E5** The [`Links`] are the lock-holder's alone.
 
-use super::super::memory::arena::{Arena, NIL, Zeroed};
+#[cfg(loom)]
+use super::super::memory::arena::NIL;
 use super::super::memory::pointer::Counted;
 use super::super::shim::{
-    AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+    AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
-    UnsafeCell, fence, mutant, ordering, spin,
+    UnsafeCell, fence, mutant, ordering,
 };
-
-/// All entries of a cache.
-pub(super) type Entries = Arena<Entry>;
 
 /// A moment in an entry's lives (E1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +44,7 @@ pub(super) struct Stamp(u32);
 /// Steps in a life.
 const STEPS: u32 = 4;
 const FREE: u32 = 0;
+const LINKED: u32 = 1;
 const LIVE: u32 = 2;
 
 impl Stamp {
@@ -57,17 +59,17 @@ impl Stamp {
     }
 }
 
-/// One life of one entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One life of one entry: numbers, by which it is found again, or found to be over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Life {
     pub(super) index: u32,
     /// Of the live state.
     pub(super) stamp: Stamp,
+    pub(super) era: u16,
 }
 
 /// The queue of the policy that an entry is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub(super) enum Place {
     Small,
     Main,
@@ -79,7 +81,30 @@ pub(super) struct Links {
     /// The next one in the queue; of a free entry, the next free one.
     pub(super) newer: u32,
     pub(super) older: u32,
-    pub(super) weight: u64,
+    /// Twice the weight, and the place: no weight has more than 63 bits.
+    placed_weight: u64,
+}
+
+impl Links {
+    #[inline]
+    pub(super) fn weight(&self) -> u64 {
+        self.placed_weight >> 1
+    }
+
+    #[inline]
+    pub(super) fn set_weight(&mut self, weight: u64) {
+        self.placed_weight = weight << 1 | self.placed_weight & 1;
+    }
+
+    #[inline]
+    pub(super) fn place(&self) -> Place {
+        if self.placed_weight & 1 == 0 { Place::Small } else { Place::Main }
+    }
+
+    #[inline]
+    pub(super) fn set_place(&mut self, place: Place) {
+        self.placed_weight = self.placed_weight & !1 | u64::from(place == Place::Main);
+    }
 }
 
 /// The most that is remembered of how often an item was used: S3-FIFO's two bits.
@@ -98,23 +123,22 @@ pub(super) struct Entry {
     /// The next in the chain, for the table of an even and of an odd generation.
     next: [AtomicU32; 2],
     stamp: AtomicU32,
+    /// The upper bits of the life's number.
+    era: AtomicU16,
     /// How often the item was used of late, up to [`MOST_USED`].
     used: AtomicU8,
     /// Whether equal hashes alone make the key equal to another one such.
     by_hash: AtomicBool,
-    /// E5, as the links.
-    place: UnsafeCell<Place>,
     links: UnsafeCell<Links>,
 }
 
 const _: () = assert!(cfg!(loom) || size_of::<Entry>() == 64, "an entry fills a cache line");
 
-// SAFETY: zero bytes are a free entry: 0 is `NIL`, the smallest stamp, the first
-// `Place`; neither atomics nor `Links` have drop glue.
-unsafe impl Zeroed for Entry {
-    const FIRST_BITS: u32 = if cfg!(loom) { 1 } else { 3 };
-
-    fn zeroed() -> Self {
+impl Entry {
+    /// A free entry, as zero bytes are one: 0 is `NIL`, the smallest stamp, the first
+    /// `Place`. Loom's types need constructing.
+    #[cfg(loom)]
+    pub(super) fn zeroed() -> Self {
         Self {
             key: AtomicUsize::new(0),
             value: AtomicUsize::new(0),
@@ -122,15 +146,15 @@ unsafe impl Zeroed for Entry {
             deadline: AtomicU64::new(0),
             next: [AtomicU32::new(NIL), AtomicU32::new(NIL)],
             stamp: AtomicU32::new(0),
+            era: AtomicU16::new(0),
             used: AtomicU8::new(0),
             by_hash: AtomicBool::new(false),
-            place: UnsafeCell::new(Place::Small),
-            links: UnsafeCell::new(Links { newer: NIL, older: NIL, weight: 0 }),
+            links: UnsafeCell::new(Links { newer: NIL, older: NIL, placed_weight: 0 }),
         }
     }
 }
 
-// SAFETY: E5 for the links and the place; all else is atomic.
+// SAFETY: E5 for the links; all else is atomic.
 unsafe impl Sync for Entry {}
 
 /// What a life starts with.
@@ -143,11 +167,14 @@ pub(super) struct Content {
     pub(super) deadline: u64,
 }
 
-/// Why no reference was taken.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Refused {
-    /// The life is over.
-    Gone,
+/// What came of trying to take a reference. Nothing is dropped where it is tried, inside a
+/// guard.
+#[derive(Debug)]
+pub(super) enum Taken<T> {
+    /// The value, and its deadline.
+    Value(T, u64),
+    /// The life is over, or the value was replaced, and this was taken in vain.
+    Gone(Option<T>),
     /// What is there was not shared yet.
     Unshared,
 }
@@ -179,11 +206,31 @@ impl Entry {
         self.hash.load(Acquire)
     }
 
+    /// The life of which this is a stamp, if it goes on at the next look.
+    #[inline]
+    pub(super) fn life(&self, index: u32, stamp: Stamp) -> Life {
+        // Acquire: E3.
+        Life { index, stamp, era: self.era.load(Acquire) }
+    }
+
+    /// Whether this life goes on.
+    #[inline]
+    pub(super) fn has(&self, life: Life) -> bool {
+        let stamp = self.stamp();
+        stamp == life.stamp && self.life(life.index, stamp) == life && self.is_still(stamp)
+    }
+
+    /// The link for tables of this generation.
+    #[inline]
+    fn link(&self, generation: u64) -> &AtomicU32 {
+        &self.next[usize::from(generation % 2 == 1)]
+    }
+
     /// The index of the next entry in the chain of a table.
     #[inline]
-    pub(super) fn next(&self, generation: usize) -> u32 {
+    pub(super) fn next(&self, generation: u64) -> u32 {
         // Acquire: E3, and the entry that it names.
-        self.next[generation % 2].load(ordering!(Acquire, "cache.next.load"))
+        self.link(generation).load(ordering!(Acquire, "cache.next.load"))
     }
 
     /// Whether the key is the same object, or equal by its hash. The hashes are
@@ -198,14 +245,18 @@ impl Entry {
     ///
     /// # Safety
     /// Words in this entry are of `T`s.
-    pub(super) unsafe fn key<T: Counted>(&self, stamp: Stamp) -> Result<T, Refused> {
+    pub(super) unsafe fn key<T: Counted>(&self, stamp: Stamp) -> Taken<T> {
         let word = self.key.load(Acquire);
         // SAFETY: a word that is not 0 is of a shared `T` (E4), read just now.
         let key = if word == 0 { None } else { unsafe { T::try_acquire(word) } };
         // As in `value`; the models' keys are numbers in their hashes, and need no such look.
         fence(Acquire);
         // By E2 it is the key, and by E4 it was owned by the entry, if the life goes on.
-        if self.is_still(stamp) { key.ok_or(Refused::Unshared) } else { Err(Refused::Gone) }
+        match key {
+            key if !self.is_still(stamp) => Taken::Gone(key),
+            None => Taken::Unshared,
+            Some(key) => Taken::Value(key, 0),
+        }
     }
 
     /// A reference to the value at a moment of this life, and the deadline then.
@@ -213,27 +264,22 @@ impl Entry {
     /// # Safety
     /// As for `key`.
     #[inline(always)]
-    pub(super) unsafe fn value<T: Counted>(&self, stamp: Stamp) -> Result<(T, u64), Refused> {
-        loop {
-            let word = self.value.load(Acquire);
-            if word == 0 {
-                return Err(Refused::Gone);
-            }
-            // SAFETY: as in `key`.
-            let value = unsafe { T::try_acquire(word) };
-            if !mutant!("cache.value.fence") {
-                fence(Acquire);
-            }
-            let deadline = self.deadline.load(Acquire);
-            let unchanged = self.value.load(Acquire) == word || mutant!("cache.value.unchecked");
-            if !self.is_still(stamp) {
-                return Err(Refused::Gone);
-            }
-            if unchanged {
-                return value.map(|value| (value, deadline)).ok_or(Refused::Unshared);
-            }
-            // The value was replaced meanwhile.
-            spin(1);
+    pub(super) unsafe fn value<T: Counted>(&self, stamp: Stamp) -> Taken<T> {
+        let word = self.value.load(Acquire);
+        if word == 0 {
+            return Taken::Gone(None);
+        }
+        // SAFETY: as in `key`.
+        let value = unsafe { T::try_acquire(word) };
+        if !mutant!("cache.value.fence") {
+            fence(Acquire);
+        }
+        let deadline = self.deadline.load(Acquire);
+        let unchanged = self.value.load(Acquire) == word || mutant!("cache.value.unchecked");
+        match value {
+            value if !self.is_still(stamp) || !unchanged => Taken::Gone(value),
+            None => Taken::Unshared,
+            Some(value) => Taken::Value(value, deadline),
         }
     }
 
@@ -255,9 +301,11 @@ impl Entry {
 
 /// What the holder of the shard's lock does.
 impl Entry {
-    /// Writes the next life's content; the entry is free.
-    pub(super) fn fill(&self, content: &Content) {
+    /// Writes the content of the life of this number; the entry is free.
+    #[allow(clippy::cast_possible_truncation)] // E1: some bits are meant
+    pub(super) fn fill(&self, content: &Content, number: u64) {
         // Release: E3, for readers who come from an earlier life.
+        self.era.store((number >> 30) as u16, Release);
         self.hash.store(content.hash, Release);
         self.by_hash.store(content.by_hash, Release);
         self.key.store(content.key, Release);
@@ -291,6 +339,14 @@ impl Entry {
         old
     }
 
+    /// The first step of the life of this number.
+    #[allow(clippy::cast_possible_truncation)] // E1: the lower bits
+    pub(super) fn begin(&self, number: u64) {
+        let stamp = (number as u32).wrapping_mul(STEPS) + LINKED;
+        // Release: what was filled in.
+        self.stamp.store(stamp, ordering!(Release, "cache.stamp.begin"));
+    }
+
     /// The next step of its life.
     pub(super) fn step(&self) -> Stamp {
         let next = Stamp(self.stamp.load(Relaxed).wrapping_add(1));
@@ -299,9 +355,9 @@ impl Entry {
         next
     }
 
-    pub(super) fn set_next(&self, generation: usize, next: u32) {
+    pub(super) fn set_next(&self, generation: u64, next: u32) {
         // Release: the entry that it names is whole; E3.
-        self.next[generation % 2].store(next, ordering!(Release, "cache.next.store"));
+        self.link(generation).store(next, ordering!(Release, "cache.next.store"));
     }
 
     /// How often the item was used, forgetting one time.
@@ -331,26 +387,8 @@ impl Entry {
         })
     }
 
-    pub(super) fn place(&self) -> Place {
-        // SAFETY: E5.
-        self.place.with(|place| unsafe { *place })
-    }
-
-    pub(super) fn set_place(&self, place: Place) {
-        // SAFETY: E5.
-        self.place.with_mut(|old| unsafe { *old = place });
-    }
-
     /// The words of a live entry that nobody changes.
     pub(super) fn words(&self) -> (usize, usize) {
         (self.key.load(Relaxed), self.value.load(Relaxed))
     }
-}
-
-/// The entry with this index.
-#[inline]
-pub(super) fn entry(entries: &Entries, index: u32) -> &Entry {
-    // SAFETY: the indices in chains, queues and lists are those that `grow` returned;
-    // readers come by them through acquiring loads (the tables' heads, `next`).
-    unsafe { entries.get(index) }
 }

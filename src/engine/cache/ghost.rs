@@ -83,6 +83,11 @@ impl Ghost {
         found.map(|slot| bucket.fingerprints[slot] = 0).is_some()
     }
 
+    /// The bytes that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.buckets.capacity() * size_of::<Bucket>()
+    }
+
     /// Counts an eviction.
     fn tick(&mut self) {
         self.since += 1;

@@ -1,12 +1,19 @@
 //! The search for a key: with no lock, and nothing held while keys are compared.
 //!
+//! A walk is inside a guard, as long as it lasts, which is as long as nothing of the
+//! user's is called. To compare keys, or to drop anything, it leaves, and takes along
+//! numbers: which [`Life`] it was compared with, and in a table of which generation. Entries
+//! and tables may be gone when it comes back; by the numbers it finds out.
+//!
 //! `table.rs` has the argument why what the walk does not find is not there;
 //! `entry.rs` has the invariants that start with E.
 
 use super::super::memory::arena::NIL;
+use super::super::memory::epoch::Reclaim;
 use super::super::memory::pointer::Counted;
 use super::super::shim::{Ordering::Relaxed, mutant, spin};
-use super::entry::{Entry, Life, Refused, entry};
+use super::entry::{Entry, Life, Stamp, Taken};
+use super::pages::View;
 use super::table::Table;
 use super::{Core, share};
 
@@ -24,6 +31,13 @@ pub trait Query<T> {
     /// Whether the key is equal to any other such one that has the same hash.
     fn by_hash(&self) -> bool;
 
+    /// Compares with a key of the same hash, if that calls nothing and waits for nobody:
+    /// it is called inside a guard. `None` if only [`Self::is`] can tell.
+    #[inline(always)]
+    fn is_plainly(&self, _key: &T) -> Option<bool> {
+        None
+    }
+
     /// Compares with a key of the same hash. It is called with nothing held, and
     /// may use the cache.
     ///
@@ -32,20 +46,59 @@ pub trait Query<T> {
     fn is(&self, key: &T) -> Result<bool, Self::Error>;
 }
 
-/// A key's entry, if its life goes on.
+/// A key's entry, if its life goes on, for someone inside a guard.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found<'a> {
     pub(super) place: &'a Entry,
-    pub(super) life: Life,
+    pub(super) index: u32,
+    /// Of the live state.
+    pub(super) stamp: Stamp,
 }
 
 impl Found<'_> {
-    /// The next entry in the chain, if this life goes on. However long the walk has
-    /// rested here, that is as good as if it had just come.
-    #[inline(always)]
-    fn next(&self, table: &Table) -> Option<u32> {
-        let next = self.place.next(table.generation());
-        self.place.lives_on(self.life.stamp).then_some(next)
+    /// By what it is found again.
+    pub(super) fn life(&self) -> Life {
+        self.place.life(self.index, self.stamp)
+    }
+}
+
+/// What came of comparing a key with those of its hash.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) equal: Option<Life>,
+    pub(super) unequal: Vec<Life>,
+    rest: Option<Rest>,
+}
+
+/// Where a walk went outside.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    life: Life,
+    /// Of the table.
+    generation: u64,
+    /// So many were unequal when the walk began: it meets none of the later ones again, and
+    /// need not look for them.
+    before: usize,
+}
+
+impl Known {
+    /// Nothing.
+    const NOTHING: Self = Self { equal: None, unequal: Vec::new(), rest: None };
+
+    /// Notes whether a key was equal.
+    pub(super) fn note(&mut self, life: Life, generation: u64, equal: bool) {
+        let before = self.rest.map_or(self.unequal.len(), |rest| rest.before);
+        self.rest = Some(Rest { life, generation, before });
+        if equal {
+            self.equal = Some(life);
+        } else {
+            self.unequal.push(life);
+        }
+    }
+
+    /// The walk starts again.
+    fn start_again(&mut self) {
+        self.rest = None;
     }
 }
 
@@ -53,87 +106,153 @@ impl Found<'_> {
 enum Step<'a, T> {
     /// The key's entry.
     Found(Found<'a>),
-    /// It has the same hash; only a comparison can tell. The table is that of the walk.
-    Compare(Found<'a>, T, &'a Table),
+    /// It has the same hash; only a comparison can tell. The generation is that of the walk's
+    /// table.
+    Compare(Life, T, u64),
     /// The key is not in the cache.
     Absent,
     /// It has the same hash, but cannot be compared yet.
-    Unshared(Found<'a>, &'a Table),
-    /// Something moved: walk again.
-    Lost,
+    Unshared(Life),
+    /// Something moved: walk again. This was taken in vain.
+    Lost(Option<T>),
 }
 
 /// What came of looking at an entry that a search found.
-pub(super) enum Look<T> {
-    Found(T),
-    /// Its time is over: it is absent.
-    Expired,
-    /// It was removed meanwhile.
-    Gone,
+pub(super) enum Look<T, R> {
+    Found(R),
+    /// Its time is over: it is absent. This was taken in vain.
+    Expired(Option<T>),
+    /// It was removed meanwhile. This was taken in vain.
+    Gone(Option<T>),
     /// It was put before the cache was known to be shared.
     Unshared,
 }
 
+/// What a search found.
+pub(super) enum Sought<R> {
+    Found(R, Life),
+    /// It is absent, for its time is over.
+    Expired(Life),
+    Absent,
+}
+
+/// What a visit came to, with nothing held.
+pub(super) enum Stop<T, R> {
+    Looked(Look<T, R>, Life),
+    Absent,
+    /// As a [`Step`].
+    Compare(Life, T, u64),
+    Unshared(Life),
+    Lost(Option<T>),
+}
+
 impl Core {
-    /// The entry that has the key, if there is one. Those compared in vain are added
-    /// to `unequal`.
+    /// Walks to the key's entry, and looks at it.
     #[inline(always)]
-    pub(super) fn search<T: Counted, Q: Query<T>>(
+    pub(super) fn visit<T: Counted, G: Reclaim, Q: Query<T>, R>(
         &self,
         query: &Q,
-        unequal: &mut Vec<Life>,
-    ) -> Result<Option<Found<'_>>, Q::Error> {
-        match self.walk(query, unequal) {
-            Step::Found(found) => Ok(Some(found)),
-            Step::Absent => Ok(None),
-            step => self.search_on(query, unequal, step),
-        }
+        compared: &mut Option<T>,
+        look: &impl Fn(Found<'_>) -> Look<T, R>,
+    ) -> Stop<T, R> {
+        let guard = (!mutant!("cache.guard")).then(G::enter);
+        stop(self.walk(&guard, query, compared), look)
     }
 
-    /// The rest of [`Self::search`].
+    /// Looks at an entry once more, of which the key has turned out to be equal; `None` if
+    /// that needs more than a look.
+    #[inline(always)]
+    pub(super) fn revisit<T: Counted, G: Reclaim, R>(
+        &self,
+        hash: u64,
+        life: Life,
+        look: &impl Fn(Found<'_>) -> Look<T, R>,
+    ) -> Option<R> {
+        let guard = G::enter();
+        let place = self.shard(mix(hash)).entries.view(&guard).find(life.index)?;
+        if !place.has(life) {
+            return None;
+        }
+        let looked = look(Found { place, index: life.index, stamp: life.stamp });
+        drop(guard);
+        // What was taken in vain is dropped only here.
+        if let Look::Found(found) = looked { Some(found) } else { None }
+    }
+
+    /// Searches, from where the key was compared last if that is possible, until it comes to an
+    /// entry at which `look` finds something.
     #[inline(never)]
-    fn search_on<'a, T: Counted, Q: Query<T>>(
-        &'a self,
+    pub(super) fn search_on<T: Counted, G: Reclaim, Q: Query<T>, R>(
+        &self,
         query: &Q,
-        unequal: &mut Vec<Life>,
-        mut step: Step<'a, T>,
-    ) -> Result<Option<Found<'a>>, Q::Error> {
-        // Of this walk it meets none again, so that it need not look for them.
-        let mut before = unequal.len();
+        known: &mut Known,
+        look: &impl Fn(Found<'_>) -> Look<T, R>,
+    ) -> Result<Sought<R>, Q::Error> {
         loop {
-            step = match step {
-                Step::Found(found) => return Ok(Some(found)),
-                Step::Absent => return Ok(None),
-                Step::Lost => {
+            let mut compared = None;
+            let at = {
+                let guard = G::enter();
+                stop(self.walk_on(&guard, query, known, &mut compared), look)
+            };
+            drop(compared);
+            // Nothing is held here but references.
+            match at {
+                Stop::Looked(Look::Found(found), life) => return Ok(Sought::Found(found, life)),
+                Stop::Looked(Look::Expired(in_vain), life) => {
+                    drop(in_vain);
+                    return Ok(Sought::Expired(life));
+                }
+                Stop::Absent => return Ok(Sought::Absent),
+                Stop::Lost(in_vain) | Stop::Looked(Look::Gone(in_vain), _) => {
+                    drop(in_vain);
                     spin(1);
-                    before = unequal.len();
-                    self.walk(query, unequal)
+                    known.start_again();
                 }
-                Step::Unshared(found, table) => {
-                    self.share::<T>(query.hash(), found);
-                    self.walk_from(found.life.index, table, query, &unequal[..before])
+                Stop::Unshared(life) | Stop::Looked(Look::Unshared, life) => {
+                    self.share::<T>(query.hash(), life);
+                    known.start_again();
                 }
-                Step::Compare(found, key, table) => {
-                    // Nothing is held here but references.
-                    if query.is(&key)? {
-                        return Ok(Some(found));
-                    }
-                    unequal.push(found.life);
-                    match found.next(table) {
-                        None => Step::Lost,
-                        Some(next) => self.walk_from(next, table, query, &unequal[..before]),
-                    }
+                Stop::Compare(life, key, generation) => {
+                    let equal = query.is(&key)?;
+                    known.note(life, generation, equal);
                 }
             }
         }
     }
 
+    /// Searches for a key that is known not to be among some, until `look` finds something
+    /// in its entry.
+    pub(super) fn look_up<T: Counted, G: Reclaim, Q: Query<T>, R>(
+        &self,
+        query: &Q,
+        known: &mut Known,
+        look: &impl Fn(Found<'_>) -> Look<T, R>,
+    ) -> Result<Sought<R>, Q::Error> {
+        known.start_again();
+        self.search_on::<T, G, Q, R>(query, known, look)
+    }
+
+    /// The life of the entry that has the key, if there is one.
+    pub(super) fn search<T: Counted, G: Reclaim, Q: Query<T>>(
+        &self,
+        query: &Q,
+        known: &mut Known,
+    ) -> Result<Option<Life>, Q::Error> {
+        match self.look_up::<T, G, Q, ()>(query, known, &|_| Look::Found(()))? {
+            Sought::Found((), life) => Ok(Some(life)),
+            Sought::Expired(_) | Sought::Absent => Ok(None),
+        }
+    }
+
     /// Shares what an entry has, if its life goes on, and whatever is put from now on.
     #[cold]
-    pub(super) fn share<T: Counted>(&self, hash: u64, Found { place, life }: Found<'_>) {
+    pub(super) fn share<T: Counted>(&self, hash: u64, life: Life) {
         self.is_shared.store(true, Relaxed);
-        let _locked = self.lock(mix(hash));
-        if place.is_still(life.stamp) || mutant!("cache.share.gone") {
+        let shard = self.shard(mix(hash));
+        let _state = shard.lock_state();
+        let place = shard.entries.held().find(life.index);
+        let Some(place) = place else { return };
+        if place.has(life) || mutant!("cache.share.gone") {
             let (key, value) = place.words();
             share::<T>(key);
             share::<T>(value);
@@ -142,46 +261,148 @@ impl Core {
 
     /// Walks the chain of a hash to the first entry that is, or may be, the key's.
     #[inline(always)]
-    fn walk<T: Counted, Q: Query<T>>(&self, query: &Q, unequal: &[Life]) -> Step<'_, T> {
-        let hash = mix(query.hash());
-        let Some(table) = self.shard(hash).tables.current() else { return Step::Absent };
-        self.walk_from(table.head(hash), table, query, unequal)
-    }
-
-    /// The walk from one of its entries on.
-    #[inline(always)]
-    fn walk_from<'a, T: Counted, Q: Query<T>>(
-        &'a self,
-        mut index: u32,
-        table: &'a Table,
+    fn walk<'a, T: Counted, Q: Query<T>, G>(
+        &self,
+        guard: &'a G,
         query: &Q,
-        unequal: &[Life],
+        compared: &mut Option<T>,
     ) -> Step<'a, T> {
         let hash = mix(query.hash());
+        let shard = self.shard(hash);
+        let Some(table) = shard.tables.current(guard) else { return Step::Absent };
+        let walk = Walk { table, entries: shard.entries.view(guard), query, hash };
+        self.end(walk.from(table.head(hash), &Known::NOTHING, &[], compared), &walk)
+    }
+
+    /// The same for someone who has compared keys, and walks on from where he went outside,
+    /// if that is possible.
+    fn walk_on<'a, T: Counted, Q: Query<T>, G>(
+        &self,
+        guard: &'a G,
+        query: &Q,
+        known: &Known,
+        compared: &mut Option<T>,
+    ) -> Step<'a, T> {
+        let hash = mix(query.hash());
+        let shard = self.shard(hash);
+        let Some(table) = shard.tables.current(guard) else { return Step::Absent };
+        let walk = Walk { table, entries: shard.entries.view(guard), query, hash };
+        let step = match known.rest {
+            None => walk.from(table.head(hash), known, &known.unequal, compared),
+            Some(rest) => walk.after(rest, known, compared),
+        };
+        self.end(step, &walk)
+    }
+
+    /// A walk that came to the end of the chain has missed nothing if the table is still the
+    /// current one.
+    #[inline(always)]
+    fn end<'a, T, Q>(&self, step: Step<'a, T>, walk: &Walk<'a, '_, Q>) -> Step<'a, T> {
+        match step {
+            Step::Absent if !self.shard(walk.hash).tables.is_current(walk.table) => {
+                Step::Lost(None)
+            }
+            step => step,
+        }
+    }
+}
+
+/// What a walk came to, and what there is to see there.
+#[inline(always)]
+fn stop<T, R>(step: Step<'_, T>, look: &impl Fn(Found<'_>) -> Look<T, R>) -> Stop<T, R> {
+    match step {
+        Step::Found(found) => Stop::Looked(look(found), found.life()),
+        Step::Absent => Stop::Absent,
+        Step::Compare(life, key, generation) => Stop::Compare(life, key, generation),
+        Step::Unshared(life) => Stop::Unshared(life),
+        Step::Lost(in_vain) => Stop::Lost(in_vain),
+    }
+}
+
+/// A walk, inside a guard.
+struct Walk<'a, 'q, Q> {
+    table: Table<'a>,
+    entries: View<'a>,
+    query: &'q Q,
+    /// Of the key, mixed.
+    hash: u64,
+}
+
+impl<'a, Q> Walk<'a, '_, Q> {
+    /// Walks on behind an entry. However long the walk has rested there, that is as good as if
+    /// it had just come, if the life and the table are the same.
+    fn after<T: Counted>(&self, rest: Rest, known: &Known, compared: &mut Option<T>) -> Step<'a, T>
+    where
+        Q: Query<T>,
+    {
+        let Some(place) = self.entries.find(rest.life.index) else { return Step::Lost(None) };
+        let found = Found { place, index: rest.life.index, stamp: rest.life.stamp };
+        let is_same = self.table.generation() == rest.generation || mutant!("cache.rest.table");
+        if !is_same || !place.has(rest.life) {
+            return Step::Lost(None);
+        }
+        if known.equal == Some(rest.life) {
+            return Step::Found(found);
+        }
+        match self.next(found) {
+            Some(next) => self.from(next, known, &known.unequal[..rest.before], compared),
+            None => Step::Lost(None),
+        }
+    }
+
+    /// The next entry in the chain, if this life goes on.
+    #[inline(always)]
+    fn next(&self, found: Found<'_>) -> Option<u32> {
+        let next = found.place.next(self.table.generation());
+        found.place.lives_on(found.stamp).then_some(next)
+    }
+
+    /// The walk from one of its entries on. A key that it was compared with is handed out, to
+    /// be dropped outside.
+    #[inline(always)]
+    fn from<T: Counted>(
+        &self,
+        mut index: u32,
+        known: &Known,
+        unequal: &[Life],
+        compared: &mut Option<T>,
+    ) -> Step<'a, T>
+    where
+        Q: Query<T>,
+    {
         while index != NIL {
-            let place = entry(&self.entries, index);
+            let Some(place) = self.entries.find(index) else { return Step::Lost(None) };
             let stamp = place.stamp();
             let hash_here = place.hash();
-            if stamp.is_free() || !table.is_home(hash_here, hash) {
-                return Step::Lost;
+            if stamp.is_free() || !self.table.is_home(hash_here, self.hash) {
+                return Step::Lost(None);
             }
-            let found = Found { place, life: Life { index, stamp } };
-            if hash_here == hash && stamp.is_live() && !unequal.contains(&found.life) {
-                if place.is_surely(query.address(), query.by_hash()) {
+            let found = Found { place, index, stamp };
+            if hash_here == self.hash && stamp.is_live() {
+                if place.is_surely(self.query.address(), self.query.by_hash()) {
                     return Step::Found(found);
                 }
-                // SAFETY: words in our entries are of `T`s.
-                let key = unsafe { place.key(stamp) };
-                return match key {
-                    Ok(key) => Step::Compare(found, key, table),
-                    Err(Refused::Unshared) => Step::Unshared(found, table),
-                    Err(Refused::Gone) => Step::Lost,
-                };
+                let life = found.life();
+                if known.equal == Some(life) {
+                    return Step::Found(found);
+                }
+                if !unequal.contains(&life) {
+                    // SAFETY: words in our entries are of `T`s.
+                    return match unsafe { place.key(stamp) } {
+                        Taken::Value(key, _) if self.query.is_plainly(&key) == Some(true) => {
+                            *compared = Some(key);
+                            Step::Found(found)
+                        }
+                        Taken::Value(key, _) => Step::Compare(life, key, self.table.generation()),
+                        Taken::Unshared => Step::Unshared(life),
+                        Taken::Gone(in_vain) => Step::Lost(in_vain),
+                    };
+                }
             }
-            let Some(next) = found.next(table) else { return Step::Lost };
+            let Some(next) = self.next(found) else { return Step::Lost(None) };
             index = next;
         }
-        if self.shard(hash).tables.is_current(table) { Step::Absent } else { Step::Lost }
+        Step::Absent
     }
 }
 

@@ -1,12 +1,13 @@
 //! A cache: a bounded hash table whose readers take no lock and leave no trace.
 //!
 //! # Idea and source
-//! - *Readers announce nothing.* Entries live in memory that stays memory of
-//!   entries ([`Arena`](super::memory::arena)), so that a walk may come to one that was
-//!   removed, and even used anew, meanwhile: its [stamp](entry) tells. A reference
-//!   to the value is taken as CPython takes one to the value in a `dict`: try, and
-//!   look again ([`pointer`](super::memory::pointer)). There is no epoch, no hazard pointer
-//!   and no count of readers; nothing is freed later than it is removed.
+//! - *Values are not waited for.* A reference to the value is taken as CPython takes one to
+//!   the value in a `dict`: try, and look again ([`pointer`](super::memory::pointer)). When an
+//!   item is removed its reference is gone, whoever is reading.
+//! - *What values lie in is.* Entries lie on [pages], which come and go, as tables do. A reader is inside a
+//!   guard ([`epoch`](super::memory::epoch)), two stores to a word of its own, and what
+//!   was unlinked is given back when those have left who were inside. An entry alone is used anew at once: its
+//!   [stamp](entry) tells.
 //! - *What one thread uses is shared with none.* Taking references from other threads
 //!   has to be made possible first, by an atomic operation on the value's count
 //!   ([`Counted::share`]), and another when it dies. A reader who finds that this was
@@ -20,12 +21,13 @@
 //!   thousand, however their keys are spread.
 //! - *Keys are compared with nothing held.* The cache compares hashes, addresses,
 //!   and keys that are equal if their hashes are ([`Query::by_hash`]). For any other
-//!   comparison it takes a reference to the key, lets go of everything, and asks
-//!   ([`Query::is`]); afterwards it looks whether that life of the entry goes on.
+//!   comparison it takes a reference to the key, lets go of everything, the guard included,
+//!   and asks ([`Query::is`]); afterwards it looks, by numbers, whether that life of the entry goes on.
 //!
 //! | file | what it holds |
 //! |---|---|
 //! | `entry` | where an item lies, and the lives of that place |
+//! | `pages` | where entries lie, and how that comes back |
 //! | `table` | the chains, and why a miss is one |
 //! | `lookup` | the search for a key, with nothing held |
 //! | `policy`, `ghost` | who is evicted |
@@ -54,6 +56,7 @@
 //! | `Release` | the value, replaced | `Acquire` of the value | the value behind the address |
 //! | `Acquire` fence | after taking a reference | the death of what was at the address before | C4: the second look is no older than what was taken |
 //! | `Release` | the table, published | `Acquire` of the table | the chains |
+//! | `Release` | a page or a directory, published | `Acquire` of its address | the zeroed entries |
 //! | `Release` | the core, published | `Acquire` of the core | all of it |
 //! | `Relaxed` | whether the cache is shared | | nothing: a reader who finds an item that is not shares it |
 //! | `Relaxed` | the use count | | nothing: a lost use is one less |
@@ -71,6 +74,7 @@ mod clock;
 mod entry;
 mod ghost;
 mod lookup;
+mod pages;
 mod policy;
 mod removed;
 mod shard;
@@ -78,17 +82,17 @@ mod table;
 mod timers;
 mod update;
 
-use std::cell::RefCell;
 use std::marker::PhantomData;
 
-use crossbeam_utils::CachePadded;
-
 use super::memory::arena::OutOfMemory;
+use super::memory::epoch::{Epochs, Reclaim};
+use super::memory::growth::room_for_one;
 use super::memory::pointer::Counted;
-use super::shim::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed, ordering, spin};
-use entry::{Entries, Entry, Refused};
-use lookup::{Found, Look};
+use super::shim::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed, ordering};
+use entry::{Entry, Taken};
+use lookup::{Found, Known, Look, Sought, Stop};
 use shard::{Locked, Shard};
+use table::Place;
 
 pub use clock::{Clock, Monotonic};
 pub use lookup::Query;
@@ -102,14 +106,35 @@ pub const UNBOUNDED: u64 = u64::MAX;
 /// hits is a matter of luck.
 const FEWEST_TO_SHARD: u64 = 4096;
 const MOST_SHARDS: usize = 16;
+/// Caches for so many are divided into eight at least, however few processors there are: a
+/// table that grows is filled under the lock, and at a stretch.
+const MANY: u64 = 1 << 18;
+const FEWEST_OF_MANY: usize = 8;
+/// So many items are copied at a time.
+const PIECE: usize = if cfg!(loom) { 1 } else { 1024 };
 /// The bits of a hash that choose the shard start here.
 const SHARD_SHIFT: u32 = 60;
+
+/// On a cache line of its own. (Not on two, as `CachePadded` has it, for the sake of small
+/// caches, of which there may be many.)
+#[derive(Debug)]
+#[repr(align(64))]
+struct Apart<T>(T);
+
+impl<T> std::ops::Deref for Apart<T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
 
 /// What all items may weigh together, and how much of it is given out (C3).
 #[derive(Debug)]
 struct Budget {
     limit: u64,
-    used: CachePadded<AtomicU64>,
+    used: AtomicU64,
 }
 
 impl Budget {
@@ -132,22 +157,20 @@ impl Budget {
 /// What a cache has from its first insertion on.
 #[derive(Debug)]
 struct Core {
-    entries: Entries,
     /// A power of two of them.
     shards: Box<[Shard]>,
     /// Whether more threads than one are known to read: what is put is shared with them
     /// at once.
     is_shared: AtomicBool,
-    budget: Budget,
+    budget: Apart<Budget>,
 }
 
 impl Core {
     fn new(shards: usize, limit: u64) -> Self {
         Self {
-            entries: Entries::new(),
             shards: (0..shards).map(|_| Shard::new()).collect(),
             is_shared: AtomicBool::new(false),
-            budget: Budget { limit, used: CachePadded::new(AtomicU64::new(0)) },
+            budget: Apart(Budget { limit, used: AtomicU64::new(0) }),
         }
     }
 
@@ -163,13 +186,8 @@ impl Core {
         (hash >> SHARD_SHIFT) as usize & (self.shards.len() - 1)
     }
 
-    /// The bits that all hashes of a shard have in common.
-    fn shard_bits(&self) -> u64 {
-        (self.shards.len() as u64 - 1) << SHARD_SHIFT
-    }
-
-    fn lock(&self, hash: u64) -> Locked<'_> {
-        self.shard(hash).lock(&self.entries)
+    fn lock<G: Reclaim>(&self, hash: u64) -> Locked<'_, G> {
+        self.shard(hash).lock()
     }
 
     /// A shard's share of the limit.
@@ -180,22 +198,24 @@ impl Core {
 
 /// The cache.
 #[derive(Debug)]
-pub struct Cache<T: Counted, C: Clock = Monotonic> {
+pub struct Cache<T: Counted, C: Clock = Monotonic, G: Reclaim = Epochs> {
     /// Null before the first insertion.
     core: AtomicPtr<Core>,
     limit: u64,
     shards: usize,
     clock: C,
-    _owns: PhantomData<T>,
+    /// How long an item stays after its time, for [`Cache::stale`] alone.
+    grace: u64,
+    _owns: PhantomData<(T, G)>,
 }
 
 // SAFETY: its words are values, which may be used by all threads and dropped by
 // any; the core is made of atomics, and of what locks protect.
-unsafe impl<T: Counted, C: Clock> Send for Cache<T, C> {}
+unsafe impl<T: Counted, C: Clock, G: Reclaim> Send for Cache<T, C, G> {}
 // SAFETY: as above.
-unsafe impl<T: Counted, C: Clock> Sync for Cache<T, C> {}
+unsafe impl<T: Counted, C: Clock, G: Reclaim> Sync for Cache<T, C, G> {}
 
-impl<T: Counted> Cache<T> {
+impl<T: Counted, G: Reclaim> Cache<T, Monotonic, G> {
     /// An empty cache for items that weigh at most `limit` together. It has
     /// allocated nothing.
     ///
@@ -205,16 +225,24 @@ impl<T: Counted> Cache<T> {
         let divided = !weighed && limit >= FEWEST_TO_SHARD;
         let processors = || std::thread::available_parallelism().map_or(1, usize::from);
         let shards = if divided { 2 * processors().next_power_of_two() } else { 1 };
-        Self::with(limit, shards.min(MOST_SHARDS), Monotonic)
+        let fewest = if divided && limit >= MANY { FEWEST_OF_MANY } else { 1 };
+        Self::with(limit, shards.clamp(fewest, MOST_SHARDS), Monotonic)
     }
 }
 
-impl<T: Counted, C: Clock> Cache<T, C> {
+impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     /// A cache with so many shards, a power of two of up to 16, and its own clock.
     pub fn with(limit: u64, shards: usize, clock: C) -> Self {
         debug_assert!(shards.is_power_of_two() && shards <= MOST_SHARDS);
         let core = AtomicPtr::new(std::ptr::null_mut());
-        Self { core, limit, shards, clock, _owns: PhantomData }
+        Self { core, limit, shards, clock, grace: 0, _owns: PhantomData }
+    }
+
+    /// The same, whose items stay so long after their time.
+    #[must_use]
+    pub fn with_grace(mut self, grace: u64) -> Self {
+        self.grace = grace;
+        self
     }
 
     /// What all items may weigh together.
@@ -227,8 +255,8 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         self.clock.now()
     }
 
-    /// The value of a key, which is noted as used. If its time is over, it is removed
-    /// and handed to `expired`.
+    /// The value of a key, which is noted as used. If its time is over, and its grace, it is
+    /// removed and handed to `expired`.
     ///
     /// # Errors
     /// As [`Query::is`].
@@ -238,14 +266,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         query: &Q,
         expired: impl FnMut(Evicted<T>),
     ) -> Result<Option<T>, Q::Error> {
-        let look = |_: &Core, found: Found<'_>| {
-            let look = self.look(found);
-            if let Look::Found(_) = look {
-                found.place.mark();
-            }
-            look
-        };
-        self.find(query, look, expired)
+        self.find(query, |found| self.look_and_mark(found), expired)
     }
 
     /// The value of a key, as [`Self::get`], but not noted.
@@ -257,7 +278,20 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         query: &Q,
         expired: impl FnMut(Evicted<T>),
     ) -> Result<Option<T>, Q::Error> {
-        self.find(query, |_, found| self.look(found), expired)
+        self.find(query, |found| self.look(found), expired)
+    }
+
+    /// The value of a key whose time is over, and its grace not yet. It is noted as used.
+    ///
+    /// # Errors
+    /// As [`Query::is`].
+    pub fn stale<Q: Query<T>>(
+        &self,
+        query: &Q,
+        expired: impl FnMut(Evicted<T>),
+    ) -> Result<Option<T>, Q::Error> {
+        let found = self.find(query, |found| self.look_past(found), expired)?;
+        Ok(found.and_then(|(value, is_stale)| is_stale.then_some(value)))
     }
 
     /// Whether a key is there.
@@ -269,12 +303,12 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         query: &Q,
         expired: impl FnMut(Evicted<T>),
     ) -> Result<bool, Q::Error> {
-        let look = |_: &Core, Found { place, life }: Found<'_>| {
-            let deadline = place.deadline();
-            if !place.is_still(life.stamp) {
-                return Look::Gone;
+        let look = |found: Found<'_>| {
+            let deadline = found.place.deadline();
+            if !found.place.is_still(found.stamp) {
+                return Look::Gone(None);
             }
-            if self.has_passed(deadline) { Look::Expired } else { Look::Found(()) }
+            if self.has_passed(deadline, 0) { Look::Expired(None) } else { Look::Found(()) }
         };
         Ok(self.find(query, look, expired)?.is_some())
     }
@@ -289,12 +323,35 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         self.len() == 0
     }
 
+    /// How many there are whose time is not over, once [`Self::expire`] was called.
+    pub fn fresh(&self) -> usize {
+        if self.grace == 0 {
+            return self.len();
+        }
+        let now = self.now();
+        let count = |locked: Locked<'_, G>| {
+            let mut count = 0;
+            locked.some(Place::default(), usize::MAX, |place| {
+                count += usize::from(is_good(place, now));
+            });
+            count
+        };
+        self.each_shard(count).sum()
+    }
+
     /// What all items weigh together.
     pub fn weight(&self) -> u128 {
         self.each_shard(|locked| locked.state.policy.weight()).sum()
     }
 
-    /// The keys, shard by shard as of one moment each.
+    /// The bytes that it has allocated.
+    pub fn bytes(&self) -> usize {
+        let Some(core) = self.core() else { return 0 };
+        let shards = size_of_val(&*core.shards);
+        size_of::<Core>() + shards + self.each_shard(|locked| locked.bytes()).sum::<usize>()
+    }
+
+    /// The keys, some at a time, as of one moment each.
     ///
     /// # Errors
     /// [`OutOfMemory`], or what `between` returned.
@@ -305,7 +362,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         self.snapshot(|(key, _)| copy(key), between)
     }
 
-    /// The items, shard by shard as of one moment each.
+    /// The items, likewise.
     ///
     /// # Errors
     /// As [`Self::keys`].
@@ -316,28 +373,33 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         self.snapshot(|(key, value)| (copy(key), copy(value)), between)
     }
 
-    /// A copy of each item. References are taken under the lock, which may be done; `between`
-    /// is called between two shards, with nothing held.
+    /// A copy of each item that is there all the while, and at most one of others. References
+    /// are taken under the lock, which may be done; `between` is called between two pieces,
+    /// with nothing held.
     fn snapshot<R, E: From<OutOfMemory>>(
         &self,
         copy: impl Fn((usize, usize)) -> R,
         mut between: impl FnMut() -> Result<(), E>,
     ) -> Result<Vec<R>, E> {
         let now = self.now();
-        let is_good = |place: &&Entry| !(1..=now).contains(&place.deadline());
-        let copies = RefCell::new(Vec::new());
-        let all = self.each_shard(|locked| {
-            let mut copies = copies.borrow_mut();
-            copies.try_reserve(locked.state.policy.len()).map_err(|_| OutOfMemory)?;
-            let items = locked.items().filter(is_good).map(|place| copy(place.words()));
-            copies.extend(items); // room: above
-            Ok(())
-        });
-        for copied in all {
-            copied.map_err(|error: OutOfMemory| E::from(error))?;
-            between()?;
+        let mut copies = Vec::new();
+        for shard in self.core().into_iter().flat_map(|core| &core.shards) {
+            let mut from = Some(Place::default());
+            while let Some(place) = from {
+                let mut grown = Ok(());
+                from = shard.lock::<G>().some(place, PIECE, |place| {
+                    if is_good(place, now) {
+                        grown = grown.and_then(|()| room_for_one(&mut copies));
+                        if grown.is_ok() {
+                            copies.push(copy(place.words())); // room: above
+                        }
+                    }
+                });
+                grown?;
+                between()?;
+            }
         }
-        Ok(copies.into_inner())
+        Ok(copies)
     }
 
     /// Calls `visit` with each key and value until it fails; for a garbage collector.
@@ -349,8 +411,8 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     /// The first error of `visit`.
     pub unsafe fn traverse<E>(&self, mut visit: impl FnMut(&T) -> Result<(), E>) -> Result<(), E> {
         let Some(core) = self.core() else { return Ok(()) };
-        let tables = core.shards.iter().filter_map(|shard| shard.tables.current());
-        for (_, place) in tables.flat_map(|table| table.all(&core.entries)) {
+        let tables = core.shards.iter().filter_map(|shard| Some((shard, shard.tables.held()?)));
+        for (_, place) in tables.flat_map(|(shard, table)| table.all(&shard.entries)) {
             let (key, value) = place.words();
             // SAFETY: nothing is in flight, so what is in a chain is live (C1, E4).
             unsafe { T::peek(key, &mut visit) }?;
@@ -391,48 +453,108 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     }
 
     /// Searches for a key until `look` has found what it looks for in its entry, or
-    /// there is none. Who comes upon an item whose time is over removes it.
+    /// there is none. Who comes upon an item whose time and grace are over removes it.
     #[inline(always)]
     fn find<Q: Query<T>, R>(
         &self,
         query: &Q,
-        look: impl Fn(&Core, Found<'_>) -> Look<R>,
-        mut expired: impl FnMut(Evicted<T>),
+        look: impl Fn(Found<'_>) -> Look<T, R>,
+        expired: impl FnMut(Evicted<T>),
     ) -> Result<Option<R>, Q::Error> {
         let Some(core) = self.core() else { return Ok(None) };
-        let mut unequal = Vec::new();
-        while let Some(found) = core.search(query, &mut unequal)? {
-            match look(core, found) {
-                Look::Found(value) => return Ok(Some(value)),
-                Look::Expired => {
-                    if let Some(item) = self.drop_expired(core, query, found) {
-                        expired(item);
-                    }
-                    return Ok(None);
+        let mut known = Known::default();
+        // What the key was compared with is dropped out here.
+        let mut compared = None;
+        match core.visit::<T, G, Q, R>(query, &mut compared, &look) {
+            Stop::Looked(Look::Found(found), _) => return Ok(Some(found)),
+            Stop::Absent => return Ok(None),
+            Stop::Compare(life, key, generation) => {
+                let equal = query.is(&key)?;
+                drop(key);
+                if equal && let Some(found) = core.revisit::<T, G, R>(query.hash(), life, &look) {
+                    return Ok(Some(found));
                 }
-                Look::Gone => spin(1),
-                Look::Unshared => core.share::<T>(query.hash(), found),
+                known.note(life, generation, equal);
+            }
+            Stop::Lost(in_vain) | Stop::Looked(Look::Gone(in_vain) | Look::Expired(in_vain), _) => {
+                drop(in_vain);
+            }
+            Stop::Unshared(life) | Stop::Looked(Look::Unshared, life) => {
+                core.share::<T>(query.hash(), life);
             }
         }
-        Ok(None)
+        drop(compared);
+        self.find_on(core, query, known, &look, expired)
+    }
+
+    /// The rest of [`Self::find`].
+    #[inline(never)]
+    fn find_on<Q: Query<T>, R>(
+        &self,
+        core: &Core,
+        query: &Q,
+        mut known: Known,
+        look: &impl Fn(Found<'_>) -> Look<T, R>,
+        mut expired: impl FnMut(Evicted<T>),
+    ) -> Result<Option<R>, Q::Error> {
+        match core.search_on::<T, G, Q, R>(query, &mut known, look)? {
+            Sought::Found(found, _) => Ok(Some(found)),
+            Sought::Absent => Ok(None),
+            Sought::Expired(life) => {
+                if let Some(item) = self.drop_expired(core, query, life, self.grace) {
+                    G::tidy();
+                    expired(item);
+                }
+                Ok(None)
+            }
+        }
     }
 
     /// Looks at the value of an entry.
     #[inline(always)]
-    fn look(&self, found: Found<'_>) -> Look<T> {
+    fn look(&self, found: Found<'_>) -> Look<T, T> {
         // SAFETY: words in our entries are of `T`s.
-        match unsafe { found.place.value(found.life.stamp) } {
-            Ok((_, deadline)) if self.has_passed(deadline) => Look::Expired,
-            Ok((value, _)) => Look::Found(value),
-            Err(Refused::Unshared) => Look::Unshared,
-            Err(Refused::Gone) => Look::Gone,
+        match unsafe { found.place.value(found.stamp) } {
+            Taken::Value(value, deadline) if self.has_passed(deadline, 0) => {
+                Look::Expired(Some(value))
+            }
+            Taken::Value(value, _) => Look::Found(value),
+            Taken::Unshared => Look::Unshared,
+            Taken::Gone(in_vain) => Look::Gone(in_vain),
         }
     }
 
-    /// Whether a deadline has passed. The clock is asked only if there is one.
+    /// The same, and notes that it was used.
     #[inline(always)]
-    fn has_passed(&self, deadline: u64) -> bool {
-        deadline != 0 && self.is_past(deadline)
+    fn look_and_mark(&self, found: Found<'_>) -> Look<T, T> {
+        let look = self.look(found);
+        if let Look::Found(_) = look {
+            found.place.mark();
+        }
+        look
+    }
+
+    /// Looks at the value of an entry whose grace is not over; tells whether its time is.
+    fn look_past(&self, found: Found<'_>) -> Look<T, (T, bool)> {
+        // SAFETY: words in our entries are of `T`s.
+        match unsafe { found.place.value(found.stamp) } {
+            Taken::Value(value, deadline) if self.has_passed(deadline, self.grace) => {
+                Look::Expired(Some(value))
+            }
+            Taken::Value(value, deadline) => {
+                found.place.mark();
+                Look::Found((value, self.has_passed(deadline, 0)))
+            }
+            Taken::Unshared => Look::Unshared,
+            Taken::Gone(in_vain) => Look::Gone(in_vain),
+        }
+    }
+
+    /// Whether a deadline has passed, and so much time after it. The clock is asked only if
+    /// there is one.
+    #[inline(always)]
+    fn has_passed(&self, deadline: u64, grace: u64) -> bool {
+        deadline != 0 && self.is_past(deadline.saturating_add(grace))
     }
 
     #[inline(never)]
@@ -441,22 +563,26 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     }
 
     /// Calls `look` with each shard, locked.
-    fn each_shard<R>(&self, look: impl Fn(Locked<'_>) -> R) -> impl Iterator<Item = R> {
-        let core = self.core();
-        let shards = core.into_iter().flat_map(|core| core.shards.iter().map(move |s| (core, s)));
-        shards.map(move |(core, shard)| look(shard.lock(&core.entries)))
+    fn each_shard<R>(&self, look: impl Fn(Locked<'_, G>) -> R) -> impl Iterator<Item = R> {
+        let shards = self.core().into_iter().flat_map(|core| &core.shards);
+        shards.map(move |shard| look(shard.lock()))
     }
 }
 
-impl<T: Counted, C: Clock> Drop for Cache<T, C> {
+impl<T: Counted, C: Clock, G: Reclaim> Drop for Cache<T, C, G> {
     fn drop(&mut self) {
-        self.clear(|| ());
+        self.clear_alone();
         let core = self.core.load(Relaxed);
         if !core.is_null() {
             // SAFETY: made by `new_core`; nobody else is left.
             drop(unsafe { Box::from_raw(core) });
         }
     }
+}
+
+/// Whether the time of an item is not over.
+fn is_good(place: &Entry, now: u64) -> bool {
+    !(1..=now).contains(&place.deadline())
 }
 
 /// Lets all threads take references to what a word owns. The shard's lock is held.

@@ -17,8 +17,9 @@
 //! [`MOST_PASSED`] items at most, because it happens under the shard's lock.
 
 use super::super::memory::arena::NIL;
-use super::entry::{Entries, Entry, Links, Place, entry};
+use super::entry::{Entry, Links, Place};
 use super::ghost::Ghost;
+use super::pages::Entries;
 
 /// What the policy wants to know of a new item.
 #[derive(Debug)]
@@ -55,13 +56,13 @@ impl Queue {
         if older == NIL {
             self.oldest = index;
         } else {
-            entry(entries, older).with_links(|links| links.newer = index);
+            entries.entry(older).with_links(|links| links.newer = index);
         }
         self.len += 1;
-        new.set_place(place);
         self.weight += new.with_links(|links| {
             (links.older, links.newer) = (older, NIL);
-            u128::from(links.weight)
+            links.set_place(place);
+            u128::from(links.weight())
         });
     }
 
@@ -69,14 +70,14 @@ impl Queue {
     fn remove(&mut self, entries: &Entries, links: &Links) {
         match links.older {
             NIL => self.oldest = links.newer,
-            older => entry(entries, older).with_links(|older| older.newer = links.newer),
+            older => entries.entry(older).with_links(|older| older.newer = links.newer),
         }
         match links.newer {
             NIL => self.newest = links.older,
-            newer => entry(entries, newer).with_links(|newer| newer.older = links.older),
+            newer => entries.entry(newer).with_links(|newer| newer.older = links.older),
         }
         self.len -= 1;
-        self.weight -= u128::from(links.weight);
+        self.weight -= u128::from(links.weight());
     }
 
     /// Whether there is nothing in it but this one.
@@ -104,9 +105,14 @@ impl Policy {
         self.small.weight + self.main.weight
     }
 
-    /// Whichever comes first, of all items.
-    pub(super) fn any(&self) -> Option<u32> {
-        [self.small.oldest, self.main.oldest].into_iter().find(|index| *index != NIL)
+    /// Lets all items go; what was evicted of late is remembered.
+    pub(super) fn remove_all(&mut self) {
+        (self.small, self.main) = (Queue::default(), Queue::default());
+    }
+
+    /// The bytes that it takes beside the entries.
+    pub(super) fn bytes(&self) -> usize {
+        self.ghost.bytes()
     }
 
     /// Whether an item with this key was evicted of late. It is asked before room is made
@@ -139,7 +145,11 @@ impl Policy {
 
     /// Takes note of a new weight.
     pub(super) fn reweigh(&mut self, reweighed: &Entry, weight: u64) {
-        let before = reweighed.with_links(|links| std::mem::replace(&mut links.weight, weight));
+        let before = reweighed.with_links(|links| {
+            let before = links.weight();
+            links.set_weight(weight);
+            before
+        });
         let queue = self.queue(reweighed);
         queue.weight = queue.weight - u128::from(before) + u128::from(weight);
     }
@@ -156,7 +166,7 @@ impl Policy {
             if index == NIL || index == spared && self.len() == 1 {
                 return None;
             }
-            let front = entry(entries, index);
+            let front = entries.entry(index);
             if index != spared && (passes == 0 || !has_earned(front)) {
                 return Some((index, front));
             }
@@ -170,7 +180,7 @@ impl Policy {
     /// Lets the victim go.
     pub(super) fn evict(&mut self, entries: &Entries, victim: &Entry) {
         self.was_full = true;
-        if victim.place() == Place::Small {
+        if victim.links().place() == Place::Small {
             // As many as the main queue should have.
             let share = self.len() - self.len() / 10;
             self.ghost.insert(victim.hash(), share);
@@ -190,7 +200,7 @@ impl Policy {
     }
 
     fn queue(&mut self, of: &Entry) -> &mut Queue {
-        match of.place() {
+        match of.links().place() {
             Place::Small => &mut self.small,
             Place::Main => &mut self.main,
         }
@@ -199,7 +209,7 @@ impl Policy {
 
 /// Whether the item whose turn it is has earned to be passed over; that is used up.
 fn has_earned(front: &Entry) -> bool {
-    match front.place() {
+    match front.links().place() {
         Place::Small => {
             let earned = front.used() >= EARNED;
             if earned {

@@ -4,15 +4,19 @@
 //! for some instructions and no user code: keys and values go in and out as words,
 //! and whoever held the lock turns them into references again once it is released.
 
-use crossbeam_utils::CachePadded;
+use std::marker::PhantomData;
 
-use super::super::memory::arena::{NIL, OutOfMemory};
+use super::super::memory::arena::OutOfMemory;
+use super::super::memory::epoch::Reclaim;
+use super::super::memory::pointer::Counted;
 use super::super::shim::{Mutex, MutexGuard, mutant};
-use super::entry::{Content, Entries, Entry, Life, entry};
-use super::lookup::{Query, mix};
+use super::Apart;
+use super::entry::{Content, Entry, Life};
+use super::lookup::{Found, Known, Query, mix};
+use super::pages::{Detached, Entries, Pages};
 use super::policy::{Admission, Policy};
-use super::table::Tables;
-use super::timers::Timers;
+use super::table::{Place, Tables};
+use super::timers::{Timer, Timers};
 
 /// The key and the value of an item that was removed.
 #[derive(Debug)]
@@ -22,18 +26,12 @@ pub(super) struct Words {
     pub(super) weight: u64,
 }
 
-/// What came of comparing a key with those of its hash.
-#[derive(Debug, Default)]
-pub(super) struct Known {
-    pub(super) equal: Option<Life>,
-    pub(super) unequal: Vec<Life>,
-}
-
 /// Whether an item has a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Namesake {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Namesake<'a> {
     Absent,
-    Equal(Life),
+    /// As long as the lock is held.
+    Equal(Found<'a>),
     /// There is one of the same hash; only a comparison can tell.
     Unknown,
 }
@@ -43,47 +41,71 @@ pub(super) enum Namesake {
 pub(super) struct State {
     pub(super) policy: Policy,
     timers: Timers,
-    /// The first of the free entries, linked through [`Links::newer`].
-    ///
-    /// [`Links::newer`]: super::entry::Links::newer
-    free: u32,
+    pages: Pages,
+    /// How many lives there were (E1), and tables (T3).
+    lives: u64,
+    generations: u64,
 }
 
 /// A part of the cache.
 #[derive(Debug)]
 pub(super) struct Shard {
     /// What readers read.
-    pub(super) tables: CachePadded<Tables>,
-    state: CachePadded<Mutex<State>>,
+    readable: Apart<Readable>,
+    state: Apart<Mutex<State>>,
+}
+
+/// What readers read of a shard.
+#[derive(Debug)]
+pub(super) struct Readable {
+    pub(super) tables: Tables,
+    pub(super) entries: Entries,
+}
+
+impl std::ops::Deref for Shard {
+    type Target = Readable;
+
+    #[inline(always)]
+    fn deref(&self) -> &Readable {
+        &self.readable
+    }
 }
 
 impl Shard {
     pub(super) fn new() -> Self {
-        let tables = CachePadded::new(Tables::new());
-        Self { tables, state: CachePadded::new(Mutex::new(State::default())) }
+        let readable = Readable { tables: Tables::new(), entries: Entries::new() };
+        Self { readable: Apart(readable), state: Apart(Mutex::default()) }
     }
 
-    pub(super) fn lock<'a>(&'a self, entries: &'a Entries) -> Locked<'a> {
-        // Nothing that the holder does panics.
-        let state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Locked { entries, tables: &self.tables, state }
+    pub(super) fn lock_state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    pub(super) fn lock<G: Reclaim>(&self) -> Locked<'_, G> {
+        let state = self.lock_state();
+        Locked { entries: &self.entries, tables: &self.tables, state, _retires: PhantomData }
     }
 }
 
-/// A shard whose lock is held.
+/// A shard whose lock is held. Memory that comes free is retired by `G`.
 #[derive(Debug)]
-pub(super) struct Locked<'a> {
+pub(super) struct Locked<'a, G> {
     pub(super) entries: &'a Entries,
     tables: &'a Tables,
     pub(super) state: MutexGuard<'a, State>,
+    _retires: PhantomData<G>,
 }
 
-impl<'a> Locked<'a> {
+impl<'a, G: Reclaim> Locked<'a, G> {
     /// Looks for the item with this key (C2).
-    #[inline]
-    pub(super) fn namesake<T, Q: Query<T>>(&self, query: &Q, known: &Known) -> Namesake {
+    #[inline(always)] // what it returns takes time through memory
+    pub(super) fn namesake<T: Counted, Q: Query<T>>(
+        &self,
+        query: &Q,
+        known: &Known,
+    ) -> Namesake<'a> {
         let hash = mix(query.hash());
-        let Some(table) = self.tables.current() else { return Namesake::Absent };
+        let Some(table) = self.tables.held() else { return Namesake::Absent };
         let mut namesake = Namesake::Absent;
         // In general they were compared in the order of the chain.
         let mut in_order = known.unequal.iter();
@@ -91,105 +113,99 @@ impl<'a> Locked<'a> {
             if place.hash() != hash {
                 continue;
             }
-            let life = Life { index, stamp: place.stamp() };
+            let found = Found { place, index, stamp: place.stamp() };
+            if place.is_surely(query.address(), query.by_hash()) {
+                return Namesake::Equal(found);
+            }
+            let life = found.life();
             if in_order.any(|each| *each == life) || known.unequal.contains(&life) {
                 continue;
             }
-            if known.equal == Some(life) || place.is_surely(query.address(), query.by_hash()) {
-                return Namesake::Equal(life);
+            let (key, _) = place.words();
+            // SAFETY: E4, and the lock: the word's reference stays.
+            let is_equal = || unsafe { T::peek(key, |key| query.is_plainly(key)) };
+            if known.equal == Some(life) || is_equal() == Some(true) {
+                return Namesake::Equal(found);
             }
             namesake = Namesake::Unknown;
         }
         namesake
     }
 
-    /// The entries of all items.
-    pub(super) fn items(&self) -> impl Iterator<Item = &Entry> {
-        let table = self.tables.current();
-        table.into_iter().flat_map(|table| table.all(self.entries)).map(|(_, place)| place)
+    /// Calls `visit` with the entries of some items, from `from` on; returns where to go on.
+    pub(super) fn some(
+        &self,
+        from: Place,
+        count: usize,
+        visit: impl FnMut(&Entry),
+    ) -> Option<Place> {
+        self.tables.held().and_then(|table| table.some(self.entries, from, count, visit))
+    }
+
+    /// The entry of a life that goes on.
+    #[inline]
+    pub(super) fn find(&self, life: Life) -> Option<&'a Entry> {
+        self.entries.held().find(life.index).filter(|place| place.has(life))
     }
 
     /// Sees to it that one more item can be inserted, also after others were removed.
-    pub(super) fn reserve(&mut self, shard_bits: u64) -> Result<(), OutOfMemory> {
-        self.tables.reserve(self.entries, self.state.policy.len() + 1, shard_bits)?;
-        if self.state.free == NIL {
-            let index = self.entries.grow(1)?;
-            self.give(index);
-        }
-        Ok(())
-    }
-
-    /// Gives a free entry to this shard.
-    pub(super) fn give(&mut self, index: u32) {
-        self.give_back(index, entry(self.entries, index));
-    }
-
-    fn give_back(&mut self, index: u32, free: &Entry) {
-        let next = std::mem::replace(&mut self.state.free, index);
-        free.with_links(|links| links.newer = next);
-    }
-
-    /// Takes back what was given last.
-    #[inline]
-    pub(super) fn take_given(&mut self) -> (u32, &'a Entry) {
-        let index = self.state.free;
-        let given = entry(self.entries, index);
-        self.state.free = given.links().newer;
-        (index, given)
+    pub(super) fn reserve(&mut self) -> Result<(), OutOfMemory> {
+        let state = &mut *self.state;
+        let len = state.policy.len() + 1;
+        self.tables.reserve::<G>(self.entries, len, &mut state.generations)?;
+        state.pages.reserve::<G>(self.entries)
     }
 
     /// Puts an item in the cache, for which [`Self::reserve`] has made provision. (Its
     /// entry is the victim's, if there is one: that one is at hand.)
     pub(super) fn insert(&mut self, content: &Content, admission: &Admission) {
-        let (index, place) = self.take_given();
-        place.fill(content);
-        place.with_links(|links| links.weight = admission.weight);
-        if let Some(table) = self.tables.current() {
+        let (index, place) = self.state.pages.take(self.entries);
+        self.state.lives += 1;
+        let number = self.state.lives;
+        place.fill(content, number);
+        place.with_links(|links| links.set_weight(admission.weight));
+        if let Some(table) = self.tables.held() {
             table.link(index, place, content.hash, || {
                 // Linked: readers may pass through it from now on.
-                place.step();
+                place.begin(number);
             });
         }
         // Live: here the item comes into the cache.
         let stamp = place.step();
         self.state.policy.admit(self.entries, index, place, admission);
-        self.set_timer(content.deadline, Life { index, stamp });
+        self.set_timer(content.deadline, Found { place, index, stamp });
     }
 
     /// Replaces the value of a live item.
     pub(super) fn replace(
         &mut self,
-        life: Life,
+        found: Found<'_>,
         value: usize,
         deadline: u64,
         weight: u64,
     ) -> usize {
-        let place = entry(self.entries, life.index);
-        let old = place.replace(value, deadline);
-        self.state.policy.reweigh(place, weight);
-        self.set_timer(deadline, life);
+        let old = found.place.replace(value, deadline);
+        self.state.policy.reweigh(found.place, weight);
+        self.set_timer(deadline, found);
         old
     }
 
     #[inline]
-    fn set_timer(&mut self, deadline: u64, life: Life) {
+    fn set_timer(&mut self, deadline: u64, found: Found<'_>) {
         if deadline != 0 {
-            self.start_timer(deadline, life);
+            let timer = Timer { deadline, index: found.index, stamp: found.stamp };
+            self.start_timer(timer);
         }
     }
 
-    fn start_timer(&mut self, deadline: u64, life: Life) {
+    fn start_timer(&mut self, timer: Timer) {
         let (entries, state) = (self.entries, &mut *self.state);
-        let is_valid = |deadline, life: Life| {
-            let place = entry(entries, life.index);
-            place.is_still(life.stamp) && place.deadline() == deadline
-        };
-        state.timers.set(deadline, life, state.policy.len(), is_valid);
+        state.timers.set(timer, state.policy.len(), |timer| is_valid(entries, timer));
     }
 
     /// Removes a live item.
     pub(super) fn remove(&mut self, index: u32) -> Words {
-        let place = entry(self.entries, index);
+        let place = self.entries.entry(index);
         self.state.policy.remove(self.entries, place);
         self.take_out(index, place)
     }
@@ -211,26 +227,29 @@ impl<'a> Locked<'a> {
     /// Removes an item whose deadline has passed.
     pub(super) fn expire(&mut self, now: impl Fn() -> u64) -> Option<Words> {
         loop {
-            let (deadline, life) = self.state.timers.take_due(&now)?;
-            let place = entry(self.entries, life.index);
-            if place.is_still(life.stamp) && place.deadline() == deadline {
-                return Some(self.remove(life.index));
+            let timer = self.state.timers.take_due(&now)?;
+            if is_valid(self.entries, timer) {
+                return Some(self.remove(timer.index));
             }
         }
     }
 
-    /// Removes as many items as there are places for; returns how many.
-    pub(super) fn drain(&mut self, places: &mut [Option<Words>]) -> usize {
-        let mut count = 0;
-        for place in places {
-            let Some(index) = self.state.policy.any() else { break };
-            *place = Some(self.remove(index));
-            count += 1;
-        }
-        if self.state.policy.len() == 0 {
-            self.state.timers.clear();
-        }
-        count
+    /// Unlinks all items at once. They are out of the cache, and what becomes of them is for
+    /// the caller to do, who holds them alone: late readers, inside guards, may still find
+    /// them live, as of the moment before.
+    pub(super) fn detach(&mut self) -> Detached {
+        self.tables.take::<G>();
+        let state = &mut *self.state;
+        state.policy.remove_all();
+        state.timers.clear();
+        state.pages.take_all(self.entries)
+    }
+
+    /// The bytes that the shard has allocated.
+    pub(super) fn bytes(&self) -> usize {
+        let state = &*self.state;
+        let beside = state.timers.bytes() + state.policy.bytes();
+        self.tables.bytes() + state.pages.bytes() + beside
     }
 
     /// The end of a life. The item is in no queue any more.
@@ -238,7 +257,9 @@ impl<'a> Locked<'a> {
     fn take_out(&mut self, index: u32, place: &Entry) -> Words {
         // Dead: here the item leaves the cache.
         place.step();
-        if let Some(table) = self.tables.current() {
+        let weight = place.links().weight();
+        let state = &mut *self.state;
+        if let Some(table) = self.tables.held() {
             table.unlink(self.entries, index, place);
         }
         let (key, value) = place.empty();
@@ -246,7 +267,25 @@ impl<'a> Locked<'a> {
         if !mutant!("cache.free.same_life") {
             place.step();
         }
-        self.give_back(index, place);
-        Words { key, value, weight: place.links().weight }
+        state.pages.give_back::<G>(self.entries, index);
+        self.tables.shrink::<G>(self.entries, state.policy.len(), &mut state.generations);
+        Words { key, value, weight }
     }
+}
+
+/// Whether a timer is that of an item. The lock is held.
+fn is_valid(entries: &Entries, timer: Timer) -> bool {
+    let place = entries.held().find(timer.index);
+    place.is_some_and(|place| place.stamp() == timer.stamp && place.deadline() == timer.deadline)
+}
+
+/// Ends the life of a detached item; `None` if it ended before.
+pub(super) fn end_detached(place: &Entry) -> Option<Words> {
+    place.stamp().is_live().then(|| {
+        // As `take_out`.
+        place.step();
+        let (key, value) = place.empty();
+        place.step();
+        Words { key, value, weight: place.links().weight() }
+    })
 }

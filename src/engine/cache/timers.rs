@@ -1,21 +1,33 @@
 //! Which items expire next.
 //!
-//! A heap of deadlines, each with the life that it was set for. A timer is not
-//! removed with its item, nor when the item gets another deadline: whoever takes
+//! A heap of deadlines, each with the entry and the stamp that it was set for. A timer is
+//! not removed with its item, nor when the item gets another deadline: whoever takes
 //! it out finds that it is void. When one in four is, they are all sorted out.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::entry::{Life, Stamp};
+use super::entry::Stamp;
 
 /// Void timers that are not worth sorting out.
 const NEGLIGIBLE: usize = 64;
 
+/// When an entry is to expire. It needs no era to be told from one of an earlier life: an
+/// item that has this deadline is due then, whoever set the timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Timer {
+    pub(super) deadline: u64,
+    pub(super) index: u32,
+    /// Of the live state.
+    pub(super) stamp: Stamp,
+}
+
+const _: () = assert!(size_of::<Timer>() == 16, "a timer takes a quarter of an entry");
+
 /// The deadlines of a shard, the soonest first.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    heap: BinaryHeap<Reverse<(u64, u32, Stamp)>>,
+    heap: BinaryHeap<Reverse<Timer>>,
 }
 
 impl Timers {
@@ -25,32 +37,32 @@ impl Timers {
     }
 
     /// Sets a timer. There are `len` items, each with one valid timer at most;
-    /// `is_valid` tells whether a life has this deadline.
-    pub(super) fn set(
-        &mut self,
-        deadline: u64,
-        life: Life,
-        len: usize,
-        is_valid: impl Fn(u64, Life) -> bool,
-    ) {
+    /// `is_valid` tells which.
+    pub(super) fn set(&mut self, timer: Timer, len: usize, is_valid: impl Fn(Timer) -> bool) {
         let most = len + len / 3 + NEGLIGIBLE;
         if self.heap.len() > most {
-            self.heap.retain(|&Reverse((deadline, index, stamp))| {
-                is_valid(deadline, Life { index, stamp })
-            });
+            self.heap.retain(|&Reverse(timer)| is_valid(timer));
             self.heap.shrink_to(most);
         }
-        self.heap.push(Reverse((deadline, life.index, life.stamp)));
+        self.heap.push(Reverse(timer));
     }
 
     /// Takes out a timer whose time has come.
-    pub(super) fn take_due(&mut self, now: impl FnOnce() -> u64) -> Option<(u64, Life)> {
-        let &Reverse((deadline, index, stamp)) = self.heap.peek()?;
-        if deadline > now() {
+    pub(super) fn take_due(&mut self, now: impl FnOnce() -> u64) -> Option<Timer> {
+        let &Reverse(timer) = self.heap.peek()?;
+        if timer.deadline > now() {
             return None;
         }
         self.heap.pop();
-        Some((deadline, Life { index, stamp }))
+        if self.heap.capacity() > 4 * self.heap.len() + NEGLIGIBLE {
+            self.heap.shrink_to(2 * self.heap.len());
+        }
+        Some(timer)
+    }
+
+    /// The bytes that they take.
+    pub(super) fn bytes(&self) -> usize {
+        self.heap.capacity() * size_of::<Reverse<Timer>>()
     }
 
     pub(super) fn clear(&mut self) {

@@ -6,20 +6,21 @@
 
 use super::super::Backoff;
 use super::super::memory::arena::{NIL, OutOfMemory};
+use super::super::memory::epoch::{Alone, Reclaim};
 use super::super::memory::pointer::Counted;
-use super::super::shim::{Ordering::Relaxed, mutant, spin};
-use super::entry::{Content, Life, entry};
-use super::lookup::{Found, Look, Query, mix};
+use super::super::shim::{Ordering::Relaxed, mutant};
+use super::entry::{Content, Life};
+use super::lookup::{Found, Known, Query, Sought, mix};
 use super::policy::Admission;
 use super::removed::{Evicted, Reason, Removed};
-use super::shard::{Known, Locked, Namesake, Words};
+use super::shard::{Locked, Namesake, Words, end_detached};
 use super::{Cache, Clock, Core};
 
 /// An insertion removes up to so many expired items on its way, so that they do
 /// not pile up.
 const EXPIRED_AT_ONCE: usize = 2;
 
-/// How many items are removed under one holding of the lock.
+/// What removes much takes out so many before it drops them, with nothing held.
 const AT_ONCE: usize = 64;
 
 /// What is put into a cache.
@@ -88,7 +89,7 @@ fn evicted<T: Counted>(words: &Words, reason: Reason) -> Evicted<T> {
     Evicted { key, value, reason }
 }
 
-impl<T: Counted, C: Clock> Cache<T, C> {
+impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     /// Puts an item in, in place of the one that has the same key. What had to go
     /// for it is added to `removed`, even where this fails.
     ///
@@ -124,18 +125,18 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         item.share(core);
         let mut known = Known::default();
         loop {
-            let mut locked = core.lock(mix(query.hash()));
+            let mut locked = core.lock::<G>(mix(query.hash()));
             if !admit() {
                 return Ok(());
             }
             let inserted = match locked.namesake(query, &known) {
-                Namesake::Equal(life) => {
+                Namesake::Equal(found) => {
                     // What has expired is not there: it is not replaced, but goes.
-                    if let Some(expired) = self.take_expired(core, &mut locked, life) {
+                    if let Some(expired) = self.take_expired(core, &mut locked, found, 0) {
                         removed.push(expired);
                         continue;
                     }
-                    self.replace(core, locked, life, item, removed);
+                    self.replace(core, locked, found, item, removed);
                     return Ok(());
                 }
                 Namesake::Absent => self.insert(core, locked, query, &known, item, removed, &admit),
@@ -149,7 +150,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
                 Err((Refusal::Rival, item)) => item,
                 Err((Refusal::OutOfMemory, _)) => return Err(Failure::OutOfMemory),
             };
-            known.equal = core.search(query, &mut known.unequal)?.map(|found| found.life);
+            known.equal = core.search::<T, G, Q>(query, &mut known)?;
         }
     }
 
@@ -167,20 +168,17 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         item.share(core);
         let mut known = Known::default();
         loop {
-            if let Some(found) = core.search(query, &mut known.unequal)? {
-                match self.look(found) {
-                    Look::Found(value) => {
-                        found.place.mark();
-                        return Ok(Some(value));
-                    }
-                    Look::Expired => removed.extend(self.drop_expired(core, query, found)),
-                    Look::Gone => spin(1),
-                    Look::Unshared => core.share::<T>(query.hash(), found),
+            let look = |found: Found<'_>| self.look_and_mark(found);
+            match core.look_up::<T, G, Q, T>(query, &mut known, &look)? {
+                Sought::Found(value, _) => return Ok(Some(value)),
+                Sought::Expired(life) => {
+                    removed.extend(self.drop_expired(core, query, life, 0));
+                    continue;
                 }
-                continue;
+                Sought::Absent => {}
             }
-            let locked = core.lock(mix(query.hash()));
-            if locked.namesake(query, &known) != Namesake::Absent {
+            let locked = core.lock::<G>(mix(query.hash()));
+            if !matches!(locked.namesake(query, &known), Namesake::Absent) {
                 continue;
             }
             item = match self.insert(core, locked, query, &known, item, removed, || true) {
@@ -196,7 +194,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         if let Some(core) = self.core()
             && !mutant!("cache.settle.waits_for_nobody")
         {
-            drop(core.lock(mix(hash)));
+            drop(core.lock::<G>(mix(hash)));
         }
     }
 
@@ -207,21 +205,25 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     pub fn remove<Q: Query<T>>(
         &self,
         query: &Q,
-        expired: impl FnMut(Evicted<T>),
+        mut expired: impl FnMut(Evicted<T>),
     ) -> Result<Option<(T, T)>, Q::Error> {
-        let look = |core: &Core, Found { place, life }: Found<'_>| {
-            let mut locked = core.lock(mix(query.hash()));
-            if !place.is_still(life.stamp) {
-                return Look::Gone;
-            }
-            if self.has_passed(place.deadline()) {
-                return Look::Expired;
-            }
+        let Some(core) = self.core() else { return Ok(None) };
+        let mut known = Known::default();
+        while let Some(life) = core.search::<T, G, Q>(query, &mut known)? {
+            let mut locked = core.lock::<G>(mix(query.hash()));
+            let Some(place) = locked.find(life) else { continue };
+            let has_expired = self.has_passed(place.deadline(), 0);
             let words = locked.remove(life.index);
+            drop(locked);
             core.budget.release(words.weight);
-            Look::Found(own(&words))
-        };
-        self.find(query, look, expired)
+            G::tidy();
+            if has_expired {
+                expired(evicted(&words, Reason::Expired));
+                return Ok(None);
+            }
+            return Ok(Some(own(&words)));
+        }
+        Ok(None)
     }
 
     /// Removes the next victim, and returns it. Expired items are no victims: they
@@ -229,10 +231,10 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     pub fn remove_victim(&self, removed: &mut Removed<T>) -> Option<(T, T)> {
         let core = self.core()?;
         for shard in &core.shards {
-            let mut locked = shard.lock(&core.entries);
+            let mut locked = shard.lock::<G>();
             while let Some((words, deadline)) = locked.evict(NIL) {
                 core.budget.release(words.weight);
-                if !self.has_passed(deadline) {
+                if !self.has_passed(deadline, 0) {
                     return Some(own(&words));
                 }
                 removed.push(evicted(&words, Reason::Expired));
@@ -241,29 +243,47 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         None
     }
 
-    /// Removes all items, shard by shard, some at a time; `dropped` is called for each, with
-    /// nothing held.
-    pub fn clear(&self, mut dropped: impl FnMut()) {
+    /// Removes all items, shard by shard; `dropped` is called for each, with nothing held.
+    pub fn clear(&self, dropped: impl FnMut()) {
+        self.clear_by::<G>(dropped);
+    }
+
+    /// The same before the end of the cache: nobody else is there.
+    pub(super) fn clear_alone(&mut self) {
+        self.clear_by::<Alone>(|| ());
+    }
+
+    fn clear_by<R: Reclaim>(&self, mut dropped: impl FnMut()) {
         let Some(core) = self.core() else { return };
         for shard in &core.shards {
-            // No more than there are now: others may go on putting.
-            let mut left = shard.lock(&core.entries).state.policy.len();
-            while left > 0 {
-                let mut removed = [const { None }; AT_ONCE];
-                let mut locked = shard.lock(&core.entries);
-                let count = locked.drain(&mut removed[..left.min(AT_ONCE)]);
-                removed.iter().flatten().for_each(|words| core.budget.release(words.weight));
-                drop(locked);
-                for words in removed.iter().flatten() {
+            let mut locked = shard.lock::<R>();
+            // Where there is a limit it fits; where there is none, nothing was given out.
+            let weight = u64::try_from(locked.state.policy.weight()).unwrap_or(u64::MAX);
+            core.budget.release(weight);
+            let mut detached = locked.detach();
+            drop(locked);
+            loop {
+                let mut some = [const { None }; AT_ONCE];
+                let mut places = some.iter_mut();
+                let more = detached.next::<R>(AT_ONCE, |place| {
+                    if let Some(words) = end_detached(place) {
+                        let next = places.next().expect("so many at once");
+                        *next = Some(words);
+                    }
+                });
+                for words in some.iter().flatten() {
                     drop(own::<T>(words));
                     dropped();
                 }
-                left = if count == 0 { 0 } else { left - count };
+                if !more {
+                    break;
+                }
             }
+            R::tidy();
         }
     }
 
-    /// Removes all items whose time is over, and hands each to `sink`, with nothing held;
+    /// Removes all items whose time and grace are over, and hands each to `sink`, with nothing held;
     /// returns how many.
     pub fn expire(&self, mut sink: impl FnMut(Evicted<T>)) -> usize {
         let Some(core) = self.core() else { return 0 };
@@ -271,7 +291,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         for shard in &core.shards {
             loop {
                 let mut removed = Removed::default();
-                let mut locked = shard.lock(&core.entries);
+                let mut locked = shard.lock::<G>();
                 let some = self.expire_some(core, &mut locked, AT_ONCE, &mut removed);
                 drop(locked);
                 removed.into_iter().for_each(&mut sink);
@@ -281,6 +301,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
                 }
             }
         }
+        G::tidy();
         count
     }
 
@@ -288,11 +309,12 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     fn expire_some(
         &self,
         core: &Core,
-        locked: &mut Locked<'_>,
+        locked: &mut Locked<'_, G>,
         most: usize,
         removed: &mut Removed<T>,
     ) -> usize {
-        let due = std::iter::from_fn(|| locked.expire(|| self.now()));
+        // Whose deadline was that long ago, their grace is over.
+        let due = std::iter::from_fn(|| locked.expire(|| self.now().saturating_sub(self.grace)));
         let remove = |words: Words| {
             core.budget.release(words.weight);
             removed.push(evicted(&words, Reason::Expired));
@@ -306,17 +328,26 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         &self,
         core: &Core,
         query: &Q,
-        found: Found<'_>,
+        life: Life,
+        grace: u64,
     ) -> Option<Evicted<T>> {
-        self.take_expired(core, &mut core.lock(mix(query.hash())), found.life)
+        let mut locked = core.lock::<G>(mix(query.hash()));
+        let place = locked.find(life)?;
+        let found = Found { place, index: life.index, stamp: life.stamp };
+        self.take_expired(core, &mut locked, found, grace)
     }
 
-    /// Removes an item if it is there and its time is over.
+    /// Removes an item if its time is over, and so much more.
     #[inline]
-    fn take_expired(&self, core: &Core, locked: &mut Locked<'_>, life: Life) -> Option<Evicted<T>> {
-        let place = entry(&core.entries, life.index);
-        (place.is_still(life.stamp) && self.has_passed(place.deadline())).then(|| {
-            let words = locked.remove(life.index);
+    fn take_expired(
+        &self,
+        core: &Core,
+        locked: &mut Locked<'_, G>,
+        found: Found<'_>,
+        grace: u64,
+    ) -> Option<Evicted<T>> {
+        self.has_passed(found.place.deadline(), grace).then(|| {
+            let words = locked.remove(found.index);
             core.budget.release(words.weight);
             evicted(&words, Reason::Expired)
         })
@@ -327,22 +358,21 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     fn replace(
         &self,
         core: &Core,
-        mut locked: Locked<'_>,
-        life: Life,
+        mut locked: Locked<'_, G>,
+        found: Found<'_>,
         item: Item<T>,
         removed: &mut Removed<T>,
     ) {
-        let place = entry(&core.entries, life.index);
         let Item { key, value, weight, deadline } = item;
-        let before = place.links().weight;
+        let before = found.place.links().weight();
         if weight != before {
             let growth = weight.saturating_sub(before);
-            let fits = self.make_room(core, &mut locked, growth, life.index, removed);
+            let fits = self.make_room(core, &mut locked, growth, found.index, removed);
             debug_assert!(fits, "the item alone fits, and only an undivided cache is weighed");
             core.budget.release(before.saturating_sub(weight));
         }
-        let old = locked.replace(life, value.into_raw(), deadline, weight);
-        place.mark();
+        let old = locked.replace(found, value.into_raw(), deadline, weight);
+        found.place.mark();
         drop(locked);
         // SAFETY: E4: the word's reference is ours now.
         drop(unsafe { T::from_raw(old) });
@@ -356,7 +386,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     fn insert<'a, Q: Query<T>>(
         &self,
         core: &'a Core,
-        mut locked: Locked<'a>,
+        mut locked: Locked<'a, G>,
         query: &Q,
         known: &Known,
         item: Item<T>,
@@ -367,7 +397,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         if locked.has_timers() {
             self.expire_some(core, &mut locked, EXPIRED_AT_ONCE, removed);
         }
-        if let Err(error) = locked.reserve(core.shard_bits()) {
+        if let Err(error) = locked.reserve() {
             return Err((error.into(), item));
         }
         let returns = locked.state.policy.returns(hash);
@@ -385,6 +415,8 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         let (key, value) = (key.into_raw(), value.into_raw());
         let content = Content { key, value, hash, by_hash: query.by_hash(), deadline };
         locked.insert(&content, &Admission { weight, returns, room: core.room() });
+        drop(locked);
+        G::tidy();
         Ok(())
     }
 
@@ -394,29 +426,25 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     fn find_room<'a, Q: Query<T>>(
         &self,
         core: &'a Core,
-        mut locked: Locked<'a>,
+        mut locked: Locked<'a, G>,
         query: &Q,
         known: &Known,
         weight: u64,
         removed: &mut Removed<T>,
-    ) -> Result<Locked<'a>, Refusal> {
+    ) -> Result<Locked<'a, G>, Refusal> {
         let hash = mix(query.hash());
         let mut backoff = Backoff::new();
         loop {
             drop(locked);
-            let granted = self.evict_elsewhere(core, hash, removed);
-            if granted.is_none() {
+            // The victim in another shard weighed 1 too.
+            let share = u64::from(self.evict_elsewhere(core, hash, removed));
+            if share == 0 {
                 // All that is not in a shard is in the hands of writers.
                 backoff.wait();
             }
-            locked = core.lock(hash);
-            // The entry of a victim in another shard, whose weight was 1 too.
-            let share = granted.map_or(0, |index| {
-                locked.give(index);
-                1
-            });
+            locked = core.lock::<G>(hash);
             let refusal = match locked.namesake(query, known) {
-                Namesake::Absent => locked.reserve(core.shard_bits()).err().map(Refusal::from),
+                Namesake::Absent => locked.reserve().err().map(Refusal::from),
                 _ => Some(Refusal::Rival),
             };
             if let Some(refusal) = refusal {
@@ -435,7 +463,7 @@ impl<T: Counted, C: Clock> Cache<T, C> {
     fn make_room(
         &self,
         core: &Core,
-        locked: &mut Locked<'_>,
+        locked: &mut Locked<'_, G>,
         weight: u64,
         spared: u32,
         removed: &mut Removed<T>,
@@ -453,20 +481,20 @@ impl<T: Counted, C: Clock> Cache<T, C> {
         true
     }
 
-    /// Evicts an item of another shard, and returns its entry.
-    fn evict_elsewhere(&self, core: &Core, hash: u64, removed: &mut Removed<T>) -> Option<u32> {
+    /// Evicts an item of another shard; false if there is none.
+    fn evict_elsewhere(&self, core: &Core, hash: u64, removed: &mut Removed<T>) -> bool {
         let others = (1..core.shards.len()).map(|i| (core.number(hash) + i) % core.shards.len());
         for number in others {
-            let mut locked = core.shards[number].lock(&core.entries);
+            let mut locked = core.shards[number].lock::<G>();
             if let Some((words, deadline)) = locked.evict(NIL) {
                 removed.push(evicted(&words, self.reason(deadline)));
-                return Some(locked.take_given().0);
+                return true;
             }
         }
-        None
+        false
     }
 
     fn reason(&self, deadline: u64) -> Reason {
-        if self.has_passed(deadline) { Reason::Expired } else { Reason::Size }
+        if self.has_passed(deadline, 0) { Reason::Expired } else { Reason::Size }
     }
 }

@@ -6,7 +6,7 @@
 //! OPODIS 2006. Growing never moves a node, so an index stays good for the
 //! arena's life; a 32-bit index leaves room for a tag beside it in one word.
 //! Segments come from the allocator zeroed, so pages that no node has touched
-//! take no memory.
+//! take no memory; those of nodes that nobody holds can be [discarded](Arena::discard).
 //!
 //! # Invariants
 //! - **A1** A segment's pointer goes from null to its address once, and is
@@ -32,6 +32,8 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 use super::super::shim::{AtomicPtr, AtomicU32, Ordering::Relaxed, ordering};
+#[cfg(not(loom))]
+use super::pages;
 
 /// The index of no node.
 pub const NIL: u32 = 0;
@@ -39,7 +41,8 @@ pub const NIL: u32 = 0;
 /// Bits of an index; an arena holds fewer than 2^30 nodes.
 pub const INDEX_BITS: u32 = 30;
 
-const SEGMENTS: usize = INDEX_BITS as usize;
+/// How many segments there can be.
+pub const SEGMENTS: usize = INDEX_BITS as usize;
 
 /// What any allocator aligns to; above that the arena aligns by itself, because
 /// the system hands out zeroed pages untouched only where nothing more is asked.
@@ -55,6 +58,10 @@ pub unsafe trait Zeroed: Sized {
 
     /// A value as zeroed memory would be: loom's types need constructing.
     fn zeroed() -> Self;
+
+    /// In the models: what becomes of a value in memory that the system takes back.
+    #[cfg(loom)]
+    fn discard(&self) {}
 }
 
 /// No more nodes: the allocator refused, or all indices are in use.
@@ -152,10 +159,19 @@ impl<N: Zeroed> Arena<N> {
         aligned(memory)
     }
 
-    /// For looking up several nodes one after the other.
+    /// The node with this index, and those behind it in its segment.
+    ///
+    /// # Safety
+    /// As for `get`.
     #[inline]
-    pub fn cursor(&self) -> Cursor<'_, N> {
-        Cursor { arena: self, first: NIL, len: 0, nodes: std::ptr::null() }
+    pub unsafe fn segment_from(&self, index: u32) -> &[N] {
+        let (segment, offset) = place::<N>(index);
+        // SAFETY: the caller's promise.
+        let nodes = unsafe { self.nodes(segment) };
+        // SAFETY: A2: the segment is there, and `place` stays inside it.
+        let node = unsafe { nodes.add(offset) };
+        // SAFETY: A1: so many nodes, which live as long as the arena.
+        unsafe { std::slice::from_raw_parts(node, len::<N>(segment) - offset) }
     }
 
     /// Gives out `count` new indices, the first of which is returned.
@@ -175,6 +191,14 @@ impl<N: Zeroed> Arena<N> {
         Ok(first)
     }
 
+    /// The bytes of all segments.
+    pub fn bytes(&self) -> usize {
+        let there = |(number, segment): (usize, &AtomicPtr<u8>)| {
+            (!segment.load(Relaxed).is_null()).then(|| len::<N>(number) * size_of::<N>())
+        };
+        self.segments.iter().enumerate().filter_map(there).sum()
+    }
+
     /// Sees to it that an index can be used that another arena has given out; one
     /// of the two gives out indices for both.
     ///
@@ -184,67 +208,69 @@ impl<N: Zeroed> Arena<N> {
         self.segment(place::<N>(index).0)
     }
 
+    /// How many indices were given out, as far as the caller knows.
+    #[inline]
+    pub fn given_out(&self) -> u32 {
+        // Relaxed: whoever has an index knows that it was given out.
+        self.fresh.load(Relaxed) - 1
+    }
+
+    /// Tells the system that what is in the nodes from `first` up to `end` is not needed:
+    /// whoever still reads there finds what was there, or zeros. The caller holds these nodes.
+    #[cfg(not(loom))]
+    pub fn discard(&self, first: u32, end: u32) {
+        for number in place::<N>(first).0..=place::<N>(end - 1).0 {
+            // SAFETY: these indices were given out (A2).
+            let nodes = unsafe { self.nodes(number) };
+            let own = first_of::<N>(number)..first_of::<N>(number) + index_of(len::<N>(number));
+            let skipped = first.saturating_sub(own.start) as usize;
+            let count = (end.min(own.end) - own.start) as usize - skipped;
+            let address = nodes.wrapping_add(skipped).cast_mut().cast();
+            // SAFETY: zero bytes are a node (`Zeroed`), and these are the caller's.
+            unsafe { pages::discard(address, count * size_of::<N>()) };
+        }
+    }
+
+    /// The same in the models.
+    #[cfg(loom)]
+    pub fn discard(&self, first: u32, end: u32) {
+        for index in first..end {
+            // SAFETY: given out (A2).
+            unsafe { self.get(index) }.discard();
+        }
+    }
+
     /// Sees to it that the segment is there (A1).
     fn segment(&self, number: usize) -> Result<(), OutOfMemory> {
-        let slot = &self.segments[number];
-        if !slot.load(ordering!(Acquire, "stack.arena.segment")).is_null() {
-            return Ok(());
-        }
-        let memory = allocate::<N>(number)?.as_ptr();
-        let publish = ordering!(Release, "stack.arena.publish");
-        // Acquire: the nodes of whoever was first.
-        let lost = ordering!(Acquire, "stack.arena.lost");
-        if slot.compare_exchange(std::ptr::null_mut(), memory, publish, lost).is_err() {
-            // SAFETY: allocated above, and no other thread has seen it.
-            unsafe { free::<N>(number, memory) };
-        }
-        Ok(())
+        publish(
+            &self.segments[number],
+            || allocate::<N>(number).map(NonNull::as_ptr),
+            // SAFETY: allocated just now, and no other thread has seen it.
+            |memory| unsafe { free::<N>(number, memory) },
+        )
     }
 }
 
-/// Looks nodes up, quicker where they lie in the same segment: a chain of
-/// dependent lookups is then a load and an addition per node.
-#[derive(Debug)]
-pub struct Cursor<'a, N: Zeroed> {
-    arena: &'a Arena<N>,
-    /// The segment looked up last: its first index, its length, its address.
-    first: u32,
-    len: u32,
-    nodes: *const N,
-}
-
-impl<'a, N: Zeroed> Cursor<'a, N> {
-    /// As [`Arena::get`].
-    ///
-    /// # Safety
-    /// As for `get`.
-    #[inline]
-    pub unsafe fn get(&mut self, index: u32) -> &'a N {
-        let offset = index.wrapping_sub(self.first);
-        if offset >= self.len {
-            // SAFETY: the caller's promise.
-            return unsafe { self.enter_segment(index) };
-        }
-        // SAFETY: inside the segment.
-        let node = unsafe { self.nodes.add(offset as usize) };
-        // SAFETY: A1: the node lives as long as the arena.
-        unsafe { &*node }
+/// Sees to it that an address is there: that of what this thread makes, or another one.
+///
+/// # Errors
+/// That of `make`.
+pub(in super::super) fn publish(
+    slot: &AtomicPtr<u8>,
+    make: impl FnOnce() -> Result<*mut u8, OutOfMemory>,
+    free: impl FnOnce(*mut u8),
+) -> Result<(), OutOfMemory> {
+    if !slot.load(ordering!(Acquire, "stack.arena.segment")).is_null() {
+        return Ok(());
     }
-
-    /// # Safety
-    /// As for `get`.
-    #[cold]
-    unsafe fn enter_segment(&mut self, index: u32) -> &'a N {
-        let (segment, offset) = place::<N>(index);
-        // SAFETY: the caller's promise.
-        self.nodes = unsafe { self.arena.nodes(segment) };
-        self.len = 1 << (N::FIRST_BITS as usize + segment);
-        self.first = index - u32::try_from(offset).expect("less than an index");
-        // SAFETY: inside the segment.
-        let node = unsafe { self.nodes.add(offset) };
-        // SAFETY: A1: the node lives as long as the arena.
-        unsafe { &*node }
+    let memory = make()?;
+    let publish = ordering!(Release, "stack.arena.publish");
+    // Acquire: the nodes of whoever was first.
+    let lost = ordering!(Acquire, "stack.arena.lost");
+    if slot.compare_exchange(std::ptr::null_mut(), memory, publish, lost).is_err() {
+        free(memory);
     }
+    Ok(())
 }
 
 impl<N: Zeroed> Drop for Arena<N> {
@@ -265,6 +291,21 @@ fn place<N: Zeroed>(index: u32) -> (usize, usize) {
     let shifted = (index - 1) + (1 << N::FIRST_BITS);
     let log = shifted.ilog2();
     ((log - N::FIRST_BITS) as usize, (shifted - (1 << log)) as usize)
+}
+
+/// The segment of an index.
+#[inline]
+pub fn segment_of<N: Zeroed>(index: u32) -> usize {
+    place::<N>(index).0
+}
+
+/// The first index of a segment.
+pub fn first_of<N: Zeroed>(number: usize) -> u32 {
+    index_of(len::<N>(number) - len::<N>(0)) + 1
+}
+
+fn index_of(count: usize) -> u32 {
+    u32::try_from(count).expect("less than an index")
 }
 
 /// How many nodes a segment has.

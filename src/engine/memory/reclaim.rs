@@ -1,7 +1,7 @@
 //! When a removed value may be taken from under those who still look at it.
 //!
 //! # The problem
-//! `peek` and iteration read a value without removing it. Between the load of
+//! Iteration reads a value without removing it. Between the load of
 //! its address and the increment of its reference count another thread may
 //! remove and free it; checking afterwards that nothing changed is too late, for
 //! the freed memory has been touched. The known answers: hazard pointers

@@ -63,6 +63,12 @@ impl Default for Slots {
 }
 
 impl Slots {
+    /// All numbers are free.
+    #[cfg(not(loom))]
+    pub const fn new() -> Self {
+        Self { held: [const { AtomicU64::new(0) }; WORDS] }
+    }
+
     /// Takes the smallest free number (N1); [`Slot::NONE`] if there is none.
     pub fn take(&self) -> Slot {
         let taken = (0..).zip(&self.held).find_map(|(word, held)| Some((word, take_bit(held)?)));
@@ -120,10 +126,9 @@ pub use running::{current, forked, take_current};
 mod running {
     use std::cell::Cell;
 
-    use super::AtomicU64;
-    use super::{Slot, Slots, WORDS};
+    use super::{Slot, Slots};
 
-    static SLOTS: Slots = Slots { held: [const { AtomicU64::new(0) }; WORDS] };
+    static SLOTS: Slots = Slots::new();
 
     thread_local! {
         /// What the lease says, without its destructor and so without the check

@@ -55,4 +55,10 @@ impl Tagged {
         let tag = (self.0 >> INDEX_BITS).wrapping_add(step) & TAG_MASK;
         Self(tag << INDEX_BITS | u64::from(index))
     }
+
+    /// Whether the tag is a multiple of a power of two: one of so many removals finds it so.
+    #[inline]
+    pub fn is_round(self, power: u64) -> bool {
+        self.0 & ((power - 1) << INDEX_BITS) == 0
+    }
 }

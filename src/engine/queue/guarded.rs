@@ -7,6 +7,14 @@
 //! list pays with an epoch and an allocation per value for a parallelism that a queue,
 //! whose consumers all want the same value, has no use for.
 //!
+//! The stack of this crate takes no lock, and would not do for a queue that is last in, first
+//! out: the bound, the length and what is unfinished are to be exact, so that each put had to
+//! claim room on a counter before it pushes, and each get to give it back after it has popped.
+//! That is a third contended word beside the stack's head and its free list, where all who put
+//! and get want the same end anyway; and between the two steps there are values that are
+//! counted and cannot be got, for which others would have to wait. Under the lock both are one
+//! step.
+//!
 //! It has the interface of the [`Queue`](super::Queue) that is first in, first out.
 //!
 //! # Invariants
@@ -28,7 +36,6 @@
 //! What changes the queue blocks on the lock; what asks it something is wait-free.
 
 use std::collections::BinaryHeap;
-use std::sync::PoisonError;
 
 use super::super::Backoff;
 use super::super::memory::arena::OutOfMemory;
@@ -38,6 +45,9 @@ use super::super::shim::{
 };
 use super::priority::Priority;
 use super::{BATCH, Refusal, TryGet, UNLIMITED, bound_of};
+
+/// At most so many values are put by one step: a heap takes its time.
+const PUTS: usize = if cfg!(loom) { 2 } else { 1024 };
 
 /// How often a thread pauses for the lock before it sleeps.
 const PAUSES: u32 = 4;
@@ -60,6 +70,9 @@ pub trait Shelf: Default {
 
     /// Takes the value whose turn it is.
     fn pop(&mut self) -> Option<Self::Value>;
+
+    /// The bytes that it has allocated.
+    fn bytes(&self) -> usize;
 
     /// Calls `visit` with each value until it fails.
     ///
@@ -95,6 +108,10 @@ impl<T> Shelf for Lifo<T> {
     #[inline]
     fn pop(&mut self) -> Option<T> {
         self.0.pop()
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<T>()
     }
 
     fn traverse<E>(&self, visit: impl FnMut(&T) -> Result<(), E>) -> Result<(), E> {
@@ -175,6 +192,10 @@ impl<T> Shelf for Heap<T> {
         self.heap.pop().map(|place| place.value)
     }
 
+    fn bytes(&self) -> usize {
+        self.heap.capacity() * size_of::<Place<T>>()
+    }
+
     fn traverse<E>(&self, mut visit: impl FnMut(&T) -> Result<(), E>) -> Result<(), E> {
         self.heap.iter().try_for_each(|place| visit(&place.value))
     }
@@ -219,6 +240,11 @@ impl<S: Shelf> Guarded<S> {
         if self.is_bounded() { self.limit() } else { 0 }
     }
 
+    /// The bytes that it has allocated.
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes()
+    }
+
     /// Whether there is a limit.
     #[inline]
     pub fn is_bounded(&self) -> bool {
@@ -232,7 +258,7 @@ impl<S: Shelf> Guarded<S> {
 
     #[inline]
     fn lock(&self) -> MutexGuard<'_, S> {
-        self.shelf.try_lock().unwrap_or_else(|_| self.lock_contended())
+        self.shelf.try_lock().unwrap_or_else(|| self.lock_contended())
     }
 
     /// A loser pauses, so that the winner may come again some times while it has the cache
@@ -242,11 +268,11 @@ impl<S: Shelf> Guarded<S> {
         let mut backoff = Backoff::new();
         for _ in 0..PAUSES {
             backoff.wait();
-            if let Ok(held) = self.shelf.try_lock() {
+            if let Some(held) = self.shelf.try_lock() {
                 return held;
             }
         }
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shelf.lock()
     }
 
     /// Puts an entry.
@@ -277,7 +303,7 @@ impl<S: Shelf> Guarded<S> {
         entries: &mut std::vec::IntoIter<S::Entry>,
     ) -> Result<usize, Refusal> {
         let mut held = self.lock();
-        let room = self.room(entries.len())?;
+        let room = self.room(entries.len().min(PUTS))?;
         held.reserve(room)?;
         self.count(room);
         entries.take(room).for_each(|entry| held.push(entry));

@@ -15,7 +15,7 @@
 //!   before the head, their difference is never less than the length at the
 //!   moment the head is read, and the compare-and-swap of the tail
 //!   proves that it has not grown since. So the bound is exact, and one
-//!   algorithm serves every bound: a queue of at most 10^9 costs what is in it.
+//!   algorithm serves every bound: a queue of at most 10^8 costs what is in it.
 //!
 //! A slot is one word: a value is a pointer ([`Pointer`]), 0 is emptiness.
 //!
@@ -53,23 +53,22 @@
 //! filling, some nanoseconds, delays those who need its slot: they get
 //! [`TryGet::Unfilled`]. All else is lock-free, allocation aside.
 
+mod blocks;
 pub mod guarded;
 pub mod priority;
 pub mod segments;
 
 use std::marker::PhantomData;
 
-use crossbeam_utils::CachePadded;
-
 use super::Backoff;
 use super::memory::arena::OutOfMemory;
 use super::memory::pointer::Pointer;
 use super::shim::{
-    AtomicBool, AtomicU64, AtomicUsize,
+    AtomicBool, AtomicU64, AtomicUsize, LINE,
     Ordering::{Relaxed, SeqCst},
     mutant, ordering,
 };
-use segments::{End, Segments};
+use segments::{End, START, Segments};
 
 /// Why nothing was put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,7 +138,7 @@ fn bound_of(limit: u64) -> u64 {
 const BATCH: usize = if cfg!(loom) { 2 } else { 64 };
 
 /// What the producers write to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Tail {
     /// Where the next value goes, and [`CLOSED`].
     position: AtomicU64,
@@ -150,40 +149,68 @@ struct Tail {
 }
 
 /// What the consumers write to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Head {
     /// Where the next value comes from.
     position: AtomicU64,
     end: End,
+    /// Up to which position values are done with, as their consumers say.
+    done: AtomicU64,
+}
+
+/// What keeps words in different cache lines, and pairs of lines where they are fetched in pairs.
+/// Not by their alignment, for which an allocator needs as much again.
+type Apart = [u8; LINE - align_of::<u64>()];
+
+/// The rest of a line of 64 bytes behind what [`Segments`] ends with, which is hardly ever read.
+type Behind = [u8; if LINE > 40 { 24 } else { 0 }];
+
+/// It has one value: the others are there for the tag of an enum that a queue is in.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+enum Niche {
+    Taken = 1,
 }
 
 /// The queue.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Queue<T: Pointer> {
-    tail: CachePadded<Tail>,
-    head: CachePadded<Head>,
-    /// How many values are done with, as their consumers say.
-    done: CachePadded<AtomicU64>,
     /// How many values there may be; 2^63 is no limit.
     limit: AtomicU64,
     /// Whether the limit was lowered while the queue was in use: there may be more values.
     lowered: AtomicBool,
-    /// Not 0 once nothing can be got any more either.
-    state: AtomicUsize,
+    /// Whether nothing can be got any more either.
+    shut: AtomicBool,
+    _niche: Niche,
     segments: Segments,
+    _behind: Behind,
+    tail: Tail,
+    _apart: Apart,
+    head: Head,
     values: PhantomData<T>,
 }
 
 impl<T: Pointer> Default for Queue<T> {
     fn default() -> Self {
         Self {
-            tail: CachePadded::default(),
-            head: CachePadded::default(),
-            done: CachePadded::default(),
             limit: AtomicU64::new(UNLIMITED),
             lowered: AtomicBool::new(false),
-            state: AtomicUsize::new(0),
+            shut: AtomicBool::new(false),
+            _niche: Niche::Taken,
             segments: Segments::default(),
+            _behind: [0; size_of::<Behind>()],
+            tail: Tail {
+                position: AtomicU64::new(START),
+                end: End::default(),
+                head_seen: AtomicU64::new(START),
+            },
+            _apart: [0; size_of::<Apart>()],
+            head: Head {
+                position: AtomicU64::new(START),
+                end: End::default(),
+                done: AtomicU64::new(START),
+            },
             values: PhantomData,
         }
     }
@@ -210,7 +237,7 @@ impl<T: Pointer> Queue<T> {
 
     /// The same for a queue that is being made.
     pub fn begin_with_limit(&self, limit: u64) {
-        if self.tail.position.load(SeqCst) == 0 {
+        if self.tail.position.load(SeqCst) == START {
             self.limit.store(bound_of(limit), SeqCst);
         } else {
             self.set_limit(limit);
@@ -225,6 +252,11 @@ impl<T: Pointer> Queue<T> {
     /// How many values there may be; 0 is no limit.
     pub fn bound(&self) -> u64 {
         if self.is_bounded() { self.limit() } else { 0 }
+    }
+
+    /// The bytes that it has allocated.
+    pub fn bytes(&self) -> usize {
+        self.segments.bytes()
     }
 
     /// Whether there is a limit.
@@ -491,7 +523,7 @@ impl<T: Pointer> Queue<T> {
     /// all operations that begin find the queue shut. Those under way before may
     /// still put and get, as if they had come before.
     pub fn shut(&self) {
-        self.state.store(1, ordering!(Release, "queue.shut"));
+        self.shut.store(true, ordering!(Release, "queue.shut"));
         self.close();
     }
 
@@ -522,7 +554,7 @@ impl<T: Pointer> Queue<T> {
 
     /// How many values were put and are not done.
     pub fn unfinished(&self) -> u64 {
-        self.tail_beyond(&self.done)
+        self.tail_beyond(&self.head.done)
     }
 
     /// How far the tail is beyond a count that never overtakes it, at one moment:
@@ -545,13 +577,14 @@ impl<T: Pointer> Queue<T> {
     /// # Errors
     /// How many are unfinished, if fewer; nothing is done.
     pub fn finish(&self, count: u64) -> Result<bool, u64> {
-        let mut done = self.done.load(SeqCst);
+        let done_with = &self.head.done;
+        let mut done = done_with.load(SeqCst);
         loop {
             let unfinished = (self.tail.position.load(SeqCst) & !CLOSED) - done;
             if unfinished < count {
                 return Err(unfinished);
             }
-            match self.done.compare_exchange_weak(done, done + count, SeqCst, SeqCst) {
+            match done_with.compare_exchange_weak(done, done + count, SeqCst, SeqCst) {
                 Ok(_) => return Ok(unfinished == count),
                 Err(found) => done = found,
             }
@@ -596,7 +629,7 @@ impl<T: Pointer> Queue<T> {
     /// Whether [`Self::shut`] was called.
     #[inline]
     fn was_shut(&self) -> bool {
-        self.state.load(ordering!(Acquire, "queue.was_shut")) != 0
+        self.shut.load(ordering!(Acquire, "queue.was_shut"))
     }
 
     /// Whether there is room behind `tail`, which is not closed, as far as one

@@ -6,7 +6,8 @@
 //! Processors", PPoPP 2013, and linked like the nodes of M. M. Michael, M. L.
 //! Scott, "Simple, Fast, and Practical Non-Blocking and Blocking Concurrent Queue
 //! Algorithms", PODC 1996. What is new at the back is appended, what has been
-//! used up at the front is retired and becomes memory for a later ordinal.
+//! used up at the front is retired and becomes memory for a later ordinal. (The first
+//! segment is a small one, used once: `blocks.rs`.)
 //!
 //! The memory is *type-stable*: a page that once held slots holds slots until
 //! the queue is dropped. So a thread that was delayed may look into a segment
@@ -42,9 +43,12 @@
 //! appends, but appends in its place.
 
 use super::super::Backoff;
-use super::super::memory::arena::{Arena, NIL, OutOfMemory, Zeroed};
+use super::super::memory::arena::{NIL, OutOfMemory};
+use super::super::memory::pages;
 use super::super::memory::tagged::Tagged;
 use super::super::shim::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, mutant, ordering};
+pub use super::blocks::START;
+use super::blocks::{Blocks, FIRST, FRESH, Link, Page};
 
 /// Binary logarithm of the slots in a segment, which fill a page of memory.
 const SLOT_BITS: u32 = if cfg!(loom) {
@@ -97,41 +101,6 @@ impl Place {
     }
 }
 
-/// The slots of a segment. Aligned so that each can be given back to the system.
-#[derive(Debug)]
-#[cfg_attr(not(all(target_vendor = "apple", target_arch = "aarch64")), repr(C, align(4096)))]
-#[cfg_attr(all(target_vendor = "apple", target_arch = "aarch64"), repr(C, align(16384)))]
-struct Page {
-    slots: [AtomicUsize; 1 << SLOT_BITS],
-}
-
-// SAFETY: zero bytes are empty slots; atomics have no drop glue.
-unsafe impl Zeroed for Page {
-    const FIRST_BITS: u32 = 0;
-
-    fn zeroed() -> Self {
-        Self { slots: std::array::from_fn(|_| AtomicUsize::new(0)) }
-    }
-}
-
-/// What is known of a page; apart from it, so that it can be given back.
-#[derive(Debug)]
-struct Link {
-    /// The ordinal of the page, and the index of the next one's page or `NIL`.
-    next: AtomicU64,
-    /// The next page in the idle list.
-    idle: AtomicU32,
-}
-
-// SAFETY: as above.
-unsafe impl Zeroed for Link {
-    const FIRST_BITS: u32 = if cfg!(loom) { 1 } else { 3 };
-
-    fn zeroed() -> Self {
-        Self { next: AtomicU64::new(0), idle: AtomicU32::new(NIL) }
-    }
-}
-
 /// Where one end of the queue is: the place of the segment it was last seen in.
 #[derive(Debug)]
 pub struct End {
@@ -159,32 +128,40 @@ impl End {
     }
 }
 
-/// The segments of one queue.
+/// The segments of one queue. What every operation reads comes first: the rest keeps a distance
+/// between that and what follows.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Segments {
-    pages: Arena<Page>,
-    links: Arena<Link>,
+    pages: Blocks,
     /// The link of [`Place::BEFORE`].
     first: AtomicU64,
-    /// A retired page whose memory was not given back, or `NIL`.
-    spare: AtomicU32,
-    /// The top of the list of the other retired pages.
+    /// The top of the list of the retired pages whose memory was given back.
     idle: AtomicU64,
+    /// A retired page whose memory was not, or `NIL`.
+    spare: AtomicU32,
+    /// The smallest index of a page that there never was.
+    fresh: AtomicU32,
 }
 
 impl Default for Segments {
     fn default() -> Self {
         Self {
-            pages: Arena::new(),
-            links: Arena::new(),
+            pages: Blocks::default(),
             first: AtomicU64::new(Place::BEFORE.0),
-            spare: AtomicU32::new(NIL),
             idle: AtomicU64::new(u64::from(NIL)),
+            spare: AtomicU32::new(NIL),
+            fresh: AtomicU32::new(FRESH),
         }
     }
 }
 
 impl Segments {
+    /// The bytes that it has allocated, given back to the system or not.
+    pub fn bytes(&self) -> usize {
+        self.pages.bytes(self.fresh.load(Relaxed))
+    }
+
     /// The slot of a position, if `end` is in its segment. It is the position's
     /// own as long as the position is neither emptied nor, at the back, claimed.
     #[inline]
@@ -197,7 +174,7 @@ impl Segments {
     #[inline]
     pub fn slots(&self, end: &End, position: u64) -> Option<&[AtomicUsize]> {
         let place = end.load();
-        place.covers(position).then(|| &self.page(place).slots[offset(position)..])
+        place.covers(position).then(|| self.pages.slots(place.index(), offset(position)))
     }
 
     /// Moves the tail's `end` to the segment of `position`, appended if need be.
@@ -213,8 +190,12 @@ impl Segments {
         }
         let mut next = self.follow(place);
         if next == Some(NIL) {
-            let page = self.take_page()?;
-            next = self.publish(end, place, page);
+            next = if place == Place::BEFORE && START != 0 {
+                Some(self.begin()?)
+            } else {
+                let page = self.take_page()?;
+                self.publish(end, place, page)
+            };
         }
         if let Some(next) = next {
             end.advance(place, place.next(next));
@@ -232,7 +213,8 @@ impl Segments {
             return;
         }
         let Some(next) = self.follow(place).filter(|next| *next != NIL) else { return };
-        if end.advance(place, place.next(next)) && place != Place::BEFORE {
+        let is_whole = START == 0 || place.index() != FIRST;
+        if end.advance(place, place.next(next)) && place != Place::BEFORE && is_whole {
             self.give_page(place.index());
         }
     }
@@ -282,19 +264,12 @@ impl Segments {
     }
 
     #[inline]
-    fn page(&self, place: Place) -> &Page {
-        // SAFETY: `grow` returned the index (A2), and a place is published after.
-        unsafe { self.pages.get(place.index()) }
-    }
-
-    #[inline]
     fn slot_at(&self, place: Place, position: u64) -> &AtomicUsize {
-        &self.page(place).slots[offset(position)]
+        self.pages.slot(place.index(), offset(position))
     }
 
     fn link(&self, index: u32) -> &Link {
-        // SAFETY: as in `page`: each page has a link.
-        unsafe { self.links.get(index) }
+        self.pages.link(index)
     }
 
     fn next_of(&self, place: Place) -> &AtomicU64 {
@@ -307,6 +282,18 @@ impl Segments {
         // Acquire: the emptied slots.
         let next = Place(self.next_of(place).load(ordering!(Acquire, "queue.link.follow")));
         (next.ordinal() == place.ordinal()).then_some(next.index())
+    }
+
+    /// Appends the small page, as the first. Whoever does so appends the same one: it is empty
+    /// from the beginning and has a link that is, and nobody who comes late changes either.
+    fn begin(&self) -> Result<u32, OutOfMemory> {
+        let page = self.pages.first()?;
+        let some = Place::new(Place::BEFORE.ordinal(), page);
+        // Release: the emptied slots.
+        let order = ordering!(Release, "queue.link.publish");
+        // Another thread may have been quicker.
+        let _ = self.first.compare_exchange(Place::BEFORE.0, some.0, order, Relaxed);
+        Ok(page)
     }
 
     /// Appends an emptied page behind a place; returns the page that is there in
@@ -338,8 +325,7 @@ impl Segments {
             NIL => self.wake_page()?,
             spare => spare,
         };
-        // SAFETY: as in `page`.
-        for slot in &unsafe { self.pages.get(index) }.slots {
+        for slot in &self.pages.page(index).slots {
             if !mutant!("queue.page.dirty") {
                 slot.store(0, Relaxed);
             }
@@ -363,7 +349,7 @@ impl Segments {
             // Acquire: its former life is over.
             let top = Tagged(self.idle.load(ordering!(Acquire, "queue.idle.take")));
             if top.index() == NIL {
-                return self.new_page();
+                return self.pages.grow(&self.fresh);
             }
             let next = top.popped(self.link(top.index()).idle.load(Relaxed));
             if self.idle.compare_exchange(top.0, next.0, Relaxed, Relaxed).is_ok() {
@@ -373,19 +359,9 @@ impl Segments {
         }
     }
 
-    fn new_page(&self) -> Result<u32, OutOfMemory> {
-        let index = self.pages.grow(1)?;
-        if u64::from(index) > INDEX_MASK {
-            return Err(OutOfMemory);
-        }
-        self.links.reach(index)?;
-        Ok(index)
-    }
-
     /// Gives a page's memory back to the system and puts it on the idle list.
     fn lay_idle(&self, index: u32) {
-        // SAFETY: as in `page`.
-        give_back(unsafe { self.pages.get(index) });
+        give_back(self.pages.page(index));
         let mut backoff = Backoff::new();
         loop {
             let top = Tagged(self.idle.load(Relaxed));
@@ -408,17 +384,8 @@ fn offset(position: u64) -> usize {
 
 /// Tells the system that what the page holds is not needed: reading it yields
 /// the old words or zeros.
-#[cfg(all(unix, not(loom), not(miri)))]
 fn give_back(page: &Page) {
-    // SAFETY: has no conditions.
-    let granule = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    if usize::try_from(granule).is_ok_and(|granule| granule <= size_of::<Page>()) {
-        let address = std::ptr::from_ref(page).cast_mut().cast();
-        // SAFETY: whole pages of this arena's own, whose words S3 lets change;
-        // a refusal changes nothing.
-        unsafe { libc::madvise(address, size_of::<Page>(), libc::MADV_DONTNEED) };
-    }
+    let address = std::ptr::from_ref(page).cast_mut().cast();
+    // SAFETY: a page of this arena's own, whose words S3 lets change to zeros.
+    unsafe { pages::discard(address, size_of::<Page>()) };
 }
-
-#[cfg(not(all(unix, not(loom), not(miri))))]
-fn give_back(_page: &Page) {}

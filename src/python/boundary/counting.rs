@@ -34,8 +34,8 @@
 //!   with a shared count of their own they need not be.
 //!
 //! The collector adds both counts with the world stopped, and no thread is stopped
-//! between the two steps of `share_items`, which would show it one
-//! reference too many and never one too few.
+//! between the two steps of [`move_to_shared`], which would show it one reference too many
+//! and never one too few.
 
 #[cfg(Py_GIL_DISABLED)]
 use pyo3::exceptions::PyImportError;
@@ -50,10 +50,13 @@ use super::identity;
 #[cfg(not(Py_GIL_DISABLED))]
 pub(crate) use with_gil::{is_anothers, share, try_incref, try_incref as incref_own};
 #[cfg(Py_GIL_DISABLED)]
-pub(crate) use without_gil::{incref, incref_own, incref_shared, is_anothers, share, try_incref};
+pub(crate) use without_gil::{
+    incref, incref_own, incref_shared, is_anothers, is_immortal, is_own, move_to_shared, share,
+    try_incref,
+};
 
 #[cfg(not(Py_GIL_DISABLED))]
-pub(crate) use ffi::{Py_INCREF as incref, Py_INCREF as incref_shared};
+pub(crate) use ffi::Py_INCREF as incref;
 
 /// Looks whether counts are where these lines think they are.
 ///
@@ -138,9 +141,6 @@ mod without_gil {
     /// Below the shared count are two flags.
     const SHARED_SHIFT: u32 = 2;
 
-    /// Of a longer tuple the other items are left as they are.
-    const MOST_ITEMS: ffi::Py_ssize_t = 16;
-
     unsafe extern "C" {
         // Missing in pyo3-ffi 0.30.
         fn PyUnstable_EnableTryIncRef(object: *mut ffi::PyObject);
@@ -161,48 +161,47 @@ mod without_gil {
     }
 
     /// Takes a reference for another thread to drop: in the shared count, though the
-    /// object may be this thread's own. So it does with the references of a tuple that
-    /// was made for this.
+    /// object may be this thread's own. Says whether it is the first one there.
     ///
     /// # Safety
     /// The thread is attached, and the object is alive.
     #[inline]
-    pub(crate) unsafe fn incref_shared(object: *mut ffi::PyObject) {
+    pub(crate) unsafe fn incref_shared(object: *mut ffi::PyObject) -> bool {
         // SAFETY: the caller's promise; the words are used as CPython does.
         let local = unsafe { &(*object).ob_ref_local };
         // SAFETY: as above.
         let shared = unsafe { &(*object).ob_ref_shared };
         if local.load(Relaxed) == u32::MAX {
-            return; // immortal
+            return false; // immortal
         }
-        let before = shared.fetch_add(1 << SHARED_SHIFT, Relaxed);
+        shared.fetch_add(1 << SHARED_SHIFT, Relaxed) >> SHARED_SHIFT == 0
+    }
+
+    /// Moves a reference, whoever holds it, into the shared count, if the object is this
+    /// thread's own.
+    ///
+    /// # Safety
+    /// The thread is attached, and the object stays alive.
+    #[inline]
+    pub(crate) unsafe fn move_to_shared(object: *mut ffi::PyObject) {
         // SAFETY: the caller's promise.
-        if before == 0 && unsafe { ffi::PyTuple_CheckExact(object) } != 0 {
-            // SAFETY: the caller's promise.
-            unsafe { share_items(object) };
+        if unsafe { is_own(object) } {
+            // SAFETY: as above.
+            let shared = unsafe { &(*object).ob_ref_shared };
+            shared.fetch_add(1 << SHARED_SHIFT, Relaxed);
+            // SAFETY: in place of the reference just taken; it is not the last one.
+            unsafe { ffi::Py_DECREF(object) };
         }
     }
 
-    /// Moves the references that a tuple holds to objects of this thread's own into their
-    /// shared counts.
+    /// Whether an object is immortal.
     ///
     /// # Safety
-    /// The thread is attached, and the tuple is alive.
-    unsafe fn share_items(tuple: *mut ffi::PyObject) {
-        // SAFETY: the caller's promise.
-        let len = unsafe { ffi::PyTuple_GET_SIZE(tuple) };
-        for i in 0..len.min(MOST_ITEMS) {
-            // SAFETY: it has so many.
-            let item = unsafe { ffi::PyTuple_GET_ITEM(tuple, i) };
-            // SAFETY: a tuple's items live as long as it does.
-            if unsafe { is_own(item) } {
-                // SAFETY: as above.
-                let shared = unsafe { &(*item).ob_ref_shared };
-                shared.fetch_add(1 << SHARED_SHIFT, Relaxed);
-                // SAFETY: the reference that was the tuple's; it has another one now.
-                unsafe { ffi::Py_DECREF(item) };
-            }
-        }
+    /// The object is alive.
+    #[inline]
+    pub(crate) unsafe fn is_immortal(object: *mut ffi::PyObject) -> bool {
+        // SAFETY: the caller's promise; the word is read as CPython does.
+        unsafe { (*object).ob_ref_local.load(Relaxed) == u32::MAX }
     }
 
     /// Whether the object is this thread's own, and not immortal.
@@ -210,7 +209,7 @@ mod without_gil {
     /// # Safety
     /// The object is alive.
     #[inline(always)]
-    unsafe fn is_own(object: *mut ffi::PyObject) -> bool {
+    pub(crate) unsafe fn is_own(object: *mut ffi::PyObject) -> bool {
         // SAFETY: the caller's promise.
         IS_CPYTHONS && unsafe { owner(object) }.load(Relaxed) == thread_identity()
     }

@@ -128,10 +128,13 @@ mod adaptive {
         }
 
         /// Defers another object, by which threads name this one, as soon as this one
-        /// is deferred; of several the last.
+        /// is deferred, which it may be already; of several the last.
         pub(crate) fn take_along(&self, other: Arg<'_, '_>) -> Result<()> {
             let weak = PyWeakrefReference::new(&other).map_err(Error::raised)?;
             self.keep(Owned::from(weak.into_any()).into_raw());
+            if self.last_user.load(Relaxed) == DEFERRED && collector_is_enabled() {
+                self.defer_companion(other.py());
+            }
             Ok(())
         }
 

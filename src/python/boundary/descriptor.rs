@@ -39,10 +39,10 @@ mod nowhere {
 #[cfg(unix)]
 mod unix {
     use std::os::fd::RawFd;
-    use std::sync::{Mutex, MutexGuard, PoisonError};
 
     use crate::engine::memory::growth::{put, room_for_one};
     use crate::python::boundary::fork;
+    use crate::shim::{Mutex, MutexGuard};
 
     /// Both ends of all that are open.
     static OPEN: Mutex<Vec<[RawFd; 2]>> = Mutex::new(Vec::new());
@@ -108,7 +108,7 @@ mod unix {
     }
 
     fn open_ones() -> MutexGuard<'static, Vec<[RawFd; 2]>> {
-        OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+        OPEN.lock()
     }
 
     fn interrupted() -> bool {
@@ -150,7 +150,7 @@ mod unix {
     /// Closes all in a forked child.
     pub(in crate::python::boundary) fn forked() {
         // Free, as the head says; a child that finds it taken is one of C code's.
-        if let Ok(mut open) = OPEN.try_lock() {
+        if let Some(mut open) = OPEN.try_lock() {
             open.drain(..).for_each(close);
         }
     }

@@ -23,7 +23,6 @@
 //!   that does not wait: so no one holds it when the interpreter forks or collects.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::{PyAttributeError, PyNotImplementedError};
 use pyo3::ffi;
@@ -39,8 +38,9 @@ use super::object::made;
 use super::owned::Owned;
 use super::shared::Shared;
 use super::task::TaskWaiter;
+use super::user;
 use crate::engine::OutOfMemory;
-use crate::shim::{AtomicBool, Ordering::Relaxed};
+use crate::shim::{AtomicBool, Mutex, MutexGuard, Ordering::Relaxed};
 
 /// How often a call of Python's is made that the exceptions of signal handlers end.
 pub(super) const ATTEMPTS: usize = 8;
@@ -84,7 +84,7 @@ impl Door {
     /// What a signal handler raised.
     pub(super) fn of(event_loop: &Bound<'_, PyAny>) -> PyResult<Shared<Self>> {
         let name = names::DOOR.get(event_loop.py());
-        if let Ok(kept) = event_loop.getattr(name)
+        if let Some(kept) = user::attribute(event_loop, name)?
             && let Ok(kept) = kept.cast::<DoorOfLoop>()
             && kept.get().0.is_open()
         {
@@ -101,7 +101,8 @@ impl Door {
         let py = event_loop.py();
         let (generation, inside) = (fork::generation(), Mutex::default());
         let door = Shared::new(Self { generation, inside }).map_err(Error::from)?;
-        match event_loop.setattr(name, Bound::new(py, DoorOfLoop(door.clone()))?) {
+        let kept = Bound::new(py, DoorOfLoop(door.clone()))?;
+        match user::set_attribute(event_loop, name, kept.as_any()) {
             Ok(()) => Self::watch(&door, event_loop)?,
             // Then each wait makes one, which had better have no descriptor.
             Err(error) if error.is_instance_of::<PyAttributeError>(py) => {}
@@ -119,7 +120,9 @@ impl Door {
         let reader = Reader { door: door.clone(), watches: AtomicBool::new(true) };
         let reader = Bound::new(py, reader)?;
         let number = made(py, i64::from(number))?;
-        match event_loop.call_method1(names::ADD_READER.get(py), (number, &reader)) {
+        let watched =
+            user::method(event_loop, names::ADD_READER.get(py), [&number, reader.as_any()]);
+        match watched {
             // That the loop reads this will show that it works.
             Ok(_) if is_shared(&reader) => door.lock().ring(),
             // It only seems to.
@@ -142,7 +145,7 @@ impl Door {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inside.lock()
     }
 
     fn is_open(&self) -> bool {
@@ -188,7 +191,7 @@ impl Door {
         if let Then::Call = door.put(waiter)
             && let Err(error) = Self::call(door, waiter)
         {
-            error.write();
+            error.raise_later();
         }
     }
 
@@ -219,7 +222,8 @@ impl Door {
             Error::raised(error).taken_off()
         })?;
         let (made, fault) = insist(|| {
-            let made = event_loop.call_method1(names::CALL_SOON_THREADSAFE.get(py), (&call,));
+            let name = names::CALL_SOON_THREADSAFE.get(py);
+            let made = user::method(event_loop, name, [call.as_any()]);
             if made.is_err() && is_closed(event_loop) {
                 // No error of whoever notifies: the news is for others.
                 door.close(py);
@@ -322,9 +326,9 @@ fn is_so(
     attribute: &Bound<'_, PyString>,
     method: &Bound<'_, PyString>,
 ) -> Result<bool> {
-    let said = event_loop.getattr_opt(attribute).and_then(|value| match value {
-        Some(value) => value.is_truthy(),
-        None => event_loop.call_method0(method)?.is_truthy(),
+    let said = user::attribute(event_loop, attribute).and_then(|value| match value {
+        Some(value) => user::is_true(&value),
+        None => user::is_true(&user::method(event_loop, method, [])?),
     });
     said.map_err(|error| Error::raised(error).taken_off())
 }
@@ -345,7 +349,7 @@ pub(crate) struct DoorOfLoop(Shared<Door>);
 impl DoorOfLoop {
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
         // D4: the lock is free.
-        let Ok(inside) = self.0.inside.try_lock() else { return Ok(()) };
+        let Some(inside) = self.0.inside.try_lock() else { return Ok(()) };
         inside.woken.iter().try_for_each(|waiter| visit.call(waiter.as_py()))
     }
 }

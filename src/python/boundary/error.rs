@@ -7,6 +7,7 @@
 //! those that the classes raise are made here.
 
 use std::any::Any;
+use std::ffi::{c_int, c_void};
 use std::fmt;
 
 use pyo3::exceptions::{
@@ -167,6 +168,24 @@ impl Error {
         user::write_unraisable();
     }
 
+    /// Raises it a moment later, between two instructions of the main thread, where the
+    /// exceptions of signal handlers come from anyway: for a call that has something in hand,
+    /// which would be lost. On another thread it is written.
+    #[cold]
+    pub(crate) fn raise_later(self) {
+        let error = PyErr::from(self);
+        told_attached(|py| {
+            let exception = error.into_value(py).into_ptr();
+            let is_queued = user::is_main_thread(py)
+                // SAFETY: the function takes the reference over.
+                && unsafe { ffi::Py_AddPendingCall(Some(raise_now), exception.cast()) } == 0;
+            if !is_queued {
+                raise_now(exception.cast());
+                user::write_unraisable();
+            }
+        });
+    }
+
     /// An exception of the standard library's `queue`, or our own stand-in for it.
     #[cold]
     pub(crate) fn queue(which: QueueError) -> Self {
@@ -195,6 +214,16 @@ impl Error {
         }
         std::ptr::null_mut()
     }
+}
+
+/// Sets an exception, of which it is given a reference.
+extern "C" fn raise_now(exception: *mut c_void) -> c_int {
+    // SAFETY: pending calls are made by attached threads.
+    let py = unsafe { Python::assume_attached() };
+    // SAFETY: a live exception, with the reference that was taken for this.
+    let exception = unsafe { Bound::from_owned_ptr(py, exception.cast()) };
+    PyErr::from_value(exception).restore(py);
+    -1
 }
 
 /// Sets an exception with a text.

@@ -35,5 +35,7 @@ pub(crate) fn watch() {
 extern "C" fn in_child() {
     GENERATION.fetch_add(1, Relaxed);
     crate::engine::memory::slots::forked();
+    crate::baseline::forked();
     super::descriptor::forked();
+    super::user::forked();
 }

@@ -2,8 +2,6 @@
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-#[cfg(Py_GIL_DISABLED)]
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyTuple};
 
 use super::error::{Error, Result};
@@ -19,6 +17,7 @@ use crate::engine::memory::growth::{put, room, room_for_one};
 pub(crate) struct Slots<'py> {
     list: Bound<'py, PyAny>,
     len: ffi::Py_ssize_t,
+    is_hidden: bool,
 }
 
 impl<'py> Slots<'py> {
@@ -26,7 +25,16 @@ impl<'py> Slots<'py> {
     /// 3.11.
     pub(crate) fn new(py: Python<'py>, len: usize) -> Result<Self> {
         let len = ffi::Py_ssize_t::try_from(len).map_err(|_| engine::OutOfMemory)?;
-        Ok(Self { list: new_list(py, len)?, len })
+        Ok(Self { list: new_list(py, len)?, len, is_hidden: false })
+    }
+
+    /// The same, of which nobody knows before it is finished: others may run meanwhile. To
+    /// the collector its items are in use.
+    pub(crate) fn hidden(py: Python<'py>, len: usize) -> Result<Self> {
+        let slots = Self::new(py, len)?;
+        // SAFETY: a live list, which the collector tracks.
+        unsafe { ffi::PyObject_GC_UnTrack(slots.list.as_ptr().cast()) };
+        Ok(Self { is_hidden: true, ..slots })
     }
 
     /// How many places it has.
@@ -45,7 +53,7 @@ impl<'py> Slots<'py> {
 
     /// The list of the first `count` items, which are all that were filled.
     pub(crate) fn finish(self, count: usize) -> Result<Bound<'py, PyList>> {
-        let Self { list, len } = self;
+        let Self { list, len, is_hidden } = self;
         let count = count.cast_signed();
         if count < len {
             // SAFETY: a list, and a range of it, all empty.
@@ -54,6 +62,10 @@ impl<'py> Slots<'py> {
             if failed != 0 {
                 return Err(Error::pending());
             }
+        }
+        if is_hidden {
+            // SAFETY: a live list, which the collector does not track, without empty places.
+            unsafe { ffi::PyObject_GC_Track(list.as_ptr().cast()) };
         }
         // SAFETY: made as a list.
         Ok(unsafe { list.cast_into_unchecked() })
@@ -71,27 +83,27 @@ fn new_list(py: Python<'_>, len: ffi::Py_ssize_t) -> Result<Bound<'_, PyAny>> {
 
 /// A list of `len` times `None`. Free-threaded CPython 3.14 has `PyList_New` crash where there
 /// is memory for a list and none for its items: it drops a list that it has not initialized.
+/// (Nor is it made of one list that all repeat: they would meet in its lock, and a fork could find
+/// it handed to a thread that the child does not have.)
 #[cfg(Py_GIL_DISABLED)]
 fn new_list(py: Python<'_>, len: ffi::Py_ssize_t) -> Result<Bound<'_, PyAny>> {
-    let none = list_of_none(py).map_err(Error::raised)?;
-    // SAFETY: a live list, and the token proves the thread attached.
-    let list = unsafe { ffi::PySequence_Repeat(none.as_ptr(), len) };
+    // SAFETY: the token proves the thread attached.
+    let list = unsafe { ffi::PyList_New(0) };
     // SAFETY: a new reference, or null with an exception set.
-    unsafe { owned(py, list) }
-}
-
-#[cfg(Py_GIL_DISABLED)]
-fn list_of_none(py: Python<'_>) -> PyResult<&Py<PyList>> {
-    static NONE: PyOnceLock<Py<PyList>> = PyOnceLock::new();
-    // At import.
-    #[allow(clippy::disallowed_methods)]
-    NONE.get_or_try_init(py, || Ok(PyList::new(py, [py.None()])?.unbind()))
-}
-
-/// Makes what could not be made once memory is short.
-pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
-    Slots::new(py, 1)?;
-    Ok(())
+    let list = unsafe { owned(py, list) }?;
+    if len == 0 {
+        return Ok(list);
+    }
+    // SAFETY: has no conditions.
+    let none = unsafe { ffi::Py_None() };
+    // SAFETY: a list that nobody else has seen, and an immortal object.
+    if unsafe { ffi::PyList_Append(list.as_ptr(), none) } != 0 {
+        return Err(Error::pending());
+    }
+    // SAFETY: as above.
+    let same = unsafe { ffi::PySequence_InPlaceRepeat(list.as_ptr(), len) };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { owned(py, same) }
 }
 
 /// A tuple of two whose items are still missing.
@@ -170,12 +182,19 @@ pub(crate) fn collect(
     if unsafe { ffi::PyErr_Occurred() }.is_null() { Ok(items) } else { Err(Error::pending()) }
 }
 
+/// How many items are taken at a stretch.
+pub(crate) const PIECE: usize = 256;
+
 fn items_of(tuple: &Bound<'_, PyTuple>, take: impl Fn(Arg<'_, '_>) -> Owned) -> Result<Vec<Owned>> {
     let mut pauses = Pauses::new(tuple.py());
     let mut items = room(tuple.len())?;
-    for item in tuple.iter_borrowed() {
-        put(&mut items, take(item)); // room: above
-        pauses.step()?;
+    for (i, piece) in tuple.as_slice().chunks(PIECE).enumerate() {
+        if i > 0 {
+            pauses.rest()?;
+        }
+        for item in piece {
+            put(&mut items, take(item.as_borrowed())); // room: above
+        }
     }
     Ok(items)
 }

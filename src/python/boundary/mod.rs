@@ -11,6 +11,7 @@
 //! | `spare` | results of operations that have taken effect |
 //! | `counting` | reference counts |
 //! | `handover` | items on their way from one thread to another |
+//! | `retention` | small ones among them, which die at home |
 //! | `deferral` | when an object stops being reference counted |
 //! | `member` | a field that the interpreter itself reads |
 //! | `error` | every error, its text, and how it is raised |
@@ -21,8 +22,10 @@
 //! | `door` | the way into an event loop from outside |
 //! | `descriptor` | what event loops watch |
 //! | `key` | keys, hashed and compared |
+//! | `lazy` | what is made by the first who needs it |
 //! | `list` | lists of items, on their way in and out |
 //! | `names` | the names of attributes, made at import |
+//! | `epoch` | whether readers of an engine are ever alone |
 //! | `nesting` | containers nested in one another, freed without recursion |
 //! | `isolated` | a value on cache lines of its own |
 //! | `shared` | a value that several own |
@@ -37,6 +40,7 @@ pub(crate) mod deferral;
 pub(crate) mod descriptor;
 pub(crate) mod docs;
 pub(crate) mod door;
+pub(crate) mod epoch;
 pub(crate) mod error;
 pub(crate) mod fastcall;
 pub(crate) mod fork;
@@ -45,6 +49,7 @@ pub(crate) mod handover;
 pub(crate) mod identity;
 pub(crate) mod isolated;
 pub(crate) mod key;
+pub(crate) mod lazy;
 pub(crate) mod list;
 pub(crate) mod member;
 pub(crate) mod names;
@@ -52,6 +57,8 @@ pub(crate) mod nesting;
 pub(crate) mod object;
 pub(crate) mod owned;
 pub(crate) mod pauses;
+#[cfg(Py_GIL_DISABLED)]
+pub(crate) mod retention;
 pub(crate) mod shared;
 pub(crate) mod spare;
 pub(crate) mod task;

@@ -55,6 +55,7 @@ names! {
     IS_RUNNING "is_running";
     LITTLE "little";
     LT "__lt__";
+    MAIN_THREAD "main_thread";
     NOTIFY "_notify";
     QUALNAME "__qualname__";
     THREAD_ID "_thread_id";

@@ -30,6 +30,13 @@ pub(crate) unsafe fn borrowed<'a>(py: Python<'_>, object: *mut ffi::PyObject) ->
     unsafe { Borrowed::from_ptr(py, object) }
 }
 
+/// What `__sizeof__` says of an object that has so many bytes beside its own.
+pub(crate) fn size_with(object: &Bound<'_, PyAny>, beside: usize) -> usize {
+    // SAFETY: the type of a live object, which does not change here.
+    let own = unsafe { (*object.get_type_ptr()).tp_basicsize };
+    own.cast_unsigned() + beside
+}
+
 /// What a raw slot can return.
 pub(crate) trait IntoObject {
     /// A new reference, or null with an exception set.

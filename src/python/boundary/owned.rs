@@ -37,13 +37,15 @@ impl Owned {
         unsafe { Self::from_borrowed(object.as_ptr()) }
     }
 
-    /// A new reference to an argument, which another thread is to drop.
+    /// A new reference to an argument, which another thread is to drop; and whether it is
+    /// the first one of that kind.
+    #[cfg(Py_GIL_DISABLED)]
     #[inline]
-    pub(crate) fn for_another(object: Arg<'_, '_>) -> Self {
+    pub(crate) fn for_another(object: Arg<'_, '_>) -> (Self, bool) {
         // SAFETY: a live object, and the thread is attached.
-        unsafe { counting::incref_shared(object.as_ptr()) };
+        let first = unsafe { counting::incref_shared(object.as_ptr()) };
         // SAFETY: the address of an object.
-        Self(unsafe { NonNull::new_unchecked(object.as_ptr()) })
+        (Self(unsafe { NonNull::new_unchecked(object.as_ptr()) }), first)
     }
 
     /// A new reference.

@@ -5,6 +5,8 @@
 //! items takes a step for each. Between two steps anything may happen, as between two
 //! byte codes: nothing may be half done then.
 
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,36 @@ const LONG: Duration = Duration::from_millis(if cfg!(Py_GIL_DISABLED) { 1 } else
 /// it is still waking up. So it is left alone for as short as the system can sleep.
 const REST: Option<Duration> =
     if cfg!(Py_GIL_DISABLED) { None } else { Some(Duration::from_micros(1)) };
+
+/// The pauses of an iterator, which threads may share, and who calls it from a native loop.
+#[derive(Debug, Default)]
+pub(crate) struct SharedPauses {
+    steps: AtomicU32,
+    last: Mutex<Option<Instant>>,
+}
+
+impl SharedPauses {
+    /// To be called for each item, before it is in hand.
+    ///
+    /// # Errors
+    /// What a signal handler raised.
+    #[inline]
+    pub(crate) fn step(&self, py: Python<'_>) -> Result<()> {
+        // Two threads may count one step: it matters to none.
+        let steps = self.steps.load(Relaxed).wrapping_add(1);
+        self.steps.store(steps, Relaxed);
+        if steps.is_multiple_of(STEPS) { self.look(py) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn look(&self, py: Python<'_>) -> Result<()> {
+        let last = || self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pauses = Pauses { last: *last(), ..Pauses::new(py) };
+        let looked = pauses.look();
+        *last() = pauses.last;
+        looked
+    }
+}
 
 /// The pauses of a loop.
 pub(crate) struct Pauses<'py> {

@@ -9,8 +9,6 @@
 //! What is laid by is enough for [`STOCK`] threads that are between `ready` and their
 //! result at the moment when memory ends. With a GIL that is one.
 
-use std::sync::{Mutex, PoisonError};
-
 use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -19,7 +17,7 @@ use super::error::{Error, Result};
 use super::object::{IntoObject, made};
 use super::owned::Owned;
 use super::user;
-use crate::shim::{AtomicBool, Ordering::Relaxed};
+use crate::shim::{AtomicBool, Mutex, Ordering::Relaxed};
 
 /// How many results of each kind are laid by.
 const STOCK: usize = if cfg!(Py_GIL_DISABLED) { 64 } else { 1 };
@@ -85,13 +83,13 @@ enum Laid {
 }
 
 fn missing() -> Option<Missing> {
-    let stock = LAID_BY.lock().unwrap_or_else(PoisonError::into_inner);
+    let stock = LAID_BY.lock();
     let int = stock.ints.iter().position(Option::is_none).map(Missing::Int);
     int.or_else(|| stock.floats.iter().position(Option::is_none).map(Missing::Float))
 }
 
 fn put(laid: Laid) -> (Option<Int>, Option<Float>) {
-    let mut stock = LAID_BY.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut stock = LAID_BY.lock();
     match laid {
         Laid::Int(place, int) => (stock.ints[place].replace(int), None),
         Laid::Float(place, float) => (None, stock.floats[place].replace(float)),
@@ -99,7 +97,7 @@ fn put(laid: Laid) -> (Option<Int>, Option<Float>) {
 }
 
 fn take<T>(of: impl FnOnce(&mut Stock) -> &mut [Option<T>; STOCK]) -> Option<T> {
-    let mut stock = LAID_BY.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut stock = LAID_BY.lock();
     let taken = of(&mut stock).iter_mut().find_map(Option::take);
     drop(stock);
     SHORT.store(true, Relaxed);

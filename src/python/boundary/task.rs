@@ -10,9 +10,6 @@
 //!
 //! It serves one wait, in which its task may fall asleep several times.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::sync::PyOnceLock;
@@ -21,15 +18,15 @@ use pyo3::types::PyTuple;
 use super::door::{Door, insist};
 use super::error::{Error, Result};
 use super::names;
-use super::object::tuple;
+use super::object::{made, tuple};
 use super::owned::Owned;
 use super::shared::Shared;
 use super::user;
 use crate::engine::Notice;
-use crate::shim::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use crate::shim::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering::Relaxed};
 
 /// A coroutine that waits for an event of its owner.
-#[pyclass(frozen, module = "lockfree._native", name = "_Waiter")]
+#[pyclass(frozen, weakref, module = "lockfree._native", name = "_Waiter")]
 #[derive(Debug)]
 pub(crate) struct TaskWaiter {
     notice: Notice,
@@ -139,16 +136,21 @@ impl TaskWaiter {
         }
     }
 
+    /// The same, where it does no harm to be told that it is not so.
+    pub(super) fn is_of_this_loop(&self, py: Python<'_>) -> bool {
+        self.runs_here(py).unwrap_or(false)
+    }
+
     /// Whether a task of its loop runs on this thread. Else this is outside, as is a signal
     /// handler or finalizer that interrupts the loop itself as it falls asleep.
     fn runs_here(&self, py: Python<'_>) -> Result<bool> {
-        if self.thread.load(Relaxed) != this_thread() {
+        if self.thread.load(Relaxed) != user::this_thread() {
             return Ok(false);
         }
         let event_loop = self.event_loop(py);
         let asked = Asyncio::get(py).and_then(|asyncio| {
-            Ok(asyncio.running_loop.bind(py).call0()?.is(event_loop)
-                && !asyncio.task_in.bind(py).call1((event_loop,))?.is_none())
+            Ok(user::function(asyncio.running_loop.bind(py), [])?.is(event_loop)
+                && !user::function(asyncio.task_in.bind(py), [event_loop])?.is_none())
         });
         asked.map_err(|error| Error::raised(error).taken_off())
     }
@@ -169,25 +171,22 @@ impl TaskWaiter {
     /// Gives the news that it was to be woken for to the next one.
     pub(super) fn pass_on(&self, py: Python<'_>) {
         let owner = self.owner.as_py().bind(py);
-        if let Err(error) = owner.call_method1(names::NOTIFY.get(py), (self.event,)) {
-            error.write_unraisable(py, Some(owner));
+        let event = made(py, self.event);
+        let told = event.and_then(|event| {
+            user::method(owner, names::NOTIFY.get(py), [&event]).map_err(Error::raised)
+        });
+        if let Err(error) = told {
+            error.raise_later();
         }
     }
 
     fn sleep(&self) -> MutexGuard<'_, Sleep> {
-        self.sleep.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sleep.lock()
     }
 
     fn is_done(&self, sleep: &Sleep) -> bool {
         self.notice.is_given() || sleep.cancelled.is_some()
     }
-}
-
-fn this_thread() -> u64 {
-    // SAFETY: has no conditions.
-    let thread = unsafe { ffi::PyThread_get_thread_ident() };
-    #[allow(clippy::useless_conversion)] // on some systems it has 32 bits
-    u64::from(thread)
 }
 
 /// `event_loop.call_soon(callback, context=context)`
@@ -238,7 +237,7 @@ impl TaskWaiter {
             event,
             event_loop: Owned::new(event_loop.as_borrowed()),
             door,
-            thread: AtomicU64::new(this_thread()),
+            thread: AtomicU64::new(user::this_thread()),
             queued: AtomicBool::new(false),
             blocking: AtomicBool::new(false),
             given: AtomicBool::new(false),
@@ -264,7 +263,7 @@ impl TaskWaiter {
     fn __await__(slf: Py<Self>) -> Py<Self> {
         let this = slf.get();
         this.given.store(false, Relaxed);
-        this.thread.store(this_thread(), Relaxed);
+        this.thread.store(user::this_thread(), Relaxed);
         slf
     }
 
@@ -322,6 +321,12 @@ impl TaskWaiter {
         fault.map_or(Ok(true), Err)
     }
 
+    /// Wakes the task, whoever else waits.
+    fn rouse(slf: &Bound<'_, Self>) -> Result<()> {
+        slf.get().notice.give();
+        Self::wake(slf).map(drop)
+    }
+
     fn done(&self) -> bool {
         self.is_done(&self.sleep())
     }
@@ -334,8 +339,8 @@ impl TaskWaiter {
         let Some(msg) = self.sleep().cancelled.clone() else { return Ok(()) };
         let class = Asyncio::get(py)?.cancelled.bind(py);
         let error = match &msg {
-            Some(msg) => class.call1((msg.as_py().bind(py),)),
-            None => class.call0(),
+            Some(msg) => user::function(class, [msg.as_py().bind(py)]),
+            None => user::function(class, []),
         };
         Err(PyErr::from_value(error?))
     }
@@ -356,7 +361,7 @@ impl TaskWaiter {
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
         visit.call(self.owner.as_py())?;
         visit.call(self.event_loop.as_py())?;
-        let Ok(sleep) = self.sleep.try_lock() else { return Ok(()) };
+        let Some(sleep) = self.sleep.try_lock() else { return Ok(()) };
         if let Some((callback, context)) = &sleep.callback {
             visit.call(callback.as_py())?;
             context.as_ref().map_or(Ok(()), |context| visit.call(context.as_py()))?;

@@ -6,11 +6,17 @@
 //! through here: there the unwinding meets a guard whose drop never returns, so
 //! the thread hangs instead, as CPython 3.14 itself does.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use pyo3::exceptions::PyAttributeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use super::names;
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Hangs the thread that unwinds through it.
 #[cfg(not(Py_3_14))]
@@ -36,36 +42,35 @@ pub(crate) fn detached<R>(_py: Python<'_>, f: impl FnOnce() -> R) -> R {
     result.unwrap_or_else(|payload| resume_unwind(payload))
 }
 
-/// Whether this thread is the one that runs signal handlers, or may be: while the
-/// interpreter finalizes nobody can tell.
-pub(crate) fn is_main_thread(py: Python<'_>) -> bool {
-    main_thread(py).is_none_or(|main| {
-        // SAFETY: has no conditions.
-        let here = unsafe { ffi::PyThread_get_thread_ident() };
-        #[allow(clippy::useless_conversion)] // on some systems it has 32 bits
-        let here = u64::from(here);
-        here == main
-    })
+/// The thread that runs signal handlers, as `threading` names it; 0 until it is known.
+///
+/// Asking `threading` each time would run byte code, and lose what handlers raise in it.
+static MAIN_THREAD: AtomicU64 = AtomicU64::new(0);
+
+/// Whether this thread is the one that runs signal handlers.
+pub(crate) fn is_main_thread(_py: Python<'_>) -> bool {
+    MAIN_THREAD.load(Relaxed) == this_thread()
 }
 
-/// The main thread's identity. It is asked for each time: in a forked child it is
-/// another one.
-fn main_thread(py: Python<'_>) -> Option<u64> {
-    let owned = |object| {
-        // SAFETY: a new reference, or null with an exception set.
-        let object = unsafe { Bound::from_owned_ptr_or_opt(py, object) };
-        if object.is_none() {
-            // SAFETY: the token proves the thread attached.
-            unsafe { ffi::PyErr_Clear() };
-        }
-        object
-    };
-    // SAFETY: the token proves the thread attached.
-    let threading = owned(guarded(|| unsafe { c::PyImport_ImportModule(c"threading".as_ptr()) }))?;
-    let main = owned(attribute(&threading, c"main_thread"))?;
-    // SAFETY: as above, with a live object.
-    let main = owned(guarded(|| unsafe { c::PyObject_CallNoArgs(main.as_ptr()) }))?;
-    owned(attribute(&main, c"ident"))?.extract().ok()
+/// Learns which thread that is, as the module is loaded.
+pub(crate) fn find_main_thread(py: Python<'_>) -> PyResult<()> {
+    let threading = py.import("threading")?;
+    let main = method(threading.as_any(), names::MAIN_THREAD.get(py), [])?;
+    MAIN_THREAD.store(main.getattr("ident")?.extract()?, Relaxed);
+    Ok(())
+}
+
+/// In a forked child it is the one that forked.
+pub(super) fn forked() {
+    MAIN_THREAD.store(this_thread(), Relaxed);
+}
+
+/// This thread, as `threading` names it.
+pub(super) fn this_thread() -> u64 {
+    // SAFETY: has no conditions.
+    let thread = unsafe { ffi::PyThread_get_thread_ident() };
+    #[allow(clippy::useless_conversion)] // on some systems it has 32 bits
+    u64::from(thread)
 }
 
 /// Runs the handlers of pending signals, on the main thread; not 0 if one raised.
@@ -75,11 +80,6 @@ fn main_thread(py: Python<'_>) -> Option<u64> {
 pub(crate) unsafe fn check_signals() -> c_int {
     // SAFETY: the caller's promise, passed on.
     guarded(|| unsafe { c::PyErr_CheckSignals() })
-}
-
-fn attribute(object: &Bound<'_, PyAny>, name: &CStr) -> *mut ffi::PyObject {
-    // SAFETY: a live object, and the thread is attached (a `Bound` proves both).
-    guarded(|| unsafe { c::PyObject_GetAttrString(object.as_ptr(), name.as_ptr()) })
 }
 
 #[inline]
@@ -97,7 +97,7 @@ fn guarded<R>(call: impl FnOnce() -> R) -> R {
 /// the one that it meets first for both. So nothing else here may use the methods of
 /// PyO3 that compare or hash, which would bring theirs.
 mod c {
-    use super::{c_char, c_int};
+    use super::c_int;
     use pyo3::ffi::{Py_hash_t, PyObject, PyThreadState};
 
     unsafe extern "C-unwind" {
@@ -112,7 +112,6 @@ mod c {
             b: *mut PyObject,
             op: c_int,
         ) -> *mut PyObject;
-        pub(super) fn PyImport_ImportModule(name: *const c_char) -> *mut PyObject;
         pub(super) fn PyErr_CheckSignals() -> c_int;
         pub(super) fn PyFloat_AsDouble(object: *mut PyObject) -> f64;
         pub(super) fn PyObject_Hash(object: *mut PyObject) -> Py_hash_t;
@@ -130,11 +129,13 @@ mod c {
         ) -> *mut PyObject;
         pub(super) fn PyObject_IsTrue(object: *mut PyObject) -> c_int;
         pub(super) fn PyErr_WriteUnraisable(object: *mut PyObject);
-        pub(super) fn PyObject_CallNoArgs(f: *mut PyObject) -> *mut PyObject;
-        pub(super) fn PyObject_GetAttrString(
+        pub(super) fn PyObject_GetAttr(object: *mut PyObject, name: *mut PyObject)
+        -> *mut PyObject;
+        pub(super) fn PyObject_SetAttr(
             object: *mut PyObject,
-            name: *const c_char,
-        ) -> *mut PyObject;
+            name: *mut PyObject,
+            value: *mut PyObject,
+        ) -> c_int;
         pub(super) fn PyEval_RestoreThread(state: *mut PyThreadState);
         #[cfg(not(Py_3_14))]
         pub(super) fn Py_DecRef(object: *mut PyObject);
@@ -204,6 +205,72 @@ pub(crate) unsafe fn call_method(
     let count = args.len() - keywords;
     // SAFETY: the caller's promises, passed on.
     guarded(|| unsafe { c::PyObject_VectorcallMethod(name, args.as_ptr(), count, names) })
+}
+
+/// `object.name(*args)`, for a few arguments.
+pub(crate) fn method<'py, const N: usize>(
+    object: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+    args: [&Bound<'py, PyAny>; N],
+) -> PyResult<Bound<'py, PyAny>> {
+    const MOST: usize = 3;
+    let mut all = [std::ptr::null_mut(); MOST];
+    all[0] = object.as_ptr();
+    all[1..=N].iter_mut().zip(args).for_each(|(place, arg)| *place = arg.as_ptr());
+    // SAFETY: live objects, and the thread is attached (a `Bound` proves both).
+    let result = unsafe { call_method(name.as_ptr(), &all[..=N], std::ptr::null_mut()) };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(object.py(), result) }
+}
+
+/// `f(*args)`.
+pub(crate) fn function<'py, const N: usize>(
+    f: &Bound<'py, PyAny>,
+    args: [&Bound<'py, PyAny>; N],
+) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: live objects, and the thread is attached (a `Bound` proves both).
+    let result = unsafe { call(f.as_ptr(), &args.map(Bound::as_ptr)) };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(f.py(), result) }
+}
+
+/// `object.name`, if there is such an attribute.
+pub(crate) fn attribute<'py>(
+    object: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = object.py();
+    // SAFETY: live objects, and the thread is attached (a `Bound` proves both).
+    let value = guarded(|| unsafe { c::PyObject_GetAttr(object.as_ptr(), name.as_ptr()) });
+    // SAFETY: a new reference, or null with an exception set.
+    match unsafe { Bound::from_owned_ptr_or_err(py, value) } {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_instance_of::<PyAttributeError>(py) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// `object.name = value`
+pub(crate) fn set_attribute(
+    object: &Bound<'_, PyAny>,
+    name: &Bound<'_, PyString>,
+    value: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let [object_, name, value] = [object.as_ptr(), name.as_ptr(), value.as_ptr()];
+    // SAFETY: live objects, and the thread is attached (a `Bound` proves both).
+    match guarded(|| unsafe { c::PyObject_SetAttr(object_, name, value) }) {
+        0 => Ok(()),
+        _ => Err(PyErr::fetch(object.py())),
+    }
+}
+
+/// `bool(object)`
+pub(crate) fn is_true(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    // SAFETY: a live object, and the thread is attached (a `Bound` proves both).
+    match unsafe { truth(object.as_ptr()) } {
+        -1 => Err(PyErr::fetch(object.py())),
+        true_ => Ok(true_ != 0),
+    }
 }
 
 /// The value of `float(object)`; -1 with an exception set, if it raised.

@@ -79,6 +79,14 @@ impl Sleeper {
         Self::Task(Owned::new(waiter.as_any().as_borrowed()))
     }
 
+    /// Whether it is a coroutine of the loop that runs in this thread.
+    pub(crate) fn is_of_this_loop(&self) -> bool {
+        match self {
+            Self::Thread(_) => false,
+            Self::Task(waiter) => told_attached(|py| TaskWaiter::of(waiter).is_of_this_loop(py)),
+        }
+    }
+
     /// For the garbage collector.
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
         match self {
@@ -237,8 +245,16 @@ pub(crate) fn wait<R>(
     let again = (sought == Sought::Value).then_some(LOOK_AGAIN);
     let mut wait = Wait { py, event, sought, waiter, end, nap, again, urgent: false };
     let outcome = wait.until(attempt)?;
-    wait.calm()?;
+    in_hand(wait.calm());
     Ok(outcome)
+}
+
+/// What came of telling others is no reason to lose what the caller has in hand.
+#[inline]
+pub(crate) fn in_hand(told: Result<()>) {
+    if let Err(error) = told {
+        error.raise_later();
+    }
 }
 
 /// Makes an attempt, and again as long as it is a matter of a moment, until patience ends.
@@ -338,8 +354,9 @@ impl Wait<'_, '_> {
             if self.urgent || !self.event.is_urgent() {
                 let outcome = attempt();
                 if !matches!(outcome, Ok(None)) {
-                    let told = self.event.withdraw(&self.waiter);
-                    return outcome.and_then(|done| told.map(|_| done));
+                    let outcome = outcome.map_err(Error::taken_off);
+                    in_hand(self.event.withdraw(&self.waiter).map(drop));
+                    return outcome;
                 }
             }
             match self.sleep()? {
@@ -419,7 +436,7 @@ impl Wait<'_, '_> {
 impl Drop for Wait<'_, '_> {
     fn drop(&mut self) {
         if let Err(error) = self.calm() {
-            error.write();
+            error.raise_later();
         }
     }
 }

@@ -10,20 +10,24 @@ use std::sync::OnceLock;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 
+use super::snapshot::snapshot;
 use super::ticket::{Ticket, Tickets};
-use crate::engine::cache::{Evicted, Failure, Item, Query, Reason, Removed, UNBOUNDED};
+use crate::engine::cache::{Evicted, Failure, Item, Monotonic, Query, Reason, Removed, UNBOUNDED};
 use crate::engine::memory::growth::{boxed, put, room};
 use crate::engine::{self, Reference, Striped};
 use crate::python::boundary::convert::{Given, double, int64};
 use crate::python::boundary::deferral::Deferral;
+use crate::python::boundary::epoch::Attached;
 use crate::python::boundary::error::{Error, Result, not_copyable, shown};
 use crate::python::boundary::fastcall::{fast_methods, used};
 use crate::python::boundary::key::Key;
-use crate::python::boundary::list::{Pair, joined, list_of, repr};
+use crate::python::boundary::list::{Pair, joined, repr};
 use crate::python::boundary::nesting::{drop_contents, repr_of};
-use crate::python::boundary::object::{Arg, Made, borrowed, dict, formatted, made, tuple};
+use crate::python::boundary::object::{
+    Arg, Made, borrowed, dict, formatted, made, size_with, tuple,
+};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::pauses::Pauses;
 use crate::python::boundary::shared::Shared;
@@ -38,8 +42,10 @@ enum Event {
     Eviction,
     Expiration,
     Load,
+    Wait,
+    Stale,
 }
-const EVENTS: usize = 5;
+const EVENTS: usize = 7;
 
 /// No time to live: for ever.
 const FOREVER: u64 = 0;
@@ -47,9 +53,11 @@ const FOREVER: u64 = 0;
 /// What a cache is, once it is initialized.
 #[derive(Debug)]
 struct Contents {
-    engine: engine::Cache<Owned>,
+    engine: engine::Cache<Owned, Monotonic, Attached>,
     /// The seconds that an item lives, as they were given.
     ttl: Option<f64>,
+    /// Those for which loading calls have it after that, as they were given.
+    grace: Option<f64>,
     weigher: Callback,
     on_evict: Callback,
     counted: Striped<EVENTS>,
@@ -185,12 +193,8 @@ impl Contents {
     #[inline(always)]
     fn item(&self, key: Arg<'_, '_>, value: Arg<'_, '_>, ttl: Option<f64>) -> Result<Item<Owned>> {
         let weight = self.weigh(key, value)?;
-        let deadline = ttl.map_or(FOREVER, |ttl| {
-            // Saturates: what lives longer than that lives for ever.
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            let nanoseconds = (ttl * 1e9) as u64;
-            self.engine.now().saturating_add(nanoseconds)
-        });
+        let deadline =
+            ttl.map_or(FOREVER, |ttl| self.engine.now().saturating_add(nanoseconds(ttl)));
         Ok(Item { key: Owned::new(key), value: Owned::new(value), weight, deadline })
     }
 
@@ -279,38 +283,44 @@ impl Contents {
     /// How many items there are whose time is not over.
     fn len(&self, py: Python<'_>) -> Result<usize> {
         self.expire(py)?;
-        Ok(self.engine.len())
+        Ok(self.engine.fresh())
     }
 
-    /// The keys and values, as a list of pairs.
-    fn items<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
+    /// The keys and values, an iterable of pairs.
+    fn items<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
         let mut pauses = Pauses::new(py);
-        let items = self.engine.items(|| pauses.rest())?;
-        let mut pairs = room(items.len())?;
-        for (key, value) in items {
-            put(&mut pairs, tuple([key, value])?); // room: above
-            pauses.step()?;
-        }
-        list_of(py, pairs)
+        snapshot(py, self.engine.items(|| pauses.rest())?)
     }
 }
 
-/// How long an item is to live: a positive number of seconds, or `None`.
-fn seconds(ttl: Arg<'_, '_>) -> Result<Option<f64>> {
-    if ttl.is_none() {
+/// How long an item is to live.
+fn time_to_live(ttl: Arg<'_, '_>) -> Result<Option<f64>> {
+    seconds("ttl", ttl)
+}
+
+/// What was given for the parameter `name`: a positive number of seconds, or `None`.
+fn seconds(name: &str, given: Arg<'_, '_>) -> Result<Option<f64>> {
+    if given.is_none() {
         return Ok(None);
     }
     // SAFETY: a live object; the check calls nothing.
-    if unsafe { ffi::PyNumber_Check(ttl.as_ptr()) } == 0 {
-        let ttl = shown(&ttl);
-        let words = format_args!("ttl must be a number of seconds or None, not {ttl}");
+    if unsafe { ffi::PyNumber_Check(given.as_ptr()) } == 0 {
+        let given = shown(&given);
+        let words = format_args!("{name} must be a number of seconds or None, not {given}");
         return Err(Error::wrong_type(words));
     }
-    let seconds = double(ttl)?;
+    let seconds = double(given)?;
     if seconds > 0.0 {
         return Ok(Some(seconds));
     }
-    Err(Error::wrong_value(format_args!("ttl must be positive or None, but is {}", shown(&ttl))))
+    let given = shown(&given);
+    Err(Error::wrong_value(format_args!("{name} must be positive or None, but is {given}")))
+}
+
+/// The same in the engine's unit. It saturates: what lives longer than that lives for ever.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn nanoseconds(seconds: f64) -> u64 {
+    (seconds * 1e9) as u64
 }
 
 /// What all items may weigh together.
@@ -377,29 +387,33 @@ impl Cache {
     #[new]
     #[pyo3(
         signature = (*_args, **_kwargs),
-        text_signature = "(maxsize, *, ttl=None, weigher=None, on_evict=None)"
+        text_signature = "(maxsize, *, ttl=None, grace=None, weigher=None, on_evict=None)"
     )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self::uninitialized()
     }
 
-    #[pyo3(signature = (maxsize, *, ttl=None, weigher=None, on_evict=None))]
+    #[pyo3(signature = (maxsize, *, ttl=None, grace=None, weigher=None, on_evict=None))]
     fn __init__(
         &self,
         maxsize: &Bound<'_, PyAny>,
         ttl: Option<&Bound<'_, PyAny>>,
+        grace: Option<&Bound<'_, PyAny>>,
         weigher: Option<Bound<'_, PyAny>>,
         on_evict: Option<Bound<'_, PyAny>>,
     ) -> Result<()> {
         let limit = bound(maxsize.as_borrowed())?;
-        let ttl = ttl.map_or(Ok(None), |ttl| seconds(ttl.as_borrowed()))?;
+        let ttl = ttl.map_or(Ok(None), |ttl| time_to_live(ttl.as_borrowed()))?;
+        let grace = grace.map_or(Ok(None), |grace| seconds("grace", grace.as_borrowed()))?;
         let weigher = Callback::new("weigher", weigher)?;
         let on_evict = Callback::new("on_evict", on_evict)?;
-        let engine = engine::Cache::new(limit, weigher.0.is_some());
+        let engine =
+            engine::Cache::new(limit, weigher.0.is_some()).with_grace(grace.map_or(0, nanoseconds));
         let counted = Striped::default();
         let flights = OnceLock::new();
         let tickets = Shared::new(Tickets::default())?;
-        let contents = Contents { engine, ttl, weigher, on_evict, counted, flights, tickets };
+        let contents =
+            Contents { engine, ttl, grace, weigher, on_evict, counted, flights, tickets };
         if self.contents.set(boxed(contents)?).is_err() {
             return Err(Error::wrong_value(format_args!("a Cache is initialized once")));
         }
@@ -416,6 +430,12 @@ impl Cache {
     #[getter]
     fn ttl(&self) -> Result<Made<Option<f64>>> {
         Ok(Made(self.contents()?.ttl))
+    }
+
+    /// How many seconds more loading calls have an entry while one of them loads it anew.
+    #[getter]
+    fn grace(&self) -> Result<Made<Option<f64>>> {
+        Ok(Made(self.contents()?.grace))
     }
 
     /// What the entries weigh together: their number, if there is no `weigher`.
@@ -447,10 +467,16 @@ impl Cache {
         used(slf).contents()?.len(slf.py())
     }
 
+    fn __sizeof__(slf: &Bound<'_, Self>) -> Made<usize> {
+        let size = |contents: &Contents| size_of_val(contents) + contents.engine.bytes();
+        let beside = slf.get().contents.get().map_or(0, |contents| size(contents));
+        Made(size_with(slf.as_any(), beside))
+    }
+
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let mut pauses = Pauses::new(py);
         let keys = self.contents()?.engine.keys(|| pauses.rest())?;
-        Ok(list_of(py, keys)?.try_iter()?.into_any())
+        Ok(snapshot(py, keys)?.try_iter()?.into_any())
     }
 
     /// Remove the next victim of an eviction and return it with its key.
@@ -474,7 +500,7 @@ impl Cache {
         pauses.end()
     }
 
-    /// Drop the entries whose time is up; return how many.
+    /// Drop the entries whose time is up, and their grace; return how many.
     fn expire(&self, py: Python<'_>) -> Result<Made<usize>> {
         Ok(Made(self.contents()?.expire(py)?))
     }
@@ -515,7 +541,7 @@ impl Cache {
     }
 
     /// Return a snapshot of keys and values.
-    fn _items<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
+    fn _items<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
         self.contents()?.items(py)
     }
 
@@ -527,25 +553,55 @@ impl Cache {
         Ok(value.unwrap_or_else(|| Owned::new(default.as_borrowed())).into_py())
     }
 
+    /// Return the value of a key whose time is over, and its grace not yet, or `default`.
+    #[pyo3(signature = (key, default, /))]
+    fn _stale(&self, key: &Bound<'_, PyAny>, default: &Bound<'_, PyAny>) -> Result<Py<PyAny>> {
+        let contents = self.contents()?;
+        if contents.grace.is_none() {
+            return Ok(default.clone().unbind());
+        }
+        let key = Key::new(key.as_borrowed())?;
+        let value = contents.engine.stale(&key, |expired| contents.report_one(&expired))?;
+        Ok(value.unwrap_or_else(|| Owned::new(default.as_borrowed())).into_py())
+    }
+
     /// Return what `stats` names.
     fn _stats(&self, py: Python<'_>) -> Result<Py<PyAny>> {
         let contents = self.contents()?;
         let size = contents.len(py)?;
         let sum = |event: Event| contents.counted.sum(event as usize);
-        let sums =
-            [Event::Hit, Event::Miss, Event::Eviction, Event::Expiration, Event::Load].map(sum);
-        let numbers = sums.into_iter().chain([size as i128]);
-        let mut made_ones = room(6)?;
-        for number in numbers {
-            put(&mut made_ones, made(py, number)?.into()); // room: above
+        let lookups = [Event::Hit, Event::Miss, Event::Eviction, Event::Expiration].map(sum);
+        let sums = lookups.into_iter().chain([Event::Load, Event::Wait, Event::Stale].map(sum));
+        let mut numbers = room(8)?;
+        for number in sums.chain([size as i128]) {
+            put(&mut numbers, made(py, number)?.into()); // room: above
         }
-        Ok(tuple(made_ones)?.into_py())
+        Ok(tuple(numbers)?.into_py())
     }
 
     /// Count the call of a loader.
     fn _count_load(&self) -> Result<()> {
         self.contents()?.count(Event::Load);
         Ok(())
+    }
+
+    /// Count that a caller waits for the load of another.
+    fn _count_wait(&self) -> Result<()> {
+        self.contents()?.count(Event::Wait);
+        Ok(())
+    }
+
+    /// Count that a caller has what is in its grace.
+    fn _count_stale(&self) -> Result<()> {
+        self.contents()?.count(Event::Stale);
+        Ok(())
+    }
+
+    /// Return how long what is loaded is to live, as a number.
+    #[allow(clippy::unused_self)] // a method, to Python
+    #[pyo3(signature = (ttl, /))]
+    fn _seconds(&self, ttl: &Bound<'_, PyAny>) -> Result<Made<Option<f64>>> {
+        Ok(Made(time_to_live(ttl.as_borrowed())?))
     }
 
     /// Return what `_keep` wants of who began to load the key now.
@@ -564,7 +620,7 @@ impl Cache {
         ttl: Given<'_>,
     ) -> Result<()> {
         let contents = self.contents()?;
-        let ttl = ttl.0.map_or(Ok(contents.ttl), |ttl| seconds(ttl.as_borrowed()))?;
+        let ttl = ttl.0.map_or(Ok(contents.ttl), |ttl| time_to_live(ttl.as_borrowed()))?;
         contents.keep(ticket, key.as_borrowed(), value.as_borrowed(), ttl)
     }
 
@@ -622,7 +678,7 @@ fast_methods! {
             let [key, value, ttl] = args.bind(2, ["", "", "ttl"])?;
             let key = args.required(key, "key")?;
             let value = args.required(value, "value")?;
-            contents.put(key, value, ttl.map_or(Ok(contents.ttl), seconds)?)
+            contents.put(key, value, ttl.map_or(Ok(contents.ttl), time_to_live)?)
         };
     one_or_two c"setdefault"
         c"setdefault($self, key, default=None, /)\n--\n\nReturn the value of a key, after giving it `default` if it has none."

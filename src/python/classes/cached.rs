@@ -3,14 +3,8 @@
 //! It makes the key of a call as `functools.lru_cache` does, asks the cache, and leaves
 //! what is missing to `lockfree._cached`.
 //!
-//! Calls come by the vectorcall protocol, which passes arguments as they lie on the
-//! interpreter's stack: the usual call has one, which is the key, and needs no tuple.
-//! PyO3 has no word for that protocol, so [`prepare`] tells the type.
+//! The usual call has one argument, which is the key, and needs no tuple.
 
-use std::ffi::c_ulong;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
@@ -18,12 +12,12 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
 
 use super::cache::Cache;
+use super::wrapper::{self, Call, Wrapper, wrapper_methods};
 use crate::engine::memory::growth::{put, room};
 use crate::python::boundary::deferral::Deferral;
-use crate::python::boundary::error::{Error, Result, raise_panic};
+use crate::python::boundary::error::{Error, Result};
 use crate::python::boundary::key::Key;
-use crate::python::boundary::names;
-use crate::python::boundary::object::{Arg, IntoObject, borrowed, dict, tuple};
+use crate::python::boundary::object::{Arg, tuple};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::user;
 
@@ -46,119 +40,24 @@ pub(crate) struct CachedFunction {
     miss: Py<PyAny>,
     /// Makes the keys from arguments and keywords, if they are not made here.
     maker: Option<Py<PyAny>>,
+    /// Whether the function is part of the keys that are made here.
+    is_shared: bool,
+    /// Whether an only argument can be the key.
+    is_simple: bool,
 }
 
-/// Makes the type one whose instances are called by [`vectorcall`]. Call it once, at
+/// Makes the type one whose instances are called by [`wrapper::vectorcall`]. Call it once, at
 /// import, before there is an instance.
 pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     let cache = Py::new(py, Cache::uninitialized())?;
-    let probe = CachedFunction::new(cache, py.None(), false, py.None(), None);
+    let probe = CachedFunction::new(cache, py.None(), false, py.None(), None, false);
     let probe = Bound::new(py, probe)?;
-    let field = std::ptr::from_ref(&probe.get().vectorcall).addr();
-    let offset = (field - probe.as_ptr().addr()).cast_signed();
-    let class = py.get_type::<CachedFunction>().as_type_ptr();
-    // SAFETY: the type is alive, and nobody else has seen it yet.
-    let class = unsafe { &mut *class };
-    class.tp_vectorcall_offset = offset;
-    class.tp_call = Some(ffi::PyVectorcall_Call);
     // A method descriptor: `obj.method()` passes `obj` as the first argument, and makes no
     // bound method.
-    add_flag(class, ffi::Py_TPFLAGS_HAVE_VECTORCALL | ffi::Py_TPFLAGS_METHOD_DESCRIPTOR);
-    // SAFETY: a live object.
-    let found = unsafe { ffi::PyVectorcall_Function(probe.as_ptr()) };
-    if found.map(|found| found as usize) != Some(vectorcall as *const () as usize) {
-        let text = "this Python does not find the function by which a cached one is called";
-        return Err(PyImportError::new_err(text));
-    }
+    wrapper::prepare(&probe, &probe.get().vectorcall, ffi::Py_TPFLAGS_METHOD_DESCRIPTOR)?;
     mark(py)?;
     // How `lockfree._cached` finds the one that belongs to a cache; its twin has its own.
     py.get_type::<Cache>().setattr("_cached_function", py.get_type::<CachedFunction>())
-}
-
-#[cfg(Py_GIL_DISABLED)]
-pub(super) fn add_flag(class: &ffi::PyTypeObject, flag: c_ulong) {
-    class.tp_flags.fetch_or(flag, crate::shim::Ordering::Relaxed);
-}
-
-#[cfg(not(Py_GIL_DISABLED))]
-pub(super) fn add_flag(class: &mut ffi::PyTypeObject, flag: c_ulong) {
-    class.tp_flags |= flag;
-}
-
-/// The function of the vectorcall protocol.
-unsafe extern "C" fn vectorcall(
-    slf: *mut ffi::PyObject,
-    args: *const *mut ffi::PyObject,
-    count: usize,
-    names: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    let run = || {
-        // SAFETY: called by an attached thread.
-        let py = unsafe { Python::assume_attached() };
-        // SAFETY: the caller of an object holds a reference to it.
-        let slf = unsafe { borrowed(py, slf) };
-        // SAFETY: only instances of the type have this function.
-        let this = unsafe { slf.cast_unchecked::<CachedFunction>() };
-        this.get().deferral.touch(slf);
-        // SAFETY: null or a tuple of strings, which lives during the call.
-        let names = unsafe { Arg::from_ptr_or_opt(py, names) };
-        // SAFETY: has no conditions.
-        let count = unsafe { ffi::PyVectorcall_NARGS(count) };
-        let call = Call { py, args, count, names };
-        match this.get().call(&call) {
-            Ok(value) => value.into_object(py),
-            Err(error) => error.raise(),
-        }
-    };
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| raise_panic(&*payload))
-}
-
-/// The arguments of a call: `count` positional ones, then those that have names.
-struct Call<'a, 'py> {
-    py: Python<'py>,
-    args: *const *mut ffi::PyObject,
-    count: ffi::Py_ssize_t,
-    names: Option<Arg<'a, 'py>>,
-}
-
-impl<'py> Call<'_, 'py> {
-    /// The only argument, if it can be the key itself.
-    #[inline]
-    fn plain(&self) -> Option<Arg<'_, 'py>> {
-        if self.count != 1 || self.names.is_some() {
-            return None;
-        }
-        let only = self.arg(0);
-        is_plain(only).then_some(only)
-    }
-
-    #[inline]
-    fn arg(&self, place: ffi::Py_ssize_t) -> Arg<'_, 'py> {
-        // SAFETY: there are as many as that.
-        let arg = unsafe { self.args.offset(place) };
-        // SAFETY: as above.
-        let arg = unsafe { *arg };
-        // SAFETY: arguments live during the call.
-        unsafe { borrowed(self.py, arg) }
-    }
-
-    /// The arguments as a function has them: `*args, **kwargs`.
-    fn spelled(&self) -> Result<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
-        let args = tuple(
-            (0..self.count.cast_unsigned()).map(|place| Owned::new(self.arg(place.cast_signed()))),
-        )?;
-        // SAFETY: made as a tuple.
-        let args = unsafe { args.into_py().into_bound(self.py).cast_into_unchecked() };
-        let kwargs = dict(self.py)?;
-        if let Some(names) = self.names {
-            // SAFETY: a tuple, by the protocol.
-            let names = unsafe { names.cast_unchecked::<PyTuple>() };
-            for (place, name) in (self.count..).zip(names.iter_borrowed()) {
-                kwargs.set_item(name, self.arg(place)).map_err(Error::raised)?;
-            }
-        }
-        Ok((args, kwargs))
-    }
 }
 
 /// Whether an only argument can be the key itself.
@@ -194,32 +93,57 @@ fn mark(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     Ok(mark?.bind(py))
 }
 
-impl CachedFunction {
+impl Wrapper for CachedFunction {
     #[inline]
-    fn call(&self, call: &Call<'_, '_>) -> Result<Owned> {
-        if !self.typed
-            && self.maker.is_none()
-            && let Some(key) = call.plain()
-        {
-            if let Some(value) = self.cache.get().look_up(&Key::new(key)?)? {
-                return Ok(value);
-            }
-            let (args, kwargs) = call.spelled()?;
-            return self.miss(key, &args, &kwargs);
-        }
-        self.call_with_key(call)
+    fn deferral(&self) -> &Deferral {
+        &self.deferral
     }
 
+    #[inline]
+    fn call(&self, call: &Call<'_, '_>) -> Result<Owned> {
+        match call.only() {
+            Some(key) if self.is_simple && is_plain(key) => self.value(key, call),
+            _ => self.call_with_key(call),
+        }
+    }
+}
+
+impl CachedFunction {
     /// A call whose key must be made.
     #[inline(never)]
     fn call_with_key(&self, call: &Call<'_, '_>) -> Result<Owned> {
-        let (args, kwargs) = call.spelled()?;
-        let key = self.key(&args, &kwargs)?;
-        let key = key.borrow(call.py);
-        match self.cache.get().look_up(&Key::new(key)?)? {
-            Some(value) => Ok(value),
-            None => self.miss(key, &args, &kwargs),
+        if self.typed || self.maker.is_some() || call.has_names() {
+            let (args, kwargs) = call.spelled()?;
+            let key = self.key(&args, &kwargs)?;
+            let key = key.borrow(call.py);
+            return match self.cache.get().look_up(&Key::new(key)?)? {
+                Some(value) => Ok(value),
+                None => self.miss(key, &args, &kwargs),
+            };
         }
+        let key = match call.only().filter(|only| is_plain(*only)) {
+            Some(only) => Owned::new(only),
+            None => call.positional()?,
+        };
+        self.value(self.with_function(call.py, key)?.borrow(call.py), call)
+    }
+
+    /// The value of a call's key.
+    #[inline(always)]
+    fn value(&self, key: Arg<'_, '_>, call: &Call<'_, '_>) -> Result<Owned> {
+        if let Some(value) = self.cache.get().look_up(&Key::new(key)?)? {
+            return Ok(value);
+        }
+        let (args, kwargs) = call.spelled()?;
+        self.miss(key, &args, &kwargs)
+    }
+
+    /// A key with the function beside it, if others keep their results in the same cache.
+    fn with_function(&self, py: Python<'_>, key: Owned) -> Result<Owned> {
+        if !self.is_shared {
+            return Ok(key);
+        }
+        tuple([Owned::new(self.function.bind_borrowed(py)), key])
     }
 
     fn miss(
@@ -243,8 +167,16 @@ impl CachedFunction {
             // SAFETY: a new reference, or null with an exception set.
             return unsafe { Owned::from_new(key) }.ok_or_else(Error::pending);
         }
+        self.with_function(args.py(), self.key_of(args, kwargs)?)
+    }
+
+    /// The key without the function.
+    fn key_of(&self, args: &Bound<'_, PyTuple>, kwargs: &Bound<'_, PyDict>) -> Result<Owned> {
         if kwargs.is_empty() && !self.typed {
-            return Ok(Owned::new(args.as_any().as_borrowed()));
+            return Ok(match args.as_slice() {
+                [only] if is_plain(only.as_borrowed()) => Owned::new(only.as_borrowed()),
+                _ => Owned::new(args.as_any().as_borrowed()),
+            });
         }
         let py = args.py();
         let (count, named) = (args.len() + 2 * kwargs.len(), args.len() + kwargs.len());
@@ -271,42 +203,28 @@ impl CachedFunction {
     }
 }
 
-#[pymethods]
-impl CachedFunction {
+wrapper_methods! {
+    CachedFunction;
+
     #[new]
-    #[pyo3(signature = (cache, function, typed, miss, maker, /))]
+    #[pyo3(signature = (cache, function, typed, miss, maker, is_shared, /))]
     fn new(
         cache: Py<Cache>,
         function: Py<PyAny>,
         typed: bool,
         miss: Py<PyAny>,
         maker: Option<Py<PyAny>>,
+        is_shared: bool,
     ) -> Self {
-        Self { vectorcall, cache, function, typed, miss, maker, deferral: Deferral::default() }
+        let is_simple = !(typed || is_shared || maker.is_some());
+        let (vectorcall, deferral) = (wrapper::vectorcall::<Self>, Deferral::default());
+        Self { vectorcall, deferral, cache, function, typed, miss, maker, is_shared, is_simple }
     }
 
     /// Return the key of a call.
     #[pyo3(signature = (args, kwargs, /))]
     fn _key(&self, args: &Bound<'_, PyTuple>, kwargs: &Bound<'_, PyDict>) -> Result<Py<PyAny>> {
-        if let [only] = args.as_slice()
-            && kwargs.is_empty()
-            && !self.typed
-            && self.maker.is_none()
-            && is_plain(only.as_borrowed())
-        {
-            return Ok(only.clone().unbind());
-        }
         Ok(self.key(args, kwargs)?.into_py())
-    }
-
-    /// For who asks for the attribute; a call does not come here.
-    #[pyo3(signature = (*args, **kwargs))]
-    fn __call__<'py>(
-        slf: &Bound<'py, Self>,
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        slf.call(args, kwargs)
     }
 
     fn __get__<'py>(
@@ -320,20 +238,6 @@ impl CachedFunction {
         let method = unsafe { PyMethod_New(slf.as_ptr(), instance.as_ptr()) };
         // SAFETY: a new reference, or null with an exception set.
         unsafe { Bound::from_owned_ptr_or_err(slf.py(), method) }
-    }
-
-    fn __copy__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
-        slf
-    }
-
-    #[pyo3(signature = (memo, /))]
-    fn __deepcopy__<'py>(slf: Bound<'py, Self>, memo: &Bound<'py, PyAny>) -> Bound<'py, Self> {
-        let _ = memo;
-        slf
-    }
-
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.getattr(names::QUALNAME.get(slf.py()))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {

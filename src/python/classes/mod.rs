@@ -10,9 +10,11 @@
 //! | `lifo_queue` | class `LifoQueue` |
 //! | `priority_queue` | class `PriorityQueue` |
 //! | `cache` | class `Cache` |
+//! | `snapshot` | class `_Snapshot`, which iterates over what was in a container |
 //! | `ticket` | class `_Ticket`, which tells whether a key was written while it was loaded |
 //! | `once` | class `_OnceFunction`, of the decorator `once` |
 //! | `cached` | class `_CachedFunction`, of the decorator `cached` |
+//! | `wrapper` | what those two have in common |
 //! | `defer_refcount` | function `defer_refcount` |
 
 pub(crate) mod atomic;
@@ -23,7 +25,9 @@ pub(crate) mod lifo_queue;
 pub(crate) mod once;
 pub(crate) mod priority_queue;
 pub(crate) mod queue;
-mod queue_engine;
+pub(crate) mod queue_engine;
+pub(crate) mod snapshot;
 pub(crate) mod stack;
 pub(crate) mod striped_counter;
 pub(crate) mod ticket;
+mod wrapper;

@@ -3,19 +3,15 @@
 //! A call loads the reference in which the value lies. While there is none, an object of a
 //! certain class lies there, and `lockfree._once` does the rest.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyTuple};
 
 use super::atomic::atomic_ref::AtomicRef;
-use super::cached::add_flag;
+use super::wrapper::{self, Call, Wrapper, wrapper_methods};
 use crate::python::boundary::deferral::Deferral;
-use crate::python::boundary::error::{Error, Result, raise_panic};
-use crate::python::boundary::names;
-use crate::python::boundary::object::{IntoObject, borrowed};
+use crate::python::boundary::error::{Error, Result};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::user;
 use crate::shim::Ordering::Acquire;
@@ -34,51 +30,23 @@ pub(crate) struct OnceFunction {
     miss: Py<PyAny>,
 }
 
-/// Makes the type one whose instances are called by [`vectorcall`]. Call it once, at
+/// Makes the type one whose instances are called by [`wrapper::vectorcall`]. Call it once, at
 /// import, before there is an instance.
 pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     let cell = py.get_type::<AtomicRef>().call0()?.cast_into::<AtomicRef>()?.unbind();
     let probe = Bound::new(py, OnceFunction::new(cell, py.None(), py.None()))?;
-    let field = std::ptr::from_ref(&probe.get().vectorcall).addr();
-    let offset = (field - probe.as_ptr().addr()).cast_signed();
-    let class = py.get_type::<OnceFunction>().as_type_ptr();
-    // SAFETY: the type is alive, and nobody else has seen it yet.
-    let class = unsafe { &mut *class };
-    class.tp_vectorcall_offset = offset;
-    class.tp_call = Some(ffi::PyVectorcall_Call);
-    add_flag(class, ffi::Py_TPFLAGS_HAVE_VECTORCALL);
-    Ok(())
+    wrapper::prepare(&probe, &probe.get().vectorcall, 0)
 }
 
-/// The function of the vectorcall protocol.
-unsafe extern "C" fn vectorcall(
-    slf: *mut ffi::PyObject,
-    _args: *const *mut ffi::PyObject,
-    count: usize,
-    names: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    let run = || {
-        // SAFETY: called by an attached thread.
-        let py = unsafe { Python::assume_attached() };
-        // SAFETY: the caller of an object holds a reference to it.
-        let slf = unsafe { borrowed(py, slf) };
-        // SAFETY: only instances of the type have this function.
-        let this = unsafe { slf.cast_unchecked::<OnceFunction>() };
-        this.get().deferral.touch(slf);
-        // SAFETY: has no conditions.
-        let count = unsafe { ffi::PyVectorcall_NARGS(count) };
-        match this.get().call(count == 0 && names.is_null()) {
-            Ok(value) => value.into_object(py),
-            Err(error) => error.raise(),
-        }
-    };
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| raise_panic(&*payload))
-}
-
-impl OnceFunction {
+impl Wrapper for OnceFunction {
     #[inline]
-    fn call(&self, is_bare: bool) -> Result<Owned> {
-        if !is_bare {
+    fn deferral(&self) -> &Deferral {
+        &self.deferral
+    }
+
+    #[inline]
+    fn call(&self, call: &Call<'_, '_>) -> Result<Owned> {
+        if !call.is_bare() {
             return Err(Error::wrong_type(format_args!("a function of once() takes no arguments")));
         }
         let value = self.cell.get().object(Acquire);
@@ -86,7 +54,9 @@ impl OnceFunction {
         let class = unsafe { ffi::Py_TYPE(value.as_ptr()) };
         if class.cast() == self.unset.as_ptr() { self.miss() } else { Ok(value) }
     }
+}
 
+impl OnceFunction {
     #[cold]
     fn miss(&self) -> Result<Owned> {
         // SAFETY: a live object, and the thread is attached, as in every call.
@@ -96,36 +66,14 @@ impl OnceFunction {
     }
 }
 
-#[pymethods]
-impl OnceFunction {
+wrapper_methods! {
+    OnceFunction;
+
     #[new]
     #[pyo3(signature = (cell, unset, miss, /))]
     fn new(cell: Py<AtomicRef>, unset: Py<PyAny>, miss: Py<PyAny>) -> Self {
+        let vectorcall = wrapper::vectorcall::<Self>;
         Self { vectorcall, deferral: Deferral::default(), cell, unset, miss }
-    }
-
-    /// For who asks for the attribute; a call does not come here.
-    #[pyo3(signature = (*args, **kwargs))]
-    fn __call__<'py>(
-        slf: &Bound<'py, Self>,
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        slf.call(args, kwargs)
-    }
-
-    fn __copy__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
-        slf
-    }
-
-    #[pyo3(signature = (memo, /))]
-    fn __deepcopy__<'py>(slf: Bound<'py, Self>, memo: &Bound<'py, PyAny>) -> Bound<'py, Self> {
-        let _ = memo;
-        slf
-    }
-
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.getattr(names::QUALNAME.get(slf.py()))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {

@@ -1,16 +1,13 @@
 //! Class `PriorityQueue`: a `Queue` over another engine.
 
-use std::sync::OnceLock;
-
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::queue::Queue;
-use super::queue_engine::{Engine, no_force_put};
+use super::queue_engine::{Engine, Key, no_force_put};
 use crate::engine::Guarded;
 use crate::python::boundary::convert::Given;
 use crate::python::boundary::error::Result;
-use crate::python::boundary::owned::Owned;
 
 /// A queue from which the smallest item comes out first.
 #[pyclass(frozen, subclass, extends = Queue, module = "lockfree")]
@@ -28,7 +25,7 @@ impl PriorityQueue {
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> Result<PyClassInitializer<Self>> {
-        let engine = Engine::Sorted { engine: Guarded::default(), key: OnceLock::new() };
+        let engine = Engine::Sorted { engine: Guarded::default(), key: Key::default() };
         Ok(PyClassInitializer::from(Queue::over(engine)?).add_subclass(Self))
     }
 
@@ -42,8 +39,7 @@ impl PriorityQueue {
         if let Some(given) = key
             && let Engine::Sorted { key, .. } = queue.engine()
         {
-            // The first one stays: items are sorted by it.
-            key.get_or_init(|| Owned::new(given.as_borrowed()));
+            key.give(given.as_borrowed());
         }
         queue.begin(maxsize)
     }

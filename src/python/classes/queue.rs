@@ -13,9 +13,11 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
-use super::queue_engine::{Engine, limit, no_force_put, putting, ranked, refused};
-use crate::engine::memory::growth::{boxed, put, room};
-use crate::engine::{self, Event, Refusal, TryGet};
+use super::queue_engine::{
+    Engine, Pressed, all_ranked, limit, no_force_put, press_sorted, putting, refused,
+};
+use crate::engine::memory::growth::{boxed, put, room_for_one};
+use crate::engine::{self, Event, Refusal, TryGet, Waiter};
 use crate::python::boundary::convert::{Given, Truth, count};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, QueueError, Result, not_copyable};
@@ -24,13 +26,13 @@ use crate::python::boundary::handover::Handover;
 use crate::python::boundary::list::{Slots, collect};
 use crate::python::boundary::names;
 use crate::python::boundary::nesting::drop_contents;
-use crate::python::boundary::object::{Arg, Made, made};
+use crate::python::boundary::object::{Arg, Made, made, size_with};
 use crate::python::boundary::owned::Owned;
-use crate::python::boundary::pauses::Pauses;
+use crate::python::boundary::pauses::{Pauses, SharedPauses};
 use crate::python::boundary::task::TaskWaiter;
 use crate::python::boundary::user;
 use crate::python::boundary::waiting::{
-    Attempt, PATIENT, Patience, Sleeper, Sought, all, hold, persist, wait,
+    Attempt, PATIENT, Patience, Sleeper, Sought, all, hold, in_hand, persist, wait,
 };
 
 /// How long one who does not wait believes that a place is being filled: much longer than
@@ -45,13 +47,16 @@ pub(crate) struct Queue {
     deferral: Deferral,
 }
 
+/// In this order: what lies beside another allocation, on both sides of it, is read seldom or
+/// written seldom.
 #[derive(Debug)]
+#[repr(C)]
 struct Inner {
-    engine: Engine,
-    handover: Handover,
-    not_empty: Event<Sleeper>,
-    not_full: Event<Sleeper>,
     all_done: Event<Sleeper>,
+    not_full: Event<Sleeper>,
+    not_empty: Event<Sleeper>,
+    handover: Handover,
+    engine: Engine,
 }
 
 impl Queue {
@@ -95,9 +100,10 @@ impl Queue {
     #[inline(never)]
     fn get_in_order(&self, py: Python<'_>) -> Result<Owned> {
         if !self.inner.not_empty.is_urgent()
+            && self.asks_nobody_in()
             && let TryGet::Got(item) = self.inner.engine.try_get()
         {
-            self.made_room(1)?;
+            self.made_room(1);
             return Ok(self.inner.handover.end(item));
         }
         self.get_patiently(py, Patience::Forever)
@@ -161,10 +167,37 @@ impl Queue {
     #[cold]
     #[inline(never)]
     fn get_patiently(&self, py: Python<'_>, patience: Patience) -> Result<Owned> {
+        let asked = self.ask_in(1)?;
         let item = self.wait_for_item(py, patience, || self.getting())?;
         let item = item.unwrap_or_else(|| Err(Error::queue(QueueError::Empty)))?;
-        self.made_room(1)?;
+        self.made_room(1 - asked.coming());
         Ok(item)
+    }
+
+    /// Before up to `count` items are taken, wakes as many coroutines of this thread's loop
+    /// that wait for room. That runs byte code: what a signal handler raises in it must not
+    /// cost an item. They cannot look before the caller is through.
+    #[inline]
+    fn ask_in(&self, count: usize) -> Result<Asked> {
+        if self.asks_nobody_in() { Ok(Asked::default()) } else { self.ask_in_some(count) }
+    }
+
+    #[inline]
+    fn asks_nobody_in(&self) -> bool {
+        !self.inner.engine.is_bounded() || self.inner.not_full.is_empty()
+    }
+
+    #[cold]
+    fn ask_in_some(&self, count: usize) -> Result<Asked> {
+        let mut asked = Asked::default();
+        for _ in 0..count.min(self.inner.engine.len()) {
+            room_for_one(&mut asked.0)?;
+            match self.inner.not_full.notify_before(Sleeper::is_of_this_loop)? {
+                Some(sleeper) => put(&mut asked.0, sleeper), // room: above
+                None => break,
+            }
+        }
+        Ok(asked)
     }
 
     /// An attempt to get an item.
@@ -193,35 +226,42 @@ impl Queue {
         wait(py, not_empty, Sought::Share, patience, || !engine.is_empty(), attempt)
     }
 
-    /// After items were taken.
+    /// After items were taken, which are in hand.
     #[inline]
-    fn made_room(&self, count: usize) -> Result<()> {
+    fn made_room(&self, count: usize) {
         // The limit is read after the taking, as all accesses to both are `SeqCst`: who waits
         // for room has seen a limit, and either it is seen here too or the room there.
-        if self.inner.engine.is_bounded() { self.inner.not_full.notify(count) } else { Ok(()) }
+        if self.inner.engine.is_bounded() {
+            in_hand(self.inner.not_full.notify(count));
+        }
     }
 
     /// A list of up to `n` items that are there, and why there are no more.
     ///
-    /// The list is made first: allocating may run user code, or fail. Nothing else
-    /// runs until it is finished, for others can find it, and it has empty places.
+    /// The list is made first: allocating may run user code, or fail. Nobody finds it until
+    /// it is finished, for it has empty places.
     fn take_list<'py>(
         &self,
         py: Python<'py>,
         n: usize,
     ) -> Result<(Bound<'py, PyList>, TryGet<usize>)> {
         let engine = &self.inner.engine;
-        let list = Slots::new(py, n.min(engine.len().max(1)))?;
+        let asked = self.ask_in(n)?;
+        let list = Slots::hidden(py, n.min(engine.len().max(1)))?;
+        let mut pauses = Pauses::new(py);
         let mut filled = 0;
         let mut outcome = TryGet::Got(0);
         while filled < list.len() && matches!(outcome, TryGet::Got(_)) {
+            let before = filled;
             outcome = engine.try_get_some(list.len() - filled, |item| {
                 list.fill(filled, self.inner.handover.end(item));
                 filled += 1;
             });
+            (before..filled).for_each(|_| pauses.step_on());
         }
         let list = list.finish(filled)?;
-        self.made_room(filled)?;
+        self.made_room(filled.saturating_sub(asked.coming()));
+        in_hand(pauses.end());
         Ok((list, outcome))
     }
 
@@ -260,14 +300,20 @@ impl Queue {
             TryGet::Unfilled => Attempt::Moment,
             TryGet::Empty | TryGet::Closed => Attempt::Wait,
         };
+        // What a handler raises ends the waiting for a place that a suspended producer has
+        // claimed, but not at once, and not the dropping.
+        let (mut patience, mut fault) = (Patience::Forever, None);
         loop {
-            match persist(py, Patience::Forever, attempt) {
+            match persist(py, patience, attempt) {
                 Ok(Some(count)) => {
                     dropped += count as u64;
                     (0..count).for_each(|_| pauses.step_on());
                 }
-                Ok(None) => return (dropped, Ok(())),
-                Err(error) => return (dropped, Err(error)),
+                Ok(None) => return (dropped, fault.map_or(Ok(()), Err)),
+                Err(error) => {
+                    fault = Error::join(fault, Some(error));
+                    patience = Patience::Until(Instant::now() + PATIENT);
+                }
             }
         }
     }
@@ -299,30 +345,34 @@ impl Queue {
     /// One attempt to get, for a coroutine.
     #[inline]
     fn grab(&self) -> Result<Option<Owned>> {
+        let asked = self.ask_in(1)?;
         let item = match self.getting() {
             Attempt::Done(item) => Some(item?),
             // The coroutine asks whether there is something to come.
             Attempt::Wait | Attempt::Moment => None,
         };
         if item.is_some() {
-            self.made_room(1)?;
+            self.made_room(1 - asked.coming());
         }
         Ok(item)
     }
 
     /// One attempt to put, for a coroutine.
     #[inline]
-    fn press(&self, py: Python<'_>, item: Arg<'_, '_>) -> Result<bool> {
-        let item = self.inner.handover.begin(item);
-        let put = self
-            .inner
-            .engine
-            .put_by(py, item, |attempt| persist(py, Patience::None, attempt))??;
-        let put = put.transpose()?.is_some();
-        if put {
+    fn press(&self, py: Python<'_>, item: Arg<'_, '_>) -> Result<Pressed> {
+        let begin = || self.inner.handover.begin(item);
+        let pressed = match &self.inner.engine {
+            Engine::Sorted { engine, key } => press_sorted(py, engine, key, item, begin)?,
+            engine => {
+                let put = engine
+                    .put_by(py, begin(), |attempt| persist(py, Patience::None, attempt))??;
+                put.transpose()?.map_or(Pressed::Full, |()| Pressed::Done)
+            }
+        };
+        if matches!(pressed, Pressed::Done) {
             self.inner.not_empty.notify(1)?;
         }
-        Ok(put)
+        Ok(pressed)
     }
 
     /// Getters are 0, putters 1, joiners 2.
@@ -339,6 +389,17 @@ impl Queue {
         } else {
             Ok(())
         }
+    }
+}
+
+/// The coroutines that were asked in before there was room.
+#[derive(Debug, Default)]
+struct Asked(Vec<Sleeper>);
+
+impl Asked {
+    /// How many of them did not look too early: none can, unless a loop runs in a loop.
+    fn coming(&self) -> usize {
+        self.0.iter().filter(|sleeper| sleeper.notice().is_given()).count()
     }
 }
 
@@ -399,12 +460,8 @@ impl Queue {
                 this.put_all(py, patience, items, |items| engine.try_put_some(items))
             }
             Engine::Sorted { engine, key } => {
-                let items = items.into_iter().map(|item| ranked(py, key.get(), item));
-                let mut ranks = room(items.len())?;
-                for item in items {
-                    put(&mut ranks, item?); // room: above
-                }
-                this.put_all(py, patience, ranks, |items| engine.try_put_some(items))
+                let items = all_ranked(py, key, items)?;
+                this.put_all(py, patience, items, |items| engine.try_put_some(items))
             }
         };
         put.map(Made)
@@ -474,7 +531,7 @@ impl Queue {
         let displaced = put.expect("a full queue is no reason to wait")?;
         let told = self.inner.not_empty.notify(1);
         let Some(displaced) = displaced else { return told.map(|()| default) };
-        all([told, self.notice_done()])?;
+        in_hand(all([told, self.notice_done()]));
         Ok(Some(displaced.into_py()))
     }
 
@@ -611,11 +668,16 @@ impl Queue {
     }
 
     fn __iter__(slf: Py<Self>) -> QueueIterator {
-        QueueIterator { queue: slf }
+        QueueIterator { queue: slf, pauses: SharedPauses::default() }
     }
 
     fn __contains__(&self, _item: &Bound<'_, PyAny>) -> Result<bool> {
         Err(Error::wrong_type(format_args!("argument of type 'Queue' is not a container")))
+    }
+
+    fn __sizeof__(slf: &Bound<'_, Self>) -> Made<usize> {
+        let inner = &**slf.get().inner;
+        Made(size_with(slf.as_any(), size_of_val(inner) + inner.engine.bytes()))
     }
 
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> Result<Bound<'py, PyAny>> {
@@ -665,9 +727,9 @@ impl Queue {
             .try_for_each(|event| event.traverse(|sleeper| sleeper.traverse(&visit)))
     }
 
-    fn __clear__(&self) {
+    fn __clear__(&self, py: Python<'_>) {
         let Inner { engine, not_empty, not_full, all_done, .. } = &**self.inner;
-        engine.clear();
+        engine.clear(py);
         [not_empty, not_full, all_done].into_iter().for_each(Event::clear);
     }
 }
@@ -684,6 +746,7 @@ impl Drop for Queue {
 #[derive(Debug)]
 pub(crate) struct QueueIterator {
     queue: Py<Queue>,
+    pauses: SharedPauses,
 }
 
 #[pymethods]
@@ -693,6 +756,7 @@ impl QueueIterator {
     }
 
     fn __next__(&self, py: Python<'_>) -> Result<Option<Py<PyAny>>> {
+        self.pauses.step(py)?;
         match self.queue.get().get_patiently(py, Patience::Forever) {
             Ok(item) => Ok(Some(item.into_py())),
             Err(error) if error.is_shutdown() => Ok(None),
@@ -734,11 +798,12 @@ fast_methods! {
                 return this.get_in_order(py);
             };
             if !this.inner.not_empty.is_urgent()
+                && (!engine.is_bounded() || this.inner.not_full.is_empty())
                 && let TryGet::Got(item) = engine.try_get()
             {
                 // The limit is read after the taking: see `made_room`.
                 if engine.is_bounded() {
-                    this.inner.not_full.notify(1)?;
+                    in_hand(this.inner.not_full.notify(1));
                 }
                 return Ok(this.inner.handover.end(item));
             }
@@ -751,6 +816,6 @@ fast_methods! {
         };
     one c"_grab" c"_grab($self, nothing, /)\n--\n\nGet an item, or `nothing`."
         |this, _, nothing| Ok(this.grab()?.unwrap_or_else(|| Owned::new(nothing)));
-    one c"_press" c"_press($self, item, /)\n--\n\nPut an item; False if there is no room."
+    one c"_press" c"_press($self, item, /)\n--\n\nPut an item; else what to press next, or False if that is the item."
         |this, py, item| this.press(py, item);
 }

@@ -8,14 +8,18 @@ use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyInt, PyTuple};
 
 use crate::engine::memory::growth::{collected, put, room};
-use crate::engine::{self, Guarded, Heap, Lifo, Number, Priority, Ranked, Refusal, TryGet};
+use crate::engine::{
+    self, Guarded, Heap, Lifo, Number, Priority, Ranked, Reference, Refusal, TryGet,
+};
 use crate::python::boundary::convert::{converts_to_float, double, int64, plain_int64};
 use crate::python::boundary::error::{Error, QueueError, Result, shown};
 use crate::python::boundary::names::{self, Name};
-use crate::python::boundary::object::{Arg, made};
+use crate::python::boundary::object::{Arg, IntoObject, made};
 use crate::python::boundary::owned::Owned;
+use crate::python::boundary::pauses::Pauses;
 use crate::python::boundary::user;
 use crate::python::boundary::waiting::Attempt;
+use crate::shim::{Mutex, MutexGuard, Ordering::SeqCst};
 
 /// The engine of a queue.
 #[derive(Debug)]
@@ -26,11 +30,102 @@ pub(crate) enum Engine {
     /// Last in, first out.
     Lifo(Guarded<Lifo<Owned>>),
     /// Smallest first.
-    Sorted {
-        engine: Guarded<Heap<Owned>>,
-        /// What gives an item's priority.
-        key: OnceLock<Owned>,
-    },
+    Sorted { engine: Guarded<Heap<Owned>>, key: Key },
+}
+
+/// What gives an item's priority, if anything does: given once, and the collector may take it
+/// away.
+#[derive(Debug, Default)]
+pub(crate) struct Key(OnceLock<Reference<Owned>>);
+
+impl Key {
+    /// Takes a function; the first one stays, for items are sorted by it.
+    pub(crate) fn give(&self, function: Arg<'_, '_>) {
+        self.0.get_or_init(|| Reference::new(Owned::new(function)));
+    }
+
+    fn get(&self) -> Option<Owned> {
+        self.0.get().map(|function| function.load(SeqCst)).filter(|function| !function.is_none())
+    }
+
+    fn clear(&self, py: Python<'_>) {
+        if let Some(function) = self.0.get() {
+            drop(function.exchange(Owned::none(py), SeqCst));
+        }
+    }
+
+    /// # Safety
+    /// No other thread runs.
+    unsafe fn traverse(&self, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        let Some(function) = self.0.get() else { return Ok(()) };
+        // SAFETY: the caller's promise.
+        unsafe { function.peek(|function| visit.call(function.as_py())) }
+    }
+}
+
+/// An item and its priority, for a coroutine that waits for room.
+#[pyclass(frozen, module = "lockfree._native", name = "_Entry")]
+#[derive(Debug)]
+pub(crate) struct Entry(Mutex<Option<Ranked<Owned>>>);
+
+impl Entry {
+    /// Locked attached only; its holder calls nothing.
+    fn lock(&self) -> MutexGuard<'_, Option<Ranked<Owned>>> {
+        self.0.lock()
+    }
+
+    fn take(&self) -> Option<Ranked<Owned>> {
+        self.lock().take()
+    }
+
+    /// What is refused goes back to where it came from.
+    fn keep<'py>(
+        py: Python<'py>,
+        from: Option<&Bound<'py, Self>>,
+        ranked: Ranked<Owned>,
+    ) -> Result<Owned> {
+        let Some(entry) = from else {
+            let entry = Self(Mutex::new(Some(ranked)));
+            return Bound::new(py, entry).map(|it| it.into_any().into()).map_err(Error::raised);
+        };
+        *entry.get().lock() = Some(ranked);
+        Ok(Owned::new(entry.as_any().as_borrowed()))
+    }
+}
+
+#[pymethods]
+impl Entry {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        // The collector finds the lock free.
+        let Some(ranked) = self.0.try_lock() else { return Ok(()) };
+        ranked.as_ref().map_or(Ok(()), |ranked| visit.call(ranked.value.as_py()))
+    }
+
+    fn __clear__(&self) {
+        // Without the lock: dropping may run anything.
+        drop(self.take());
+    }
+}
+
+/// How one attempt of a coroutine to put ended.
+#[derive(Debug)]
+pub(crate) enum Pressed {
+    Done,
+    /// There is no room: to be tried again with the same item.
+    Full,
+    /// The same, with an entry in place of the item.
+    Kept(Owned),
+}
+
+impl IntoObject for Pressed {
+    #[inline]
+    fn into_object(self, py: Python<'_>) -> *mut ffi::PyObject {
+        match self {
+            Self::Done => true.into_object(py),
+            Self::Full => false.into_object(py),
+            Self::Kept(entry) => entry.into_object(py),
+        }
+    }
 }
 
 /// Calls a method that all engines have.
@@ -55,6 +150,11 @@ impl Engine {
 
     pub(crate) fn set_limit(&self, limit: u64) {
         each!(self, engine => engine.set_limit(limit));
+    }
+
+    /// The bytes that it has allocated.
+    pub(crate) fn bytes(&self) -> usize {
+        each!(self, engine => engine.bytes())
     }
 
     pub(crate) fn bound(&self) -> u64 {
@@ -87,7 +187,7 @@ impl Engine {
             Self::Fifo(engine) => run(&mut putting(item, |item| engine.try_put(item))),
             Self::Lifo(engine) => run(&mut putting(item, |item| engine.try_put(item))),
             Self::Sorted { engine, key } => {
-                let entry = ranked(py, key.get(), item)?;
+                let entry = ranked(py, key, item)?;
                 run(&mut putting(entry, |entry| engine.try_put(entry)))
             }
         })
@@ -160,20 +260,25 @@ impl Engine {
         each!(self, engine => engine.finish_up_to(count));
     }
 
-    pub(crate) fn clear(&self) {
+    /// Drops all that the collector may have found a cycle through.
+    pub(crate) fn clear(&self, py: Python<'_>) {
         each!(self, engine => engine.clear());
+        if let Self::Sorted { key, .. } = self {
+            key.clear(py);
+        }
     }
 
     /// For the garbage collector.
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
-        let mut each = |item: &Owned| visit.call(item.as_py());
+        let each = |item: &Owned| visit.call(item.as_py());
         match self {
             // SAFETY: the collector runs with all other threads stopped, and no
             // thread can be stopped inside the engine: it calls nothing.
             Self::Fifo(engine) => unsafe { engine.traverse(each) },
             Self::Lifo(engine) => engine.traverse(each),
             Self::Sorted { engine, key } => {
-                key.get().map_or(Ok(()), &mut each)?;
+                // SAFETY: as above.
+                unsafe { key.traverse(visit) }?;
                 engine.traverse(each)
             }
         }
@@ -206,6 +311,29 @@ pub(crate) fn refused<R>(refusal: Refusal) -> Attempt<Result<R>> {
     }
 }
 
+/// One attempt to put an item, or what was kept of an attempt. An item's priority is asked
+/// for once.
+pub(crate) fn press_sorted<'py>(
+    py: Python<'py>,
+    engine: &Guarded<Heap<Owned>>,
+    key: &Key,
+    item: Arg<'_, 'py>,
+    begin: impl FnOnce() -> Owned,
+) -> Result<Pressed> {
+    let kept = item.cast_exact::<Entry>().ok();
+    let entry = match kept.and_then(|kept| kept.get().take()) {
+        Some(entry) => entry,
+        None => ranked(py, key, begin())?,
+    };
+    match engine.try_put(entry) {
+        Ok(()) => Ok(Pressed::Done),
+        Err((entry, refusal)) => match refused::<()>(refusal) {
+            Attempt::Done(Err(error)) => Err(error),
+            _ => Entry::keep(py, kept.as_deref(), entry).map(Pressed::Kept),
+        },
+    }
+}
+
 /// What only a queue that is first in, first out has.
 pub(crate) fn no_force_put() -> Error {
     Error::absent(format_args!("only a Queue has force_put(): here nothing is the oldest"))
@@ -228,8 +356,8 @@ pub(crate) fn limit(maxsize: Arg<'_, '_>) -> Result<u64> {
 }
 
 /// An item with its priority. Runs user code: the key.
-pub(crate) fn ranked(py: Python<'_>, key: Option<&Owned>, item: Owned) -> Result<Ranked<Owned>> {
-    let priority = match key {
+pub(crate) fn ranked(py: Python<'_>, key: &Key, item: Owned) -> Result<Ranked<Owned>> {
+    let priority = match key.get() {
         Some(key) => {
             // SAFETY: live objects, and the token proves the thread attached.
             let rank = unsafe { user::call1(key.as_ptr(), item.as_ptr()) };
@@ -240,6 +368,21 @@ pub(crate) fn ranked(py: Python<'_>, key: Option<&Owned>, item: Owned) -> Result
         None => priority_of(item.borrow(py), false)?,
     };
     Ok(Ranked { priority, value: item })
+}
+
+/// The same of many.
+pub(crate) fn all_ranked(
+    py: Python<'_>,
+    key: &Key,
+    items: Vec<Owned>,
+) -> Result<Vec<Ranked<Owned>>> {
+    let mut pauses = Pauses::new(py);
+    let mut all = room(items.len())?;
+    for item in items {
+        put(&mut all, ranked(py, key, item)?); // room: above
+        pauses.step()?;
+    }
+    Ok(all)
 }
 
 /// The priority that a number or the numbers at the beginning of a tuple are; of a tuple
@@ -299,16 +442,16 @@ fn number(object: Arg<'_, '_>) -> Result<Option<Number>> {
 /// may have others.
 #[cold]
 fn wide(int: Arg<'_, '_>) -> PyResult<Number> {
-    let py = int.py();
+    let (py, int): (_, &Bound<'_, PyAny>) = (int.py(), &int);
     let class = py.get_type::<PyInt>();
-    let method = |name: &'static Name| name.get(py);
+    let own = |name: &'static Name| class.getattr(name.get(py));
     let zero = made(py, 0_i64)?;
-    let negative = class.call_method1(method(&names::LT), (int, zero))?.is_truthy()?;
-    let absolute = class.call_method1(method(&names::ABS), (int,))?;
-    let bits: usize = class.call_method1(method(&names::BIT_LENGTH), (int,))?.extract()?;
-    let len = made(py, bits.div_ceil(64) * 8)?;
-    let order = names::LITTLE.get(py);
-    let bytes = class.call_method1(method(&names::TO_BYTES), (absolute, len, order))?;
+    let negative = user::function(&own(&names::LT)?, [int, &zero])?.is_truthy()?;
+    let absolute = user::function(&own(&names::ABS)?, [int])?;
+    let bits: usize = user::function(&own(&names::BIT_LENGTH)?, [int])?.extract()?;
+    let count = made(py, bits.div_ceil(64) * 8)?;
+    let little = names::LITTLE.get(py);
+    let bytes = user::function(&own(&names::TO_BYTES)?, [&absolute, &count, little.as_any()])?;
     let bytes: &[u8] = bytes.extract()?;
     let words = bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
     let words = collected(words).map_err(Error::from)?;

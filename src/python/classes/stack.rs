@@ -6,23 +6,24 @@
 //! with all threads stopped, finds each item either in the stack or in the hands
 //! of a thread.
 
-use std::mem::ManuallyDrop;
-
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use super::snapshot::snapshot;
 use crate::engine;
-use crate::engine::memory::growth::boxed;
 use crate::python::boundary::convert::{Given, count};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result, not_copyable};
 use crate::python::boundary::fastcall::{fast_methods, used};
-use crate::python::boundary::list::{Slots, collect, joined, repr};
+use crate::python::boundary::lazy::Lazy;
+use crate::python::boundary::list::{PIECE, Slots, collect, joined, repr};
 use crate::python::boundary::nesting::{drop_contents, repr_of};
-use crate::python::boundary::object::{Arg, borrowed, formatted, made};
+use crate::python::boundary::object::{Arg, Made, borrowed, formatted, made, size_with};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::pauses::Pauses;
+
+type Engine = engine::Stack<Owned, (), engine::stack::Word<Owned>>;
 
 /// A last-in, first-out stack that threads can share without a lock.
 #[pyclass(frozen, weakref, subclass, generic, module = "lockfree")]
@@ -30,14 +31,22 @@ use crate::python::boundary::pauses::Pauses;
 pub(crate) struct Stack {
     /// Boxed: its parts want cache lines of their own, and Python's allocator
     /// aligns to 16 bytes.
-    engine: ManuallyDrop<Box<engine::Stack<Owned>>>,
+    engine: Lazy<Engine>,
     deferral: Deferral,
 }
 
 impl Stack {
     fn put_all(&self, iterable: &Bound<'_, PyAny>) -> Result<()> {
-        let items = collect(iterable, Owned::new)?;
-        self.engine.push_many(items).map_err(|(items, error)| {
+        let engine = self.engine.made().map_err(Error::from)?;
+        if let Ok(tuple) = iterable.cast_exact::<PyTuple>()
+            && tuple.len() <= PIECE
+        {
+            // From where they lie: taking a reference runs no user code.
+            let items = tuple.as_slice().iter().map(|item| Owned::new(item.as_borrowed()));
+            return engine.push_many(items).map_err(|(_, error)| error.into());
+        }
+        let items = collect(iterable, Owned::new)?.into_iter();
+        engine.push_many(items).map_err(|(items, error)| {
             drop(items);
             error.into()
         })
@@ -49,7 +58,8 @@ impl Stack {
     /// find the items in the stack. If the stack has grown beyond it meanwhile,
     /// a longer one is made.
     fn pop_list<'py>(&self, py: Python<'py>, limit: usize) -> Result<Bound<'py, PyList>> {
-        let mut room = limit.min(self.engine.len());
+        let Some(engine) = self.engine.get() else { return Slots::new(py, 0)?.finish(0) };
+        let mut room = limit.min(engine.len());
         loop {
             let list = Slots::new(py, room)?;
             let mut filled = 0;
@@ -57,20 +67,16 @@ impl Stack {
                 list.fill(filled, item);
                 filled += 1;
             };
-            match self.engine.pop_many(limit, room, sink) {
+            match engine.pop_many(limit, room, sink) {
                 Ok(count) => return list.finish(count),
                 Err(wanted) => room = wanted.saturating_add(wanted / 8).min(limit),
             }
         }
     }
 
-    /// A list of the items, the uppermost first.
-    fn snapshot_list<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
-        let items = self.engine.snapshot()?;
-        let list = Slots::new(py, items.len())?;
-        let count = items.len();
-        items.into_iter().enumerate().for_each(|(i, item)| list.fill(i, item));
-        list.finish(count)
+    /// The items, the uppermost first.
+    fn snapshot(&self) -> std::result::Result<Vec<Owned>, engine::OutOfMemory> {
+        self.engine.get().map_or_else(|| Ok(Vec::new()), engine::Stack::snapshot)
     }
 }
 
@@ -78,14 +84,13 @@ impl Stack {
 impl Stack {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs), text_signature = "(iterable=())")]
-    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Result<Self> {
-        let engine = ManuallyDrop::new(boxed(engine::Stack::default())?);
-        Ok(Self { engine, deferral: Deferral::default() })
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { engine: Lazy::default(), deferral: Deferral::default() }
     }
 
     #[pyo3(signature = (iterable = Given::default()))]
     fn __init__(&self, iterable: Given<'_>) -> Result<()> {
-        self.engine.clear();
+        self.__clear__();
         iterable.0.map_or(Ok(()), |iterable| self.put_all(&iterable))
     }
 
@@ -113,27 +118,35 @@ impl Stack {
             drop::<Owned>(item);
             pauses.step_on();
         };
-        let taken = self.engine.pop_many(usize::MAX, usize::MAX, drop_one);
-        debug_assert!(taken.is_ok(), "there is room for any number");
+        if let Some(engine) = self.engine.get() {
+            let taken = engine.pop_many(usize::MAX, usize::MAX, drop_one);
+            debug_assert!(taken.is_ok(), "there is room for any number");
+        }
         pauses.end()
     }
 
     fn __len__(slf: &Bound<'_, Self>) -> usize {
-        used(slf).engine.len()
+        used(slf).engine.get().map_or(0, engine::Stack::len)
+    }
+
+    fn __sizeof__(slf: &Bound<'_, Self>) -> Made<usize> {
+        let size = |engine: &Engine| size_of_val(engine) + engine.bytes();
+        Made(size_with(slf.as_any(), slf.get().engine.get().map_or(0, size)))
     }
 
     fn __bool__(slf: &Bound<'_, Self>) -> bool {
-        !used(slf).engine.is_empty()
+        used(slf).engine.get().is_some_and(|engine| !engine.is_empty())
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(self.snapshot_list(py)?.try_iter()?.into_any())
+        let items = self.snapshot().map_err(Error::from)?;
+        Ok(snapshot(py, items)?.try_iter()?.into_any())
     }
 
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> Result<Bound<'py, PyAny>> {
         repr_of(slf.as_any(), || {
             let py = slf.py();
-            let items = slf.get().engine.snapshot()?;
+            let items = slf.get().snapshot()?;
             // As of a list, the uppermost last.
             let items = joined(py, items.into_iter().rev(), |item| {
                 // SAFETY: alive by this reference.
@@ -151,20 +164,24 @@ impl Stack {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        let Some(engine) = self.engine.get() else { return Ok(()) };
         // SAFETY: the collector runs with all other threads stopped, and no
         // thread can be stopped inside the engine: it calls nothing.
-        unsafe { self.engine.traverse(|item| visit.call(item.as_py())) }
+        unsafe { engine.traverse(|item| visit.call(item.as_py())) }
     }
 
     fn __clear__(&self) {
-        self.engine.clear();
+        if let Some(engine) = self.engine.get() {
+            engine.clear();
+        }
     }
 }
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        // SAFETY: this is the drop; the field is not used again.
-        drop_contents(unsafe { ManuallyDrop::take(&mut self.engine) });
+        if let Some(engine) = self.engine.take() {
+            drop_contents(engine);
+        }
     }
 }
 
@@ -172,21 +189,22 @@ fast_methods! {
     Stack;
     one c"push" c"push($self, item, /)\n--\n\nPut `item` on top."
         |this, _, item: Arg<'_, '_>| {
-            this.engine.push(Owned::new(item)).map_err(|(item, error)| {
+            let engine = this.engine.made().map_err(Error::from)?;
+            engine.push(Owned::new(item)).map_err(|(item, error)| {
                 drop(item);
                 error.into()
             })
         };
     keywords c"pop"
         c"pop($self, /, *, default=...)\n--\n\nRemove the top item and return it."
-        |this, _, args| match (args.bind(0, ["default"])?, this.engine.pop()) {
+        |this, _, args| match (args.bind(0, ["default"])?, this.engine.get().and_then(engine::Stack::pop)) {
             (_, Some(item)) => Ok(item),
             ([Some(default)], None) => Ok(Owned::new(default)),
             ([None], None) => Err(Error::empty("pop from an empty Stack")),
         };
     keywords c"peek"
         c"peek($self, /, *, default=...)\n--\n\nReturn the top item and leave it there."
-        |this, _, args| match (args.bind(0, ["default"])?, this.engine.peek()) {
+        |this, _, args| match (args.bind(0, ["default"])?, this.engine.get().and_then(Engine::peek)) {
             (_, Some(item)) => Ok(item),
             ([Some(default)], None) => Ok(Owned::new(default)),
             ([None], None) => Err(Error::empty("peek at an empty Stack")),

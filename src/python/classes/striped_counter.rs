@@ -17,7 +17,7 @@ use crate::python::boundary::convert::{Given, format, int64, plain_int64};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Result, not_copyable};
 use crate::python::boundary::fastcall::{FastClass, Method, methods};
-use crate::python::boundary::object::{Made, made};
+use crate::python::boundary::object::{Made, made, size_with};
 use crate::python::boundary::spare;
 use crate::python::boundary::unsupported::Unsupported;
 
@@ -52,6 +52,10 @@ impl StripedCounter {
 
     fn __int__(&self) -> Made<i128> {
         Made(self.counter.sum(0))
+    }
+
+    fn __sizeof__(slf: &Bound<'_, Self>) -> Made<usize> {
+        Made(size_with(slf.as_any(), slf.get().counter.bytes()))
     }
 
     fn __repr__<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {

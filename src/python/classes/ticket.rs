@@ -13,7 +13,6 @@
 //! loader reads and the writer changed: a lock's, or a system call.
 
 use std::collections::HashMap;
-use std::sync::PoisonError;
 
 use pyo3::prelude::*;
 
@@ -91,8 +90,7 @@ impl Tickets {
     }
 
     fn lock(&self) -> MutexGuard<'_, Groups> {
-        // Nothing that the holder does panics.
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+        self.groups.lock()
     }
 }
 

@@ -3,9 +3,9 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::baseline::{CELLS, run};
+use crate::baseline::{CELLS, Ran, run};
 
-/// Run a cell's loop on Rust threads and return the seconds it took.
+/// Run a cell's loop on Rust threads; return the seconds, what it returned, what is left.
 ///
 /// Each thread runs it within the context manager that `around(index)` returns.
 #[pyfunction]
@@ -16,7 +16,7 @@ pub(crate) fn baseline(
     threads: usize,
     iterations: u64,
     around: &Bound<'_, PyAny>,
-) -> PyResult<f64> {
+) -> PyResult<(f64, u64, u64)> {
     let around = around.as_unbound();
     let within = |index: usize, work: &mut dyn FnMut()| {
         let entered = Python::attach(|py| report(py, enter(around.bind(py), index)));
@@ -25,7 +25,8 @@ pub(crate) fn baseline(
             Python::attach(|py| report(py, leave(manager.bind(py))));
         }
     };
-    py.detach(|| run(cell, threads, iterations, &within)).ok_or_else(|| {
+    let ran = py.detach(|| run(cell, threads, iterations, &within));
+    ran.map(|Ran { seconds, sum, left }| (seconds, sum, left)).ok_or_else(|| {
         PyValueError::new_err(format!("no cell {cell:?}; there are {}", CELLS.join(", ")))
     })
 }

@@ -62,6 +62,8 @@ pub(crate) struct Value(NonNull<Place>);
 
 // SAFETY: a place is made of atomics.
 unsafe impl Send for Value {}
+// SAFETY: as above.
+unsafe impl Sync for Value {}
 
 impl Value {
     fn place(&self) -> &Place {
@@ -77,6 +79,13 @@ impl Value {
     /// The address.
     pub(crate) fn address(&self) -> usize {
         self.0.as_ptr().expose_provenance()
+    }
+}
+
+impl Clone for Value {
+    fn clone(&self) -> Self {
+        self.place().references.fetch_add(ONE, Relaxed);
+        Self(self.0)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use lockfree::engine::queue::segments::SLOTS;
+use lockfree::engine::queue::segments::{SLOTS, START};
 use lockfree::engine::{Pointer, Queue, Refusal, TryGet};
 use lockfree::shim;
 
@@ -220,7 +220,7 @@ impl Plain {
     }
 }
 
-/// How many slots there are from a position to the end of its segment.
-fn to_boundary(position: u64) -> usize {
-    usize::try_from(SLOTS - position % SLOTS).expect("few")
+/// How many slots there are from that of so many values before to the end of its segment.
+fn to_boundary(before: u64) -> usize {
+    usize::try_from(SLOTS - (START + before) % SLOTS).expect("few")
 }

@@ -7,7 +7,7 @@ pub(crate) fn push<T: Clone>(stack: &Stack<T>, value: T) {
 }
 
 pub(crate) fn push_many<T: Clone>(stack: &Stack<T>, values: Vec<T>) {
-    assert!(stack.push_many(values).is_ok(), "there is memory");
+    assert!(stack.push_many(values.into_iter()).is_ok(), "there is memory");
 }
 
 /// Takes up to `limit` values, the uppermost first.
@@ -31,9 +31,11 @@ pub(crate) enum Op {
     Peek,
     Snapshot,
     Len,
+    /// Has the stack give memory back.
+    Trim,
 }
 
-use Op::{Len, Peek, Pop, PopAll, PopMany, Push, PushMany, Snapshot};
+use Op::{Len, Peek, Pop, PopAll, PopMany, Push, PushMany, Snapshot, Trim};
 
 impl Op {
     /// Runs the operation on a stack. Returns the values that it returned, the
@@ -51,6 +53,7 @@ impl Op {
             Peek => values.extend(stack.peek().map(T::into)),
             Snapshot => values.extend(stack.snapshot().unwrap().into_iter().map(T::into)),
             Len => values.extend(u32::try_from(stack.len())),
+            Trim => _ = stack.trim(),
         }
         values
     }
@@ -71,6 +74,7 @@ impl Op {
             Peek => return stack.last().copied().into_iter().collect(),
             Snapshot => return stack.iter().rev().copied().collect(),
             Len => return u32::try_from(stack.len()).into_iter().collect(),
+            Trim => (),
         }
         Vec::new()
     }

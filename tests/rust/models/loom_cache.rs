@@ -99,8 +99,9 @@ enum Op {
     Put(usize, usize),
     GetOrPut(usize, usize),
     Remove(usize),
+    Clear,
 }
-use Op::{Get, GetOrPut, Put, Remove};
+use Op::{Clear, Get, GetOrPut, Put, Remove};
 
 impl Op {
     fn run(self, map: &Things) -> Option<usize> {
@@ -112,6 +113,10 @@ impl Op {
             }
             GetOrPut(key, value) => map.get_or_put(key, value, FOREVER),
             Remove(key) => map.remove(key),
+            Clear => {
+                map.cache.clear(|| ());
+                None
+            }
         }
     }
 
@@ -128,6 +133,10 @@ impl Op {
                 found
             }
             Remove(key) => map.remove(&key),
+            Clear => {
+                map.clear();
+                None
+            }
         }
     }
 }
@@ -162,6 +171,7 @@ fn by_comparison(_: usize) -> (u64, bool) {
 }
 
 fn run<const THREADS: usize>(
+    preemptions: usize,
     limit: u64,
     hash: Hash,
     start: &'static [Op],
@@ -190,7 +200,7 @@ fn run<const THREADS: usize>(
         assert_eq!(memory.live(), 0, "a reference was lost, or dropped twice");
         left
     };
-    outcomes_of(Some(PREEMPTIONS), map, threads.map(run), end)
+    outcomes_of(Some(preemptions), map, threads.map(run), end)
 }
 
 /// The outcomes are those of the operations one at a time, in every order.
@@ -199,7 +209,7 @@ fn assert_atomic<const THREADS: usize>(
     start: &'static [Op],
     threads: [&'static [Op]; THREADS],
 ) {
-    let seen = run(UNBOUNDED, hash, start, threads);
+    let seen = run(PREEMPTIONS, UNBOUNDED, hash, start, threads);
     let mut items = BTreeMap::new();
     for op in start {
         op.meaning(&mut items);
@@ -314,6 +324,39 @@ fn an_entry_uncovered_by_a_removal_is_whole() {
     assert_atomic(by_hash, start, [&[Put(8, 20), Put(16, 20), Remove(16)], &[Get(8)]]);
 }
 
+/// The first page has two entries, and is given back when both are free and a third, on
+/// another page, was freed later.
+#[test]
+fn a_page_goes_under_a_reader() {
+    let start = &[Put(0, 10), Put(1, 10), Put(2, 10)];
+    assert_atomic(by_hash, start, [&[Remove(0), Remove(1), Remove(2)], &[Get(0)]]);
+}
+
+/// The second page, of four, is full, so that the first one comes back.
+#[test]
+fn a_page_comes_back_under_a_reader() {
+    let start = &[Put(0, 10), Put(1, 10), Put(2, 10), Put(3, 10), Put(4, 10), Put(5, 10)];
+    let threads = [&[Remove(0), Remove(1), Remove(2), Put(6, 20), Put(7, 20)][..], &[Get(0)]];
+    assert_atomic(by_hash, start, threads);
+}
+
+#[test]
+fn what_is_cleared_is_cleared_under_a_reader() {
+    assert_atomic(by_hash, &[Put(0, 10)], [&[Clear], &[Get(0)]]);
+}
+
+#[test]
+fn what_is_put_is_cleared_or_not() {
+    assert_atomic(by_hash, &[Put(0, 10)], [&[Clear], &[Put(0, 20)]]);
+}
+
+/// The table is another one, with the chain the other way round, when the reader comes back
+/// from a comparison.
+#[test]
+fn the_table_grows_while_keys_are_compared() {
+    assert_atomic(by_comparison, &[Put(0, 10), Put(1, 10)], [&[Put(2, 20)], &[Get(0)]]);
+}
+
 #[test]
 fn one_of_two_insertions_finds_the_other() {
     assert_atomic(by_comparison, &[], [&[GetOrPut(0, 10)], &[GetOrPut(0, 20)]]);
@@ -324,7 +367,7 @@ fn one_of_two_insertions_finds_the_other() {
 #[test]
 fn what_was_used_twice_is_not_evicted() {
     let start = &[Put(0, 10), Put(1, 20)];
-    let seen = run(2, by_hash, start, [&[Get(0), Get(0)], &[Put(2, 30)]]);
+    let seen = run(1, 2, by_hash, start, [&[Get(0), Get(0)], &[Put(2, 30)]]);
     let outcome = |gets: &[Option<usize>], left| ([gets.to_vec(), vec![None]], left);
     let without = |gets| outcome(gets, vec![(1, 20), (2, 30)]);
     let expected = BTreeSet::from([
@@ -340,7 +383,7 @@ fn what_was_used_twice_is_not_evicted() {
 #[test]
 fn uses_end_with_the_item() {
     let start = &[Put(0, 10), Put(1, 20), Get(0), Get(0), Remove(0)];
-    let seen = run(2, by_hash, start, [&[Put(2, 30), Put(3, 40)], &[Get(2)]]);
+    let seen = run(1, 2, by_hash, start, [&[Put(2, 30), Put(3, 40)], &[Get(2)]]);
     let left: BTreeSet<_> = seen.into_iter().map(|(_, left)| left).collect();
     assert_eq!(left, BTreeSet::from([vec![(1, 20), (3, 40)]]));
 }

@@ -10,18 +10,21 @@
 //! apart: a reader's copy, say, and the removal of the original.
 #![cfg(loom)]
 
+#[path = "../common/counted.rs"]
+mod counted;
 #[path = "../common/lifo.rs"]
 mod lifo;
 #[path = "../common/outcomes.rs"]
 mod outcomes;
 
-use std::array;
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::{array, iter};
 
-use lifo::Op::{self, Len, Peek, Pop, PopAll, PopMany, Push, PushMany, Snapshot};
-use lockfree::engine::Stack;
-use outcomes::outcomes;
+use lifo::Op::{self, Len, Peek, Pop, PopAll, PopMany, Push, PushMany, Snapshot, Trim};
+use lockfree::engine::stack::{Hook, Word};
+use lockfree::engine::{Slot, Slots, Stack};
+use outcomes::{PREEMPTIONS, outcomes, outcomes_of};
 
 thread_local! {
     /// How many values there are; loom runs a model's threads on one of the
@@ -63,6 +66,15 @@ type Outcome<const THREADS: usize> = ([Vec<Vec<u32>>; THREADS], Vec<u32>);
 /// Runs a thread for each list of operations, on a stack prepared by `start`:
 /// the outcomes are those of the operations one at a time, in every order.
 fn assert_atomic<const THREADS: usize>(start: &'static [Op], threads: [&'static [Op]; THREADS]) {
+    assert_atomic_of((THREADS > 2).then_some(PREEMPTIONS), start, threads);
+}
+
+/// The same, where threads are suspended so often at most.
+fn assert_atomic_of<const THREADS: usize>(
+    preemptions: Option<usize>,
+    start: &'static [Op],
+    threads: [&'static [Op]; THREADS],
+) {
     let stack = move || {
         let stack = Stack::<Value>::new();
         for op in start {
@@ -78,7 +90,7 @@ fn assert_atomic<const THREADS: usize>(start: &'static [Op], threads: [&'static 
         assert_eq!(LIVE.get(), 0, "values were lost, or dropped twice");
         left
     };
-    let seen = outcomes(stack, threads.map(run), end);
+    let seen = outcomes_of(preemptions, stack, threads.map(run), end);
 
     let mut values = Vec::new();
     for op in start {
@@ -215,4 +227,186 @@ fn the_length_is_not_of_a_later_life_of_the_node() {
     assert_atomic(&[Push(1)], [&[Len, Len], &[Pop, PushMany(2, 2)]]);
     assert_atomic(&[Push(1)], [&[Len, Len], &[Pop], &[PushMany(2, 2)]]);
     assert_atomic(&[PushMany(1, 2)], [&[Len], &[Peek], &[Pop]]);
+}
+
+/// Words of values, of which the places in memory are reused.
+struct Words {
+    /// Dropped first: its values lie in the memory.
+    stack: Stack<counted::Value, (), Word<counted::Value>>,
+    memory: counted::Memory<5>,
+}
+
+impl Words {
+    /// With so many values, 1 and up.
+    fn new(memory: counted::Memory<5>, count: usize) -> Self {
+        let stack = Stack::default();
+        for number in 1..=count {
+            assert!(stack.push(memory.value(number)).is_ok(), "there is memory");
+        }
+        Self { stack, memory }
+    }
+
+    fn peek(&self) -> Vec<usize> {
+        self.stack.peek().map(|value| value.number()).into_iter().collect()
+    }
+
+    fn pop(&self) -> Vec<usize> {
+        self.stack.pop().map(|value| value.number()).into_iter().collect()
+    }
+
+    /// Takes all, and checks that no other value is left.
+    fn end(&self) -> Vec<usize> {
+        let left = iter::from_fn(|| self.stack.pop().map(|value| value.number())).collect();
+        assert_eq!(self.memory.live(), 0, "a value was lost, or lives on");
+        left
+    }
+}
+
+/// The place of the popped value gets a value that is never in the stack.
+#[test]
+fn a_glance_finds_no_value_that_is_not_in_the_stack() {
+    let pop_and_reuse = |words: &Words| {
+        let popped = words.pop();
+        assert_eq!(words.memory.value(3).number(), 3);
+        popped
+    };
+    let threads: [fn(&Words) -> Vec<usize>; 2] = [Words::peek, pop_and_reuse];
+    let seen = outcomes(|| Words::new(counted::Memory::default(), 2), threads, Words::end);
+    let expected = [[vec![1], vec![2]], [vec![2], vec![2]]].map(|returned| (returned, vec![1]));
+    assert_eq!(seen, expected.into());
+}
+
+/// The node that was on top comes to lie below another one, with a value that was made
+/// before.
+#[test]
+fn a_glance_finds_no_value_that_is_not_on_top() {
+    let turn_over = |words: &Words| {
+        let made = [3, 4].map(|number| words.memory.value(number));
+        let popped = [words.pop(), words.pop()].concat();
+        assert!(words.stack.push_many(made.into_iter()).is_ok(), "there is memory");
+        popped
+    };
+    let threads: [fn(&Words) -> Vec<usize>; 2] = [Words::peek, turn_over];
+    let seen = outcomes(|| Words::new(counted::Memory::default(), 2), threads, Words::end);
+    let peeked = [vec![], vec![1], vec![2], vec![4]];
+    let expected = peeked.map(|peeked| ([peeked, vec![2, 1]], vec![4, 3]));
+    assert_eq!(seen, expected.into());
+}
+
+/// The same, where one thread removes the node, and another one, which does not follow on the
+/// first but by the list of free nodes, fills it.
+#[test]
+fn a_glance_finds_no_value_that_another_thread_put_below() {
+    let fill = |words: &Words| {
+        let made = [3, 4].map(|number| words.memory.value(number));
+        let is_empty = words.stack.is_empty();
+        assert!(!is_empty || words.stack.push_many(made.into_iter()).is_ok(), "there is memory");
+        vec![]
+    };
+    let pop_both = |words: &Words| [words.pop(), words.pop()].concat();
+    let threads: [fn(&Words) -> Vec<usize>; 3] = [Words::peek, pop_both, fill];
+    let seen = outcomes(|| Words::new(counted::Memory::default(), 2), threads, Words::end);
+    assert!(seen.iter().all(|(returned, _)| returned[0] != [3]), "{seen:?}");
+    assert!(seen.iter().any(|(returned, _)| returned[0] == [4]), "{seen:?}");
+}
+
+/// The first reader shares the value, and others may be popping it.
+#[test]
+fn a_glance_shares_the_value() {
+    let threads: [fn(&Words) -> Vec<usize>; 2] = [Words::peek, Words::peek];
+    let stack = || Words::new(counted::Memory::of_unshared(), 1);
+    assert_eq!(outcomes(stack, threads, Words::end), [([vec![1], vec![1]], vec![1])].into());
+    let threads: [fn(&Words) -> Vec<usize>; 2] = [Words::peek, Words::pop];
+    let expected = [[vec![], vec![1]], [vec![1], vec![1]]].map(|returned| (returned, vec![]));
+    assert_eq!(outcomes(stack, threads, Words::end), expected.into());
+}
+
+/// Gives each thread a number of its own.
+#[derive(Default)]
+struct Numbered(Slots);
+
+loom::thread_local! {
+    static NUMBER: Cell<Option<Slot>> = Cell::new(None);
+}
+
+impl Hook for Numbered {
+    fn between(&self) {}
+
+    fn thread(&self) -> Slot {
+        NUMBER.with(|number| {
+            let slot = number.get().unwrap_or_else(|| self.0.take());
+            number.set(Some(slot));
+            slot
+        })
+    }
+}
+
+type Numbers = Stack<Value, Numbered>;
+
+fn exchange(stack: &Numbers, new: u32) -> u32 {
+    let popped = stack.pop().expect("no more pops than pushes");
+    assert!(stack.push(Value::from(new)).is_ok(), "there is memory");
+    popped.into()
+}
+
+/// The node that a thread gave back is its own until it pushes again.
+#[test]
+fn spares_are_their_threads_own() {
+    let stack = || {
+        let stack = Numbers::default();
+        assert!(stack.push(Value::from(1)).is_ok() && stack.push(Value::from(2)).is_ok());
+        stack
+    };
+    let threads: [fn(&Numbers) -> u32; 2] =
+        [|stack| exchange(stack, 3), |stack| exchange(stack, 4)];
+    let end = |stack: &Numbers| iter::from_fn(|| stack.pop().map(u32::from)).collect::<Vec<_>>();
+    for (popped, left) in outcomes(stack, threads, end) {
+        let all: BTreeSet<_> = popped.iter().chain(&left).copied().collect();
+        assert_eq!((all, left.len()), ((1..=4).collect(), 2));
+    }
+}
+
+/// Trimming takes many steps: too many to suspend it at all of them and another thread, too.
+fn assert_trimmed(start: &'static [Op], threads: [&'static [Op]; 2]) {
+    assert_atomic_of(Some(PREEMPTIONS + 1), start, threads);
+}
+
+/// Of the first three nodes the third is the first of what counts as large. It is given
+/// back, and used again.
+#[test]
+fn what_is_given_back_is_used_again() {
+    let start = &[PushMany(1, 3), PopAll];
+    assert_trimmed(start, [&[Trim], &[Push(4), Push(5), Push(6)]]);
+    assert_trimmed(start, [&[Trim], &[PushMany(4, 3), Pop]]);
+    assert_trimmed(start, [&[Trim, PushMany(4, 3)], &[PushMany(7, 3)]]);
+}
+
+/// Another thread than the one that gives a node back has emptied it.
+#[test]
+fn what_is_given_back_was_emptied_before() {
+    assert_trimmed(&[PushMany(1, 3)], [&[PopAll, Trim], &[PushMany(4, 3)]]);
+    assert_trimmed(&[PushMany(1, 3)], [&[PopAll, Trim], &[Trim, PushMany(4, 3)]]);
+    assert_trimmed(&[PushMany(1, 3)], [&[PopAll], &[Trim, PushMany(4, 3)]]);
+}
+
+/// The second thread to trim finds what the first one has given back.
+#[test]
+fn what_was_given_back_is_trimmed_again() {
+    let start = &[PushMany(1, 3), PopAll, Push(4)];
+    assert_trimmed(start, [&[Trim], &[Pop, Trim, PushMany(5, 3)]]);
+}
+
+/// A thread stands on a node whose memory is given back.
+#[test]
+fn what_was_given_back_may_be_read() {
+    assert_trimmed(&[PushMany(1, 4)], [&[PopMany(2)], &[PopAll, Trim]]);
+    assert_trimmed(&[PushMany(1, 3), Pop], [&[Len], &[PopAll, Trim]]);
+    assert_trimmed(&[PushMany(1, 4)], [&[PopMany(3)], &[PopAll, Trim, PushMany(5, 3)]]);
+}
+
+/// One of two large nodes holds a value: none is given back.
+#[test]
+fn what_holds_a_value_is_not_given_back() {
+    assert_trimmed(&[PushMany(1, 4), PopMany(3)], [&[Trim, PushMany(5, 3)], &[Push(9)]]);
+    assert_trimmed(&[PushMany(1, 4)], [&[PopMany(3), Trim], &[Trim, Pop]]);
 }

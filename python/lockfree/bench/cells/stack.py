@@ -10,6 +10,8 @@ _DEQUE = "from collections import deque\nc = deque()"
 _LIFO_QUEUE = "from queue import LifoQueue\nc = LifoQueue()"
 _FT_UTILS = "from ft_utils.concurrency import ConcurrentDeque\nc = ConcurrentDeque()"
 
+_ITEM = "\nc.push(1)"
+
 # Each thread pops after it pushed: no pop finds the stack empty, though it may
 # take what another thread pushed.
 _PAIR = (
@@ -71,6 +73,19 @@ CELLS = (
         _BATCHES,
         baseline="list + Lock",
         items=100,
+    ),
+    Cell(
+        "stack.peek",
+        "look at the top item",
+        (
+            Contender("lockfree", _LOCKFREE + _ITEM, ("c.peek()",), needs=NATIVE),
+            Contender("lockfree.locked", _LOCKED + _ITEM, ("c.peek()",)),
+            Contender(
+                "list + Lock", _LOCK + "\nc.items.append(1)", ("with c.lock:\n    c.items[-1]",)
+            ),
+            Contender("list", "c = [1]", ("c[-1]",)),
+        ),
+        baseline="list + Lock",
     ),
     Cell(
         "stack.latency",

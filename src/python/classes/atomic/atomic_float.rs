@@ -84,12 +84,12 @@ impl AtomicFloat64 {
 
     fn __iadd__(&self, n: &Bound<'_, PyAny>) -> Result<()> {
         self.cell.fetch_add(float64(n.as_borrowed())?, SeqCst);
-        self.told(())
+        self.tell()
     }
 
     fn __isub__(&self, n: &Bound<'_, PyAny>) -> Result<()> {
         self.cell.fetch_add(-float64(n.as_borrowed())?, SeqCst);
-        self.told(())
+        self.tell()
     }
 
     fn __float__(&self) -> Made<f64> {

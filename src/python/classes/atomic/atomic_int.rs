@@ -126,27 +126,27 @@ impl AtomicInt64 {
 
     fn __iadd__(&self, n: &Bound<'_, PyAny>) -> Result<()> {
         plus(&self.cell, int64(n.as_borrowed())?, SeqCst)?;
-        self.told(())
+        self.tell()
     }
 
     fn __isub__(&self, n: &Bound<'_, PyAny>) -> Result<()> {
         minus(&self.cell, int64(n.as_borrowed())?, SeqCst)?;
-        self.told(())
+        self.tell()
     }
 
     fn __iand__(&self, n: &Bound<'_, PyAny>) -> Result<()> {
         self.cell.fetch_and(int64(n.as_borrowed())?, SeqCst);
-        self.told(())
+        self.tell()
     }
 
     fn __ior__(&self, n: &Bound<'_, PyAny>) -> Result<()> {
         self.cell.fetch_or(int64(n.as_borrowed())?, SeqCst);
-        self.told(())
+        self.tell()
     }
 
     fn __ixor__(&self, n: &Bound<'_, PyAny>) -> Result<()> {
         self.cell.fetch_xor(int64(n.as_borrowed())?, SeqCst);
-        self.told(())
+        self.tell()
     }
 
     fn __int__(&self) -> Made<i64> {

@@ -189,7 +189,7 @@ const fn ref_methods<T: Face<Cell = Cell>>() -> &'static [Method] {
             |this, _, object| {
                 let old = exchange(this.cell(), Owned::new(object), this.orders().storing()?);
                 // Before it is dropped, which may take its time.
-                let told = this.told(());
+                let told = this.tell();
                 drop(old);
                 told
             };

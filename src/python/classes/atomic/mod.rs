@@ -39,7 +39,7 @@ use crate::python::boundary::owned::Owned;
 use crate::python::boundary::spare::{self, Answer, Spared};
 use crate::python::boundary::task::TaskWaiter;
 use crate::python::boundary::user;
-use crate::python::boundary::waiting::{Attempt, Patience, Sleeper, Sought, hold, wait};
+use crate::python::boundary::waiting::{Attempt, Patience, Sleeper, Sought, hold, in_hand, wait};
 use crate::shim::Ordering;
 use ordering::Orders;
 use watchers::{Told, notify};
@@ -61,10 +61,17 @@ pub(crate) trait Face: FastClass {
         None
     }
 
-    /// Tells them of a write, of which this is the result.
+    /// Tells them of a write.
+    #[inline(always)]
+    fn tell(&self) -> Result<()> {
+        self.listeners().map_or(Ok(()), Event::changed)
+    }
+
+    /// The same of a write of which this is the result: what comes of telling is raised
+    /// once that was returned.
     #[inline(always)]
     fn told<R>(&self, result: R) -> Result<R> {
-        self.listeners().map_or(Ok(()), Event::changed)?;
+        in_hand(self.tell());
         Ok(result)
     }
 
@@ -126,7 +133,7 @@ pub(crate) const fn word_methods<T: Face<Cell: Word>>() -> &'static [Method] {
         one c"store" c"store($self, value, /)\n--\n\nReplace the value."
             |this, _, value| {
                 this.cell().store(T::Cell::value(value)?, this.orders().storing()?);
-                this.told(())
+                this.tell()
             };
         one c"exchange" c"exchange($self, value, /)\n--\n\nReplace the value and return the old one."
             |this, _, value| {

@@ -12,7 +12,7 @@ use pyo3::pyclass::{PyTraverseError, PyVisit};
 use crate::engine::Event;
 use crate::python::boundary::error::{self, raise_panic};
 use crate::python::boundary::object::IntoObject;
-use crate::python::boundary::waiting::Sleeper;
+use crate::python::boundary::waiting::{Sleeper, in_hand};
 use crate::shim;
 
 /// A cell, and those who wait for it to change.
@@ -64,7 +64,7 @@ pub(crate) fn notify(event: &Event<Sleeper>, count: usize) -> error::Result<()> 
 #[derive(Debug)]
 pub(crate) enum Told<R> {
     Result(R),
-    /// Telling them raised an exception, which is set.
+    /// Telling them panicked; an exception is set.
     Raised,
 }
 
@@ -81,12 +81,13 @@ impl<R> Told<R> {
     #[cold]
     #[inline(never)]
     fn slowly(result: R, event: &Event<Sleeper>) -> Self {
-        match catch_unwind(AssertUnwindSafe(|| event.changed())) {
-            Ok(Ok(())) => return Self::Result(result),
-            Ok(Err(error)) => error.raise(),
-            Err(payload) => raise_panic(&*payload),
-        };
-        Self::Raised
+        match catch_unwind(AssertUnwindSafe(|| in_hand(event.changed()))) {
+            Ok(()) => Self::Result(result),
+            Err(payload) => {
+                raise_panic(&*payload);
+                Self::Raised
+            }
+        }
     }
 }
 

@@ -2,19 +2,25 @@
 //!
 //! # Idea and source
 //! R. K. Treiber's stack ("Systems Programming: Coping with Parallelism", IBM
-//! RJ 5118, 1986): a linked list whose head is swung by compare-and-swap. Three
+//! RJ 5118, 1986): a linked list whose head is swung by compare-and-swap. Four
 //! things differ from the textbook:
 //!
-//! - *Nodes are recycled, not freed.* They live in an [`Arena`] and are linked by
-//!   index; a second list of the same kind holds the unused ones. So a push
+//! - *Nodes are recycled, not freed.* They live in an
+//!   [`Arena`](super::memory::arena::Arena) and are linked by
+//!   index; a second list of the same kind holds the unused ones (`supply`). So a push
 //!   allocates nothing once the stack has been as deep before, and needs neither
 //!   an epoch nor a hazard pointer to protect the *node*: it is always memory of
-//!   this stack. What protects the *list* from ABA is the version tag in the
-//!   head ([`Tagged`]).
+//!   this stack, though it may have been zeroed. What protects the *list* from ABA is the
+//!   version tag in the head ([`Tagged`]).
 //! - *Each node knows how many lie below it*, so the length is the depth of the
 //!   top one: one validated read, no counter for all threads to write.
-//! - *Readers announce themselves* ([`Readers`]), so that `peek` and iteration
+//! - *Readers announce themselves* ([`Readers`]), so that iteration
 //!   may read values that other threads pop meanwhile.
+//! - *A glance does not.* Where values are [`Counted`], `peek` tries to take a reference to what
+//!   the top node holds, as in [`pointer`](super::memory::pointer), and then looks whether the
+//!   head is still the same: by its tag the node was on top all the time, and by I3 what
+//!   it holds is what was pushed. A value of which not all threads may take references is
+//!   shared by a reader who has announced itself.
 //!
 //! Paths. *Push*: take a node from the free list, write the value, link, swing
 //! the head. *Pop*: read the head and the node's link, swing the head, move the
@@ -33,12 +39,16 @@
 //!   since the head was read, and by I3 that the links read since are true.
 //! - **I5** A node reachable from the head that a reader loaded after it entered
 //!   keeps its value and its link until that reader has left (R2, R3).
+//! - **I6** What a glance returns was on top at its second look at the head. It held a
+//!   reference then, so that the word meant one value from the taking to that look, and
+//!   the node's own reference was to the same one.
 //!
 //! # Orderings
 //! | ordering | site | pairs with | protects |
 //! |---|---|---|---|
 //! | `Release` | head, in a push | `Acquire` load of the head | value, link and depth of the node |
-//! | `Release` | free head, giving back | `Acquire` load of the free head | the value moved out, before the next is written |
+//! | `Release` | a value's word | `Acquire` of it in a glance | I6: a value of a later life of the node is seen with the removal that ended the earlier |
+//! | `Acquire` fence | after a glance's taking a reference | the death of what was at the address before | I6: the second look is no older than what was taken |
 //! | `Release` | a node's depth | `Acquire` in `len` | that a depth of a later life of the node is seen with the removal that ended the earlier |
 //! | full fence | between the swing and asking for readers | the one after entering | R3 |
 //! | the same | | `Acquire` in `len` | that a link of the limbo, written over a depth, is seen with the removal before it |
@@ -48,24 +58,40 @@
 //! # Progress
 //! `push`, `pop` and the batches are lock-free (allocation aside): a retry means
 //! another operation succeeded. `is_empty` is wait-free. `peek` and `snapshot`
-//! make no other thread wait and are lock-free; a snapshot is linear in the depth.
+//! make no other thread wait and are lock-free; a snapshot is linear in the depth. Now and then
+//! a pop gives memory back, which is linear in the number of free nodes.
 
-use std::mem::MaybeUninit;
+mod node;
+mod supply;
+
+use std::marker::PhantomData;
 
 use crossbeam_utils::CachePadded;
 
 use super::Backoff;
-use super::memory::arena::{Arena, NIL, OutOfMemory, Zeroed};
+use super::cache::{Clock, Monotonic};
+use super::memory::arena::{NIL, OutOfMemory};
 use super::memory::growth::{put, room_for_one};
+use super::memory::pointer::Counted;
 use super::memory::reclaim::Readers;
+use super::memory::slots::Slot;
 use super::memory::tagged::Tagged;
-use super::shim::{AtomicU32, AtomicU64, Ordering::Relaxed, UnsafeCell, mutant, ordering};
+use super::shim::{AtomicU64, Ordering::Relaxed, mutant, ordering};
+use node::{Chain, Node};
+pub use node::{InPlace, Place, Word};
+use supply::Supply;
 
 /// Called between reading the head and swinging it. The product's hook does
 /// nothing and costs nothing; the laboratory's freezes a thread there.
 pub trait Hook {
     /// The operation has read the head and not yet swung it.
     fn between(&self);
+
+    /// The running thread, for its spare node (`supply`): in the models of whoever asks for it.
+    #[inline(always)]
+    fn thread(&self) -> Slot {
+        running_thread()
+    }
 }
 
 impl Hook for () {
@@ -73,93 +99,31 @@ impl Hook for () {
     fn between(&self) {}
 }
 
-struct Node<T> {
-    value: UnsafeCell<MaybeUninit<T>>,
-    /// The node below, or the next free one.
-    next: AtomicU32,
-    /// In the stack: how many nodes from here down. In limbo: the next there.
-    depth: AtomicU32,
-}
-
-// SAFETY: a `MaybeUninit` may hold anything, an atomic any number; neither has
-// drop glue.
-unsafe impl<T> Zeroed for Node<T> {
-    const FIRST_BITS: u32 = if cfg!(loom) { 1 } else { 4 };
-
-    fn zeroed() -> Self {
-        Self {
-            value: UnsafeCell::new(MaybeUninit::uninit()),
-            next: AtomicU32::new(NIL),
-            depth: AtomicU32::new(0),
-        }
-    }
-}
-
-impl<T> Node<T> {
-    /// Sets the link. The caller holds the node (I1).
-    #[inline]
-    fn set_link(&self, next: u32) {
-        self.next.store(next, ordering!(Release, "stack.link.store"));
-    }
-
-    /// Writes the next of `values`. The caller holds the node (I1).
-    #[inline]
-    fn put(&self, values: &mut impl Iterator<Item = T>) {
-        self.value.with_mut(|slot| {
-            // SAFETY: I1: the caller alone holds the node.
-            let slot = unsafe { &mut *slot };
-            slot.write(values.next().expect("there is a value for each node"));
-        });
-    }
-
-    /// Moves the value out. The caller alone holds the node.
-    #[inline]
-    fn take(&self) -> T {
-        self.value.with_mut(|value| {
-            // SAFETY: I1: the caller alone holds the node.
-            let value = unsafe { &*value };
-            // SAFETY: I2: it holds a value, and its next holder writes a new one
-            // before anyone reads.
-            unsafe { value.assume_init_read() }
-        })
-    }
-
-    /// A copy of the value. The caller holds the node or is a reader (I5).
-    #[inline]
-    fn copy(&self) -> T
-    where
-        T: Clone,
+/// The running thread's number. Where a thread is alone, with a GIL, a spare would save it
+/// nothing.
+#[inline(always)]
+fn running_thread() -> Slot {
+    #[cfg(not(any(loom, all(feature = "python", not(Py_GIL_DISABLED)))))]
     {
-        self.value.with(|value| {
-            // SAFETY: I5: nobody writes here while the caller reads.
-            let value = unsafe { &*value };
-            // SAFETY: I2: the node holds a value.
-            unsafe { value.assume_init_ref() }.clone()
-        })
+        let thread = super::memory::slots::current();
+        if thread == Slot::NONE { super::memory::slots::take_current() } else { thread }
     }
-}
-
-// SAFETY: nodes hand values from thread to thread, hence `T: Send`; two readers
-// may clone one value at a time, hence `T: Sync`.
-unsafe impl<T: Send + Sync> Sync for Node<T> {}
-
-/// Linked nodes.
-struct Chain<'a, T> {
-    first: u32,
-    last: &'a Node<T>,
-    count: u32,
+    #[cfg(any(loom, all(feature = "python", not(Py_GIL_DISABLED))))]
+    Slot::NONE
 }
 
 /// The stack.
-pub struct Stack<T: Clone, H: Hook = ()> {
+pub struct Stack<T: Clone, H: Hook = (), P: Place<T> = InPlace<T>> {
     head: CachePadded<AtomicU64>,
-    free: CachePadded<AtomicU64>,
+    supply: Supply<T, P>,
     readers: CachePadded<Readers>,
-    nodes: Arena<Node<T>>,
+    /// Since when much more memory is there than used: a time, or 0.
+    generous_since: AtomicU64,
     hook: H,
+    _owns: PhantomData<T>,
 }
 
-impl<T: Clone, H: Hook + Default> Default for Stack<T, H> {
+impl<T: Clone, H: Hook + Default, P: Place<T>> Default for Stack<T, H, P> {
     fn default() -> Self {
         Self::with_hook(H::default())
     }
@@ -172,15 +136,26 @@ impl<T: Clone> Stack<T> {
     }
 }
 
-impl<T: Clone, H: Hook> Stack<T, H> {
+/// How long a stack may have much more memory than it uses: one that fills and empties more
+/// often keeps what it needs.
+const GENEROUS: u64 = 1_000_000_000;
+
+/// How much longer it waits after it could give nothing back.
+const IN_VAIN: u64 = 7 * GENEROUS;
+
+/// So many pops, a power of two, lie between two looks at how much memory there is.
+const LOOK: u64 = 64;
+
+impl<T: Clone, H: Hook, P: Place<T>> Stack<T, H, P> {
     /// An empty stack that calls `hook`.
     pub fn with_hook(hook: H) -> Self {
         Self {
             head: CachePadded::new(AtomicU64::new(u64::from(NIL))),
-            free: CachePadded::new(AtomicU64::new(u64::from(NIL))),
+            supply: Supply::default(),
             readers: CachePadded::default(),
-            nodes: Arena::new(),
+            generous_since: AtomicU64::new(0),
             hook,
+            _owns: PhantomData,
         }
     }
 
@@ -190,15 +165,14 @@ impl<T: Clone, H: Hook> Stack<T, H> {
     /// [`OutOfMemory`] and the value; the stack is as it was.
     #[inline]
     pub fn push(&self, value: T) -> Result<(), (T, OutOfMemory)> {
-        let chain = match self.take_free(1) {
-            Some(chain) => chain,
-            None => match self.grow(1) {
-                Ok(chain) => chain,
-                Err(error) => return Err((value, error)),
-            },
+        let chain = match self.supply.take_one(self.hook.thread()) {
+            Ok(chain) => chain,
+            Err(error) => return Err((value, error)),
         };
-        let mut value = std::iter::once(value);
-        self.link(&chain, |node| node.put(&mut value));
+        chain.last.put(value);
+        if !self.try_link(&chain, |_| ()) {
+            self.link_contended(&chain);
+        }
         Ok(())
     }
 
@@ -207,17 +181,28 @@ impl<T: Clone, H: Hook> Stack<T, H> {
     ///
     /// # Errors
     /// [`OutOfMemory`] and the values; the stack is as it was.
-    pub fn push_many(&self, values: Vec<T>) -> Result<(), (Vec<T>, OutOfMemory)> {
+    ///
+    /// # Panics
+    /// If there are fewer values than their iterator has said.
+    #[inline]
+    pub fn push_many<I>(&self, mut values: I) -> Result<(), (I, OutOfMemory)>
+    where
+        I: ExactSizeIterator<Item = T> + DoubleEndedIterator,
+    {
         let Ok(count) = u32::try_from(values.len()) else { return Err((values, OutOfMemory)) };
         if count == 0 {
             return Ok(());
         }
-        let chain = match self.take_free_or_grow(count) {
+        let chain = match self.supply.take_many(count) {
             Ok(chain) => chain,
             Err(error) => return Err((values, error)),
         };
-        let mut values = values.into_iter().rev();
-        self.link(&chain, |node| node.put(&mut values));
+        let fill = |node: &Node<T, P>| {
+            node.put(values.next_back().expect("there is a value for each node"));
+        };
+        if !self.try_link(&chain, fill) {
+            self.link_contended(&chain);
+        }
         Ok(())
     }
 
@@ -227,16 +212,20 @@ impl<T: Clone, H: Hook> Stack<T, H> {
         let head = self.load_head();
         let index = head.index();
         if index == NIL {
+            self.look_after_memory();
             return None;
         }
         let node = self.node(index);
-        let next = node.next.load(Relaxed);
+        let next = head.popped(node.next.load(Relaxed));
         self.hook.between();
-        if self.swing(head, head.popped(next)) {
-            Some(self.claim(index, node))
-        } else {
-            self.pop_contended()
+        if !self.swing(head, next) {
+            return self.pop_contended();
         }
+        let value = self.claim(index, node);
+        if next.is_round(LOOK) {
+            self.look_after_memory();
+        }
+        Some(value)
     }
 
     /// The rest of [`Self::pop`], after a lost race.
@@ -273,13 +262,15 @@ impl<T: Clone, H: Hook> Stack<T, H> {
                 return Err(count as usize);
             }
             if count == 0 {
+                self.look_after_memory();
                 return Ok(0);
             }
             let first = head.index();
-            let end = if count == depth { NIL } else { self.walk(first, count).1 };
+            let end = if count == depth { NIL } else { self.supply.walk(first, count).1 };
             self.hook.between();
             if self.swing(head, head.popped(end)) {
                 self.claim_chain(first, count, sink);
+                self.look_after_memory();
                 return Ok(count as usize);
             }
             backoff.wait();
@@ -290,11 +281,6 @@ impl<T: Clone, H: Hook> Stack<T, H> {
     pub fn clear(&self) {
         let taken = self.pop_many(usize::MAX, usize::MAX, drop);
         debug_assert!(taken.is_ok(), "there is room for any number");
-    }
-
-    /// A copy of the top value.
-    pub fn peek(&self) -> Option<T> {
-        self.read(|index| (index != NIL).then(|| self.node(index).copy()))
     }
 
     /// Copies of all values at one moment, the uppermost first.
@@ -312,6 +298,11 @@ impl<T: Clone, H: Hook> Stack<T, H> {
             }
             Ok(values)
         })
+    }
+
+    /// The bytes that it has allocated, given back to the system or not.
+    pub fn bytes(&self) -> usize {
+        self.supply.bytes()
     }
 
     /// How many values there are.
@@ -337,12 +328,8 @@ impl<T: Clone, H: Hook> Stack<T, H> {
         let mut index = self.load_head().index();
         while index != NIL {
             let node = self.node(index);
-            node.value.with(|value| {
-                // SAFETY: the caller keeps all others out.
-                let value = unsafe { &*value };
-                // SAFETY: I2: the node holds a value.
-                visit(unsafe { value.assume_init_ref() })
-            })?;
+            // The caller keeps all others out (I5).
+            node.look(&mut visit)?;
             index = node.next.load(Relaxed);
         }
         Ok(())
@@ -355,10 +342,8 @@ impl<T: Clone, H: Hook> Stack<T, H> {
     }
 
     #[inline]
-    fn node(&self, index: u32) -> &Node<T> {
-        // SAFETY: indices come from the heads and from links, which hold what
-        // `grow` returned (A2) and are never `NIL` here.
-        unsafe { self.nodes.get(index) }
+    fn node(&self, index: u32) -> &Node<T, P> {
+        self.supply.node(index)
     }
 
     /// Removes the head that was read, if it is still there (I4).
@@ -386,40 +371,15 @@ impl<T: Clone, H: Hook> Stack<T, H> {
         }
     }
 
-    /// The chain of up to `count` nodes from `first` on, and what is linked
-    /// behind it. The caller does not hold them: links may be stale (I4 tells).
+    /// Fills a chain and puts it on top; false, and the chain is filled, after a lost race.
     #[inline]
-    fn walk(&self, first: u32, count: u32) -> (Chain<'_, T>, u32) {
-        let mut nodes = self.nodes.cursor();
-        let mut chain = Chain { first, last: self.node(first), count: 1 };
-        loop {
-            // Acquire: comes with the segment of the node it names.
-            let next = chain.last.next.load(ordering!(Acquire, "stack.link.follow"));
-            if chain.count == count || next == NIL {
-                return (chain, next);
-            }
-            // SAFETY: as in `node`.
-            chain.last = unsafe { nodes.get(next) };
-            chain.count += 1;
-        }
-    }
-
-    /// Fills a chain and puts it on top.
-    #[inline]
-    fn link(&self, chain: &Chain<'_, T>, fill: impl FnMut(&Node<T>)) {
-        if !self.try_link(chain, fill) {
-            self.link_contended(chain);
-        }
-    }
-
-    #[inline]
-    fn try_link(&self, chain: &Chain<'_, T>, mut fill: impl FnMut(&Node<T>)) -> bool {
+    fn try_link(&self, chain: &Chain<'_, T, P>, mut fill: impl FnMut(&Node<T, P>)) -> bool {
         let head = self.load_head();
         let mut depth = chain.count;
         if head.index() != NIL {
             depth = depth.wrapping_add(self.node(head.index()).depth.load(Relaxed));
         }
-        self.each(chain.first, chain.count, |node| {
+        self.supply.each(chain.first, chain.count, |node| {
             fill(node);
             node.depth.store(depth, ordering!(Release, "stack.depth.store"));
             depth = depth.wrapping_sub(1);
@@ -431,10 +391,10 @@ impl<T: Clone, H: Hook> Stack<T, H> {
         self.head.compare_exchange(head.0, head.pushed(chain.first).0, order, Relaxed).is_ok()
     }
 
-    /// The rest of [`Self::link`], after a lost race: the chain is filled.
+    /// The rest of a push, after a lost race: the chain is filled.
     #[cold]
     #[inline(never)]
-    fn link_contended(&self, chain: &Chain<'_, T>) {
+    fn link_contended(&self, chain: &Chain<'_, T, P>) {
         let mut backoff = Backoff::new();
         loop {
             backoff.wait();
@@ -446,12 +406,12 @@ impl<T: Clone, H: Hook> Stack<T, H> {
 
     /// The value of a node just removed, which is given back or left in limbo.
     #[inline]
-    fn claim(&self, index: u32, node: &Node<T>) -> T {
+    fn claim(&self, index: u32, node: &Node<T, P>) -> T {
         if self.readers.any_after_unlink() {
             return self.claim_shared(index);
         }
         let value = node.take();
-        self.give_back(&Chain { first: index, last: node, count: 1 });
+        self.supply.give_one(self.hook.thread(), index, node);
         value
     }
 
@@ -465,33 +425,42 @@ impl<T: Clone, H: Hook> Stack<T, H> {
     }
 
     /// Passes on the values of nodes just removed, and recycles the nodes.
-    fn claim_chain(&self, first: u32, count: u32, mut sink: impl FnMut(T)) {
+    fn claim_chain(&self, mut first: u32, count: u32, mut sink: impl FnMut(T)) {
         if self.readers.any_after_unlink() {
             return self.claim_chain_shared(first, count, sink);
         }
-        let last = self.each(first, count, |node| sink(node.take()));
-        self.give_back(&Chain { first, last, count });
+        // The lowest are given back last and so taken first: most often they are those that
+        // were there first, and above them all can be trimmed.
+        let lowest = count.min(2 * supply::KEPT);
+        for count in [count - lowest, lowest] {
+            if count > 0 {
+                let last = self.supply.each(first, count, |node| sink(node.take()));
+                let next = last.next.load(Relaxed);
+                self.supply.give_back(&Chain { first, last, count });
+                first = next;
+            }
+        }
     }
 
     /// [`Self::claim_chain`] with readers about: passes on copies of the values and leaves
     /// the nodes in limbo, with the originals in them.
     #[cold]
     fn claim_chain_shared(&self, first: u32, count: u32, mut sink: impl FnMut(T)) {
-        let last = self.each(first, count, |node| sink(node.copy()));
+        let last = self.supply.each(first, count, |node| sink(node.copy()));
         let chain = Chain { first, last, count };
         if !self.defer(&chain) {
             // The readers left meanwhile: the originals are ours after all.
-            self.each(first, count, |node| drop(node.take()));
-            self.give_back(&chain);
+            self.supply.each(first, count, |node| drop(node.take()));
+            self.supply.give_back(&chain);
         }
     }
 
     /// Leaves a chain in limbo, linked there through the depths. The links stay
     /// as they are: readers follow them (I5).
-    fn defer(&self, chain: &Chain<'_, T>) -> bool {
+    fn defer(&self, chain: &Chain<'_, T, P>) -> bool {
         // Relaxed: to `len`, the full fence after the removal is as good as a
         // release here; whoever takes the limbo acquires it as a whole.
-        self.each(chain.first, chain.count, |node| {
+        self.supply.each(chain.first, chain.count, |node| {
             node.depth.store(node.next.load(Relaxed), Relaxed);
         });
         self.readers.defer(chain.first, |next| chain.last.depth.store(next, Relaxed))
@@ -515,104 +484,92 @@ impl<T: Clone, H: Hook> Stack<T, H> {
             let node = self.node(limbo);
             let next = node.depth.load(Relaxed);
             let value = node.take();
-            self.give_back(&Chain { first: limbo, last: node, count: 1 });
+            self.supply.give_back(&Chain { first: limbo, last: node, count: 1 });
             // Only now: dropping may run anything.
             drop(value);
             limbo = next;
         }
     }
 
-    /// Calls `f` with each of the linked nodes, which the caller holds; returns
-    /// the last one.
+    /// Lets the system have what has not been needed for a while. Called now and then.
     #[inline]
-    fn each(&self, first: u32, count: u32, mut f: impl FnMut(&Node<T>)) -> &Node<T> {
-        let mut nodes = self.nodes.cursor();
-        let mut node = self.node(first);
-        for _ in 1..count {
-            let next = node.next.load(Relaxed);
-            f(node);
-            // SAFETY: as in `node`.
-            node = unsafe { nodes.get(next) };
-        }
-        f(node);
-        node
-    }
-
-    /// Up to `count` nodes from the free list.
-    #[inline]
-    fn take_free(&self, count: u32) -> Option<Chain<'_, T>> {
-        let mut backoff = Backoff::new();
-        loop {
-            // Acquire: whoever gave the node back has moved its value out.
-            let head = Tagged(self.free.load(ordering!(Acquire, "stack.free.load")));
-            let first = head.index();
-            if first == NIL {
-                return None;
-            }
-            let (chain, end) = self.walk(first, count);
-            let next = head.popped(end);
-            if self.free.compare_exchange(head.0, next.0, Relaxed, Relaxed).is_ok() {
-                return Some(chain);
-            }
-            backoff.wait();
+    fn look_after_memory(&self) {
+        if cfg!(not(loom)) && self.supply.is_generous(0) {
+            self.trim_in_time();
         }
     }
 
-    /// `count` new nodes, linked.
     #[cold]
-    fn grow(&self, count: u32) -> Result<Chain<'_, T>, OutOfMemory> {
-        let first = self.nodes.grow(count)?;
-        let last = first + count - 1;
-        for index in first..last {
-            self.node(index).set_link(index + 1);
+    #[inline(never)]
+    fn trim_in_time(&self) {
+        if !self.supply.is_generous(self.top().1) {
+            return self.generous_since.store(0, Relaxed);
         }
-        Ok(Chain { first, last: self.node(last), count })
-    }
-
-    /// Exactly `count` nodes, recycled as far as there are any.
-    fn take_free_or_grow(&self, count: u32) -> Result<Chain<'_, T>, OutOfMemory> {
-        let Some(recycled) = self.take_free(count) else { return self.grow(count) };
-        if recycled.count == count {
-            return Ok(recycled);
-        }
-        match self.grow(count - recycled.count) {
-            Ok(grown) => {
-                recycled.last.set_link(grown.first);
-                Ok(Chain { first: recycled.first, last: grown.last, count })
-            }
-            Err(error) => {
-                self.give_back(&recycled);
-                Err(error)
-            }
+        // Relaxed: whoever reads too old a time trims early or late.
+        let (now, since) = (Monotonic.now() | 1, self.generous_since.load(Relaxed));
+        if since == 0 {
+            self.generous_since.store(now, Relaxed);
+        } else if now.saturating_sub(since) > GENEROUS {
+            let next = if self.supply.trim() { 0 } else { now + IN_VAIN };
+            self.generous_since.store(next, Relaxed);
         }
     }
 
-    /// Gives empty nodes (I2) to the free list.
-    #[inline]
-    fn give_back(&self, chain: &Chain<'_, T>) {
-        let mut backoff = Backoff::new();
-        loop {
-            let head = Tagged(self.free.load(Relaxed));
-            chain.last.set_link(head.index());
-            // Release: the value was moved out before.
-            let order = ordering!(Release, "stack.free.give_back");
-            let next = head.pushed(chain.first);
-            if self.free.compare_exchange(head.0, next.0, order, Relaxed).is_ok() {
-                return;
-            }
-            backoff.wait();
-        }
+    /// Lets the system have memory now, as far as it lies in segments that no value lies in.
+    /// Returns whether there was any.
+    pub fn trim(&self) -> bool {
+        self.supply.trim()
     }
 }
 
-impl<T: Clone, H: Hook> Drop for Stack<T, H> {
+impl<T: Clone, H: Hook> Stack<T, H> {
+    /// A copy of the top value.
+    pub fn peek(&self) -> Option<T> {
+        self.read(|index| (index != NIL).then(|| self.node(index).copy()))
+    }
+}
+
+impl<T: Counted + Clone, H: Hook> Stack<T, H, Word<T>> {
+    /// A reference to the top value.
+    pub fn peek(&self) -> Option<T> {
+        let mut backoff = Backoff::new();
+        loop {
+            let head = self.load_head();
+            if head.index() == NIL {
+                return None;
+            }
+            // SAFETY: the node was on top just now.
+            let value = unsafe { self.node(head.index()).place().try_acquire() };
+            if self.head.load(Relaxed) == head.0 || mutant!("stack.peek.unchecked") {
+                return value.or_else(|| self.share_top());
+            }
+            // It may never have been on top.
+            drop(value);
+            backoff.wait();
+        }
+    }
+
+    /// [`Self::peek`] where the value was not shared before.
+    #[cold]
+    fn share_top(&self) -> Option<T> {
+        let share = |value: &T| {
+            value.share();
+            value.clone()
+        };
+        self.read(|index| (index != NIL).then(|| self.node(index).look(share)))
+    }
+}
+
+impl<T: Clone, H: Hook, P: Place<T>> Drop for Stack<T, H, P> {
     fn drop(&mut self) {
+        // No trimming: all goes.
+        self.generous_since.store(0, Relaxed);
         // Readers are gone, and the last one took the limbo along.
         self.clear();
     }
 }
 
-impl<T: Clone, H: Hook> std::fmt::Debug for Stack<T, H> {
+impl<T: Clone, H: Hook, P: Place<T>> std::fmt::Debug for Stack<T, H, P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Stack").field("len", &self.len()).finish_non_exhaustive()
     }
