@@ -249,6 +249,7 @@ stacks = dict(
     push_nothing_at_all=lambda s: s.push_many(), push_named=lambda s: s.push_many(iterable=()),
     pop_two=lambda s: s.pop_many(1, 2), again=lambda s: s.__init__(1, 2),
     again_named=lambda s: s.__init__(things=()), make_two=lambda s: impl.Stack((), ()),
+    size=lambda s: sys.getsizeof(s) > 0,
 )
 contents = lambda s: [id(item) for item in s]
 for make in (stack, empty_stack):
@@ -257,6 +258,8 @@ sweep_all(nothing, lambda _: None,
     Stack=lambda _: impl.Stack(), Stack_items=lambda _: impl.Stack(items),
     Stack_shared=lambda _: impl.Stack(items),
 )
+def deep(): return impl.Stack([one] * 20_000)
+sweep_all(deep, len, iter=lambda s: next(iter(s)) is one, pop_many=lambda s: bool(s.pop_many(9_000)))
 """
 
 QUEUES = r"""
@@ -300,6 +303,7 @@ queues = dict(
     get_named=lambda q: q.get_many(n=1), done_unknown=lambda q: q.task_done(number=1),
     shutdown_twice=lambda q: q.shutdown(True, immediate=True), make_two=lambda q: impl.Queue(1, 2),
     make_unknown=lambda q: impl.Queue(size=1), put_two=lambda q: q.put_nowait(1, 2),
+    size=lambda q: sys.getsizeof(q) > 0,
 )
 for make in (queue, empty, full, shut):
     sweep_all(make, queued, **queues)
@@ -395,8 +399,27 @@ def async_queue():
     return queue().async_q
 def int64(): return impl.AtomicInt64(BIG)
 def queued(q): return q.qsize(), getattr(q, "unfinished_tasks", 0)
+def full_sorted():
+    q = impl.PriorityQueue(20)
+    q.put_many(range(BIG, BIG + 20))
+    return q
+
+# A queue, and coroutines that sleep as those of tasks do until there is room.
+class Awaited:
+    def __init__(self):
+        self.queue = full()
+        self.putters = [self.queue.async_put(one).__await__() for _ in range(3)]
+        for putter in self.putters:
+            next(filter(None, putter)).add_done_callback(lambda _: None)
+def awaited(): return Awaited()
+def of_awaited(a): return queued(a.queue)
 
 async def main():
+    sweep_all(awaited, of_awaited,
+        get=lambda a: a.queue.get_nowait(), get_many=lambda a: a.queue.get_many(3),
+        force_put=lambda a: a.queue.force_put(two), drain=lambda a: a.queue.drain(),
+    )
+    sweep_all(full_sorted, queued, async_put=lambda q: asleep(q.async_put(BIG)))
     sweep_all(queue, queued,
         async_get=lambda q: finished(q.async_get()),
         async_get_many=lambda q: finished(q.async_get_many(3)),
@@ -426,11 +449,13 @@ async def main():
         make=lambda q: lockfree.AsyncQueue(BIG).qsize(), wrong=lambda q: lockfree.AsyncQueue("x"),
     )
 
-asyncio.run(main())
+# In its debug mode asyncio makes lists of its own, where free-threaded CPython 3.14 crashes.
+asyncio.run(main(), debug=False)
 """
 
 LOADS = r"""
 # What is loaded may be kept although the call failed; but nothing is in the way of the next one.
+import time
 calls = []
 def load(key):
     calls.append(key)
@@ -440,6 +465,14 @@ def function(): return impl.cached(maxsize=BIG)(lambda *args, **kwargs: args)
 def shared():
     c = impl.Cache(20)
     return impl.cached(cache=c, key=lambda *args: BIG * 2)(lambda *args: args)
+def beside():
+    c = impl.Cache(20)
+    return impl.cached(cache=c)(lambda *args, **kwargs: args)
+def stale():
+    c = impl.Cache(20, ttl=1e-6, grace=1000)
+    c[key] = key
+    time.sleep(1e-5)
+    return c
 def never(): return impl.cached(maxsize=0)(lambda *args: args)
 def once(): return impl.once(lambda: BIG * 7)
 def kept():
@@ -474,6 +507,11 @@ sweep_loads(function, lambda f: f(key, a=2), call=lambda f: f(key, a=2), one=lam
     parameters=lambda f: f.cache_parameters(), info=lambda f: f.cache_info()[3],
 )
 sweep_loads(shared, lambda f: f(key), call=lambda f: f(key))
+sweep_loads(beside, lambda f: f(key), call=lambda f: f(key), two=lambda f: f(1, 2),
+    named=lambda f: f(key, a=2), contains=lambda f: f.cache_contains(key))
+sweep_loads(stale, lambda c: c.get_or_load(key, load), stats=lambda c: c.stats().stale,
+    get_or_load=lambda c: c.get_or_load(key, load), expire=lambda c: c.expire(),
+    get=lambda c: c.get(key), grace=lambda c: c.grace, len=len)
 sweep_loads(never, lambda f: f(key), call=lambda f: f(key), info=lambda f: f.cache_info()[1])
 sweep_loads(once, lambda f: f(), call=lambda f: f(), peek=lambda f: f.peek(5),
     reset=lambda f: f.reset())
@@ -492,6 +530,9 @@ sweep_all(nothing, lambda _: None,
     Cache=lambda _: impl.Cache(10), Cache_ttl=lambda _: impl.Cache(None, ttl=5),
     Cache_negative=lambda _: impl.Cache(-1), Cache_wrong=lambda _: impl.Cache(10, weigher=5),
     Cache_ttl_wrong=lambda _: impl.Cache(10, ttl=-1),
+    Cache_grace=lambda _: impl.Cache(10, ttl=5, grace=BIG),
+    Cache_grace_wrong=lambda _: impl.Cache(10, ttl=5, grace="x"),
+    Cache_grace_negative=lambda _: impl.Cache(10, ttl=5, grace=-1),
 )
 keys = [BIG + i for i in range(20)]
 def cache():
@@ -526,12 +567,20 @@ caches = dict(
     items=lambda c: list(c.items()), values=lambda c: list(c.values()),
     keys=lambda c: list(c.keys()),
     eq=lambda c: c == {}, maxsize=lambda c: c.maxsize, ttl=lambda c: c.ttl,
-    weight=lambda c: c.weight, stats=lambda c: c.stats().size, bool=bool,
+    weight=lambda c: c.weight, stats=lambda c: c.stats().size, bool=bool, grace=lambda c: c.grace,
+    size=lambda c: sys.getsizeof(c) > 0,
 )
 def cached(c):
     return sorted((k, id(v)) for k, v in c._items()), c.weight
 for make in (cache, empty_cache, mortal, weighed, told):
     sweep_all(make, cached, **caches)
+many = dict.fromkeys(range(BIG, BIG + 17_000), one)
+def large():
+    c = impl.Cache(None)
+    c.update(many)
+    return c
+sweep_all(large, len, items=lambda c: next(iter(c.items()))[1] is one, iter=lambda c: next(iter(c)),
+    clear=lambda c: c.clear())
 """
 
 
