@@ -25,7 +25,7 @@ pub mod stack;
 
 pub use atomics::{Flag, Float64, Int64, Overflow, Reference, Striped};
 pub use backoff::Backoff;
-pub use cache::Cache;
+pub use cache::{Cache, Dictionary};
 pub use event::{Event, Notice, Waiter};
 pub use memory::{Alone, Counted, Epochs, OutOfMemory, Pointer, Reclaim, Slot, Slots};
 pub use queue::guarded::{Guarded, Heap, Lifo, Ranked};

@@ -22,6 +22,7 @@
 //! | `key` | keys, hashed and compared |
 //! | `list` | lists of items, on their way in and out |
 //! | `epoch` | whether readers of an engine are ever alone |
+//! | `weak` | weak references |
 //! | `nesting` | containers nested in one another, freed without recursion |
 //! | `isolated` | a value on cache lines of its own |
 //! | `identity` | which thread is running |
@@ -52,3 +53,4 @@ pub(crate) mod spare;
 pub(crate) mod task;
 pub(crate) mod user;
 pub(crate) mod waiting;
+pub(crate) mod weak;

@@ -14,7 +14,6 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::ticket::{Ticket, Tickets};
 use crate::engine::cache::{Evicted, Failure, Item, Monotonic, Query, Reason, Removed, UNBOUNDED};
-use crate::engine::memory::growth::room;
 use crate::engine::{self, Reference, Striped};
 use crate::python::boundary::convert::{double, int64};
 use crate::python::boundary::deferral::Deferral;
@@ -22,11 +21,9 @@ use crate::python::boundary::epoch::Attached;
 use crate::python::boundary::error::{Error, Result, not_copyable, shown};
 use crate::python::boundary::fastcall::{fast_methods, used};
 use crate::python::boundary::key::Key;
-use crate::python::boundary::list::{Pair, joined, list_of, repr};
+use crate::python::boundary::list::{Pair, list_of, list_of_pairs, repr_of_pairs};
 use crate::python::boundary::nesting::{drop_contents, repr_of};
-use crate::python::boundary::object::{
-    Arg, Made, borrowed, dict, formatted, made, size_with, tuple,
-};
+use crate::python::boundary::object::{Arg, Made, dict, formatted, made, size_with, tuple};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::pauses::Pauses;
 use crate::python::boundary::user;
@@ -287,13 +284,7 @@ impl Contents {
     /// The keys and values, as a list of pairs.
     fn items<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyList>> {
         let mut pauses = Pauses::new(py);
-        let items = self.engine.items(|| pauses.rest())?;
-        let mut pairs = room(items.len())?;
-        for (key, value) in items {
-            pairs.push(tuple([key, value])?); // room: above
-            pauses.step()?;
-        }
-        list_of(py, pairs)
+        list_of_pairs(py, self.engine.items(|| pauses.rest())?)
     }
 }
 
@@ -491,7 +482,7 @@ impl Cache {
         repr_of(slf.as_any(), || {
             let mut pauses = Pauses::new(py);
             let items = contents.engine.items(|| pauses.rest())?;
-            let entries = joined(py, items.into_iter(), |item| repr_item(py, item))?;
+            let entries = repr_of_pairs(py, items)?;
             let maxsize = made(py, slf.get().maxsize()?.0)?;
             // SAFETY: a string, and an int or None.
             unsafe { formatted(c"{%U}, maxsize=%S", &entries, &maxsize) }
@@ -591,14 +582,6 @@ impl Cache {
             contents.on_evict.clear(py);
         }
     }
-}
-
-/// An item as in the `repr` of a dict. Runs user code.
-fn repr_item(py: Python<'_>, (key, value): (Owned, Owned)) -> Result<Bound<'_, PyAny>> {
-    // SAFETY: alive by these references.
-    let [key, value] = [&key, &value].map(|object| unsafe { borrowed(py, object.as_ptr()) });
-    // SAFETY: two strings.
-    unsafe { formatted(c"%U: %U", &repr(&key)?, &repr(&value)?) }
 }
 
 impl Drop for Cache {
