@@ -155,8 +155,9 @@ class DictLoadingMethods(Generic[K, V]):
         return value
 
     def _agreed(self, key: K, loaded: V) -> V:
-        """Return what all get: that of several that are alive at once is wanted where values
-        are weak, and a write may have kept the load from being put.
+        """Return what all get. Where values are weak that is what is there in the end.
+
+        For a write may have kept the load from being put.
         """
         return self.setdefault(key, loaded) if self._weak_values else loaded
 

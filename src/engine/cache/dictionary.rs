@@ -19,7 +19,7 @@
 use super::super::memory::arena::OutOfMemory;
 use super::super::memory::epoch::{Epochs, Reclaim};
 use super::super::memory::pointer::Counted;
-use super::super::shim::Ordering::Relaxed;
+use super::super::shim::{Ordering::Relaxed, mutant};
 use super::entry::Life;
 use super::lookup::{Known, Query, mix};
 use super::policy::Unlimited;
@@ -175,7 +175,9 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
         while let Some(life) = core.search::<T, G, Q>(query, &mut known)? {
             let mut locked = core.lock::<G>(mix(query.hash()));
             let Some(place) = locked.find(life) else { continue };
-            let is_expected = expected.is_none_or(|expected| place.words().1 == expected);
+            // Here and not before: D1.
+            let is_expected = expected.is_none_or(|expected| place.words().1 == expected)
+                || mutant!("dictionary.expected.unchecked");
             return Ok(is_expected.then(|| act(&mut locked, life)));
         }
         Ok(None)

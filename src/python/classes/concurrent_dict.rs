@@ -249,12 +249,18 @@ impl ConcurrentDict {
         Self { contents: OnceLock::new(), deferral: Deferral::default() }
     }
 
-    #[pyo3(signature = (iterable=None, /, *, weak_values=None))]
+    #[pyo3(signature = (*iterable, weak_values=None))]
     fn __init__(
         slf: &Bound<'_, Self>,
-        iterable: Option<&Bound<'_, PyAny>>,
+        iterable: &Bound<'_, PyTuple>,
         weak_values: Option<&Bound<'_, PyAny>>,
     ) -> Result<()> {
+        if iterable.len() > 1 {
+            let given = iterable.len() + 1;
+            return Err(Error::wrong_type(format!(
+                "ConcurrentDict.__init__() takes from 1 to 2 positional arguments but {given} were given"
+            )));
+        }
         let is_weak = weak_values.map_or(Ok(false), |weak| boolean(weak.as_borrowed()))?;
         let itself = is_weak.then(|| weak::reference(slf.as_any().as_borrowed(), None));
         let (engine, flights, tickets) = (Dictionary::default(), OnceLock::new(), Arc::default());
@@ -262,7 +268,7 @@ impl ConcurrentDict {
         if slf.get().contents.set(Box::new(contents)).is_err() {
             return Err(Error::wrong_value("a ConcurrentDict is initialized once".to_owned()));
         }
-        iterable.map_or(Ok(()), |iterable| fill(slf, iterable))
+        iterable.iter_borrowed().try_for_each(|iterable| fill(slf, &iterable))
     }
 
     fn __getitem__(&self, key: &Bound<'_, PyAny>) -> Result<Py<PyAny>> {

@@ -1,0 +1,85 @@
+"""The shared dictionary: ``ConcurrentDict``."""
+
+from __future__ import annotations
+
+from lockfree.bench.model import NATIVE, Cell, Contender
+
+_OURS = "from lockfree import ConcurrentDict\nd = ConcurrentDict()"
+_LOCKED = "from lockfree.locked import ConcurrentDict\nd = ConcurrentDict()"
+_CEREGGII = "from cereggii import AtomicDict\nd = AtomicDict()"
+_LOCK = "from threading import Lock\nlock, d = Lock(), {}"
+
+_FILLED = "for key in range(100):\n    d[key] = key"
+_HITS = tuple(
+    Contender(name, f"{setup}\n{_FILLED}", ("for key in range(100):\n    d.get(key)",), needs)
+    for name, setup, needs in (
+        ("lockfree", _OURS, NATIVE),
+        ("lockfree.locked", _LOCKED, None),
+        ("dict", "d = {}", None),
+        ("cereggii", _CEREGGII, "cereggii"),
+    )
+)
+
+# Each thread has keys of its own: the first time it finds that it has none.
+_OWN = """\
+try:
+    own
+except NameError:
+    from threading import get_ident
+    own = [(get_ident(), number) for number in range(1000)]
+for key in own:
+    d[key] = i"""
+_WRITES = tuple(
+    Contender(name, setup, (_OWN,), needs)
+    for name, setup, needs in (
+        ("lockfree", _OURS, NATIVE),
+        ("lockfree.locked", _LOCKED, None),
+        ("dict", "d = {}", None),
+        ("cereggii", _CEREGGII, "cereggii"),
+    )
+)
+
+_ZEROS = "for key in range(64):\n    d[key] = 0\ndef add(n):\n    return n + 1"
+_COMPUTE = "for key in range(64):\n    d.compute(key, add)"
+_UPDATES = (
+    Contender("lockfree", f"{_OURS}\n{_ZEROS}", (_COMPUTE,), NATIVE),
+    Contender("lockfree.locked", f"{_LOCKED}\n{_ZEROS}", (_COMPUTE,)),
+    Contender(
+        "dict + Lock",
+        f"{_LOCK}\n{_ZEROS}",
+        ("for key in range(64):\n    with lock:\n        d[key] = add(d[key])",),
+    ),
+    Contender(
+        "cereggii",
+        f"{_CEREGGII}\n{_ZEROS}\ndef step(_key, n):\n    return n + 1",
+        ("for key in range(64):\n    d.reduce([(key, 1)], lambda _key, a, b: a + b)",),
+        "cereggii",
+    ),
+)
+
+CELLS = (
+    Cell("dict.hit", "look up one of 100 keys", _HITS, baseline="dict", items=100),
+    Cell(
+        "dict.global_hit",
+        "dict.hit through a module global",
+        _HITS,
+        baseline="dict",
+        scope="global",
+        items=100,
+    ),
+    Cell(
+        "dict.write",
+        "give one of 1,000 keys of the thread's own a value",
+        _WRITES,
+        baseline="dict",
+        items=1000,
+    ),
+    Cell(
+        "dict.compute",
+        "add 1 to the value of one of 64 keys that all share",
+        _UPDATES,
+        baseline="dict + Lock",
+        scope="global",
+        items=64,
+    ),
+)
