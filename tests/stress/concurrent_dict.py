@@ -1,4 +1,4 @@
-"""Stress ``ConcurrentDict``: a key has a value of its own; sums and weak values are accounted for."""
+"""Stress ``ConcurrentDict``: each key has its own value, no sum is lost, weak values are one."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ use super::entry::Life;
 use super::lookup::{Known, Query, mix};
 use super::policy::Unlimited;
 use super::removed::Removed;
-use super::shard::Locked;
+use super::shard::{Locked, Namesake};
 use super::update::{Failure, Item, own};
 use super::{Cache, Clock, MOST_SHARDS, UNBOUNDED};
 
@@ -135,16 +135,19 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
         if core.is_shared.load(Relaxed) {
             value.share();
         }
-        let mut value = Some(value);
-        let replaced = self.change(query, expected, |locked, life| {
-            let value = value.take().expect("it is replaced once");
-            locked.replace(life, value.into_raw(), 0, 1)
-        })?;
-        Ok(match (replaced, value) {
-            // SAFETY: E4: the word's reference is ours now.
-            (Some(old), _) => Ok(unsafe { T::from_raw(old) }),
-            (None, value) => Err(value.expect("it was not replaced")),
-        })
+        let word = value.into_raw();
+        let replaced =
+            self.change(query, expected, |locked, life| locked.replace(life, word, 0, 1));
+        // SAFETY: E4: the reference of the one or of the other word is ours now.
+        let own = |word| unsafe { T::from_raw(word) };
+        match replaced {
+            Ok(Some(old)) => Ok(Ok(own(old))),
+            Ok(None) => Ok(Err(own(word))),
+            Err(error) => {
+                drop(own(word));
+                Err(error)
+            }
+        }
     }
 
     /// Removes a key, if its value is the expected one, as for [`Self::replace`], and returns
@@ -172,15 +175,22 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
     ) -> Result<Option<R>, Q::Error> {
         let Some(core) = self.table.core() else { return Ok(None) };
         let mut known = Known::default();
-        while let Some(life) = core.search::<T, G, Q>(query, &mut known)? {
+        loop {
             let mut locked = core.lock::<G>(mix(query.hash()));
-            let Some(place) = locked.find(life) else { continue };
-            // Here and not before: D1.
-            let is_expected = expected.is_none_or(|expected| place.words().1 == expected)
-                || mutant!("dictionary.expected.unchecked");
-            return Ok(is_expected.then(|| act(&mut locked, life)));
+            match locked.namesake(query, &known) {
+                Namesake::Absent => return Ok(None),
+                Namesake::Equal(life) => {
+                    // Here and not before: D1.
+                    let (_, value) = locked.entries.entry(life.index).words();
+                    let is_expected = expected.is_none_or(|expected| value == expected)
+                        || mutant!("dictionary.expected.unchecked");
+                    return Ok(is_expected.then(|| act(&mut locked, life)));
+                }
+                Namesake::Unknown => {}
+            }
+            drop(locked);
+            known.equal = core.search::<T, G, Q>(query, &mut known)?;
         }
-        Ok(None)
     }
 
     /// Removes some item, and returns it.

@@ -22,6 +22,7 @@ use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::epoch::Attached;
 use crate::python::boundary::error::{Error, Result, not_copyable};
 use crate::python::boundary::fastcall::{fast_methods, used};
+use crate::python::boundary::handover::Handover;
 use crate::python::boundary::key::Key;
 use crate::python::boundary::list::{Pair, list_of, list_of_pairs, repr_of_pairs};
 use crate::python::boundary::nesting::{drop_contents, repr_of};
@@ -36,6 +37,8 @@ struct Contents {
     engine: Dictionary<Owned, Attached>,
     /// Where values are weak, a weak reference to the dictionary itself.
     itself: Option<Owned>,
+    /// Whether what one thread put is replaced by another.
+    handover: Handover,
     /// What `lockfree._loading` keeps here, made when it first asks.
     flights: OnceLock<Owned>,
     /// Of the loads that are under way.
@@ -61,7 +64,7 @@ impl Contents {
     #[inline]
     fn stored(&self, key: Arg<'_, '_>, value: Arg<'_, '_>) -> Result<Owned> {
         match &self.itself {
-            None => Ok(Owned::new(value)),
+            None => Ok(self.handover.begin(value)),
             Some(itself) => weakly(itself, key, value),
         }
     }
@@ -113,15 +116,20 @@ impl Contents {
         let (py, query) = (key.py(), Key::new(key)?);
         loop {
             let found = self.engine.get(&query)?;
-            let live = found.clone().and_then(|stored| self.live(py, stored));
             let expected = found.as_ref().map(Owned::address);
-            match decide(live.as_ref())? {
+            let referent = found.as_ref().filter(|_| self.itself.is_some());
+            let referent = referent.map(|stored| weak::referent(py, stored));
+            let old = referent.as_ref().map_or(found.as_ref(), Option::as_ref);
+            match decide(old)? {
                 Change::Keep(result) => return Ok(result),
                 Change::Put(value, result) => {
                     let stored = self.stored(key, value.borrow(py))?;
                     self.tickets.revoke(query.hash());
                     let done = match expected {
-                        Some(_) => self.engine.replace(&query, expected, stored)?.is_ok(),
+                        Some(_) => {
+                            let replaced = self.engine.replace(&query, expected, stored)?;
+                            replaced.map(|old| self.handover.end(old)).is_ok()
+                        }
                         None => {
                             let there = self.engine.get_or_put(&query, Owned::new(key), stored);
                             there.map_err(failed)?.is_none()
@@ -264,7 +272,8 @@ impl ConcurrentDict {
         let is_weak = weak_values.map_or(Ok(false), |weak| boolean(weak.as_borrowed()))?;
         let itself = is_weak.then(|| weak::reference(slf.as_any().as_borrowed(), None));
         let (engine, flights, tickets) = (Dictionary::default(), OnceLock::new(), Arc::default());
-        let contents = Contents { engine, itself: itself.transpose()?, flights, tickets };
+        let (itself, handover) = (itself.transpose()?, Handover::default());
+        let contents = Contents { engine, itself, handover, flights, tickets };
         if slf.get().contents.set(Box::new(contents)).is_err() {
             return Err(Error::wrong_value("a ConcurrentDict is initialized once".to_owned()));
         }
