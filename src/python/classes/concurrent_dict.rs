@@ -25,7 +25,7 @@ use crate::python::boundary::fastcall::{fast_methods, used};
 use crate::python::boundary::handover::Handover;
 use crate::python::boundary::key::Key;
 use crate::python::boundary::list::{Pair, list_of, list_of_pairs, repr_of_pairs};
-use crate::python::boundary::nesting::{drop_contents, repr_of};
+use crate::python::boundary::nesting::{Kept, drop_contents, keep, repr_of};
 use crate::python::boundary::object::{Arg, Made, dict, formatted, made, size_with};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::pauses::Pauses;
@@ -212,7 +212,7 @@ fn matches(value: &Owned, expected: Arg<'_, '_>) -> Result<bool> {
 #[pyclass(frozen, weakref, subclass, generic, mapping, module = "lockfree")]
 #[derive(Debug)]
 pub(crate) struct ConcurrentDict {
-    contents: OnceLock<Box<Contents>>,
+    contents: OnceLock<Kept<Contents>>,
     deferral: Deferral,
 }
 
@@ -274,7 +274,7 @@ impl ConcurrentDict {
         let (engine, flights, tickets) = (Dictionary::default(), OnceLock::new(), Arc::default());
         let (itself, handover) = (itself.transpose()?, Handover::default());
         let contents = Contents { engine, itself, handover, flights, tickets };
-        if slf.get().contents.set(Box::new(contents)).is_err() {
+        if slf.get().contents.set(keep(contents)).is_err() {
             return Err(Error::wrong_value("a ConcurrentDict is initialized once".to_owned()));
         }
         iterable.iter_borrowed().try_for_each(|iterable| fill(slf, &iterable))

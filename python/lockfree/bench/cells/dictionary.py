@@ -26,7 +26,7 @@ try:
     own
 except NameError:
     from threading import get_ident
-    own = [(get_ident(), number) for number in range(1000)]
+    own = [f"{get_ident()} {number}" for number in range(1000)]
 for key in own:
     d[key] = i"""
 _WRITES = tuple(
@@ -48,12 +48,6 @@ _UPDATES = (
         "dict + Lock",
         f"{_LOCK}\n{_ZEROS}",
         ("for key in range(64):\n    with lock:\n        d[key] = add(d[key])",),
-    ),
-    Contender(
-        "cereggii",
-        f"{_CEREGGII}\n{_ZEROS}\ndef step(_key, n):\n    return n + 1",
-        ("for key in range(64):\n    d.reduce([(key, 1)], lambda _key, a, b: a + b)",),
-        "cereggii",
     ),
 )
 
