@@ -9,7 +9,7 @@ use super::owned::Owned;
 
 /// A weak reference to an object, at whose end `callback` is called with it, if there is one.
 pub(crate) fn reference(object: Arg<'_, '_>, callback: Option<Arg<'_, '_>>) -> Result<Owned> {
-    let callback = callback.map_or(std::ptr::null_mut(), |callback| callback.as_ptr());
+    let callback = callback.as_deref().map_or(std::ptr::null_mut(), Bound::as_ptr);
     // SAFETY: live objects, and the thread is attached (a `Borrowed` proves both).
     let made = unsafe { ffi::PyWeakref_NewRef(object.as_ptr(), callback) };
     // SAFETY: a new reference, or null with an exception set.

@@ -125,15 +125,12 @@ impl Contents {
                 Change::Put(value, result) => {
                     let stored = self.stored(key, value.borrow(py))?;
                     self.tickets.revoke(query.hash());
-                    let done = match expected {
-                        Some(_) => {
-                            let replaced = self.engine.replace(&query, expected, stored)?;
-                            replaced.map(|old| self.handover.end(old)).is_ok()
-                        }
-                        None => {
-                            let there = self.engine.get_or_put(&query, Owned::new(key), stored);
-                            there.map_err(failed)?.is_none()
-                        }
+                    let done = if found.is_some() {
+                        let replaced = self.engine.replace(&query, expected, stored)?;
+                        replaced.map(|old| self.handover.end(old)).is_ok()
+                    } else {
+                        let there = self.engine.get_or_put(&query, Owned::new(key), stored);
+                        there.map_err(failed)?.is_none()
                     };
                     if done {
                         return Ok(result);
@@ -410,8 +407,8 @@ impl ConcurrentDict {
         // SAFETY: the collector runs with all other threads stopped, and no
         // thread can be stopped inside the engine: it calls nothing.
         unsafe { contents.engine.traverse(|object| visit.call(object.as_py())) }?;
-        let others = contents.itself.iter().chain(contents.flights.get());
-        others.map(|object| visit.call(object.as_py())).collect()
+        let mut others = contents.itself.iter().chain(contents.flights.get());
+        others.try_for_each(|object| visit.call(object.as_py()))
     }
 
     fn __clear__(&self) {
