@@ -648,7 +648,7 @@ def test_coroutines_load_too(impl: ModuleType) -> None:
 
     async def main() -> list[str]:
         loads = [d.async_get_or_load("a", load) for _ in range(3)]
-        return await asyncio.gather(*loads)
+        return list(await asyncio.gather(*loads))
 
     assert asyncio.run(main()) == ["A"] * 3
     assert d.get_or_load("a", pytest.fail) == "A"
@@ -845,12 +845,13 @@ def test_a_later_value_stays_when_the_first_goes(impl: ModuleType) -> None:
 
 def test_not_everything_can_be_a_weak_value(impl: ModuleType) -> None:
     d = impl.ConcurrentDict(weak_values=True)
-    for use in (
+    uses: list[Callable[[], object]] = [
         lambda: d.__setitem__("a", 5),
         lambda: d.setdefault("a", 5),
         lambda: d.exchange("a", 5, None),
         lambda: d.get_or_load("a", lambda _key: 5),
-    ):
+    ]
+    for use in uses:
         with pytest.raises(TypeError, match="cannot create weak reference to 'int' object"):
             use()
     assert len(d) == 0
