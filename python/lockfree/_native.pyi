@@ -1865,6 +1865,7 @@ class Cache(MutableMapping[_K, _V]):
     def _keep(self, ticket: _Ticket, key: _K, value: _V, /, *ttl: float | None) -> None:
         """Put what was loaded, unless the key was put or removed since the ticket was issued."""
 
+@disjoint_base
 class ConcurrentDict(MutableMapping[_K, _V]):
     """A dictionary that threads can share, whose updates of a key are atomic.
 

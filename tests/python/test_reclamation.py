@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from lockfree import AtomicRef, Cache, Queue, Stack
-from support import MEMORY, hammer, in_child, needs_statm
+from support import FORKS_IN_TRAFFIC, MEMORY, hammer, in_child, needs_fork, needs_statm
 
 
 class Kind(NamedTuple):
@@ -206,6 +206,44 @@ before = resident()
 run_threads(4, breathe)
 run_threads(4, breathe)
 assert resident() - before < 4 * MIB, resident() - before
+"""
+    )
+    assert child == (0, "", "")
+
+
+@needs_fork
+@needs_statm
+def test_a_forked_child_gives_memory_back() -> None:
+    """Though threads were reading and clearing when it was forked."""
+    child = in_child(
+        FORKS_IN_TRAFFIC
+        + MEMORY
+        + """
+c, keys = Cache(None), [str(number) for number in range(20_000)]
+
+def traffic(index):
+    for key in keys[:500]:
+        if index % 2:
+            c.get(key)
+        else:
+            c[key] = index
+    if index == 2:
+        c.clear()
+
+def breathe():
+    for key in keys:
+        c[key] = 1
+    run_threads(2, lambda index: [c.get(key) for key in keys])
+    c.clear()
+
+def use(number):
+    breathe()
+    before = resident()
+    for _ in range(5):
+        breathe()
+    assert resident() - before < 4 * MIB, resident() - before
+
+fork_in_traffic(4, traffic, use)
 """
     )
     assert child == (0, "", "")

@@ -9,6 +9,8 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use lockfree::engine::memory::epoch::domain::Domain;
+#[cfg(all(unix, not(miri)))]
+use lockfree::engine::memory::epoch::forked;
 use lockfree::engine::memory::epoch::{
     Alone, Block, Crossbeam, Epochs, Header, Reclaim, barrier, waiting,
 };
@@ -158,6 +160,62 @@ fn what_waits_is_bounded() {
         Epochs::tidy();
     }
     assert!(!waits(), "{} bytes wait", waiting());
+}
+
+/// The readers that a forked child has inherited are not there, and keep nothing.
+#[cfg(all(unix, not(miri)))]
+#[test]
+fn a_forked_child_frees_what_it_retires() {
+    let (entered, is_inside) = channel();
+    let (go_on, may_leave) = channel::<()>();
+    let reader = thread::spawn(move || {
+        let _guard = Epochs::enter();
+        entered.send(()).unwrap();
+        may_leave.recv().unwrap();
+    });
+    is_inside.recv().unwrap();
+    // What the child needs is there before: another test's thread may be making it.
+    Epochs::tidy();
+    drop(Epochs::enter());
+    // SAFETY: the child goes on with this thread alone, and ends below.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: it ends the process.
+        unsafe { libc::_exit(i32::from(!frees_what_it_retires())) };
+    }
+    let mut status = 0;
+    // SAFETY: the place is there.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(status, 0, "memory waits for a reader who is not there");
+    go_on.send(()).unwrap();
+    reader.join().unwrap();
+}
+
+/// In a forked child.
+#[cfg(all(unix, not(miri)))]
+fn frees_what_it_retires() -> bool {
+    const SIZE: usize = 1 << 18;
+    const COUNT: usize = 64;
+    forked();
+    let before = waiting();
+    // One who retires, and one who has just come.
+    let work = || {
+        for _ in 0..COUNT / 2 {
+            drop(Epochs::enter());
+            // SAFETY: nobody has linked it.
+            unsafe {
+                Epochs::retire(Block::new(Layout::from_size_align(SIZE, 8).unwrap()).unwrap())
+            };
+            // As often as it takes: not each time is it tried.
+            thread::sleep(std::time::Duration::from_millis(2));
+            Epochs::tidy();
+        }
+    };
+    thread::scope(|scope| {
+        scope.spawn(work);
+        work();
+    });
+    waiting() < before + COUNT / 2 * SIZE
 }
 
 /// A thread that ends, and its destructors, which enter after it has given its note

@@ -20,8 +20,7 @@ use super::super::memory::arena::OutOfMemory;
 use super::super::memory::epoch::{Epochs, Reclaim};
 use super::super::memory::pointer::Counted;
 use super::super::shim::{Ordering::Relaxed, mutant};
-use super::entry::Life;
-use super::lookup::{Known, Query, mix};
+use super::lookup::{Found, Known, Query, mix};
 use super::policy::Unlimited;
 use super::removed::Removed;
 use super::shard::{Locked, Namesake};
@@ -137,7 +136,7 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
         }
         let word = value.into_raw();
         let replaced =
-            self.change(query, expected, |locked, life| locked.replace(life, word, 0, 1));
+            self.change(query, expected, |locked, found| locked.replace(found, word, 0, 1));
         // SAFETY: E4: the reference of the one or of the other word is ours now.
         let own = |word| unsafe { T::from_raw(word) };
         match replaced {
@@ -160,18 +159,18 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
         query: &Q,
         expected: Option<usize>,
     ) -> Result<Option<(T, T)>, Q::Error> {
-        let words = self.change(query, expected, |locked, life| locked.remove(life.index))?;
+        let words = self.change(query, expected, |locked, found| locked.remove(found.index))?;
         G::tidy();
         Ok(words.map(|words| own(&words)))
     }
 
-    /// Calls `act` under the lock with the life of a key's entry, if its value is the expected
+    /// Calls `act` under the lock with a key's entry, if its value is the expected
     /// one.
     fn change<Q: Query<T>, R>(
         &self,
         query: &Q,
         expected: Option<usize>,
-        act: impl FnOnce(&mut Locked<'_, G, Unlimited>, Life) -> R,
+        act: impl FnOnce(&mut Locked<'_, G, Unlimited>, Found<'_, Unlimited>) -> R,
     ) -> Result<Option<R>, Q::Error> {
         let Some(core) = self.table.core() else { return Ok(None) };
         let mut known = Known::default();
@@ -179,12 +178,12 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
             let mut locked = core.lock::<G>(mix(query.hash()));
             match locked.namesake(query, &known) {
                 Namesake::Absent => return Ok(None),
-                Namesake::Equal(life) => {
+                Namesake::Equal(found) => {
                     // Here and not before: D1.
-                    let (_, value) = locked.entries.entry(life.index).words();
+                    let (_, value) = found.place.words();
                     let is_expected = expected.is_none_or(|expected| value == expected)
                         || mutant!("dictionary.expected.unchecked");
-                    return Ok(is_expected.then(|| act(&mut locked, life)));
+                    return Ok(is_expected.then(|| act(&mut locked, found)));
                 }
                 Namesake::Unknown => {}
             }

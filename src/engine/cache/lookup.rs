@@ -32,6 +32,13 @@ pub trait Query<T> {
     /// Whether the key is equal to any other such one that has the same hash.
     fn by_hash(&self) -> bool;
 
+    /// Compares with a key of the same hash, if that calls nothing and waits for nobody:
+    /// it is called inside a guard. `None` if only [`Self::is`] can tell.
+    #[inline(always)]
+    fn is_plainly(&self, _key: &T) -> Option<bool> {
+        None
+    }
+
     /// Compares with a key of the same hash. It is called with nothing held, and
     /// may use the cache.
     ///
@@ -154,10 +161,11 @@ impl<P: Policy> Core<P> {
     pub(super) fn visit<T: Counted, G: Reclaim, Q: Query<T>, R>(
         &self,
         query: &Q,
+        compared: &mut Option<T>,
         look: &impl Fn(Found<'_, P>) -> Look<T, R>,
     ) -> Stop<T, R> {
         let guard = (!mutant!("cache.guard")).then(G::enter);
-        stop(self.walk(&guard, query), look)
+        stop(self.walk(&guard, query, compared), look)
     }
 
     /// Looks at an entry once more, of which the key has turned out to be equal; `None` if
@@ -190,10 +198,12 @@ impl<P: Policy> Core<P> {
         look: &impl Fn(Found<'_, P>) -> Look<T, R>,
     ) -> Result<Sought<R>, Q::Error> {
         loop {
+            let mut compared = None;
             let at = {
                 let guard = G::enter();
-                stop(self.walk_on(&guard, query, known), look)
+                stop(self.walk_on(&guard, query, known, &mut compared), look)
             };
+            drop(compared);
             // Nothing is held here but references.
             match at {
                 Stop::Looked(Look::Found(found), life) => return Ok(Sought::Found(found, life)),
@@ -260,12 +270,17 @@ impl<P: Policy> Core<P> {
 
     /// Walks the chain of a hash to the first entry that is, or may be, the key's.
     #[inline(always)]
-    fn walk<'a, T: Counted, Q: Query<T>, G>(&self, guard: &'a G, query: &Q) -> Step<'a, T, P> {
+    fn walk<'a, T: Counted, Q: Query<T>, G>(
+        &self,
+        guard: &'a G,
+        query: &Q,
+        compared: &mut Option<T>,
+    ) -> Step<'a, T, P> {
         let hash = mix(query.hash());
         let shard = self.shard(hash);
         let Some(table) = shard.tables.current(guard) else { return Step::Absent };
         let walk = Walk { table, entries: shard.entries.view(guard), query, hash };
-        self.end(walk.from(table.head(hash), &Known::NOTHING, &[]), &walk)
+        self.end(walk.from(table.head(hash), &Known::NOTHING, &[], compared), &walk)
     }
 
     /// The same for someone who has compared keys, and walks on from where he went outside,
@@ -275,14 +290,15 @@ impl<P: Policy> Core<P> {
         guard: &'a G,
         query: &Q,
         known: &Known,
+        compared: &mut Option<T>,
     ) -> Step<'a, T, P> {
         let hash = mix(query.hash());
         let shard = self.shard(hash);
         let Some(table) = shard.tables.current(guard) else { return Step::Absent };
         let walk = Walk { table, entries: shard.entries.view(guard), query, hash };
         let step = match known.rest {
-            None => walk.from(table.head(hash), known, &known.unequal),
-            Some(rest) => walk.after(rest, known),
+            None => walk.from(table.head(hash), known, &known.unequal, compared),
+            Some(rest) => walk.after(rest, known, compared),
         };
         self.end(step, &walk)
     }
@@ -327,7 +343,12 @@ struct Walk<'a, 'q, Q, P: Policy> {
 impl<'a, Q, P: Policy> Walk<'a, '_, Q, P> {
     /// Walks on behind an entry. However long the walk has rested there, that is as good as if
     /// it had just come, if the life and the table are the same.
-    fn after<T: Counted>(&self, rest: Rest, known: &Known) -> Step<'a, T, P>
+    fn after<T: Counted>(
+        &self,
+        rest: Rest,
+        known: &Known,
+        compared: &mut Option<T>,
+    ) -> Step<'a, T, P>
     where
         Q: Query<T>,
     {
@@ -341,7 +362,7 @@ impl<'a, Q, P: Policy> Walk<'a, '_, Q, P> {
             return Step::Found(found);
         }
         match self.next(found) {
-            Some(next) => self.from(next, known, &known.unequal[..rest.before]),
+            Some(next) => self.from(next, known, &known.unequal[..rest.before], compared),
             None => Step::Lost(None),
         }
     }
@@ -353,9 +374,16 @@ impl<'a, Q, P: Policy> Walk<'a, '_, Q, P> {
         found.place.lives_on(found.stamp).then_some(next)
     }
 
-    /// The walk from one of its entries on.
+    /// The walk from one of its entries on. A key that it was compared with is handed out, to
+    /// be dropped outside.
     #[inline(always)]
-    fn from<T: Counted>(&self, mut index: u32, known: &Known, unequal: &[Life]) -> Step<'a, T, P>
+    fn from<T: Counted>(
+        &self,
+        mut index: u32,
+        known: &Known,
+        unequal: &[Life],
+        compared: &mut Option<T>,
+    ) -> Step<'a, T, P>
     where
         Q: Query<T>,
     {
@@ -378,6 +406,10 @@ impl<'a, Q, P: Policy> Walk<'a, '_, Q, P> {
                 if !unequal.contains(&life) {
                     // SAFETY: words in our entries are of `T`s.
                     return match unsafe { place.key(stamp) } {
+                        Taken::Value(key, _) if self.query.is_plainly(&key) == Some(true) => {
+                            *compared = Some(key);
+                            Step::Found(found)
+                        }
                         Taken::Value(key, _) => Step::Compare(life, key, self.table.generation()),
                         Taken::Unshared => Step::Unshared(life),
                         Taken::Gone(in_vain) => Step::Lost(in_vain),

@@ -89,8 +89,6 @@ mod update;
 use std::cell::RefCell;
 use std::marker::PhantomData;
 
-use crossbeam_utils::CachePadded;
-
 use super::memory::arena::OutOfMemory;
 use super::memory::epoch::{Epochs, Reclaim};
 use super::memory::pointer::Counted;
@@ -117,11 +115,26 @@ const MOST_SHARDS: usize = 16;
 /// The bits of a hash that choose the shard start here.
 const SHARD_SHIFT: u32 = 60;
 
+/// On a cache line of its own. (Not on two, as `CachePadded` has it, for the sake of small
+/// caches, of which there may be many.)
+#[derive(Debug)]
+#[repr(align(64))]
+struct Apart<T>(T);
+
+impl<T> std::ops::Deref for Apart<T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
 /// What all items may weigh together, and how much of it is given out (C3).
 #[derive(Debug)]
 struct Budget {
     limit: u64,
-    used: CachePadded<AtomicU64>,
+    used: AtomicU64,
 }
 
 impl Budget {
@@ -149,7 +162,7 @@ struct Core<P: Policy> {
     /// Whether more threads than one are known to read: what is put is shared with them
     /// at once.
     is_shared: AtomicBool,
-    budget: Budget,
+    budget: Apart<Budget>,
 }
 
 impl<P: Policy> Core<P> {
@@ -157,7 +170,7 @@ impl<P: Policy> Core<P> {
         Self {
             shards: (0..shards).map(|_| Shard::new()).collect(),
             is_shared: AtomicBool::new(false),
-            budget: Budget { limit, used: CachePadded::new(AtomicU64::new(0)) },
+            budget: Apart(Budget { limit, used: AtomicU64::new(0) }),
         }
     }
 
@@ -406,7 +419,9 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     ) -> Result<Option<R>, Q::Error> {
         let Some(core) = self.core() else { return Ok(None) };
         let mut known = Known::default();
-        match core.visit::<T, G, Q, R>(query, &look) {
+        // What the key was compared with is dropped out here.
+        let mut compared = None;
+        match core.visit::<T, G, Q, R>(query, &mut compared, &look) {
             Stop::Looked(Look::Found(found), _) => return Ok(Some(found)),
             Stop::Absent => return Ok(None),
             Stop::Compare(life, key, generation) => {
@@ -424,6 +439,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                 core.share::<T>(query.hash(), life);
             }
         }
+        drop(compared);
         self.find_on(core, query, known, &look, expired)
     }
 

@@ -6,13 +6,13 @@
 
 use std::marker::PhantomData;
 
-use crossbeam_utils::CachePadded;
-
 use super::super::memory::arena::OutOfMemory;
 use super::super::memory::epoch::Reclaim;
+use super::super::memory::pointer::Counted;
 use super::super::shim::{Mutex, MutexGuard, mutant};
+use super::Apart;
 use super::entry::{Content, Entry, Life};
-use super::lookup::{Known, Query, mix};
+use super::lookup::{Found, Known, Query, mix};
 use super::pages::{Detached, Entries, Pages};
 use super::policy::{Admission, Policy};
 use super::table::Tables;
@@ -27,10 +27,11 @@ pub(super) struct Words {
 }
 
 /// Whether an item has a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Namesake {
+#[derive(Debug)]
+pub(super) enum Namesake<'a, P: Policy> {
     Absent,
-    Equal(Life),
+    /// As long as the lock is held.
+    Equal(Found<'a, P>),
     /// There is one of the same hash; only a comparison can tell.
     Unknown,
 }
@@ -50,8 +51,8 @@ pub(super) struct State<P> {
 #[derive(Debug)]
 pub(super) struct Shard<P: Policy> {
     /// What readers read.
-    readable: CachePadded<Readable<P>>,
-    state: CachePadded<Mutex<State<P>>>,
+    readable: Apart<Readable<P>>,
+    state: Apart<Mutex<State<P>>>,
 }
 
 /// What readers read of a shard.
@@ -73,7 +74,7 @@ impl<P: Policy> std::ops::Deref for Shard<P> {
 impl<P: Policy> Shard<P> {
     pub(super) fn new() -> Self {
         let readable = Readable { tables: Tables::new(), entries: Entries::new() };
-        Self { readable: CachePadded::new(readable), state: CachePadded::new(Mutex::default()) }
+        Self { readable: Apart(readable), state: Apart(Mutex::default()) }
     }
 
     pub(super) fn lock_state(&self) -> MutexGuard<'_, State<P>> {
@@ -99,7 +100,11 @@ pub(super) struct Locked<'a, G, P: Policy> {
 impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
     /// Looks for the item with this key (C2).
     #[inline]
-    pub(super) fn namesake<T, Q: Query<T>>(&self, query: &Q, known: &Known) -> Namesake {
+    pub(super) fn namesake<T: Counted, Q: Query<T>>(
+        &self,
+        query: &Q,
+        known: &Known,
+    ) -> Namesake<'a, P> {
         let hash = mix(query.hash());
         let Some(table) = self.tables.held() else { return Namesake::Absent };
         let mut namesake = Namesake::Absent;
@@ -109,12 +114,19 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
             if place.hash() != hash {
                 continue;
             }
-            let life = place.life(index, place.stamp());
+            let found = Found { place, index, stamp: place.stamp() };
+            if place.is_surely(query.address(), query.by_hash()) {
+                return Namesake::Equal(found);
+            }
+            let life = found.life();
             if in_order.any(|each| *each == life) || known.unequal.contains(&life) {
                 continue;
             }
-            if known.equal == Some(life) || place.is_surely(query.address(), query.by_hash()) {
-                return Namesake::Equal(life);
+            let (key, _) = place.words();
+            // SAFETY: E4, and the lock: the word's reference stays.
+            let is_equal = || unsafe { T::peek(key, |key| query.is_plainly(key)) };
+            if known.equal == Some(life) || is_equal() == Some(true) {
+                return Namesake::Equal(found);
             }
             namesake = Namesake::Unknown;
         }
@@ -157,34 +169,33 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
         // Live: here the item comes into the cache.
         let stamp = place.step();
         self.state.policy.admit(self.entries, index, place, admission);
-        self.set_timer(content.deadline, place.life(index, stamp));
+        self.set_timer(content.deadline, Found { place, index, stamp });
     }
 
     /// Replaces the value of a live item.
     pub(super) fn replace(
         &mut self,
-        life: Life,
+        found: Found<'_, P>,
         value: usize,
         deadline: u64,
         weight: u64,
     ) -> usize {
-        let place = self.entries.entry(life.index);
-        let old = place.replace(value, deadline);
-        self.state.policy.reweigh(place, weight);
-        self.set_timer(deadline, life);
+        let old = found.place.replace(value, deadline);
+        self.state.policy.reweigh(found.place, weight);
+        self.set_timer(deadline, found);
         old
     }
 
     #[inline]
-    fn set_timer(&mut self, deadline: u64, life: Life) {
+    fn set_timer(&mut self, deadline: u64, found: Found<'_, P>) {
         if deadline != 0 {
-            self.start_timer(deadline, life);
+            let timer = Timer { deadline, index: found.index, stamp: found.stamp };
+            self.start_timer(timer);
         }
     }
 
-    fn start_timer(&mut self, deadline: u64, life: Life) {
+    fn start_timer(&mut self, timer: Timer) {
         let (entries, state) = (self.entries, &mut *self.state);
-        let timer = Timer { deadline, index: life.index, stamp: life.stamp };
         state.timers.set(timer, state.policy.len(), |timer| is_valid(entries, timer));
     }
 

@@ -51,7 +51,11 @@ use std::ptr::NonNull;
 
 use super::super::memory::arena::{NIL, OutOfMemory};
 use super::super::memory::epoch::{Block, Header, Reclaim};
-use super::super::shim::{AtomicPtr, AtomicU32, Ordering::Relaxed, mutant, ordering};
+use super::super::shim::{
+    AtomicPtr, AtomicU32,
+    Ordering::{Acquire, Relaxed, Release},
+    mutant, ordering,
+};
 use super::entry::Entry;
 use super::pages::{Entries, View};
 use super::policy::Policy;
@@ -154,8 +158,9 @@ impl<'a> Table<'a> {
 
     #[inline]
     pub(super) fn head(self, hash: u64) -> u32 {
-        // Acquire: the entry that it names.
-        self.bucket(hash).load(ordering!(Acquire, "cache.head.load"))
+        // Acquire: the entry that it names. (No model can miss it, nor the other half: zeros come
+        // with the page's address, and what was filled in with the entry's stamp.)
+        self.bucket(hash).load(Acquire)
     }
 
     /// Its number; the lowest bit is which of the two links is this table's.
@@ -201,7 +206,7 @@ impl<'a> Table<'a> {
         filled.set_next(self.generation(), bucket.load(Relaxed));
         linking();
         // Release: the entry is whole.
-        bucket.store(index, ordering!(Release, "cache.head.store"));
+        bucket.store(index, Release);
     }
 
     /// Takes an entry out of its chain. The caller holds the lock.
@@ -211,7 +216,8 @@ impl<'a> Table<'a> {
         let bucket = self.bucket(unlinked.hash());
         let mut before = bucket.load(Relaxed);
         if before == index {
-            return bucket.store(next, ordering!(Release, "cache.head.unlink"));
+            // Release: as in `link`.
+            return bucket.store(next, Release);
         }
         loop {
             let predecessor = entries.entry(before);

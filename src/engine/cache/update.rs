@@ -130,13 +130,13 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                 return Ok(());
             }
             let inserted = match locked.namesake(query, &known) {
-                Namesake::Equal(life) => {
+                Namesake::Equal(found) => {
                     // What has expired is not there: it is not replaced, but goes.
-                    if let Some(expired) = self.take_expired(core, &mut locked, life) {
+                    if let Some(expired) = self.take_expired(core, &mut locked, found) {
                         removed.push(expired);
                         continue;
                     }
-                    self.replace(core, locked, life, item, removed);
+                    self.replace(core, locked, found, item, removed);
                     return Ok(());
                 }
                 Namesake::Absent => self.insert(core, locked, query, &known, item, removed, &admit),
@@ -178,7 +178,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                 Sought::Absent => {}
             }
             let locked = core.lock::<G>(mix(query.hash()));
-            if locked.namesake(query, &known) != Namesake::Absent {
+            if !matches!(locked.namesake(query, &known), Namesake::Absent) {
                 continue;
             }
             item = match self.insert(core, locked, query, &known, item, removed, || true) {
@@ -329,20 +329,22 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         query: &Q,
         life: Life,
     ) -> Option<Evicted<T>> {
-        self.take_expired(core, &mut core.lock::<G>(mix(query.hash())), life)
+        let mut locked = core.lock::<G>(mix(query.hash()));
+        let place = locked.find(life)?;
+        let found = Found { place, index: life.index, stamp: life.stamp };
+        self.take_expired(core, &mut locked, found)
     }
 
-    /// Removes an item if it is there and its time is over.
+    /// Removes an item if its time is over.
     #[inline]
     fn take_expired(
         &self,
         core: &Core<P>,
         locked: &mut Locked<'_, G, P>,
-        life: Life,
+        found: Found<'_, P>,
     ) -> Option<Evicted<T>> {
-        let is_over = locked.find(life).is_some_and(|place| self.has_passed(place.deadline()));
-        is_over.then(|| {
-            let words = locked.remove(life.index);
+        self.has_passed(found.place.deadline()).then(|| {
+            let words = locked.remove(found.index);
             core.budget.release(words.weight);
             evicted(&words, Reason::Expired)
         })
@@ -354,21 +356,20 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         &self,
         core: &Core<P>,
         mut locked: Locked<'_, G, P>,
-        life: Life,
+        found: Found<'_, P>,
         item: Item<T>,
         removed: &mut Removed<T>,
     ) {
-        let place = locked.entries.entry(life.index);
         let Item { key, value, weight, deadline } = item;
-        let before = P::weight_of(place);
+        let before = P::weight_of(found.place);
         if weight != before {
             let growth = weight.saturating_sub(before);
-            let fits = self.make_room(core, &mut locked, growth, life.index, removed);
+            let fits = self.make_room(core, &mut locked, growth, found.index, removed);
             debug_assert!(fits, "the item alone fits, and only an undivided cache is weighed");
             core.budget.release(before.saturating_sub(weight));
         }
-        let old = locked.replace(life, value.into_raw(), deadline, weight);
-        place.mark();
+        let old = locked.replace(found, value.into_raw(), deadline, weight);
+        found.place.mark();
         drop(locked);
         // SAFETY: E4: the word's reference is ours now.
         drop(unsafe { T::from_raw(old) });

@@ -68,6 +68,12 @@ impl Query<Owned> for Key<'_, '_> {
         self.is_number
     }
 
+    /// Texts are compared by C functions that neither call nor wait.
+    #[inline]
+    fn is_plainly(&self, key: &Owned) -> Option<bool> {
+        equal_text(self.object, key.borrow(self.object.py()))
+    }
+
     fn is(&self, key: &Owned) -> Result<bool> {
         let key = key.borrow(self.object.py());
         if let Some(equal) = equal_text(self.object, key) {

@@ -171,6 +171,7 @@ fn by_comparison(_: usize) -> (u64, bool) {
 }
 
 fn run<const THREADS: usize>(
+    preemptions: usize,
     limit: u64,
     hash: Hash,
     start: &'static [Op],
@@ -199,7 +200,7 @@ fn run<const THREADS: usize>(
         assert_eq!(memory.live(), 0, "a reference was lost, or dropped twice");
         left
     };
-    outcomes_of(Some(PREEMPTIONS), map, threads.map(run), end)
+    outcomes_of(Some(preemptions), map, threads.map(run), end)
 }
 
 /// The outcomes are those of the operations one at a time, in every order.
@@ -208,7 +209,7 @@ fn assert_atomic<const THREADS: usize>(
     start: &'static [Op],
     threads: [&'static [Op]; THREADS],
 ) {
-    let seen = run(UNBOUNDED, hash, start, threads);
+    let seen = run(PREEMPTIONS, UNBOUNDED, hash, start, threads);
     let mut items = BTreeMap::new();
     for op in start {
         op.meaning(&mut items);
@@ -366,7 +367,7 @@ fn one_of_two_insertions_finds_the_other() {
 #[test]
 fn what_was_used_twice_is_not_evicted() {
     let start = &[Put(0, 10), Put(1, 20)];
-    let seen = run(2, by_hash, start, [&[Get(0), Get(0)], &[Put(2, 30)]]);
+    let seen = run(1, 2, by_hash, start, [&[Get(0), Get(0)], &[Put(2, 30)]]);
     let outcome = |gets: &[Option<usize>], left| ([gets.to_vec(), vec![None]], left);
     let without = |gets| outcome(gets, vec![(1, 20), (2, 30)]);
     let expected = BTreeSet::from([
@@ -382,7 +383,7 @@ fn what_was_used_twice_is_not_evicted() {
 #[test]
 fn uses_end_with_the_item() {
     let start = &[Put(0, 10), Put(1, 20), Get(0), Get(0), Remove(0)];
-    let seen = run(2, by_hash, start, [&[Put(2, 30), Put(3, 40)], &[Get(2)]]);
+    let seen = run(1, 2, by_hash, start, [&[Put(2, 30), Put(3, 40)], &[Get(2)]]);
     let left: BTreeSet<_> = seen.into_iter().map(|(_, left)| left).collect();
     assert_eq!(left, BTreeSet::from([vec![(1, 20), (3, 40)]]));
 }
