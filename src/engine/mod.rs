@@ -8,7 +8,7 @@
 //! | [`atomics`] | single words that threads change: integer, flag, float, reference, striped counter |
 //! | [`stack`] | the stack |
 //! | [`queue`] | the queues: first in, first out; last in, first out; sorted |
-//! | [`cache`] | the cache |
+//! | [`cache`] | the cache, and the dictionary that has its table |
 //! | [`event`] | sleeping until something may have changed |
 //! | [`memory`] | what containers are made of: nodes, words that name them, who may still be reading |
 //! | [`backoff`] | what a thread does after a lost race |
