@@ -10,6 +10,7 @@ passes the news on.
 
 from __future__ import annotations
 
+import sys
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Generator
@@ -70,7 +71,7 @@ class AsyncWait(Waitable):
             await _give_way(hold)
         if not self._differs(old):
             # A relaxed store may miss one who enrols at the same moment.
-            again = _asyncio().get_running_loop().call_later(_LOOK_AGAIN, self._look_again, old)
+            again = running_loop().call_later(_LOOK_AGAIN, self._look_again, old)
             try:
                 await _wait(self, CHANGES, lambda: self._differs(old) or _NOTHING)
             finally:
@@ -173,7 +174,7 @@ async def _wait(owner: Waitable, event: int, attempt: Callable[[], Any]) -> Any:
         done = await _persist(attempt)
     if done is not _NOTHING:
         return done
-    waiter = owner._waiter(owner, event, _asyncio().get_running_loop())
+    waiter = owner._waiter(owner, event, running_loop())
     while True:
         try:
             owner._enrol(event, waiter)
@@ -217,7 +218,7 @@ class _Runner(threading.local):
 
     def is_the_same(self) -> bool:
         """Return whether the same task ran when this was last asked; without one, True."""
-        task = _asyncio().current_task()
+        task = _asyncio().current_task(running_loop())
         if task is None:
             return True
         before, self._task = self._task, weakref.ref(task)
@@ -230,8 +231,22 @@ _RUNNER: Final = _Runner()
 @coroutine
 def _pause() -> Generator[None, None, None]:
     """Let the event loop run the others once; there must be one."""
-    _asyncio().get_running_loop()
+    running_loop()
     yield
+
+
+def running_loop() -> Any:
+    """Return asyncio's running event loop."""
+    try:
+        return _asyncio().get_running_loop()
+    except RuntimeError:
+        trio = sys.modules.get("trio")
+        if trio is None or not trio.lowlevel.in_trio_run():
+            raise
+    raise RuntimeError(
+        "no running event loop: lockfree waits on asyncio's, and this is a task of trio; "
+        "let a thread wait for it, by trio.to_thread.run_sync()"
+    )
 
 
 @cache

@@ -55,6 +55,7 @@ from time import monotonic
 from types import GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
+from lockfree._async import running_loop
 from lockfree._mapping import part_of
 
 if TYPE_CHECKING:
@@ -206,9 +207,7 @@ async def async_load(
     shield: bool = False,
 ) -> V:
     """Do what `load` does, in a task."""
-    import asyncio
-
-    loop = asyncio.get_running_loop()
+    loop = running_loop()
     while True:
         flight = found = _Flight(cache, key, loop)
         try:

@@ -54,9 +54,10 @@ class AtomicBool:
     ``toggle`` and ``update`` the value after.
 
     It is true where its value is, compares by value with bools and numbers, and
-    converts as a bool does: by ``int(a)``, as an index and in format strings.
-    Because it is mutable and compares by value it is unhashable, like a list.
-    Copying and pickling are refused, since a copy would not be shared.
+    converts as a bool does: by ``int(a)``, ``str(a)``, as an index and in format strings;
+    its ``repr`` names the class. Because it is mutable and compares by value it is
+    unhashable, like a list. Copying and pickling are refused, since a copy would not be
+    shared.
 
     A value is a ``bool``, not just something true or false: all else is a
     ``TypeError``.
@@ -88,7 +89,7 @@ class AtomicBool:
 
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
-    def __new__(cls, value: bool = False, /) -> Self: ...
+    def __new__(cls, value: bool = False) -> Self: ...
     @property
     def value(self) -> bool:
         """The value, as `load()` reads it. Read-only: write with `store()`."""
@@ -242,10 +243,10 @@ class AtomicFloat64:
     ``compare_exchange`` compares bits, not values: 0.0 is not -0.0, and NaN is equal
     to a NaN of the same bits. All other comparisons (``a == 0.5``, ``a < b``) are by
     value with numbers, as a float's. It is true where the value is not zero,
-    supports ``+= -=``, and converts by ``float(a)``, ``int(a)`` and in format strings.
-    Because it is mutable and compares by value it is unhashable, like a list; ``a + 1``
-    is a ``TypeError``: say ``a.load() + 1``. Copying and pickling are refused, since a
-    copy would not be shared.
+    supports ``+= -=``, and converts by ``float(a)``, ``int(a)``, ``str(a)`` and in format
+    strings; its ``repr`` names the class. Because it is mutable and compares by value it is
+    unhashable, like a list; ``a + 1`` is a ``TypeError``: say ``a.load() + 1``. Copying and
+    pickling are refused, since a copy would not be shared.
 
     An argument is a ``float`` or anything with ``__float__`` or ``__index__``;
     another type, such as ``str``, is a ``TypeError``.
@@ -277,7 +278,7 @@ class AtomicFloat64:
 
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
-    def __new__(cls, value: SupportsFloat | SupportsIndex = 0.0, /) -> Self: ...
+    def __new__(cls, value: SupportsFloat | SupportsIndex = 0.0) -> Self: ...
     @property
     def value(self) -> float:
         """The value, as `load()` reads it. Read-only: write with `store()`."""
@@ -318,8 +319,37 @@ class AtomicFloat64:
         Progress: lock-free: it retries when another thread's change came between.
         """
 
+    def fetch_sub(self, n: SupportsFloat | SupportsIndex, /) -> float:
+        """Subtract `n` and return the old value.
+
+        Progress: lock-free.
+        """
+
+    def fetch_max(self, n: SupportsFloat | SupportsIndex, /) -> float:
+        """Raise the value to at least `n`; return the old value.
+
+        A NaN is missing data, as to IEEE 754's `maximumNumber`: where one of the two is
+        NaN, the other remains; and -0.0 is below 0.0.
+
+        Progress: lock-free.
+        """
+
+    def fetch_min(self, n: SupportsFloat | SupportsIndex, /) -> float:
+        """Lower the value to at most `n`; return the old value.
+
+        NaN and zeros are as `fetch_max` has them.
+
+        Progress: lock-free.
+        """
+
     def add(self, n: SupportsFloat | SupportsIndex, /) -> float:
         """Add `n` and return the new value.
+
+        Progress: lock-free.
+        """
+
+    def sub(self, n: SupportsFloat | SupportsIndex, /) -> float:
+        """Subtract `n` and return the new value.
 
         Progress: lock-free.
         """
@@ -352,6 +382,41 @@ class AtomicFloat64:
         As that of `AtomicInt64`.
         """
 
+    def wait(self, old: SupportsFloat | SupportsIndex, /, timeout: float | None = None) -> bool:
+        """Wait until the value is not `old`; return whether it came to that in time.
+
+        As that of `AtomicInt64`. It compares bits, as `compare_exchange` does.
+
+        Raises:
+            TypeError: `old` is not a number.
+            ValueError: `timeout` is negative.
+
+        Progress: parks.
+        """
+
+    async def async_wait(self, old: SupportsFloat | SupportsIndex, /) -> None:
+        """Wait until the value is not `old`, without blocking the event loop.
+
+        As `wait`, for a coroutine of any event loop. Threads and coroutines wait in
+        one list. Cancelled, it passes on a notification that it does not use.
+        """
+
+    def notify_one(self, /) -> None:
+        """Let the one who has waited longest look again.
+
+        Call it after the change. Where nobody waits it costs a fence.
+
+        Progress: wait-free where nobody waits; else it takes the lock of the list.
+        """
+
+    def notify_all(self, /) -> None:
+        """Let all who wait look again.
+
+        Call it after the change. Where nobody waits it costs a fence.
+
+        Progress: wait-free where nobody waits; else it takes the lock of the list.
+        """
+
     def __iadd__(self, n: SupportsFloat | SupportsIndex, /) -> Self: ...
     def __isub__(self, n: SupportsFloat | SupportsIndex, /) -> Self: ...
     def __eq__(self, other: object, /) -> Any: ...
@@ -377,9 +442,17 @@ class _AtomicFloat64View:
         self, expected: SupportsFloat | SupportsIndex, desired: SupportsFloat | SupportsIndex, /
     ) -> bool: ...
     def fetch_add(self, n: SupportsFloat | SupportsIndex, /) -> float: ...
+    def fetch_sub(self, n: SupportsFloat | SupportsIndex, /) -> float: ...
+    def fetch_max(self, n: SupportsFloat | SupportsIndex, /) -> float: ...
+    def fetch_min(self, n: SupportsFloat | SupportsIndex, /) -> float: ...
     def add(self, n: SupportsFloat | SupportsIndex, /) -> float: ...
+    def sub(self, n: SupportsFloat | SupportsIndex, /) -> float: ...
     def fetch_update(self, fn: Callable[[float], SupportsFloat | SupportsIndex], /) -> float: ...
     def update(self, fn: Callable[[float], SupportsFloat | SupportsIndex], /) -> float: ...
+    def wait(self, old: SupportsFloat | SupportsIndex, /, timeout: float | None = None) -> bool: ...
+    async def async_wait(self, old: SupportsFloat | SupportsIndex, /) -> None: ...
+    def notify_one(self, /) -> None: ...
+    def notify_all(self, /) -> None: ...
     def __reduce__(self, /) -> NoReturn: ...
 
 @final
@@ -396,9 +469,9 @@ class AtomicInt64:
     no other thread ever sees a wrapped value.
 
     It compares by value with numbers (``a == 5``, ``a < b``), is true where the
-    value is not zero, and converts by ``int(a)``, as an index and in format
-    strings; a comparison reads the value once. Because it is mutable and compares
-    by value it is unhashable, like a list. It supports ``+= -= &= |= ^=``;
+    value is not zero, and converts by ``int(a)``, ``str(a)``, as an index and in format
+    strings; its ``repr`` names the class. A comparison reads the value once. Because it is
+    mutable and compares by value it is unhashable, like a list. It supports ``+= -= &= |= ^=``;
     ``a + 1`` is a ``TypeError``: say ``a.load() + 1``. Copying and pickling are
     refused, since a copy would not be shared.
 
@@ -432,7 +505,7 @@ class AtomicInt64:
 
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
-    def __new__(cls, value: SupportsIndex = 0, /) -> Self: ...
+    def __new__(cls, value: SupportsIndex = 0) -> Self: ...
     @property
     def value(self) -> int:
         """The value, as `load()` reads it. Read-only: write with `store()`.
@@ -2217,13 +2290,22 @@ class StripedCounter:
     cache lines each, made when a thread first adds. No more than 4096 threads at a time
     have one; others share a place under a lock.
 
-    The sum is an ``int`` of any size: nothing overflows. It is a statistic, and not
-    a number: it converts by ``int(c)``, compares by identity, is hashable and always true.
-    Copying and pickling are refused, since a copy would not be shared.
+    The sum is an ``int`` of any size: nothing overflows. Comparisons with numbers
+    (``c == 3``, ``c < limit``), ``int(c)``, ``bool(c)``, ``str(c)`` and format strings take
+    it, as `sum()` would return it. Because it is mutable and compares by value it is
+    unhashable, like a list; ``c + 1`` is a ``TypeError``: say ``c.sum() + 1``. Copying and
+    pickling are refused, since a copy would not be shared.
 
     On free-threaded CPython 3.14 and later, an object for which threads
     contend stops being reference counted, which makes sharing it cheap; it is
     then freed by the garbage collector and no longer at once.
+
+    Args:
+        value: where it begins.
+
+    Raises:
+        TypeError: `value` is not an integer.
+        OverflowError: `value` does not fit in 64 bits.
 
     Progress: adding is wait-free, except for a thread's first time. Source: D. Lea,
     ``LongAdder``, JDK 8, with a cell for each running thread in place of a hash.
@@ -2240,7 +2322,9 @@ class StripedCounter:
         StripedCounter(0)
     """
 
-    def __new__(cls) -> Self: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+    def __new__(cls, value: SupportsIndex = 0) -> Self: ...
     def add(self, n: SupportsIndex = 1, /) -> None:
         """Add `n`.
 
@@ -2284,7 +2368,15 @@ class StripedCounter:
         Progress: as `sum`.
         """
 
+    def __eq__(self, other: object, /) -> Any: ...
+    def __ne__(self, other: object, /) -> Any: ...
+    def __lt__(self, other: object, /) -> Any: ...
+    def __le__(self, other: object, /) -> Any: ...
+    def __gt__(self, other: object, /) -> Any: ...
+    def __ge__(self, other: object, /) -> Any: ...
     def __int__(self, /) -> int: ...
+    def __bool__(self, /) -> bool: ...
+    def __format__(self, spec: str, /) -> str: ...
     def __reduce__(self, /) -> NoReturn: ...
 
 @final

@@ -60,7 +60,7 @@ def _import_native() -> None:
     _mapping.install(native.Cache, MappingMethods, LoadingMethods)
     _mapping.install(native.ConcurrentDict, DictMethods, DictLoadingMethods)
     install(native.Queue, AsyncMethods, native._Waiter)
-    for name in ("AtomicBool", "AtomicInt64", "AtomicRef"):
+    for name in ("AtomicBool", "AtomicFloat64", "AtomicInt64", "AtomicRef"):
         for atomic in (getattr(native, name), getattr(native, f"_{name}View")):
             install(atomic, AsyncWait, native._Waiter)
     native._document()

@@ -23,6 +23,7 @@ mod _native {
     use super::boundary::fork;
     use super::boundary::list;
     use super::boundary::spare;
+    use super::boundary::unsupported;
     use super::classes::atomic::{atomic_int, atomic_ref, ordering};
     use super::classes::{cached, once};
     use pyo3::exceptions::PyImportError;
@@ -96,6 +97,10 @@ mod _native {
         only_in_the_main_interpreter()?;
         fastcall::install::<AtomicBool>(py)?;
         fastcall::install::<AtomicBoolView>(py)?;
+        unsupported::install::<AtomicBool>(py);
+        unsupported::install::<AtomicFloat64>(py);
+        unsupported::install::<AtomicInt64>(py);
+        unsupported::install::<StripedCounter>(py);
         fastcall::install::<AtomicFloat64>(py)?;
         fastcall::install::<AtomicFloat64View>(py)?;
         fastcall::install::<AtomicInt64>(py)?;

@@ -47,7 +47,8 @@ class Truthy:
 def test_holds_a_bool(impl: ModuleType, value: bool) -> None:
     a = impl.AtomicBool(value)
     assert a.load() is a.value is bool(a) is value
-    assert repr(a) == str(a) == f"AtomicBool({value})"
+    assert str(a) == f"{a}" == str(value)
+    assert repr(a) == f"AtomicBool({value})"
 
 
 def test_starts_at_false(impl: ModuleType) -> None:
@@ -244,7 +245,7 @@ def test_is_final(impl: ModuleType) -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        "AtomicBool(value=True)",
+        "AtomicBool(flag=True)",
         "AtomicBool(True, False)",
         "a.test_and_set(True)",
         "a.toggle(True)",

@@ -79,7 +79,8 @@ VALUES = [0.0, -0.0, 1.5, -INF, NAN, -NAN, BIGGEST, 5e-324, 0.1]
 def test_holds_every_float(impl: ModuleType, value: float) -> None:
     a = impl.AtomicFloat64(value)
     assert bits(a.load()) == bits(a.value) == bits(float(a)) == bits(value)
-    assert repr(a) == str(a) == f"AtomicFloat64({value})"
+    assert str(a) == f"{a}" == str(value)
+    assert repr(a) == f"AtomicFloat64({value})"
     a.store(1.0)
     assert a.exchange(value) == 1.0
     assert bits(a.load()) == bits(value)
@@ -201,6 +202,8 @@ def test_what_add_returns_is_what_it_stored(impl: ModuleType) -> None:
     for value, n in product((NAN, -NAN, OTHER_NAN, INF, 0.1), repeat=2):
         a = impl.AtomicFloat64(value)
         assert a.compare_exchange(a.add(n), 0.5)
+        a.store(value)
+        assert a.compare_exchange(a.sub(n), 0.5)
 
 
 @pytest.mark.parametrize(
@@ -224,6 +227,14 @@ def test_additions_follow_ieee_754(impl: ModuleType, value: float, n: float, res
         assert all(map(math.isnan, results))
     else:
         assert [bits(each) for each in results] == [bits(result)] * 4
+
+
+@pytest.mark.parametrize("value", [NAN, OTHER_NAN, -0.0, 1.5])
+def test_the_larger_and_the_smaller_leave_the_very_bits(impl: ModuleType, value: float) -> None:
+    for name in ("fetch_max", "fetch_min"):
+        a = impl.AtomicFloat64(value)
+        assert bits(getattr(a, name)(NAN)) == bits(value)
+        assert bits(a.load()) == bits(value)
 
 
 def test_update_ends_at_nan(impl: ModuleType) -> None:
@@ -255,13 +266,36 @@ def test_is_no_operand(impl: ModuleType, expression: str) -> None:
         eval(expression, {"a": impl.AtomicFloat64(1)})
 
 
-def test_nobody_can_wait_for_it(impl: ModuleType) -> None:
-    for name in ("wait", "async_wait", "notify_one", "notify_all"):
-        assert not hasattr(impl.AtomicFloat64(), name)
-
-
 floats = st.floats() | st.sampled_from(VALUES)
-names = st.sampled_from(["store", "exchange", "fetch_add", "add", "compare_exchange"])
+names = st.sampled_from(
+    [
+        "store",
+        "exchange",
+        "fetch_add",
+        "fetch_sub",
+        "fetch_max",
+        "fetch_min",
+        "add",
+        "sub",
+        "compare_exchange",
+    ]
+)
+
+
+def extreme(of: Callable[..., float], a: float, b: float) -> float:
+    """Return what IEEE 754's `maximumNumber` and `minimumNumber` do."""
+    numbers = [each for each in (a, b) if not math.isnan(each)]
+    return of(numbers, key=lambda each: (each, math.copysign(1, each)), default=NAN)
+
+
+CHANGES: dict[str, Callable[[float, float], float]] = {
+    "store": lambda _, n: n,
+    "exchange": lambda _, n: n,
+    "add": operator.add,
+    "sub": operator.sub,
+    "max": lambda a, b: extreme(max, a, b),
+    "min": lambda a, b: extreme(min, a, b),
+}
 
 
 @given(value=floats, steps=st.lists(st.tuples(names, st.none() | floats, floats)))
@@ -276,8 +310,8 @@ def test_behaves_as_a_float(
             assert a.compare_exchange(expected, n) is hit
             value = n if hit else value
         else:
-            new = value + n if "add" in name else n
-            returned = {"store": None, "add": new}.get(name, value)
+            new = CHANGES[name.removeprefix("fetch_")](value, n)
+            returned = {"store": None, "add": new, "sub": new}.get(name, value)
             assert same(getattr(a, name)(n), returned)
             value = new
         assert same(a.load(), value)
@@ -401,7 +435,7 @@ def test_is_final(impl: ModuleType) -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        "AtomicFloat64(value=1)",
+        "AtomicFloat64(n=1)",
         "AtomicFloat64(1, 2)",
         "a.add()",
         "a.fetch_add(n=1)",

@@ -396,9 +396,63 @@ def test_converts_and_indexes(impl: ModuleType) -> None:
     assert hex(a) == "0x3"
     assert float(a) == 3.0
     assert f"{a}" == "3"
-    assert str(a) == repr(a) == "AtomicInt64(3)"
+    assert str(a) == "%s" % a == f"{a:}" == "3"  # noqa: UP031
+    assert repr(a) == f"{a!r}" == "AtomicInt64(3)"
     assert impl.AtomicInt64(a).load() == 3
     assert a.add(a) == 6
+
+
+NO_OPERATORS: dict[str, str] = {
+    "a + 1": "unsupported operand type(s) for +: 'AtomicInt64' and 'int'",
+    "1 + a": "unsupported operand type(s) for +: 'int' and 'AtomicInt64'",
+    "sum([a])": "unsupported operand type(s) for +: 'int' and 'AtomicInt64'",
+    "a + a": "unsupported operand type(s) for +: 'AtomicInt64' and 'AtomicInt64'",
+    "a - 1": "unsupported operand type(s) for -: 'AtomicInt64' and 'int'",
+    "a * 2.0": "unsupported operand type(s) for *: 'AtomicInt64' and 'float'",
+    "a / 2": "unsupported operand type(s) for /: 'AtomicInt64' and 'int'",
+    "a // 2": "unsupported operand type(s) for //: 'AtomicInt64' and 'int'",
+    "1j % a": "unsupported operand type(s) for %: 'complex' and 'AtomicInt64'",
+    "divmod(a, 2)": "unsupported operand type(s) for divmod(): 'AtomicInt64' and 'int'",
+    "a << 1": "unsupported operand type(s) for <<: 'AtomicInt64' and 'int'",
+    "a >> 1": "unsupported operand type(s) for >>: 'AtomicInt64' and 'int'",
+    "a & True": "unsupported operand type(s) for &: 'AtomicInt64' and 'bool'",
+    "a | 1": "unsupported operand type(s) for |: 'AtomicInt64' and 'int'",
+    "a ^ 1": "unsupported operand type(s) for ^: 'AtomicInt64' and 'int'",
+    "2 ** a": "unsupported operand type(s) for ** or pow(): 'int' and 'AtomicInt64'",
+    "pow(a, 2)": "unsupported operand type(s) for ** or pow(): 'AtomicInt64' and 'int'",
+    "-a": "bad operand type for unary -: 'AtomicInt64'",
+    "+a": "bad operand type for unary +: 'AtomicInt64'",
+    "abs(a)": "bad operand type for abs(): 'AtomicInt64'",
+    "~a": "bad operand type for unary ~: 'AtomicInt64'",
+}
+
+
+@pytest.mark.parametrize("expression", NO_OPERATORS)
+@pytest.mark.parametrize("name", ["AtomicInt64", "AtomicBool", "AtomicFloat64", "StripedCounter"])
+def test_a_refused_operator_says_what_to_do(impl: ModuleType, name: str, expression: str) -> None:
+    a = getattr(impl, name)()
+    with pytest.raises(TypeError) as caught:
+        eval(expression, {"a": a})
+    instead = "its sum, .sum()" if name == "StripedCounter" else "its value, .load()"
+    assert str(caught.value) == (
+        NO_OPERATORS[expression].replace("AtomicInt64", name) + f"; use {instead}"
+    )
+
+
+def test_other_operands_may_know_what_to_do(impl: ModuleType) -> None:
+    class Both:
+        def __add__(self, other: object) -> str:
+            return "left"
+
+        def __radd__(self, other: object) -> str:
+            return "right"
+
+    for name in ("AtomicInt64", "AtomicBool", "AtomicFloat64", "StripedCounter"):
+        a = getattr(impl, name)()
+        assert a + Both() == "right"
+        assert Both() + a == "left"
+        with pytest.raises(TypeError, match=r"unsupported operand type\(s\) for \+"):
+            a + "text"
 
 
 # --- as an object --------------------------------------------------------------
@@ -434,7 +488,7 @@ def test_is_final(impl: ModuleType) -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        "AtomicInt64(value=1)",
+        "AtomicInt64(n=1)",
         "AtomicInt64(1, 2)",
         "a.load(1)",
         "a.load(x=1)",

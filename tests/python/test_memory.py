@@ -428,7 +428,8 @@ failed += check(queue, Queue.qsize, COUNT, {
     "put_many of an iterator": (lambda q: Queue().put_many(iter(numbers)), COUNT),
     "shutdown": (lambda q: q.shutdown(immediate=True), 0),
 })
-assert failed > 5, "hardly anything was refused: the limits are too high"
+# 5 or 6 without the GIL, whose allocator keeps most of what was freed; 12 with it.
+assert failed > 2, "hardly anything was refused: the limits are too high"
 """
 
 

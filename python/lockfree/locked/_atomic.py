@@ -132,6 +132,9 @@ class Word(Generic[T, A]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.load()!r})"
 
+    def __str__(self) -> str:
+        return str(self.load())
+
     def __format__(self, spec: str) -> str:
         return format(self.load(), spec)
 

@@ -6,7 +6,7 @@ import threading
 from typing import NoReturn, final
 
 from lockfree.locked._atomic import Watched, Word
-from lockfree.locked._values import boolean, not_copyable
+from lockfree.locked._values import boolean, not_copyable, refuse_operators
 
 
 @final
@@ -17,7 +17,7 @@ class AtomicBool(Watched, Word[bool, bool]):
 
     _of = staticmethod(boolean)
 
-    def __new__(cls, value: bool = False, /) -> AtomicBool:
+    def __new__(cls, value: bool = False) -> AtomicBool:
         value = boolean(value)
         self = super().__new__(cls)
         self._lock = threading.Lock()
@@ -44,3 +44,6 @@ class AtomicBool(Watched, Word[bool, bool]):
 
     def __reduce__(self) -> NoReturn:
         not_copyable("AtomicBool", "it is shared state; copy its value, bool(a)")
+
+
+refuse_operators(AtomicBool, "its value, .load()")

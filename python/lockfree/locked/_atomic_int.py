@@ -7,7 +7,7 @@ from operator import and_, or_, xor
 from typing import NoReturn, SupportsIndex, final
 
 from lockfree.locked._atomic import Watched, Word
-from lockfree.locked._values import int64, not_copyable, result64
+from lockfree.locked._values import int64, not_copyable, refuse_operators, result64
 
 
 @final
@@ -18,7 +18,7 @@ class AtomicInt64(Watched, Word[int, SupportsIndex]):
 
     _of = staticmethod(int64)
 
-    def __new__(cls, value: SupportsIndex = 0, /) -> AtomicInt64:
+    def __new__(cls, value: SupportsIndex = 0) -> AtomicInt64:
         value = int64(value)
         self = super().__new__(cls)
         self._lock = threading.Lock()
@@ -119,3 +119,6 @@ class AtomicInt64(Watched, Word[int, SupportsIndex]):
 
     def __reduce__(self) -> NoReturn:
         not_copyable("AtomicInt64", "it is shared state; copy its value, int(a)")
+
+
+refuse_operators(AtomicInt64, "its value, .load()")

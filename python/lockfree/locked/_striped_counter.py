@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
-from typing import NoReturn, SupportsIndex, final
+from collections.abc import Callable
+from operator import eq, ge, gt, le, lt, ne
+from typing import Any, NoReturn, SupportsIndex, final
 
-from lockfree.locked._values import int64, not_copyable
+from lockfree.locked._values import int64, is_number, not_copyable, refuse_operators
 
 
 @final
@@ -17,10 +19,11 @@ class StripedCounter:
     _lock: threading.Lock
     _sum: int
 
-    def __new__(cls) -> StripedCounter:
+    def __new__(cls, value: SupportsIndex = 0) -> StripedCounter:
+        value = int64(value)
         self = super().__new__(cls)
         self._lock = threading.Lock()
-        self._sum = 0
+        self._sum = value
         return self
 
     def __init_subclass__(cls) -> None:
@@ -54,8 +57,41 @@ class StripedCounter:
     def __int__(self) -> int:
         return self.sum()
 
+    def __bool__(self) -> bool:
+        return self.sum() != 0
+
+    def _compare(self, relation: Callable[[Any, Any], Any], other: object) -> Any:
+        return relation(self.sum(), other) if is_number(other) else NotImplemented
+
+    def __eq__(self, other: object) -> Any:
+        return self._compare(eq, other)
+
+    def __ne__(self, other: object) -> Any:
+        return self._compare(ne, other)
+
+    def __lt__(self, other: object) -> Any:
+        return self._compare(lt, other)
+
+    def __le__(self, other: object) -> Any:
+        return self._compare(le, other)
+
+    def __gt__(self, other: object) -> Any:
+        return self._compare(gt, other)
+
+    def __ge__(self, other: object) -> Any:
+        return self._compare(ge, other)
+
+    def __str__(self) -> str:
+        return str(self.sum())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.sum(), spec)
+
     def __repr__(self) -> str:
         return f"StripedCounter({self.sum()})"
 
     def __reduce__(self) -> NoReturn:
         not_copyable("StripedCounter", "it is shared state; copy its sum, int(c)")
+
+
+refuse_operators(StripedCounter, "its sum, .sum()")

@@ -83,6 +83,62 @@ def is_number(value: object) -> bool:
     )
 
 
+def refuse_operators(cls: type, instead: str) -> None:
+    """Give a class all operators it does not have, with an error that says what to do."""
+
+    def binary(symbol: str) -> tuple[Any, Any]:
+        def refuse(left: object, right: object) -> NoReturn:
+            raise TypeError(
+                f"unsupported operand type(s) for {symbol}: {type(left).__name__!r} and "
+                f"{type(right).__name__!r}; use {instead}"
+            )
+
+        def forward(self: object, other: object) -> Any:
+            return refuse(self, other) if known(other) else NotImplemented
+
+        def reflected(self: object, other: object) -> Any:
+            return refuse(other, self) if known(other) else NotImplemented
+
+        return forward, reflected
+
+    def known(other: object) -> bool:
+        return type(other) is cls or type(other) in _PLAIN
+
+    def unary(symbol: str) -> Any:
+        def refuse(self: object) -> NoReturn:
+            raise TypeError(
+                f"bad operand type for {symbol}: {type(self).__name__!r}; use {instead}"
+            )
+
+        return refuse
+
+    for name, symbol in _BINARY.items():
+        for method, function in zip((f"__{name}__", f"__r{name}__"), binary(symbol), strict=True):
+            setattr(cls, method, function)
+    for name, symbol in _UNARY.items():
+        setattr(cls, f"__{name}__", unary(symbol))
+
+
+_PLAIN = frozenset((int, float, bool, complex))
+"""The numbers that know nothing of the classes here."""
+_BINARY = {
+    "add": "+",
+    "sub": "-",
+    "mul": "*",
+    "truediv": "/",
+    "floordiv": "//",
+    "mod": "%",
+    "divmod": "divmod()",
+    "lshift": "<<",
+    "rshift": ">>",
+    "and": "&",
+    "or": "|",
+    "xor": "^",
+    "pow": "** or pow()",
+}
+_UNARY = {"neg": "unary -", "pos": "unary +", "abs": "abs()", "invert": "unary ~"}
+
+
 def shown(value: object) -> str:
     """Return how messages show a value: its `repr`, shortened; never an error."""
     try:

@@ -3,12 +3,16 @@
 //! # Idea and source
 //! The cell holds the number's bits, for which processors have atomic
 //! instructions; none of ours adds floating-point numbers atomically, so that an
-//! addition is a compare-and-swap loop, as C++20 has it (P0020, 2017). Bits are also
+//! addition is a compare-and-swap loop, as C++20 has it (P0020, 2017), and so are the
+//! larger and the smaller of two (C++26, P3008). Bits are also
 //! what a compare-and-swap compares: NaN is found where the same NaN is expected,
 //! which by value would never end a loop, and -0.0 is not taken for 0.0.
 //!
 //! Additions follow IEEE 754. They are not associative: what threads add up
 //! together depends, in its last digits, on the order in which they got there.
+//!
+//! A NaN is missing data to the larger and the smaller of two (`maximumNumber` of
+//! IEEE 754-2019): what is a number remains; and -0.0 is below 0.0.
 //!
 //! # Invariants
 //! - **I1** The cell only ever holds the bits of a number that some operation was
@@ -21,11 +25,11 @@
 //! |---|---|---|---|
 //! | the caller's, if it releases | every write | every read that acquires | whatever the writer did before |
 //! | the caller's for a failure | a failed compare-and-swap | every write | what came before the value found |
-//! | `Relaxed` | the load before the compare-and-swap of an addition | | nothing: the compare-and-swap that succeeds has read the same bits |
+//! | `Relaxed` | the load before the compare-and-swap of a change | | nothing: the compare-and-swap that succeeds has read the same bits |
 //!
 //! # Progress
-//! `fetch_add` is lock-free: a retry means that another thread's operation
-//! succeeded. All others are wait-free.
+//! `fetch_add`, `fetch_max` and `fetch_min` are lock-free: a retry means that another
+//! thread's operation succeeded. All others are wait-free.
 
 use super::super::Backoff;
 use super::super::shim::{
@@ -89,33 +93,59 @@ impl Float64 {
     /// Adds `n` and returns the value before.
     #[inline]
     pub fn fetch_add(&self, n: f64, order: Ordering) -> f64 {
-        self.try_fetch_add(n, order).unwrap_or_else(|| self.fetch_add_contended(n, order))
+        self.change(order, |value| value + n)
     }
 
-    /// The rest of [`Self::fetch_add`], after a lost race. It reads again after
+    /// Replaces the value by the larger of it and `n`; returns the value before.
+    #[inline]
+    pub fn fetch_max(&self, n: f64, order: Ordering) -> f64 {
+        self.change(order, |value| larger(value, n))
+    }
+
+    /// Replaces the value by the smaller of it and `n`; returns the value before.
+    #[inline]
+    pub fn fetch_min(&self, n: f64, order: Ordering) -> f64 {
+        self.change(order, |value| -larger(-value, -n))
+    }
+
+    /// Replaces the value by a function of it; returns the value before.
+    #[inline]
+    fn change(&self, order: Ordering, next: impl Fn(f64) -> f64) -> f64 {
+        self.try_change(order, &next).unwrap_or_else(|| self.change_contended(order, next))
+    }
+
+    /// The rest of [`Self::change`], after a lost race. It reads again after
     /// each pause: the value that won the race is old by then.
     #[cold]
     #[inline(never)]
-    fn fetch_add_contended(&self, n: f64, order: Ordering) -> f64 {
+    fn change_contended(&self, order: Ordering, next: impl Fn(f64) -> f64) -> f64 {
         let mut backoff = Backoff::new();
         loop {
             backoff.wait();
-            if let Some(value) = self.try_fetch_add(n, order) {
+            if let Some(value) = self.try_change(order, &next) {
                 return value;
             }
         }
     }
 
     #[inline]
-    fn try_fetch_add(&self, n: f64, order: Ordering) -> Option<f64> {
+    fn try_change(&self, order: Ordering, next: impl Fn(f64) -> f64) -> Option<f64> {
         let bits = self.bits.load(Relaxed);
         let value = f64::from_bits(bits);
-        let sum = (value + n).to_bits();
-        if mutant!("float.fetch_add.not_atomic") {
-            self.bits.store(sum, Ordering::SeqCst);
+        let next = next(value).to_bits();
+        if mutant!("float.change.not_atomic") {
+            self.bits.store(next, Ordering::SeqCst);
             return Some(value);
         }
-        let success = weakened!(order, "float.fetch_add");
-        self.bits.compare_exchange(bits, sum, success, Relaxed).ok().map(|_| value)
+        let success = weakened!(order, "float.change");
+        self.bits.compare_exchange(bits, next, success, Relaxed).ok().map(|_| value)
     }
+}
+
+/// `maximumNumber` of IEEE 754-2019: `a` stays, bit by bit, unless `b` is larger or the
+/// only number.
+fn larger(a: f64, b: f64) -> f64 {
+    let both_zero = a == 0.0 && b == 0.0;
+    let takes_b = b > a || (a.is_nan() && !b.is_nan()) || (both_zero && a.is_sign_negative());
+    if takes_b { b } else { a }
 }

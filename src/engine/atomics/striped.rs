@@ -73,7 +73,7 @@ unsafe impl<const K: usize> Zeroed for Cell<K> {
 #[repr(Rust, packed(8))]
 struct Wide(i128);
 
-/// `K` counters, each 0 at first.
+/// `K` counters.
 #[derive(Debug)]
 pub struct Striped<const K: usize> {
     cells: Arena<Cell<K>>,
@@ -82,11 +82,17 @@ pub struct Striped<const K: usize> {
 
 impl<const K: usize> Default for Striped<K> {
     fn default() -> Self {
-        Self { cells: Arena::new(), remainders: Mutex::new([Wide(0); K]) }
+        Self::new([0; K])
     }
 }
 
 impl<const K: usize> Striped<K> {
+    /// Starts at `values`.
+    pub fn new(values: [i64; K]) -> Self {
+        let remainders = values.map(|value| Wide(value.into()));
+        Self { cells: Arena::new(), remainders: Mutex::new(remainders) }
+    }
+
     /// Adds `n` to the counter `which`, for the running thread.
     #[inline]
     #[cfg(not(loom))]

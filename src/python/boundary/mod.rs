@@ -26,6 +26,7 @@
 //! | `nesting` | containers nested in one another, freed without recursion |
 //! | `isolated` | a value on cache lines of its own |
 //! | `identity` | which thread is running |
+//! | `unsupported` | operators that a class does not have |
 //! | `fork` | what a forked child must know |
 
 pub(crate) mod convert;
@@ -51,6 +52,7 @@ pub(crate) mod owned;
 pub(crate) mod pauses;
 pub(crate) mod spare;
 pub(crate) mod task;
+pub(crate) mod unsupported;
 pub(crate) mod user;
 pub(crate) mod waiting;
 pub(crate) mod weak;

@@ -6,17 +6,20 @@
 //! Nothing is different with a GIL, where one cell would do: the additions are as
 //! quick there, and a second way would have to be tested as this one is.
 
+use pyo3::basic::CompareOp;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use super::atomic::compared;
 use crate::engine::Striped;
 use crate::engine::memory::slots;
-use crate::python::boundary::convert::{int64, plain_int64};
+use crate::python::boundary::convert::{Given, format, int64, plain_int64};
 use crate::python::boundary::deferral::Deferral;
-use crate::python::boundary::error::not_copyable;
+use crate::python::boundary::error::{Result, not_copyable};
 use crate::python::boundary::fastcall::{FastClass, Method, methods};
-use crate::python::boundary::object::Made;
+use crate::python::boundary::object::{Made, made};
 use crate::python::boundary::spare;
+use crate::python::boundary::unsupported::Unsupported;
 
 /// A counter for many threads that add and few that look.
 #[pyclass(frozen, weakref, module = "lockfree")]
@@ -24,6 +27,10 @@ use crate::python::boundary::spare;
 pub(crate) struct StripedCounter {
     counter: Striped<1>,
     deferral: Deferral,
+}
+
+impl Unsupported for StripedCounter {
+    const INSTEAD: &'static str = "its sum, .sum()";
 }
 
 impl StripedCounter {
@@ -37,8 +44,10 @@ impl StripedCounter {
 #[pymethods]
 impl StripedCounter {
     #[new]
-    fn new() -> Self {
-        Self { counter: Striped::default(), deferral: Deferral::default() }
+    #[pyo3(signature = (value = Given::default()), text_signature = "(value=0)")]
+    fn new(value: Given<'_>) -> Result<Self> {
+        let value = value.0.map_or(Ok(0), |value| int64(value.as_borrowed()))?;
+        Ok(Self { counter: Striped::new([value]), deferral: Deferral::default() })
     }
 
     fn __int__(&self) -> Made<i128> {
@@ -46,7 +55,27 @@ impl StripedCounter {
     }
 
     fn __repr__(&self) -> Made<String> {
-        Made(format!("StripedCounter({})", self.counter.sum(0)))
+        Made(std::format!("StripedCounter({})", self.counter.sum(0)))
+    }
+
+    fn __str__(&self) -> Made<String> {
+        Made(self.counter.sum(0).to_string())
+    }
+
+    fn __format__<'py>(&self, spec: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>> {
+        format(&made(spec.py(), self.counter.sum(0))?, spec)
+    }
+
+    fn __bool__(&self) -> bool {
+        self.counter.sum(0) != 0
+    }
+
+    fn __richcmp__<'py>(
+        &self,
+        other: &Bound<'py, PyAny>,
+        op: CompareOp,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        compared(&made(other.py(), self.counter.sum(0))?, other, op)
     }
 
     #[allow(clippy::unused_self)] // a method, to Python

@@ -49,6 +49,16 @@ fn additions_are_never_lost() {
 }
 
 #[test]
+fn the_larger_and_the_smaller_are_never_lost() {
+    let seen =
+        race(0.0, [|float| float.fetch_max(0.5, SeqCst), |float| float.fetch_max(4.0, SeqCst)]);
+    assert_eq!(seen, bits([([0.0, 0.5], 4.0), ([4.0, 0.0], 4.0)]));
+    let seen =
+        race(8.0, [|float| float.fetch_min(0.5, SeqCst), |float| float.fetch_min(4.0, SeqCst)]);
+    assert_eq!(seen, bits([([8.0, 0.5], 0.5), ([4.0, 8.0], 0.5)]));
+}
+
+#[test]
 fn the_order_decides_how_a_sum_is_rounded() {
     let seen =
         race(1e16, [|float| float.fetch_add(1.0, SeqCst), |float| float.fetch_add(-1e16, SeqCst)]);

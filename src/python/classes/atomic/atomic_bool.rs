@@ -19,6 +19,7 @@ use crate::python::boundary::error::{Result, not_copyable};
 use crate::python::boundary::fastcall::{FastClass, Method, methods, used};
 use crate::python::boundary::isolated::Isolated;
 use crate::python::boundary::object::{Arg, Made};
+use crate::python::boundary::unsupported::Unsupported;
 use crate::python::boundary::waiting::Sleeper;
 use crate::shim::Ordering::{self, SeqCst};
 
@@ -30,7 +31,11 @@ pub(crate) struct AtomicBool {
     deferral: Deferral,
 }
 
-word! { waitable Flag of bool, from boolean }
+impl Unsupported for AtomicBool {
+    const INSTEAD: &'static str = "its value, .load()";
+}
+
+word! { waitable Flag of bool, from boolean, differing by |a, b| a != b }
 
 faces! {
     AtomicBool, AtomicBoolView "_AtomicBoolView", of waitable cell: Flag,
@@ -47,7 +52,7 @@ impl AtomicBool {
 #[pymethods]
 impl AtomicBool {
     #[new]
-    #[pyo3(signature = (value = Given::default(), /), text_signature = "(value=False, /)")]
+    #[pyo3(signature = (value = Given::default()), text_signature = "(value=False)")]
     fn new(value: Given<'_>) -> Result<Self> {
         let value = value.0.map_or(Ok(false), |value| boolean(value.as_borrowed()))?;
         Ok(Self {
@@ -86,6 +91,10 @@ impl AtomicBool {
 
     fn __repr__(&self) -> Made<&'static str> {
         Made(if self.cell.load(SeqCst) { "AtomicBool(True)" } else { "AtomicBool(False)" })
+    }
+
+    fn __str__(&self) -> Made<&'static str> {
+        Made(if self.cell.load(SeqCst) { "True" } else { "False" })
     }
 
     fn __format__<'py>(&self, spec: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>> {

@@ -25,6 +25,7 @@ use crate::python::boundary::fastcall::{
 use crate::python::boundary::isolated::Isolated;
 use crate::python::boundary::object::{Arg, Made, made};
 use crate::python::boundary::spare::{self, Answer};
+use crate::python::boundary::unsupported::Unsupported;
 use crate::python::boundary::waiting::Sleeper;
 use crate::shim::Ordering::{self, SeqCst};
 
@@ -36,7 +37,11 @@ pub(crate) struct AtomicInt64 {
     deferral: Deferral,
 }
 
-word! { waitable Int64 of i64, from int64 }
+impl Unsupported for AtomicInt64 {
+    const INSTEAD: &'static str = "its value, .load()";
+}
+
+word! { waitable Int64 of i64, from int64, differing by |a, b| a != b }
 
 faces! {
     AtomicInt64, AtomicInt64View "_AtomicInt64View", of waitable cell: Int64,
@@ -94,7 +99,7 @@ unsafe extern "C" fn inplace_subtract(
 #[pymethods]
 impl AtomicInt64 {
     #[new]
-    #[pyo3(signature = (value = Given::default(), /), text_signature = "(value=0, /)")]
+    #[pyo3(signature = (value = Given::default()), text_signature = "(value=0)")]
     fn new(value: Given<'_>) -> Result<Self> {
         let value = value.0.map_or(Ok(0), |value| int64(value.as_borrowed()))?;
         Ok(Self {
@@ -158,6 +163,10 @@ impl AtomicInt64 {
 
     fn __repr__(&self) -> Made<String> {
         Made(std::format!("AtomicInt64({})", self.cell.load(SeqCst)))
+    }
+
+    fn __str__(&self) -> Made<String> {
+        Made(self.cell.load(SeqCst).to_string())
     }
 
     fn __format__<'py>(&self, spec: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>> {

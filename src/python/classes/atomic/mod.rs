@@ -288,7 +288,7 @@ fn sleeper(waiter: Arg<'_, '_>) -> Result<Sleeper> {
 
 /// Makes a cell of the engine a [`Word`].
 macro_rules! word {
-    (waitable $cell:ident of $value:ty, from $convert:ident) => {
+    (waitable $cell:ident of $value:ty, from $convert:ident, differing by $differ:expr) => {
         $crate::python::classes::atomic::word! { $cell of $value, from $convert }
 
         impl Comparable for $cell {
@@ -299,7 +299,8 @@ macro_rules! word {
             }
 
             fn differs(&self, old: &$value, order: Ordering) -> bool {
-                self.load(order) != *old
+                let differ: fn($value, $value) -> bool = $differ;
+                differ(self.load(order), *old)
             }
         }
     };

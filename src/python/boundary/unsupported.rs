@@ -1,0 +1,153 @@
+//! Operators that the class of a number does not have, with an error that says what to do.
+//!
+//! `a + 1` of an atomic would be a number that may be out of date, so that one has to say
+//! what one means; but CPython's own "unsupported operand type(s)" does not say how. The
+//! slots are put on the type behind PyO3's back, which would want two methods for each of
+//! them, and they have no place in `dir()`.
+
+use std::ffi::CStr;
+use std::panic::catch_unwind;
+
+use pyo3::PyTypeInfo;
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use super::error::{Error, raise_panic};
+
+/// A class whose operators are refused.
+pub(crate) trait Unsupported: PyTypeInfo {
+    /// What to use instead, as in "use its value".
+    const INSTEAD: &'static str;
+}
+
+/// Operators, as CPython's messages name them.
+const NAMES: [&str; 17] = [
+    "+",
+    "-",
+    "*",
+    "/",
+    "//",
+    "%",
+    "divmod()",
+    "<<",
+    ">>",
+    "&",
+    "|",
+    "^",
+    "** or pow()",
+    "unary -",
+    "unary +",
+    "abs()",
+    "unary ~",
+];
+
+/// Refuses all operators that the type does not have. Call it once, at import.
+pub(crate) fn install<T: Unsupported>(py: Python<'_>) {
+    // SAFETY: a live class.
+    let slots = unsafe { (*py.get_type::<T>().as_type_ptr()).tp_as_number };
+    // SAFETY: part of the class, as in all that are made at run time; nobody uses it yet.
+    let slots = unsafe { &mut *slots };
+    slots.nb_add = Some(binary::<T, 0>);
+    slots.nb_subtract = Some(binary::<T, 1>);
+    slots.nb_multiply = Some(binary::<T, 2>);
+    slots.nb_true_divide = Some(binary::<T, 3>);
+    slots.nb_floor_divide = Some(binary::<T, 4>);
+    slots.nb_remainder = Some(binary::<T, 5>);
+    slots.nb_divmod = Some(binary::<T, 6>);
+    slots.nb_lshift = Some(binary::<T, 7>);
+    slots.nb_rshift = Some(binary::<T, 8>);
+    slots.nb_and = Some(binary::<T, 9>);
+    slots.nb_or = Some(binary::<T, 10>);
+    slots.nb_xor = Some(binary::<T, 11>);
+    slots.nb_power = Some(power::<T>);
+    slots.nb_negative = Some(unary::<T, 13>);
+    slots.nb_positive = Some(unary::<T, 14>);
+    slots.nb_absolute = Some(unary::<T, 15>);
+    slots.nb_invert = Some(unary::<T, 16>);
+}
+
+unsafe extern "C" fn binary<T: Unsupported, const OPERATOR: usize>(
+    a: *mut ffi::PyObject,
+    b: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: called as a slot of `T` is, with two live objects.
+    guarded(|| unsafe { refuse::<T>(OPERATOR, a, b) })
+}
+
+unsafe extern "C" fn power<T: Unsupported>(
+    a: *mut ffi::PyObject,
+    b: *mut ffi::PyObject,
+    _modulus: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: as above.
+    guarded(|| unsafe { refuse::<T>(12, a, b) })
+}
+
+unsafe extern "C" fn unary<T: Unsupported, const OPERATOR: usize>(
+    a: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    guarded(|| {
+        // SAFETY: called as a slot of `T` is, with a live object.
+        let class = unsafe { class_of(a) };
+        let name = NAMES[OPERATOR];
+        Error::wrong_type(format!("bad operand type for {name}: '{class}'; use {}", T::INSTEAD))
+            .raise()
+    })
+}
+
+fn guarded(
+    body: impl FnOnce() -> *mut ffi::PyObject + std::panic::UnwindSafe,
+) -> *mut ffi::PyObject {
+    catch_unwind(body).unwrap_or_else(|payload| raise_panic(&*payload))
+}
+
+/// Raises the error where both operands are numbers; lets others try, which may know the
+/// class: `[0] * a` is a list.
+///
+/// # Safety
+/// The thread is attached, and both are alive; one is an instance of `T`.
+#[cold]
+unsafe fn refuse<T: Unsupported>(
+    operator: usize,
+    a: *mut ffi::PyObject,
+    b: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: the caller's promise.
+    let py = unsafe { Python::assume_attached() };
+    let class = T::type_object_raw(py);
+    // SAFETY: the caller's promise.
+    let classes = [unsafe { ffi::Py_TYPE(a) }, unsafe { ffi::Py_TYPE(b) }];
+    if !classes.into_iter().all(|other| other == class || is_plain(other)) {
+        return py.NotImplemented().into_ptr();
+    }
+    // SAFETY: as above.
+    let left = unsafe { class_of(a) };
+    // SAFETY: as above.
+    let right = unsafe { class_of(b) };
+    let (name, instead) = (NAMES[operator], T::INSTEAD);
+    let text =
+        format!("unsupported operand type(s) for {name}: '{left}' and '{right}'; use {instead}");
+    Error::wrong_type(text).raise()
+}
+
+/// Whether it is one of the numbers that know nothing of the classes here.
+fn is_plain(class: *mut ffi::PyTypeObject) -> bool {
+    let int = &raw mut ffi::PyLong_Type;
+    [int, &raw mut ffi::PyFloat_Type, &raw mut ffi::PyBool_Type, &raw mut ffi::PyComplex_Type]
+        .contains(&class)
+}
+
+/// The name of an object's class.
+///
+/// # Safety
+/// A live object.
+unsafe fn class_of<'a>(object: *mut ffi::PyObject) -> std::borrow::Cow<'a, str> {
+    // SAFETY: the caller's promise.
+    let class = unsafe { ffi::Py_TYPE(object) };
+    // SAFETY: a class lives as long as its instances.
+    let name = unsafe { (*class).tp_name };
+    // SAFETY: a string of C, which lives as long as the class.
+    let name = unsafe { CStr::from_ptr(name) };
+    let name = name.to_bytes().rsplit(|&byte| byte == b'.').next().unwrap_or_default();
+    String::from_utf8_lossy(name)
+}
