@@ -237,11 +237,12 @@ def breathe():
     c.clear()
 
 def use(number):
-    breathe()
-    before = resident()
-    for _ in range(5):
+    for _ in range(3):
         breathe()
-    assert resident() - before < 4 * MIB, resident() - before
+    before = resident()
+    for _ in range(10):  # a mebibyte and a half each
+        breathe()
+    assert resident() - before < 8 * MIB, resident() - before
 
 fork_in_traffic(4, traffic, use)
 """

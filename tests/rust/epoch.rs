@@ -202,10 +202,9 @@ fn frees_what_it_retires() -> bool {
     let work = || {
         for _ in 0..COUNT / 2 {
             drop(Epochs::enter());
+            let block = Block::new(Layout::from_size_align(SIZE, 8).unwrap()).unwrap();
             // SAFETY: nobody has linked it.
-            unsafe {
-                Epochs::retire(Block::new(Layout::from_size_align(SIZE, 8).unwrap()).unwrap())
-            };
+            unsafe { Epochs::retire(block) };
             // As often as it takes: not each time is it tried.
             thread::sleep(std::time::Duration::from_millis(2));
             Epochs::tidy();

@@ -99,7 +99,7 @@ pub(super) struct Locked<'a, G, P: Policy> {
 
 impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
     /// Looks for the item with this key (C2).
-    #[inline]
+    #[inline(always)] // what it returns takes time through memory
     pub(super) fn namesake<T: Counted, Q: Query<T>>(
         &self,
         query: &Q,

@@ -35,6 +35,7 @@ impl Header {
     /// # Panics
     /// So.
     #[inline(always)]
+    #[allow(clippy::unused_self)] // which models use
     pub fn check(&self) {
         #[cfg(loom)]
         self.alive.with(|alive| {

@@ -114,6 +114,7 @@ impl<const NOTES: usize> Domain<NOTES> {
 
     /// Leaves.
     #[inline(always)]
+    #[allow(clippy::unused_self)] // whose note it is
     pub fn leave(&self, note: &Note) {
         // Release: what it read is read.
         note.0.store(OUTSIDE, ordering!(Release, "epoch.leave"));
