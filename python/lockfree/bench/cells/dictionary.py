@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from lockfree.bench.model import NATIVE, Cell, Contender
 
-_OURS = "from lockfree import ConcurrentDict\nd = ConcurrentDict()"
-_LOCKED = "from lockfree.locked import ConcurrentDict\nd = ConcurrentDict()"
-_CEREGGII = "from cereggii import AtomicDict\nd = AtomicDict()"
-_LOCK = "from threading import Lock\nlock, d = Lock(), {}"
+_OURS = "from lockfree import ConcurrentDict\nc = ConcurrentDict()"
+_LOCKED = "from lockfree.locked import ConcurrentDict\nc = ConcurrentDict()"
+_CEREGGII = "from cereggii import AtomicDict\nc = AtomicDict()"
+_LOCK = """\
+from threading import Lock
+from types import SimpleNamespace
+c = SimpleNamespace(lock=Lock(), d=dict.fromkeys(range(64), 0))"""
 
-_FILLED = "for key in range(100):\n    d[key] = key"
+_FILLED = "for key in range(100):\n    c[key] = key"
 _HITS = tuple(
-    Contender(name, f"{setup}\n{_FILLED}", ("for key in range(100):\n    d.get(key)",), needs)
+    Contender(name, f"{setup}\n{_FILLED}", ("for key in range(100):\n    c.get(key)",), needs)
     for name, setup, needs in (
         ("lockfree", _OURS, NATIVE),
         ("lockfree.locked", _LOCKED, None),
-        ("dict", "d = {}", None),
+        ("dict", "c = {}", None),
         ("cereggii", _CEREGGII, "cereggii"),
     )
 )
@@ -28,26 +31,27 @@ except NameError:
     from threading import get_ident
     own = [f"{get_ident()} {number}" for number in range(1000)]
 for key in own:
-    d[key] = i"""
+    c[key] = i"""
 _WRITES = tuple(
     Contender(name, setup, (_OWN,), needs)
     for name, setup, needs in (
         ("lockfree", _OURS, NATIVE),
         ("lockfree.locked", _LOCKED, None),
-        ("dict", "d = {}", None),
+        ("dict", "c = {}", None),
         ("cereggii", _CEREGGII, "cereggii"),
     )
 )
 
-_ZEROS = "for key in range(64):\n    d[key] = 0\ndef add(n):\n    return n + 1"
-_COMPUTE = "for key in range(64):\n    d.compute(key, add)"
+_ADD = "def add(n):\n    return n + 1"
+_ZEROS = f"{_ADD}\nfor key in range(64):\n    c[key] = 0"
+_COMPUTE = "for key in range(64):\n    c.compute(key, add)"
 _UPDATES = (
     Contender("lockfree", f"{_OURS}\n{_ZEROS}", (_COMPUTE,), NATIVE),
     Contender("lockfree.locked", f"{_LOCKED}\n{_ZEROS}", (_COMPUTE,)),
     Contender(
         "dict + Lock",
-        f"{_LOCK}\n{_ZEROS}",
-        ("for key in range(64):\n    with lock:\n        d[key] = add(d[key])",),
+        f"{_LOCK}\n{_ADD}",
+        ("for key in range(64):\n    with c.lock:\n        c.d[key] = add(c.d[key])",),
     ),
 )
 
