@@ -9,8 +9,8 @@ from typing import Final, Literal
 
 from lockfree import _mapping
 from lockfree._async import AsyncMethods, AsyncWait, install
-from lockfree._loading import LoadingMethods
-from lockfree._mapping import MappingMethods
+from lockfree._loading import DictLoadingMethods, LoadingMethods
+from lockfree._mapping import DictMethods, MappingMethods
 
 _VARIABLE = "LOCKFREE_IMPLEMENTATION"
 
@@ -58,6 +58,7 @@ def _import_native() -> None:
         REFUSAL = refusal
         return
     _mapping.install(native.Cache, MappingMethods, LoadingMethods)
+    _mapping.install(native.ConcurrentDict, DictMethods, DictLoadingMethods)
     install(native.Queue, AsyncMethods, native._Waiter)
     for name in ("AtomicBool", "AtomicFloat64", "AtomicInt64", "AtomicRef"):
         for atomic in (getattr(native, name), getattr(native, f"_{name}View")):

@@ -26,6 +26,7 @@
 //! | `list` | lists of items, on their way in and out |
 //! | `names` | the names of attributes, made at import |
 //! | `epoch` | whether readers of an engine are ever alone |
+//! | `weak` | weak references |
 //! | `nesting` | containers nested in one another, freed without recursion |
 //! | `isolated` | a value on cache lines of its own |
 //! | `shared` | a value that several own |
@@ -65,3 +66,4 @@ pub(crate) mod task;
 pub(crate) mod unsupported;
 pub(crate) mod user;
 pub(crate) mod waiting;
+pub(crate) mod weak;

@@ -13,9 +13,9 @@ use super::error::{Error, Result};
 use super::object::{made, named};
 
 #[cfg(Py_3_14)]
-pub(crate) use direct::{drop_content, drop_contents};
+pub(crate) use direct::{Kept, drop_content, drop_contents, keep};
 #[cfg(not(Py_3_14))]
-pub(crate) use postponed::{drop_content, drop_contents};
+pub(crate) use postponed::{Kept, drop_content, drop_contents, keep};
 
 /// The `repr` of a container, `Class(contents)`; of one inside itself `Class(...)`.
 /// `contents` may run user code.
@@ -37,6 +37,27 @@ pub(crate) fn repr_of<'py>(
 
 #[cfg(Py_3_14)]
 mod direct {
+    use crate::engine::OutOfMemory;
+
+    /// Contents inside their container: one address less on the way to them.
+    #[derive(Debug)]
+    pub(crate) struct Kept<T>(T);
+
+    impl<T> std::ops::Deref for Kept<T> {
+        type Target = T;
+
+        #[inline(always)]
+        fn deref(&self) -> &T {
+            &self.0
+        }
+    }
+
+    /// What a container keeps.
+    #[allow(clippy::unnecessary_wraps)] // below 3.14 there may be no memory for it
+    pub(crate) fn keep<T>(contents: T) -> Result<Kept<T>, OutOfMemory> {
+        Ok(Kept(contents))
+    }
+
     /// Drops what a container held.
     pub(crate) fn drop_contents<T>(contents: T) {
         drop(contents);
@@ -53,7 +74,16 @@ mod postponed {
     use std::any::Any;
     use std::cell::{Cell, RefCell};
 
+    use crate::engine::OutOfMemory;
     use crate::engine::memory::growth::{boxed, put, room_for_one};
+
+    /// Contents as they can be put on the list.
+    pub(crate) type Kept<T> = Box<T>;
+
+    /// What a container keeps.
+    pub(crate) fn keep<T>(contents: T) -> Result<Kept<T>, OutOfMemory> {
+        boxed(contents)
+    }
 
     /// Levels of nesting that recurse.
     const DEEPEST: usize = 32;
