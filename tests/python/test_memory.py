@@ -259,7 +259,8 @@ sweep_all(nothing, lambda _: None,
     Stack_shared=lambda _: impl.Stack(items),
 )
 def deep(): return impl.Stack([one] * 20_000)
-sweep_all(deep, len, iter=lambda s: next(iter(s)) is one, pop_many=lambda s: bool(s.pop_many(9_000)))
+sweep_all(deep, len, iter=lambda s: next(iter(s)) is one,
+    pop_many=lambda s: bool(s.pop_many(9_000)))
 """
 
 QUEUES = r"""
@@ -583,6 +584,44 @@ sweep_all(large, len, items=lambda c: next(iter(c.items()))[1] is one, iter=lamb
     clear=lambda c: c.clear())
 """
 
+DICTIONARIES = r"""
+keys = [BIG + i for i in range(20)]
+def dictionary(): return impl.ConcurrentDict(dict.fromkeys(keys, one))
+def empty(): return impl.ConcurrentDict()
+def weak(): return impl.ConcurrentDict(dict.fromkeys(keys, one), weak_values=True)
+key, other = keys[7], BIG * 5
+dictionaries = dict(
+    get=lambda d: d.get(key), get_missing=lambda d: d.get(other, 5), item=lambda d: d[key],
+    item_missing=lambda d: d[other], set=lambda d: d.__setitem__(other, two),
+    replace=lambda d: d.__setitem__(key, two), delete=lambda d: d.__delitem__(key),
+    delete_missing=lambda d: d.__delitem__(other), pop=lambda d: d.pop(key),
+    pop_default=lambda d: d.pop(other, 5), pop_missing=lambda d: d.pop(other),
+    setdefault=lambda d: d.setdefault(other, two),
+    setdefault_there=lambda d: d.setdefault(key, two), popitem=lambda d: type(d.popitem()),
+    clear=lambda d: d.clear(), contains=lambda d: key in d, len=len, repr=repr, bool=bool,
+    iter=lambda d: sorted(d), items=lambda d: len(list(d.items())), eq=lambda d: d == {},
+    compute=lambda d: d.compute(key, lambda _: two),
+    compute_missing=lambda d: d.compute(other, lambda _: two),
+    compute_default=lambda d: d.compute(other, lambda _: two, default=one),
+    exchange=lambda d: d.exchange(key, two), exchange_missing=lambda d: d.exchange(other, two),
+    exchange_default=lambda d: d.exchange(other, two, default=None),
+    compare_exchange=lambda d: d.compare_exchange(key, one, two),
+    compare_exchange_other=lambda d: d.compare_exchange(key, two, one),
+    compare_remove=lambda d: d.compare_remove(key, one), size=lambda d: sys.getsizeof(d) > 0,
+    exchange_unknown=lambda d: d.exchange(key, two, unknown=1), again=lambda d: d.__init__(),
+    reduce=lambda d: d.__reduce__(),
+)
+def held(d): return sorted((k, id(v)) for k, v in d._items())
+for make in (dictionary, empty, weak):
+    sweep_all(make, held, **dictionaries)
+sweep_all(nothing, lambda _: None,
+    make=lambda _: impl.ConcurrentDict(), make_two=lambda _: impl.ConcurrentDict(1, 2),
+    make_weak=lambda _: impl.ConcurrentDict(weak_values=True),
+    make_wrong=lambda _: impl.ConcurrentDict(weak_values=5),
+    make_of=lambda _: impl.ConcurrentDict({BIG: one}),
+)
+"""
+
 
 def sweep(impl: ModuleType, classes: str) -> None:
     """Sweep over these classes in a child; what fails is its verdict."""
@@ -597,7 +636,9 @@ def test_without_memory_there_is_an_answer_or_no_change(impl: ModuleType, classe
 
 
 # Of the twin's queue and cache much is Python code, which may fail when it is nearly done.
-@pytest.mark.parametrize("classes", [QUEUES, KINDS, CACHES], ids=["queue", "kinds", "cache"])
+@pytest.mark.parametrize(
+    "classes", [QUEUES, KINDS, CACHES, DICTIONARIES], ids=["queue", "kinds", "cache", "dict"]
+)
 def test_without_memory_native_containers_are_as_they_were(classes: str) -> None:
     sweep(lockfree, classes)
 

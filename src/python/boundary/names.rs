@@ -60,6 +60,7 @@ names! {
     QUALNAME "__qualname__";
     THREAD_ID "_thread_id";
     TO_BYTES "to_bytes";
+    UPDATE "update";
 }
 
 /// Makes them all.

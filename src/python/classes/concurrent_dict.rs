@@ -27,6 +27,7 @@ use crate::python::boundary::fastcall::{fast_methods, used};
 use crate::python::boundary::handover::Handover;
 use crate::python::boundary::key::Key;
 use crate::python::boundary::list::{Pair, repr_of_pairs};
+use crate::python::boundary::names;
 use crate::python::boundary::nesting::{Kept, drop_contents, keep, repr_of};
 use crate::python::boundary::object::{Arg, Made, dict, formatted, made, size_with};
 use crate::python::boundary::owned::Owned;
@@ -430,7 +431,8 @@ impl ConcurrentDict {
 /// Gives a new dictionary what is in a mapping, or in an iterable of pairs.
 fn fill(slf: &Bound<'_, ConcurrentDict>, iterable: &Bound<'_, PyAny>) -> Result<()> {
     // Not a subclass's.
-    let update = slf.py().get_type::<ConcurrentDict>().getattr("update").map_err(Error::raised)?;
+    let (class, name) = (slf.py().get_type::<ConcurrentDict>(), names::UPDATE.get(slf.py()));
+    let update = class.getattr(name).map_err(Error::raised)?;
     // SAFETY: live objects, and the thread is attached (a `Bound` proves both).
     let none = unsafe { user::call(update.as_ptr(), &[slf.as_ptr(), iterable.as_ptr()]) };
     // SAFETY: a new reference, or null with an exception set.
