@@ -63,9 +63,7 @@ def part_of(name: str | None = None) -> Callable[[type[C]], type[C]]:
         for member in vars(mixin).values():
             function = getattr(member, "__func__", member)  # of a class method
             if isinstance(function, FunctionType):
-                function.__qualname__ = (
-                    f"{name}.{function.__name__}" if name else function.__name__
-                )
+                function.__qualname__ = f"{name}.{function.__name__}" if name else function.__name__
         return mixin
 
     return rename
