@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from functools import cache
 from types import coroutine
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, SupportsIndex, TypeVar
@@ -103,7 +103,7 @@ class AsyncMethods(Waitable, Generic[T]):
             await _give_way(hold)
         item: T = self._grab(_NOTHING)
         if item is _NOTHING:
-            item = await _wait(self, GETTERS, lambda: self._yet(self._grab(_NOTHING)))
+            item = await _wait(self, GETTERS, self._yet_an_item)
         return item
 
     async def async_get_many(self, n: SupportsIndex) -> list[T]:
@@ -121,8 +121,7 @@ class AsyncMethods(Waitable, Generic[T]):
             await _give_way(hold)
         if (again := self._press(item)) is not True:
             # A priority is asked for once: what is pressed next has it.
-            entry = item if again is False else again
-            await _wait(self, PUTTERS, lambda: self._press(entry) is True or _NOTHING)
+            await self._yet_to_put(item if again is False else again)
 
     async def async_join(self) -> None:
         """Wait until all items that were put are done."""
@@ -139,6 +138,14 @@ class AsyncMethods(Waitable, Generic[T]):
         from lockfree._async_queue import AsyncQueue
 
         return AsyncQueue._over(self)
+
+    # Closures of their own: the coroutines would be slower with variables that others share.
+
+    def _yet_an_item(self) -> Any:
+        return self._yet(self._grab(_NOTHING))
+
+    def _yet_to_put(self, entry: Any) -> Coroutine[Any, Any, None]:
+        return _wait(self, PUTTERS, lambda: self._press(entry) is True or _NOTHING)
 
     def _yet(self, got: Any) -> Any:
         # A place that a suspended producer has claimed: filling it wakes nobody for sure.
@@ -223,7 +230,11 @@ class _Runner(threading.local):
 
     def is_the_same(self) -> bool:
         """Return whether the same task ran when this was last asked; without one, True."""
-        task = _asyncio().current_task(running_loop())
+        try:
+            task = _asyncio().current_task()
+        except RuntimeError:
+            running_loop()  # says what to do
+            raise
         if task is None:
             return True
         before, self._task = self._task, weakref.ref(task)

@@ -214,14 +214,22 @@ impl<W: Waiter> Event<W> {
         self.wake(count)
     }
 
-    /// Wakes the one who has waited longest, if `is_meant` says so, before the change that it
+    /// Wakes the one who has waited longest, if `is_meant` says so (and before, under the lock,
+    /// `may_be_meant`, which calls nothing), before the change that it
     /// waits for: for one who cannot look until the caller is through. Returns it.
     ///
     /// # Errors
     /// What came of it beside; it is woken nevertheless.
     #[cold]
-    pub fn notify_before(&self, is_meant: impl FnOnce(&W) -> bool) -> Result<Option<W>, W::Fault> {
-        let first = self.lock().as_ref().and_then(|list| list.waiters.front().cloned());
+    pub fn notify_before(
+        &self,
+        may_be_meant: impl FnOnce(&W) -> bool,
+        is_meant: impl FnOnce(&W) -> bool,
+    ) -> Result<Option<W>, W::Fault> {
+        let mut guard = self.lock();
+        let first = guard.as_mut().and_then(|list| list.waiters.front());
+        let first = first.filter(|first| may_be_meant(first)).cloned();
+        drop(guard);
         // Without the lock: it may call anything.
         let Some(meant) = first.filter(is_meant) else { return Ok(None) };
         let mut guard = self.lock();

@@ -188,15 +188,15 @@ fn where_one_may_not_get_up_the_next_is_woken_as_well() {
 #[test]
 fn one_who_is_meant_is_told_before_the_change() {
     let event = Event::default();
-    assert!(matches!(event.notify_before(|_: &Named| true), Ok(None)));
+    assert!(matches!(event.notify_before(|_: &Named| true, |_| true), Ok(None)));
     let [first, second] = enrolled(&event);
-    assert!(matches!(event.notify_before(|_| false), Ok(None)));
+    assert!(matches!(event.notify_before(|_| true, |_| false), Ok(None)));
     assert_eq!((woken(), event.len()), (vec![], 2));
-    let told = event.notify_before(|waiter| waiter.0.0 == 0).unwrap().unwrap();
+    let told = event.notify_before(|_| true, |waiter| waiter.0.0 == 0).unwrap().unwrap();
     assert!(std::ptr::eq(told.notice(), first.notice()));
     assert_eq!((woken(), event.len(), first.is_notified()), (vec![0], 1, true));
     // One who is gone when the caller has made up its mind is not told.
-    assert!(matches!(event.notify_before(|_| !event.leave(&second)), Ok(None)));
+    assert!(matches!(event.notify_before(|_| true, |_| !event.leave(&second)), Ok(None)));
     assert!(woken().is_empty() && !second.is_notified());
 }
 
@@ -205,6 +205,6 @@ fn one_who_may_not_get_up_is_not_counted_on() {
     let event = Event::default();
     let asleep = Named::new(FROM_HERE_ON_ASLEEP);
     event.enrol(&asleep).unwrap();
-    assert!(matches!(event.notify_before(|_| true), Ok(None)));
+    assert!(matches!(event.notify_before(|_| true, |_| true), Ok(None)));
     assert_eq!((woken(), asleep.is_notified()), (vec![FROM_HERE_ON_ASLEEP], true));
 }

@@ -10,6 +10,8 @@
 //!
 //! It serves one wait, in which its task may fall asleep several times.
 
+use std::cell::Cell;
+
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::sync::PyOnceLock;
@@ -24,6 +26,17 @@ use super::shared::Shared;
 use super::user;
 use crate::engine::Notice;
 use crate::shim::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering::Relaxed};
+
+thread_local! {
+    /// Whether a coroutine ever waited in a loop of this thread.
+    static WAITED_HERE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a coroutine that waits may be one of this thread's loop.
+#[inline]
+pub(crate) fn may_wait_here() -> bool {
+    WAITED_HERE.get()
+}
 
 /// A coroutine that waits for an event of its owner.
 #[pyclass(frozen, weakref, module = "lockfree._native", name = "_Waiter")]
@@ -141,10 +154,15 @@ impl TaskWaiter {
         self.runs_here(py).unwrap_or(false)
     }
 
+    /// Whether its task last ran on this thread.
+    pub(super) fn is_of_this_thread(&self) -> bool {
+        self.thread.load(Relaxed) == user::this_thread()
+    }
+
     /// Whether a task of its loop runs on this thread. Else this is outside, as is a signal
     /// handler or finalizer that interrupts the loop itself as it falls asleep.
     fn runs_here(&self, py: Python<'_>) -> Result<bool> {
-        if self.thread.load(Relaxed) != user::this_thread() {
+        if !self.is_of_this_thread() {
             return Ok(false);
         }
         let event_loop = self.event_loop(py);
@@ -231,6 +249,7 @@ impl TaskWaiter {
     ) -> PyResult<Self> {
         let door = Door::of(event_loop)?;
         door.admit()?;
+        WAITED_HERE.set(true);
         Ok(Self {
             notice: Notice::default(),
             owner: Owned::new(owner.as_borrowed()),

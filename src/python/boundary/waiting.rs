@@ -79,6 +79,14 @@ impl Sleeper {
         Self::Task(Owned::new(waiter.as_any().as_borrowed()))
     }
 
+    /// Whether it is a coroutine that this thread ran. Calls nothing.
+    pub(crate) fn may_be_of_this_loop(&self) -> bool {
+        match self {
+            Self::Thread(_) => false,
+            Self::Task(waiter) => TaskWaiter::of(waiter).is_of_this_thread(),
+        }
+    }
+
     /// Whether it is a coroutine of the loop that runs in this thread.
     pub(crate) fn is_of_this_loop(&self) -> bool {
         match self {

@@ -29,7 +29,7 @@ use crate::python::boundary::nesting::drop_contents;
 use crate::python::boundary::object::{Arg, Made, made, size_with};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::pauses::{Pauses, SharedPauses};
-use crate::python::boundary::task::TaskWaiter;
+use crate::python::boundary::task::{TaskWaiter, may_wait_here};
 use crate::python::boundary::user;
 use crate::python::boundary::waiting::{
     Attempt, PATIENT, Patience, Sleeper, Sought, all, hold, in_hand, persist, wait,
@@ -184,7 +184,7 @@ impl Queue {
 
     #[inline]
     fn asks_nobody_in(&self) -> bool {
-        !self.inner.engine.is_bounded() || self.inner.not_full.is_empty()
+        !self.inner.engine.is_bounded() || self.inner.not_full.is_empty() || !may_wait_here()
     }
 
     #[cold]
@@ -192,7 +192,11 @@ impl Queue {
         let mut asked = Asked::default();
         for _ in 0..count.min(self.inner.engine.len()) {
             room_for_one(&mut asked.0)?;
-            match self.inner.not_full.notify_before(Sleeper::is_of_this_loop)? {
+            match self
+                .inner
+                .not_full
+                .notify_before(Sleeper::may_be_of_this_loop, Sleeper::is_of_this_loop)?
+            {
                 Some(sleeper) => put(&mut asked.0, sleeper), // room: above
                 None => break,
             }
@@ -798,7 +802,7 @@ fast_methods! {
                 return this.get_in_order(py);
             };
             if !this.inner.not_empty.is_urgent()
-                && (!engine.is_bounded() || this.inner.not_full.is_empty())
+                && (!engine.is_bounded() || this.inner.not_full.is_empty() || !may_wait_here())
                 && let TryGet::Got(item) = engine.try_get()
             {
                 // The limit is read after the taking: see `made_room`.
