@@ -16,8 +16,9 @@ from collections.abc import (
     MutableMapping,
     ValuesView,
 )
+from copyreg import __newobj__  # type: ignore[attr-defined]
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
 C = TypeVar("C")
 K = TypeVar("K")
@@ -95,7 +96,11 @@ class MappingMethods(MutableMapping[K, V]):
     """The methods, over a few primitives that native and locked caches have."""
 
     if TYPE_CHECKING:
+        _base: type[Any]
 
+        def _arguments(self) -> tuple[Any, ...]: ...
+        def _dump(self) -> list[tuple[K, V, float | None, int]]: ...
+        def _restore(self, key: K, value: V, left: float | None, weight: int, /) -> None: ...
         def _items(self) -> Iterable[tuple[K, V]]: ...
         def _peek(self, key: object, default: Any, /) -> Any: ...
         def _stats(self) -> tuple[int, int, int, int, int, int, int, int]: ...
@@ -119,6 +124,27 @@ class MappingMethods(MutableMapping[K, V]):
     def stats(self) -> CacheStats:
         """Return how often the cache was asked, and what became of its entries."""
         return CacheStats(*self._stats())
+
+    def copy(self) -> Self:
+        """Return a cache of its own with the same entries."""
+        from copy import copy
+
+        return copy(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return __newobj__, (type(self),), (self._arguments(), self._dump(), self.__getstate__())
+
+    def __setstate__(self, state: Any) -> None:
+        (maxsize, ttl, grace, weigher, on_evict), entries, own = state
+        # Not a subclass's own: what that would do is in its state.
+        self._base.__init__(self, maxsize, ttl=ttl, grace=grace, weigher=weigher, on_evict=on_evict)
+        for entry in entries:
+            self._restore(*entry)
+        attributes, slots = own if isinstance(own, tuple) else (own, None)
+        if attributes:
+            vars(self).update(attributes)
+        for name, value in (slots or {}).items():
+            setattr(self, name, value)
 
     def __eq__(self, other: object) -> bool:
         """Whether `other` is a mapping with equal keys and values."""
@@ -145,4 +171,5 @@ def install(cls: type, *mixins: type) -> None:
         for name, member in vars(mixin).items():
             if isinstance(member, FunctionType) or name in ("__hash__", "__reversed__"):
                 setattr(cls, name, member)
+    cls._base = cls  # type: ignore[attr-defined]
     MutableMapping.register(cls)

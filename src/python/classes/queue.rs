@@ -9,10 +9,10 @@ use std::mem::ManuallyDrop;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pyo3::exceptions::{PyIndexError, PyTypeError};
+use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
-use pyo3::types::{PyDict, PyList, PyTuple, PyType};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::queue_engine::{
     Engine, Pressed, all_ranked, limit, no_force_put, press_sorted, putting, refused,
@@ -690,31 +690,6 @@ impl Queue {
 
     fn __reduce__(&self) -> PyResult<Bound<'_, PyTuple>> {
         Err(not_copyable("Queue", "it is shared state; move its items, q.drain()"))
-    }
-
-    /// A subclass that overrides a hook of `queue.Queue` would wait in vain for
-    /// its being called.
-    #[classmethod]
-    #[pyo3(signature = (**kwargs))]
-    fn __init_subclass__(
-        cls: &Bound<'_, PyType>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<()> {
-        if kwargs.is_some_and(|kwargs| !kwargs.is_empty()) {
-            return Err(PyTypeError::new_err(
-                "Queue.__init_subclass__() takes no keyword arguments",
-            ));
-        }
-        let namespace = cls.getattr("__dict__")?;
-        for hook in ["_init", "_put", "_get", "_qsize"] {
-            if namespace.contains(hook)? {
-                let name = cls.name()?;
-                return Err(PyTypeError::new_err(format!(
-                    "'{name}' overrides {hook}(), which Queue does not call: it has no lock to call it under"
-                )));
-            }
-        }
-        Ok(())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
