@@ -126,6 +126,61 @@ class LoadingMethods(Generic[K, V]):
         return value
 
 
+@part_of("ConcurrentDict")
+class DictLoadingMethods(Generic[K, V]):
+    """The same of a dictionary, where nothing expires."""
+
+    if TYPE_CHECKING:
+        _weak_values: bool
+
+        def get(self, key: K, default: Any, /) -> Any: ...
+        def setdefault(self, key: K, default: V, /) -> V: ...
+
+    def get_or_load(
+        self, key: K, loader: Callable[[K], V], /, *, timeout: float | None = None
+    ) -> V:
+        """Return the value of a key, which is `loader(key)` if it has none."""
+        end = _end(timeout)
+        value: V = self.get(key, _MISSING)
+        if value is _MISSING:
+            value = self._agreed(key, load(self, loader, key, (key,), {}, end=end))
+        return value
+
+    async def async_get_or_load(
+        self,
+        key: K,
+        loader: Callable[[K], Awaitable[V]],
+        /,
+        *,
+        timeout: float | None = None,
+        shield: bool = False,
+    ) -> V:
+        """Return the value of a key, which is `await loader(key)` if it has none."""
+        end = _end(timeout)
+        value: V = self.get(key, _MISSING)
+        if value is _MISSING:
+            loaded = await async_load(self, loader, key, (key,), {}, end=end, shield=shield)
+            value = self._agreed(key, loaded)
+        return value
+
+    def _agreed(self, key: K, loaded: V) -> V:
+        """Return what all get. Where values are weak that is what is there in the end.
+
+        For a write may have kept the load from being put.
+        """
+        return self.setdefault(key, loaded) if self._weak_values else loaded
+
+    def _stale(self, _key: object, default: Any, /) -> Any:
+        """Return `default`: nothing expires."""
+        return default
+
+    def _count_load(self, /) -> None:
+        """Count nothing: a dictionary has no statistics."""
+
+    def _count_wait(self, /) -> None:
+        """Count nothing."""
+
+
 def load(
     cache: Any,
     loader: Callable[..., V],

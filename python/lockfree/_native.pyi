@@ -12,6 +12,7 @@ from collections.abc import (
     Iterable,
     Iterator,
     KeysView,
+    Mapping,
     MutableMapping,
     ValuesView,
 )
@@ -2014,6 +2015,302 @@ class Cache(MutableMapping[_K, _V]):
 
     def _keep(self, ticket: _Ticket, key: _K, value: _V, /, *ttl: float | None) -> None:
         """Put what was loaded, unless the key was put or removed since the ticket was issued."""
+
+@disjoint_base
+class ConcurrentDict(MutableMapping[_K, _V]):
+    """A dictionary that threads can share, whose updates of a key are atomic.
+
+    It has what ``dict`` has, except an order: iteration comes upon the keys as it may. It never
+    fails because of a change: keys that are there throughout appear once, others at most
+    once. ``==`` compares with any mapping, so it is unhashable. ``copy()`` and ``|`` make another
+    one; pickling is refused.
+
+    What a ``dict`` lacks is the update that depends on the value before, as ``d[k] += 1`` does:
+    here it is ``d.compute(k, lambda n: n + 1, 0)``, and no other thread's comes between. An
+    *expected* value is the very object, or equal to it if both are of exactly the same type and
+    that is ``int``, ``float``, ``str`` or ``bytes``.
+
+    No code of yours (``__hash__``, ``__eq__``, ``__del__``, loaders, `fn`) runs while anything is
+    locked: each may use the dictionary, and an exception in it reaches the caller. Every method
+    may be called from a finalizer, a weakref callback or a signal handler.
+
+    On free-threaded CPython 3.14 and later, a dictionary that threads keep contending for stops
+    being reference counted, which makes sharing it cheap; it is then freed by the garbage
+    collector, and what is in it as well, and no longer at once.
+
+    Args:
+        iterable: what is put first: a mapping, or an iterable of pairs.
+        weak_values: whether an entry goes with its value: the dictionary does not keep it
+            alive. Then ``get_or_load`` and ``setdefault`` never return two objects for one key
+            that are alive at once, unless the key was removed or given another value.
+
+    Raises:
+        TypeError: an argument is of the wrong type; with `weak_values`, one of the values
+            cannot be referred to weakly.
+
+    Progress: what looks takes no lock, what changes locks one shard, as each method says.
+
+    Examples:
+        >>> stock = ConcurrentDict({"apples": 3})
+        >>> stock.compute("apples", lambda n: n - 1)
+        2
+        >>> stock.compute("pears", lambda n: n + 5, 0)
+        5
+        >>> stock.compare_exchange("pears", 5, 4)
+        True
+        >>> stock.compare_remove("apples", 3)
+        False
+        >>> sorted(stock.items())
+        [('apples', 2), ('pears', 4)]
+    """
+
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+    __reversed__: ClassVar[None]
+
+    def __init__(
+        self,
+        iterable: Mapping[_K, _V] | Iterable[tuple[_K, _V]] = (),
+        /,
+        *,
+        weak_values: bool = False,
+    ) -> None: ...
+    @overload
+    def get(self, key: _K, /) -> _V | None: ...
+    @overload
+    def get(self, key: _K, default: _V | _D = ..., /) -> _V | _D: ...
+    @overload
+    def get(self, key: _K, default: Any = None, /) -> Any:
+        """Return the value of a key, or `default`.
+
+        Progress: lock-free; a key's ``__eq__`` aside.
+        """
+
+    def __getitem__(self, key: _K, /) -> _V: ...
+    def __setitem__(self, key: _K, value: _V, /) -> None: ...
+    def __delitem__(self, key: _K, /) -> None: ...
+    @overload
+    def setdefault(
+        self: ConcurrentDict[_K, _D | None], key: _K, default: None = None, /
+    ) -> _D | None: ...
+    @overload
+    def setdefault(self, key: _K, default: _V, /) -> _V: ...
+    @overload
+    def setdefault(self, key: _K, default: Any = None, /) -> Any:
+        """Return the value of a key, after giving it `default` if it has none.
+
+        Of several threads that do so at once all return the same value.
+
+        Progress: lock-free if the key is there, else locks one shard.
+        """
+
+    @overload
+    def compute(self, key: _K, fn: Callable[[_V], _V], /) -> _V: ...
+    @overload
+    def compute(self, key: _K, fn: Callable[[_V | _D], _V], /, default: _D) -> _V: ...
+    @overload
+    def compute(self, key: _K, fn: Callable[[Any], Any], /, default: Any = ...) -> Any:
+        """Give a key the value `fn(old)`, and return it; `fn` may be called several times.
+
+        It is called with the value of the key, with nothing locked; if the key has another one
+        when it returns, it is called again. So it should do nothing but compute. It cannot
+        remove the key.
+
+        Args:
+            key: the key.
+            fn: is called with the old value, and returns the new one.
+            default: the old value, if there is none.
+
+        Raises:
+            KeyError: the key is not there and there is no `default`.
+            Exception: whatever `fn` raises; nothing was changed.
+
+        Progress: lock-free as far as `fn` is: if it is called again, another thread has changed
+        the key. Locks one shard.
+        """
+
+    @overload
+    def exchange(self, key: _K, value: _V, /) -> _V: ...
+    @overload
+    def exchange(self, key: _K, value: _V, /, default: _V | _D) -> _V | _D: ...
+    @overload
+    def exchange(self, key: _K, value: _V, /, default: Any = ...) -> Any:
+        """Give a key a value, and return the one that it had, or `default`.
+
+        Raises:
+            KeyError: the key is not there and there is no `default`; it was not put.
+
+        Progress: as `compute`.
+        """
+
+    def compare_exchange(self, key: _K, expected: Any, desired: _V, /) -> bool:
+        """Give a key a value if it has the expected one; return whether it had.
+
+        Progress: as `compute`.
+        """
+
+    def compare_remove(self, key: _K, expected: Any, /) -> bool:
+        """Remove a key if it has the expected value; return whether it had.
+
+        Progress: as `compute`.
+        """
+
+    @overload
+    def pop(self, key: _K, /) -> _V: ...
+    @overload
+    def pop(self, key: _K, default: _V | _D = ..., /) -> _V | _D: ...
+    @overload
+    def pop(self, key: _K, default: Any = ..., /) -> Any:
+        """Remove a key and return its value, or `default`.
+
+        Raises:
+            KeyError: it is not there and there is no `default`.
+
+        Progress: locks one shard.
+        """
+
+    def popitem(self, /) -> tuple[_K, _V]:
+        """Remove some key and return it with its value.
+
+        Which one is not said.
+
+        Raises:
+            KeyError: there is none.
+
+        Progress: locks one shard at a time.
+        """
+
+    def clear(self, /) -> None:
+        """Remove everything.
+
+        What other threads put meanwhile may stay.
+
+        Progress: locks one shard at a time.
+        """
+
+    def update(self, other: Any = (), /, **kwds: _V) -> None:
+        """Put the entries of a mapping, or of an iterable of pairs, and `kwds`.
+
+        One after the other: other threads see what was put so far.
+
+        Progress: as ``d[k] = v``, which locks one shard.
+        """
+
+    @classmethod
+    def fromkeys(cls, iterable: Iterable[_K], value: Any = None, /) -> Any:
+        """Return a dictionary in which each key of an iterable has the same value."""
+
+    def copy(self) -> Any:
+        """Return another dictionary with the same keys and values.
+
+        They are a snapshot, shard by shard as of one moment each.
+        """
+
+    def keys(self) -> KeysView[_K]:
+        """Return a view of the keys."""
+
+    def values(self) -> ValuesView[_V]:
+        """Return a view of the values.
+
+        To iterate over it is to iterate over a snapshot.
+        """
+
+    def items(self) -> ItemsView[_K, _V]:
+        """Return a view of the keys with their values.
+
+        To iterate over it is to iterate over a snapshot.
+        """
+
+    def get_or_load(
+        self, key: _K, loader: Callable[[_K], _V], /, *, timeout: float | None = None
+    ) -> _V:
+        """Return the value of a key, which is `loader(key)` if it has none.
+
+        As ``Cache.get_or_load``: of several threads and tasks that miss a key at the same time
+        one calls its loader, and the others wait for what comes of it.
+
+        Args:
+            key: the key.
+            loader: is called with the key.
+            timeout: how many seconds to wait for another's load; None is for ever. The load
+                goes on.
+
+        Raises:
+            TimeoutError: another's load took longer than `timeout`.
+            RuntimeError: the loader asks for its own key, or the wait would block the event
+                loop in which the key is loaded.
+            TypeError: the loader returned a coroutine.
+            Exception: whatever the loader raises.
+
+        Progress: lock-free if the key is there; parks while another loads it.
+        """
+
+    async def async_get_or_load(
+        self,
+        key: _K,
+        loader: Callable[[_K], Awaitable[_V]],
+        /,
+        *,
+        timeout: float | None = None,
+        shield: bool = False,
+    ) -> _V:
+        """Return the value of a key, which is `await loader(key)` if it has none.
+
+        As ``Cache.async_get_or_load``; it shares its loads with `get_or_load`.
+
+        Args:
+            key: the key.
+            loader: is called with the key, and awaited.
+            timeout: how many seconds to wait for the load, one's own as well; None is for ever.
+            shield: whether the load goes on when nobody waits for it any more. If it fails
+                then, the event loop's exception handler is told.
+
+        Raises:
+            TimeoutError: the load took longer than `timeout`.
+            RuntimeError: the loader asks for its own key, as with `get_or_load`; or it
+                has to load or wait, and no event loop of asyncio is running.
+            Exception: whatever the loader raises.
+
+        Progress: lock-free if the key is there; suspends the task, never the thread.
+        """
+
+    def __contains__(self, key: object, /) -> bool: ...
+    def __len__(self, /) -> int: ...
+    def __iter__(self, /) -> Iterator[_K]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __or__(self, other: Mapping[Any, Any], /) -> Any: ...
+    def __ror__(self, other: Mapping[Any, Any], /) -> Any: ...
+    def __ior__(self, other: Any, /) -> Self: ...  # type: ignore[misc]
+    def __copy__(self) -> Any: ...
+    def __reduce__(self, /) -> NoReturn: ...
+    @classmethod
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
+
+    # What the shared methods are made of.
+    @property
+    def _flights(self) -> dict[int, Any]:
+        """The loads that are under way, by process; of lockfree._loading."""
+
+    @property
+    def _weak_values(self) -> bool:
+        """Whether an entry goes with its value."""
+
+    def _items(self, /) -> list[tuple[_K, _V]]:
+        """Return a snapshot of keys and values."""
+
+    def _peek(self, key: object, default: Any, /) -> Any:
+        """Return the value of a key, or `default`."""
+
+    def _ticket(self, key: _K, /) -> _Ticket:
+        """Return what `_keep` wants of who began to load the key now."""
+
+    def _keep(self, ticket: _Ticket, key: _K, value: _V, /) -> None:
+        """Put what was loaded, unless the key was put or removed since the ticket was issued."""
+
+@final
+class _Removal:
+    """Removes a key from a dictionary when its value is gone."""
+
+    def __call__(self, reference: Any, /) -> None: ...
 
 @final
 class _Ticket:

@@ -9,8 +9,8 @@ from typing import Final, Literal
 
 from lockfree import _mapping
 from lockfree._async import AsyncMethods, AsyncWait, install
-from lockfree._loading import LoadingMethods
-from lockfree._mapping import MappingMethods
+from lockfree._loading import DictLoadingMethods, LoadingMethods
+from lockfree._mapping import DictMethods, MappingMethods
 from lockfree._overrides import CacheRelations, QueueRelations, followed
 
 _VARIABLE = "LOCKFREE_IMPLEMENTATION"
@@ -59,7 +59,8 @@ def _import_native() -> None:
         REFUSAL = refusal
         return
     _mapping.install(native.Cache, MappingMethods, LoadingMethods)
-    followed(CacheRelations)(native.Cache)
+    native.Cache._base = followed(CacheRelations)(native.Cache)
+    _mapping.install(native.ConcurrentDict, DictMethods, DictLoadingMethods)
     install(native.Queue, AsyncMethods, native._Waiter)
     followed(QueueRelations)(native.Queue)
     for name in ("AtomicBool", "AtomicFloat64", "AtomicInt64", "AtomicRef"):

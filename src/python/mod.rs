@@ -53,6 +53,8 @@ mod _native {
     #[pymodule_export]
     use super::classes::cached::CachedFunction;
     #[pymodule_export]
+    use super::classes::concurrent_dict::{ConcurrentDict, Removal};
+    #[pymodule_export]
     use super::classes::defer_refcount::defer_refcount;
     #[pymodule_export]
     use super::classes::lifo_queue::LifoQueue;
@@ -124,6 +126,7 @@ mod _native {
         cached::prepare(py)?;
         once::prepare(py)?;
         fastcall::install::<Cache>(py)?;
+        fastcall::install::<ConcurrentDict>(py)?;
         fastcall::install::<Queue>(py)?;
         fastcall::install::<Stack>(py)?;
         fastcall::install::<StripedCounter>(py)?;

@@ -25,6 +25,7 @@ from lockfree import (
     AtomicInt64,
     AtomicRef,
     Cache,
+    ConcurrentDict,
     Queue,
     Stack,
     StripedCounter,
@@ -99,6 +100,8 @@ KINDS = {
     "AsyncQueue": Kind(AsyncQueue, lambda q: q.put_nowait(None)),
     "Cache": Kind(partial(Cache, 10), set_and_get),
     "Cache.in": Kind(partial(Cache, 10), lambda c: "k" in c),
+    "ConcurrentDict": Kind(ConcurrentDict, set_and_get),
+    "ConcurrentDict.in": Kind(ConcurrentDict, lambda d: "k" in d),
     "cached": Kind(lambda: cached(lambda n: n), lambda f: f(1)),
     "cached coroutine function": Kind(cached_coroutine_function, lambda f: run_a_step(f(1))),
 }

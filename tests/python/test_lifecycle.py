@@ -136,7 +136,7 @@ def test_atomics_work_until_the_very_end() -> None:
         atexit.register(last.a.increment)
         """
     )
-    assert child == (0, "42 AtomicInt64(42)\n", "")
+    assert child == (0, "42 42\n", "")
 
 
 # --- interrupted by itself -----------------------------------------------------

@@ -74,9 +74,11 @@ def _call(name: str, n: int, a: Any, _old: Any, new: Any) -> Any:
 FETCHES = [f"fetch_{name}" for name in ("add", "sub", "and", "or", "xor", "max", "min")]
 INTEGER = with_new("add", "sub", *FETCHES) | bare("increment", "decrement")
 
+FLOAT = with_new("add", "sub", *(f"fetch_{name}" for name in ("add", "sub", "max", "min")))
+
 KINDS = {
     "AtomicBool": Kind(False, True, VALUES | WAITING | bare("test_and_set", "toggle")),
-    "AtomicFloat64": Kind(0.5, 2.25, VALUES | with_new("add", "fetch_add")),
+    "AtomicFloat64": Kind(0.5, 2.25, VALUES | WAITING | FLOAT),
     "AtomicInt64": Kind(5, 12, VALUES | WAITING | INTEGER),
     "AtomicRef": Kind(5, 12, VALUES | WAITING),  # of small ints there is one object each
 }

@@ -15,6 +15,7 @@ from lockfree.locked._atomic_int import AtomicInt64
 from lockfree.locked._atomic_ref import AtomicRef, AtomicStampedRef
 from lockfree.locked._cache import Cache
 from lockfree.locked._cached import cached
+from lockfree.locked._concurrent_dict import ConcurrentDict
 from lockfree.locked._defer_refcount import defer_refcount
 from lockfree.locked._once import once
 from lockfree.locked._queue import AsyncQueue, LifoQueue, PriorityQueue, Queue
@@ -29,6 +30,7 @@ __all__ = [
     "AtomicRef",
     "AtomicStampedRef",
     "Cache",
+    "ConcurrentDict",
     "LifoQueue",
     "PriorityQueue",
     "Queue",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from itertools import count
 from math import inf, isnan
 from reprlib import recursive_repr
 from time import monotonic
@@ -16,6 +15,7 @@ from lockfree._loading import LoadingMethods, Unraisable
 from lockfree._mapping import MappingMethods
 from lockfree._overrides import CacheRelations, followed
 from lockfree.locked._cached import CachedFunction
+from lockfree.locked._tickets import Ticket, Tickets
 from lockfree.locked._values import MISSING, int64, shown
 
 K = TypeVar("K")
@@ -31,20 +31,6 @@ class _Entry(NamedTuple):
     def left(self, now: float) -> float | None:
         """Return how many seconds it has to live."""
         return None if self.deadline == inf else self.deadline - now
-
-
-class _Ticket:
-    """What a load gets when it begins: it may be kept as long as the ticket is listed."""
-
-    def __init__(self, tickets: dict[int, int], hashed: int) -> None:
-        self._tickets, self.number = tickets, next(_numbers)
-        tickets[self.number] = hashed
-
-    def __del__(self) -> None:
-        self._tickets.pop(self.number, None)
-
-
-_numbers = count()
 
 
 _Dropped = list[tuple[Any, _Entry, str]]
@@ -81,7 +67,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         self._hits = self._misses = self._evictions = self._expirations = self._loads = 0
         self._waits = self._stale_served = 0
         self._flights: dict[int, Any] = {}
-        self._tickets: dict[int, int] = {}  # the hashes of the keys that are being loaded
+        self._tickets = Tickets()
 
     @property
     def maxsize(self) -> int | None:
@@ -126,7 +112,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
     def _store(self, key: K, entry: _Entry) -> None:
         dropped: _Dropped = []
         with self._lock:
-            self._revoke(key)
+            self._tickets.revoke(key)
             replaced = self._insert(key, entry, dropped)
         del replaced  # what it refers to is freed without the lock
         self._tell(dropped)
@@ -144,7 +130,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         with self._lock:
             there = self._live(key, dropped, grace=0)  # by now another thread may have been quicker
             if there is None:
-                self._revoke(key)
+                self._tickets.revoke(key)
                 self._insert(key, entry, dropped)
         self._tell(dropped)
         return default if there is None else there.value
@@ -153,7 +139,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         """Remove a key and return its value, or `default`."""
         dropped: _Dropped = []
         with self._lock:
-            self._revoke(key)
+            self._tickets.revoke(key)
             entry = self._live(key, dropped, grace=0)
             if entry is not None:
                 self._remove(key)
@@ -181,7 +167,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
     def clear(self, /) -> None:
         """Remove all entries."""
         with self._lock:
-            self._tickets.clear()
+            self._tickets.revoke_all()
             entries, self._entries = self._entries, OrderedDict()
             self._weight = 0
         while entries:  # one by one, so that other threads run meanwhile
@@ -279,17 +265,15 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
     def _seconds(self, ttl: float | None, /) -> float | None:
         return _seconds("ttl", ttl)
 
-    def _ticket(self, key: K, /) -> _Ticket:
-        return _Ticket(self._tickets, hash(key))
+    def _ticket(self, key: K, /) -> Ticket:
+        return self._tickets.issue(key)
 
-    def _keep(self, ticket: _Ticket, key: K, value: V, /, *ttl: float | None) -> None:
+    def _keep(self, ticket: Ticket, key: K, value: V, /, *ttl: float | None) -> None:
         entry = self._entry(key, value, self._seconds(*ttl) if ttl else self._ttl)
         dropped: _Dropped = []
         replaced = None
         with self._lock:
-            if ticket.number in self._tickets:
-                self._revoke(key)
-                self._tickets[ticket.number] = hash(key)
+            if ticket.redeem(key):
                 replaced = self._insert(key, entry, dropped)
         del replaced
         self._tell(dropped)
@@ -301,13 +285,6 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         return _Entry(value, weight, _deadline(ttl))
 
     # Under the lock.
-
-    def _revoke(self, key: K) -> None:
-        """Take the tickets away of those who load the key, or one of the same hash."""
-        if self._tickets:
-            for number, hashed in self._tickets.copy().items():
-                if hashed == hash(key):
-                    self._tickets.pop(number, None)
 
     def _live(self, key: K, dropped: _Dropped, grace: float | None = None) -> _Entry | None:
         """Return the entry of a key; if its time and grace are up, drop it."""

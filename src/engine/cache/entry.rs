@@ -26,16 +26,17 @@
 //!   with `Release`, so that whoever `Acquire`s a word of it sees the stamp changed.
 //! - **E4** A word that is not 0 owns a reference. It is emptied, or replaced,
 //!   before that reference is given up.
-//! - **E5** The [`Links`] are the lock-holder's alone.
+//! - **E5** What of the policy's note is not atomic is the lock-holder's alone.
 
 #[cfg(loom)]
 use super::super::memory::arena::NIL;
 use super::super::memory::pointer::Counted;
 use super::super::shim::{
-    AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
+    AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
-    UnsafeCell, fence, mutant, ordering,
+    fence, mutant, ordering,
 };
+use super::policy::Policy;
 
 /// A moment in an entry's lives (E1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,103 +69,59 @@ pub(super) struct Life {
     pub(super) era: u16,
 }
 
-/// The queue of the policy that an entry is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    Small,
-    Main,
-}
-
-/// What only the holder of the shard's lock uses.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Links {
-    /// The next one in the queue; of a free entry, the next free one.
-    pub(super) newer: u32,
-    pub(super) older: u32,
-    /// Twice the weight, and the place: no weight has more than 63 bits.
-    placed_weight: u64,
-}
-
-impl Links {
-    #[inline]
-    pub(super) fn weight(&self) -> u64 {
-        self.placed_weight >> 1
-    }
-
-    #[inline]
-    pub(super) fn set_weight(&mut self, weight: u64) {
-        self.placed_weight = weight << 1 | self.placed_weight & 1;
-    }
-
-    #[inline]
-    pub(super) fn place(&self) -> Place {
-        if self.placed_weight & 1 == 0 { Place::Small } else { Place::Main }
-    }
-
-    #[inline]
-    pub(super) fn set_place(&mut self, place: Place) {
-        self.placed_weight = self.placed_weight & !1 | u64::from(place == Place::Main);
-    }
-}
-
-/// The most that is remembered of how often an item was used: S3-FIFO's two bits.
-const MOST_USED: u8 = 3;
-
 /// The place of an item.
 #[derive(Debug)]
-#[repr(C, align(64))]
-pub(super) struct Entry {
+#[repr(C)]
+pub struct Entry<P: Policy> {
     key: AtomicUsize,
     value: AtomicUsize,
     /// Of the key, mixed.
     hash: AtomicU64,
-    /// When the item expires; 0 is never.
-    deadline: AtomicU64,
     /// The next in the chain, for the table of an even and of an odd generation.
     next: [AtomicU32; 2],
     stamp: AtomicU32,
     /// The upper bits of the life's number.
     era: AtomicU16,
-    /// How often the item was used of late, up to [`MOST_USED`].
-    used: AtomicU8,
+    /// What a use leaves behind, in a byte that would be lost otherwise.
+    pub(super) uses: P::Uses,
     /// Whether equal hashes alone make the key equal to another one such.
     by_hash: AtomicBool,
-    links: UnsafeCell<Links>,
+    /// What the policy needs beside that.
+    pub(super) note: P::Note,
 }
 
-const _: () = assert!(cfg!(loom) || size_of::<Entry>() == 64, "an entry fills a cache line");
-
-impl Entry {
-    /// A free entry, as zero bytes are one: 0 is `NIL`, the smallest stamp, the first
-    /// `Place`. Loom's types need constructing.
+impl<P: Policy> Entry<P> {
+    /// A free entry, as zero bytes are one: 0 is `NIL`, the smallest stamp, and the policy's
+    /// zero. Loom's types need constructing.
     #[cfg(loom)]
     pub(super) fn zeroed() -> Self {
+        let (uses, note) = P::zeroed();
         Self {
             key: AtomicUsize::new(0),
             value: AtomicUsize::new(0),
             hash: AtomicU64::new(0),
-            deadline: AtomicU64::new(0),
             next: [AtomicU32::new(NIL), AtomicU32::new(NIL)],
             stamp: AtomicU32::new(0),
             era: AtomicU16::new(0),
-            used: AtomicU8::new(0),
+            uses,
             by_hash: AtomicBool::new(false),
-            links: UnsafeCell::new(Links { newer: NIL, older: NIL, placed_weight: 0 }),
+            note,
         }
     }
 }
 
-// SAFETY: E5 for the links; all else is atomic.
-unsafe impl Sync for Entry {}
+// SAFETY: E5 for the note, as far as it is not atomic; all else is.
+unsafe impl<P: Policy> Sync for Entry<P> {}
 
 /// What a life starts with.
 #[derive(Debug)]
-pub(super) struct Content {
+pub struct Content {
     pub(super) key: usize,
     pub(super) value: usize,
     pub(super) hash: u64,
     pub(super) by_hash: bool,
     pub(super) deadline: u64,
+    pub(super) weight: u64,
 }
 
 /// What came of trying to take a reference. Nothing is dropped where it is tried, inside a
@@ -180,7 +137,7 @@ pub(super) enum Taken<T> {
 }
 
 /// What readers do.
-impl Entry {
+impl<P: Policy> Entry<P> {
     #[inline]
     pub(super) fn stamp(&self) -> Stamp {
         // Acquire: what was written before this step.
@@ -274,7 +231,7 @@ impl Entry {
         if !mutant!("cache.value.fence") {
             fence(Acquire);
         }
-        let deadline = self.deadline.load(Acquire);
+        let deadline = P::deadline(self);
         let unchanged = self.value.load(Acquire) == word || mutant!("cache.value.unchecked");
         match value {
             value if !self.is_still(stamp) || !unchanged => Taken::Gone(value),
@@ -285,22 +242,18 @@ impl Entry {
 
     #[inline]
     pub(super) fn deadline(&self) -> u64 {
-        self.deadline.load(Acquire)
+        P::deadline(self)
     }
 
-    /// Notes that the item was used. It is written to a few times only, and never
-    /// again as long as nobody looks for victims.
+    /// Notes that the item was used.
     #[inline]
     pub(super) fn mark(&self) {
-        let used = self.used.load(Relaxed);
-        if used < MOST_USED && !mutant!("cache.used.unmarked") {
-            self.used.store(used + 1, Relaxed);
-        }
+        P::mark(self);
     }
 }
 
 /// What the holder of the shard's lock does.
-impl Entry {
+impl<P: Policy> Entry<P> {
     /// Writes the content of the life of this number; the entry is free.
     #[allow(clippy::cast_possible_truncation)] // E1: some bits are meant
     pub(super) fn fill(&self, content: &Content, number: u64) {
@@ -310,10 +263,7 @@ impl Entry {
         self.by_hash.store(content.by_hash, Release);
         self.key.store(content.key, Release);
         self.value.store(content.value, Release);
-        self.deadline.store(content.deadline, Release);
-        if !mutant!("cache.used.inherited") {
-            self.used.store(0, Relaxed);
-        }
+        P::begin(self, content);
     }
 
     /// Takes the key and the value out of a dead entry (E4).
@@ -329,13 +279,13 @@ impl Entry {
     /// While they change, the later of the two deadlines is in force: no value is
     /// hidden that has not expired.
     pub(super) fn replace(&self, value: usize, deadline: u64) -> usize {
-        let before = self.deadline.load(Relaxed);
+        let before = P::deadline(self);
         let later = if before == 0 || deadline == 0 { 0 } else { before.max(deadline) };
-        self.deadline.store(later, Release);
+        P::set_deadline(self, later);
         let old = self.value.load(Relaxed);
         // Release: the value was made.
         self.value.store(value, ordering!(Release, "cache.value.replace"));
-        self.deadline.store(deadline, Release);
+        P::set_deadline(self, deadline);
         old
     }
 
@@ -355,36 +305,10 @@ impl Entry {
         next
     }
 
+    /// Sets the link for tables of this generation; of a free entry, to the next free one.
     pub(super) fn set_next(&self, generation: u64, next: u32) {
         // Release: the entry that it names is whole; E3.
         self.link(generation).store(next, ordering!(Release, "cache.next.store"));
-    }
-
-    /// How often the item was used, forgetting one time.
-    pub(super) fn unmark(&self) -> u8 {
-        let used = self.used.load(Relaxed);
-        self.used.store(used.saturating_sub(1), Relaxed);
-        used
-    }
-
-    pub(super) fn used(&self) -> u8 {
-        self.used.load(Relaxed)
-    }
-
-    pub(super) fn forget_use(&self) {
-        self.used.store(0, Relaxed);
-    }
-
-    pub(super) fn links(&self) -> Links {
-        // SAFETY: E5.
-        self.links.with(|links| unsafe { *links })
-    }
-
-    pub(super) fn with_links<R>(&self, change: impl FnOnce(&mut Links) -> R) -> R {
-        self.links.with_mut(|links| {
-            // SAFETY: E5.
-            change(unsafe { &mut *links })
-        })
     }
 
     /// The words of a live entry that nobody changes.

@@ -14,6 +14,7 @@ use super::super::memory::pointer::Counted;
 use super::super::shim::{Ordering::Relaxed, mutant, spin};
 use super::entry::{Entry, Life, Stamp, Taken};
 use super::pages::View;
+use super::policy::Policy;
 use super::table::Table;
 use super::{Core, share};
 
@@ -47,15 +48,23 @@ pub trait Query<T> {
 }
 
 /// A key's entry, if its life goes on, for someone inside a guard.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Found<'a> {
-    pub(super) place: &'a Entry,
+#[derive(Debug)]
+pub(super) struct Found<'a, P: Policy> {
+    pub(super) place: &'a Entry<P>,
     pub(super) index: u32,
     /// Of the live state.
     pub(super) stamp: Stamp,
 }
 
-impl Found<'_> {
+impl<P: Policy> Clone for Found<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P: Policy> Copy for Found<'_, P> {}
+
+impl<P: Policy> Found<'_, P> {
     /// By what it is found again.
     pub(super) fn life(&self) -> Life {
         self.place.life(self.index, self.stamp)
@@ -103,9 +112,9 @@ impl Known {
 }
 
 /// What a walk came to.
-enum Step<'a, T> {
+enum Step<'a, T, P: Policy> {
     /// The key's entry.
-    Found(Found<'a>),
+    Found(Found<'a, P>),
     /// It has the same hash; only a comparison can tell. The generation is that of the walk's
     /// table.
     Compare(Life, T, u64),
@@ -146,14 +155,14 @@ pub(super) enum Stop<T, R> {
     Lost(Option<T>),
 }
 
-impl Core {
+impl<P: Policy> Core<P> {
     /// Walks to the key's entry, and looks at it.
     #[inline(always)]
     pub(super) fn visit<T: Counted, G: Reclaim, Q: Query<T>, R>(
         &self,
         query: &Q,
         compared: &mut Option<T>,
-        look: &impl Fn(Found<'_>) -> Look<T, R>,
+        look: &impl Fn(Found<'_, P>) -> Look<T, R>,
     ) -> Stop<T, R> {
         let guard = (!mutant!("cache.guard")).then(G::enter);
         stop(self.walk(&guard, query, compared), look)
@@ -166,7 +175,7 @@ impl Core {
         &self,
         hash: u64,
         life: Life,
-        look: &impl Fn(Found<'_>) -> Look<T, R>,
+        look: &impl Fn(Found<'_, P>) -> Look<T, R>,
     ) -> Option<R> {
         let guard = G::enter();
         let place = self.shard(mix(hash)).entries.view(&guard).find(life.index)?;
@@ -186,7 +195,7 @@ impl Core {
         &self,
         query: &Q,
         known: &mut Known,
-        look: &impl Fn(Found<'_>) -> Look<T, R>,
+        look: &impl Fn(Found<'_, P>) -> Look<T, R>,
     ) -> Result<Sought<R>, Q::Error> {
         loop {
             let mut compared = None;
@@ -226,7 +235,7 @@ impl Core {
         &self,
         query: &Q,
         known: &mut Known,
-        look: &impl Fn(Found<'_>) -> Look<T, R>,
+        look: &impl Fn(Found<'_, P>) -> Look<T, R>,
     ) -> Result<Sought<R>, Q::Error> {
         known.start_again();
         self.search_on::<T, G, Q, R>(query, known, look)
@@ -266,7 +275,7 @@ impl Core {
         guard: &'a G,
         query: &Q,
         compared: &mut Option<T>,
-    ) -> Step<'a, T> {
+    ) -> Step<'a, T, P> {
         let hash = mix(query.hash());
         let shard = self.shard(hash);
         let Some(table) = shard.tables.current(guard) else { return Step::Absent };
@@ -282,7 +291,7 @@ impl Core {
         query: &Q,
         known: &Known,
         compared: &mut Option<T>,
-    ) -> Step<'a, T> {
+    ) -> Step<'a, T, P> {
         let hash = mix(query.hash());
         let shard = self.shard(hash);
         let Some(table) = shard.tables.current(guard) else { return Step::Absent };
@@ -297,7 +306,7 @@ impl Core {
     /// A walk that came to the end of the chain has missed nothing if the table is still the
     /// current one.
     #[inline(always)]
-    fn end<'a, T, Q>(&self, step: Step<'a, T>, walk: &Walk<'a, '_, Q>) -> Step<'a, T> {
+    fn end<'a, T, Q>(&self, step: Step<'a, T, P>, walk: &Walk<'a, '_, Q, P>) -> Step<'a, T, P> {
         match step {
             Step::Absent if !self.shard(walk.hash).tables.is_current(walk.table) => {
                 Step::Lost(None)
@@ -309,7 +318,10 @@ impl Core {
 
 /// What a walk came to, and what there is to see there.
 #[inline(always)]
-fn stop<T, R>(step: Step<'_, T>, look: &impl Fn(Found<'_>) -> Look<T, R>) -> Stop<T, R> {
+fn stop<T, R, P: Policy>(
+    step: Step<'_, T, P>,
+    look: &impl Fn(Found<'_, P>) -> Look<T, R>,
+) -> Stop<T, R> {
     match step {
         Step::Found(found) => Stop::Looked(look(found), found.life()),
         Step::Absent => Stop::Absent,
@@ -320,18 +332,23 @@ fn stop<T, R>(step: Step<'_, T>, look: &impl Fn(Found<'_>) -> Look<T, R>) -> Sto
 }
 
 /// A walk, inside a guard.
-struct Walk<'a, 'q, Q> {
+struct Walk<'a, 'q, Q, P: Policy> {
     table: Table<'a>,
-    entries: View<'a>,
+    entries: View<'a, P>,
     query: &'q Q,
     /// Of the key, mixed.
     hash: u64,
 }
 
-impl<'a, Q> Walk<'a, '_, Q> {
+impl<'a, Q, P: Policy> Walk<'a, '_, Q, P> {
     /// Walks on behind an entry. However long the walk has rested there, that is as good as if
     /// it had just come, if the life and the table are the same.
-    fn after<T: Counted>(&self, rest: Rest, known: &Known, compared: &mut Option<T>) -> Step<'a, T>
+    fn after<T: Counted>(
+        &self,
+        rest: Rest,
+        known: &Known,
+        compared: &mut Option<T>,
+    ) -> Step<'a, T, P>
     where
         Q: Query<T>,
     {
@@ -352,7 +369,7 @@ impl<'a, Q> Walk<'a, '_, Q> {
 
     /// The next entry in the chain, if this life goes on.
     #[inline(always)]
-    fn next(&self, found: Found<'_>) -> Option<u32> {
+    fn next(&self, found: Found<'_, P>) -> Option<u32> {
         let next = found.place.next(self.table.generation());
         found.place.lives_on(found.stamp).then_some(next)
     }
@@ -366,7 +383,7 @@ impl<'a, Q> Walk<'a, '_, Q> {
         known: &Known,
         unequal: &[Life],
         compared: &mut Option<T>,
-    ) -> Step<'a, T>
+    ) -> Step<'a, T, P>
     where
         Q: Query<T>,
     {

@@ -30,7 +30,9 @@
 //! | `pages` | where entries lie, and how that comes back |
 //! | `table` | the chains, and why a miss is one |
 //! | `lookup` | the search for a key, with nothing held |
-//! | `policy`, `ghost` | who is evicted |
+//! | `policy` | what decides who is evicted, and what it needs in an entry |
+//! | `s3fifo`, `ghost` | the cache's |
+//! | `dictionary` | the table without a bound |
 //! | `timers`, `clock` | what expires |
 //! | `shard` | what a lock protects |
 //! | `update` | the operations that change the cache |
@@ -71,12 +73,14 @@
 //! another one as well, after it has released the first.
 
 mod clock;
+mod dictionary;
 mod entry;
 mod ghost;
 mod lookup;
 mod pages;
 mod policy;
 mod removed;
+mod s3fifo;
 mod shard;
 mod table;
 mod timers;
@@ -91,10 +95,13 @@ use super::memory::pointer::Counted;
 use super::shim::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed, ordering};
 use entry::{Entry, Taken};
 use lookup::{Found, Known, Look, Sought, Stop};
+use policy::Policy;
+use s3fifo::S3Fifo;
 use shard::{Locked, Shard};
 use table::Place;
 
 pub use clock::{Clock, Monotonic};
+pub use dictionary::Dictionary;
 pub use lookup::Query;
 pub use removed::{Evicted, Reason, Removed};
 pub use update::{Failure, Item};
@@ -156,16 +163,16 @@ impl Budget {
 
 /// What a cache has from its first insertion on.
 #[derive(Debug)]
-struct Core {
+struct Core<P: Policy> {
     /// A power of two of them.
-    shards: Box<[Shard]>,
+    shards: Box<[Shard<P>]>,
     /// Whether more threads than one are known to read: what is put is shared with them
     /// at once.
     is_shared: AtomicBool,
     budget: Apart<Budget>,
 }
 
-impl Core {
+impl<P: Policy> Core<P> {
     fn new(shards: usize, limit: u64) -> Self {
         Self {
             shards: (0..shards).map(|_| Shard::new()).collect(),
@@ -175,7 +182,7 @@ impl Core {
     }
 
     #[inline]
-    fn shard(&self, hash: u64) -> &Shard {
+    fn shard(&self, hash: u64) -> &Shard<P> {
         // A power of two, so that the mask keeps it in bounds.
         &self.shards[self.number(hash)]
     }
@@ -186,7 +193,7 @@ impl Core {
         (hash >> SHARD_SHIFT) as usize & (self.shards.len() - 1)
     }
 
-    fn lock<G: Reclaim>(&self, hash: u64) -> Locked<'_, G> {
+    fn lock<G: Reclaim>(&self, hash: u64) -> Locked<'_, G, P> {
         self.shard(hash).lock()
     }
 
@@ -198,9 +205,9 @@ impl Core {
 
 /// The cache.
 #[derive(Debug)]
-pub struct Cache<T: Counted, C: Clock = Monotonic, G: Reclaim = Epochs> {
+pub struct Cache<T: Counted, C: Clock = Monotonic, G: Reclaim = Epochs, P: Policy = S3Fifo> {
     /// Null before the first insertion.
-    core: AtomicPtr<Core>,
+    core: AtomicPtr<Core<P>>,
     limit: u64,
     shards: usize,
     clock: C,
@@ -211,9 +218,9 @@ pub struct Cache<T: Counted, C: Clock = Monotonic, G: Reclaim = Epochs> {
 
 // SAFETY: its words are values, which may be used by all threads and dropped by
 // any; the core is made of atomics, and of what locks protect.
-unsafe impl<T: Counted, C: Clock, G: Reclaim> Send for Cache<T, C, G> {}
+unsafe impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Send for Cache<T, C, G, P> {}
 // SAFETY: as above.
-unsafe impl<T: Counted, C: Clock, G: Reclaim> Sync for Cache<T, C, G> {}
+unsafe impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Sync for Cache<T, C, G, P> {}
 
 impl<T: Counted, G: Reclaim> Cache<T, Monotonic, G> {
     /// An empty cache for items that weigh at most `limit` together. It has
@@ -230,7 +237,7 @@ impl<T: Counted, G: Reclaim> Cache<T, Monotonic, G> {
     }
 }
 
-impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
+impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     /// A cache with so many shards, a power of two of up to 16, and its own clock.
     pub fn with(limit: u64, shards: usize, clock: C) -> Self {
         debug_assert!(shards.is_power_of_two() && shards <= MOST_SHARDS);
@@ -303,7 +310,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
         query: &Q,
         expired: impl FnMut(Evicted<T>),
     ) -> Result<bool, Q::Error> {
-        let look = |found: Found<'_>| {
+        let look = |found: Found<'_, P>| {
             let deadline = found.place.deadline();
             if !found.place.is_still(found.stamp) {
                 return Look::Gone(None);
@@ -329,7 +336,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
             return self.len();
         }
         let now = self.now();
-        let count = |locked: Locked<'_, G>| {
+        let count = |locked: Locked<'_, G, P>| {
             let mut count = 0;
             locked.some(Place::default(), usize::MAX, |place| {
                 count += usize::from(is_good(place, now));
@@ -348,7 +355,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     pub fn bytes(&self) -> usize {
         let Some(core) = self.core() else { return 0 };
         let shards = size_of_val(&*core.shards);
-        size_of::<Core>() + shards + self.each_shard(|locked| locked.bytes()).sum::<usize>()
+        size_of::<Core<P>>() + shards + self.each_shard(|locked| locked.bytes()).sum::<usize>()
     }
 
     /// The keys, some at a time, as of one moment each.
@@ -382,9 +389,9 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
         &self,
         between: impl FnMut() -> Result<(), E>,
     ) -> Result<Vec<Item<T>>, E> {
-        let item = |place: &Entry| {
+        let item = |place: &Entry<P>| {
             let (key, value) = place.words();
-            let (weight, deadline) = (place.links().weight(), place.deadline());
+            let (weight, deadline) = (P::weight_of(place), place.deadline());
             Item { key: copy(key), value: copy(value), weight, deadline }
         };
         self.snapshot(item, between)
@@ -395,7 +402,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     /// with nothing held.
     fn snapshot<R, E: From<OutOfMemory>>(
         &self,
-        copy: impl Fn(&Entry) -> R,
+        copy: impl Fn(&Entry<P>) -> R,
         mut between: impl FnMut() -> Result<(), E>,
     ) -> Result<Vec<R>, E> {
         let now = self.now();
@@ -440,7 +447,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     }
 
     #[inline]
-    fn core(&self) -> Option<&Core> {
+    fn core(&self) -> Option<&Core<P>> {
         // Acquire: all of it.
         let core = self.core.load(ordering!(Acquire, "cache.core.load"));
         // SAFETY: null, or made by `new_core`; it stays until the cache is dropped.
@@ -448,12 +455,12 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     }
 
     #[inline]
-    fn core_or_new(&self) -> &Core {
+    fn core_or_new(&self) -> &Core<P> {
         self.core().unwrap_or_else(|| self.new_core())
     }
 
     #[cold]
-    fn new_core(&self) -> &Core {
+    fn new_core(&self) -> &Core<P> {
         let made = Box::into_raw(Box::new(Core::new(self.shards, self.limit)));
         let publish = ordering!(AcqRel, "cache.core.publish");
         let lost = ordering!(Acquire, "cache.core.lost");
@@ -475,7 +482,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     fn find<Q: Query<T>, R>(
         &self,
         query: &Q,
-        look: impl Fn(Found<'_>) -> Look<T, R>,
+        look: impl Fn(Found<'_, P>) -> Look<T, R>,
         expired: impl FnMut(Evicted<T>),
     ) -> Result<Option<R>, Q::Error> {
         let Some(core) = self.core() else { return Ok(None) };
@@ -508,10 +515,10 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     #[inline(never)]
     fn find_on<Q: Query<T>, R>(
         &self,
-        core: &Core,
+        core: &Core<P>,
         query: &Q,
         mut known: Known,
-        look: &impl Fn(Found<'_>) -> Look<T, R>,
+        look: &impl Fn(Found<'_, P>) -> Look<T, R>,
         mut expired: impl FnMut(Evicted<T>),
     ) -> Result<Option<R>, Q::Error> {
         match core.search_on::<T, G, Q, R>(query, &mut known, look)? {
@@ -529,7 +536,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
 
     /// Looks at the value of an entry.
     #[inline(always)]
-    fn look(&self, found: Found<'_>) -> Look<T, T> {
+    fn look(&self, found: Found<'_, P>) -> Look<T, T> {
         // SAFETY: words in our entries are of `T`s.
         match unsafe { found.place.value(found.stamp) } {
             Taken::Value(value, deadline) if self.has_passed(deadline, 0) => {
@@ -543,7 +550,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
 
     /// The same, and notes that it was used.
     #[inline(always)]
-    fn look_and_mark(&self, found: Found<'_>) -> Look<T, T> {
+    fn look_and_mark(&self, found: Found<'_, P>) -> Look<T, T> {
         let look = self.look(found);
         if let Look::Found(_) = look {
             found.place.mark();
@@ -552,7 +559,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     }
 
     /// Looks at the value of an entry whose grace is not over; tells whether its time is.
-    fn look_past(&self, found: Found<'_>) -> Look<T, (T, bool)> {
+    fn look_past(&self, found: Found<'_, P>) -> Look<T, (T, bool)> {
         // SAFETY: words in our entries are of `T`s.
         match unsafe { found.place.value(found.stamp) } {
             Taken::Value(value, deadline) if self.has_passed(deadline, self.grace) => {
@@ -580,13 +587,13 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     }
 
     /// Calls `look` with each shard, locked.
-    fn each_shard<R>(&self, look: impl Fn(Locked<'_, G>) -> R) -> impl Iterator<Item = R> {
+    fn each_shard<R>(&self, look: impl Fn(Locked<'_, G, P>) -> R) -> impl Iterator<Item = R> {
         let shards = self.core().into_iter().flat_map(|core| &core.shards);
         shards.map(move |shard| look(shard.lock()))
     }
 }
 
-impl<T: Counted, C: Clock, G: Reclaim> Drop for Cache<T, C, G> {
+impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Drop for Cache<T, C, G, P> {
     fn drop(&mut self) {
         self.clear_alone();
         let core = self.core.load(Relaxed);
@@ -598,7 +605,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Drop for Cache<T, C, G> {
 }
 
 /// Whether the time of an item is not over.
-fn is_good(place: &Entry, now: u64) -> bool {
+fn is_good<P: Policy>(place: &Entry<P>, now: u64) -> bool {
     !(1..=now).contains(&place.deadline())
 }
 

@@ -27,6 +27,7 @@ use super::super::memory::arena::{NIL, OutOfMemory};
 use super::super::memory::epoch::{Block, Header, Reclaim};
 use super::super::shim::{AtomicPtr, Ordering::Relaxed, UnsafeCell, mutant, ordering};
 use super::entry::Entry;
+use super::policy::Policy;
 
 /// Binary logarithm of the number of entries on the first page.
 const FIRST_BITS: u32 = 1;
@@ -43,6 +44,10 @@ const FIRST_DIRECTORY: usize = 2;
 /// Pages that there may be, so that all numbers have 30 bits.
 const MOST_PAGES: usize = (1 << (30 - PAGE_BITS)) - 1;
 
+/// Free entries are linked like those of tables of an even generation. Who passes through one
+/// looks at its stamp afterwards, and starts again.
+const FREE: u64 = 0;
+
 /// No page.
 const NONE: u32 = u32::MAX;
 
@@ -54,7 +59,7 @@ const FEWEST_KEPT: u32 = if cfg!(loom) { 0 } else { 1 };
 #[derive(Debug)]
 struct Book {
     number: u32,
-    /// The first free entry, linked through `Links::newer`.
+    /// The first free entry, linked as [`FREE`] says.
     free: u32,
     /// From this one on, entries were never used.
     fresh: u32,
@@ -74,13 +79,21 @@ struct PageHead {
 }
 
 /// A page that is there as long as `'a` lasts (G3).
-#[derive(Clone, Copy, Debug)]
-struct Page<'a> {
+#[derive(Debug)]
+struct Page<'a, P: Policy> {
     head: NonNull<PageHead>,
-    _there: PhantomData<&'a ()>,
+    _there: PhantomData<&'a Entry<P>>,
 }
 
-impl<'a> Page<'a> {
+impl<P: Policy> Clone for Page<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P: Policy> Copy for Page<'_, P> {}
+
+impl<'a, P: Policy> Page<'a, P> {
     /// # Safety
     /// Null, or the address of a page that is there as long as `'a` lasts.
     #[inline(always)]
@@ -94,7 +107,7 @@ impl<'a> Page<'a> {
     /// Makes an empty page.
     fn allocate(number: u32) -> Option<Self> {
         let len = len(number);
-        let size = size_of::<PageHead>() + len as usize * size_of::<Entry>();
+        let size = size_of::<PageHead>() + len as usize * size_of::<Entry<P>>();
         let block = Block::new(Layout::from_size_align(size, align_of::<PageHead>()).ok()?)?;
         let page = Self { head: block.0.cast(), _there: PhantomData };
         let book = Book { number, free: NIL, fresh: 0, unused: len, newer: NONE, older: NONE };
@@ -111,9 +124,9 @@ impl<'a> Page<'a> {
     }
 
     #[inline(always)]
-    fn place(self, offset: u32) -> *mut Entry {
+    fn place(self, offset: u32) -> *mut Entry<P> {
         // SAFETY: the entries begin where the head ends, in the same block.
-        let first = unsafe { self.head.add(1) }.cast::<Entry>().as_ptr();
+        let first = unsafe { self.head.add(1) }.cast::<Entry<P>>().as_ptr();
         // SAFETY: callers stay inside the page.
         unsafe { first.add(offset as usize) }
     }
@@ -123,7 +136,7 @@ impl<'a> Page<'a> {
     /// # Safety
     /// It is inside the page.
     #[inline(always)]
-    unsafe fn entry(self, offset: u32) -> &'a Entry {
+    unsafe fn entry(self, offset: u32) -> &'a Entry<P> {
         // SAFETY: zeros are an entry, and the page is there.
         unsafe { &*self.place(offset) }
     }
@@ -157,17 +170,28 @@ struct DirectoryHead {
 }
 
 /// A directory, and with it all entries, as long as `'a` lasts (G3).
-#[derive(Clone, Copy, Debug)]
-pub(super) struct View<'a> {
+#[derive(Debug)]
+pub(super) struct View<'a, P: Policy> {
     pages: &'a [AtomicPtr<Header>],
+    _of: PhantomData<&'a Entry<P>>,
 }
 
-impl<'a> View<'a> {
+impl<P: Policy> Clone for View<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P: Policy> Copy for View<'_, P> {}
+
+impl<'a, P: Policy> View<'a, P> {
     /// # Safety
     /// Null, or the address of a directory that is there as long as `'a` lasts.
     #[inline(always)]
     unsafe fn new(directory: *mut Header) -> Self {
-        let Some(directory) = NonNull::new(directory) else { return Self { pages: &[] } };
+        let Some(directory) = NonNull::new(directory) else {
+            return Self { pages: &[], _of: PhantomData };
+        };
         let head = directory.cast::<DirectoryHead>();
         // SAFETY: the caller's promise.
         let known = unsafe { head.as_ref() };
@@ -175,11 +199,12 @@ impl<'a> View<'a> {
         // SAFETY: the addresses begin where the head ends, in the same block.
         let first = unsafe { head.add(1) }.cast::<AtomicPtr<Header>>();
         // SAFETY: there are so many, and they are there as long as the directory is.
-        Self { pages: unsafe { std::slice::from_raw_parts(first.as_ptr(), known.len) } }
+        let pages = unsafe { std::slice::from_raw_parts(first.as_ptr(), known.len) };
+        Self { pages, _of: PhantomData }
     }
 
     #[inline(always)]
-    fn page(self, number: u32) -> Option<Page<'a>> {
+    fn page(self, number: u32) -> Option<Page<'a, P>> {
         // Acquire: the zeroed entries.
         let order = ordering!(Acquire, "cache.page.load");
         let address = self.pages.get(number as usize)?.load(order);
@@ -189,7 +214,7 @@ impl<'a> View<'a> {
 
     /// The entry of this number, which is not [`NIL`], if it has a page.
     #[inline(always)]
-    pub(super) fn find(self, index: u32) -> Option<&'a Entry> {
+    pub(super) fn find(self, index: u32) -> Option<&'a Entry<P>> {
         let (number, offset) = place(index);
         let page = self.page(number)?;
         // SAFETY: `place` stays inside the page.
@@ -197,25 +222,31 @@ impl<'a> View<'a> {
     }
 
     /// All pages.
-    fn all(self) -> impl Iterator<Item = Page<'a>> {
+    fn all(self) -> impl Iterator<Item = Page<'a, P>> {
         (0..u32::try_from(self.pages.len()).unwrap_or(NONE)).filter_map(move |n| self.page(n))
     }
 }
 
 /// The entries of a shard, as readers find them.
 #[derive(Debug)]
-pub(super) struct Entries {
+pub struct Entries<P: Policy> {
     directory: AtomicPtr<Header>,
+    _are: PhantomData<Entry<P>>,
 }
 
-impl Entries {
+// SAFETY: the address of a directory, and entries may be shared.
+unsafe impl<P: Policy> Send for Entries<P> {}
+// SAFETY: as above.
+unsafe impl<P: Policy> Sync for Entries<P> {}
+
+impl<P: Policy> Entries<P> {
     pub(super) fn new() -> Self {
-        Self { directory: AtomicPtr::new(std::ptr::null_mut()) }
+        Self { directory: AtomicPtr::new(std::ptr::null_mut()), _are: PhantomData }
     }
 
     /// What a reader sees who is inside that guard.
     #[inline(always)]
-    pub(super) fn view<'a, G>(&self, _guard: &'a G) -> View<'a> {
+    pub(super) fn view<'a, G>(&self, _guard: &'a G) -> View<'a, P> {
         // Acquire: the pages that were there before.
         let directory = self.directory.load(ordering!(Acquire, "cache.directory.load"));
         // SAFETY: G3: it was linked when the guard was there.
@@ -224,7 +255,7 @@ impl Entries {
 
     /// The same for the holder of the lock, or who is alone.
     #[inline(always)]
-    pub(super) fn held(&self) -> View<'_> {
+    pub(super) fn held(&self) -> View<'_, P> {
         // SAFETY: G1, G3: nobody unlinks it.
         unsafe { View::new(self.directory.load(Relaxed)) }
     }
@@ -232,7 +263,7 @@ impl Entries {
     /// The entry of this number, which is not free, or has a page for another reason. The
     /// caller holds the lock.
     #[inline(always)]
-    pub(super) fn entry(&self, index: u32) -> &Entry {
+    pub(super) fn entry(&self, index: u32) -> &Entry<P> {
         if cfg!(any(loom, debug_assertions)) {
             return self.held().find(index).expect("G2: the page is there");
         }
@@ -247,7 +278,25 @@ impl Entries {
         // SAFETY: G2: the page is there.
         let head = unsafe { NonNull::new_unchecked(page) }.cast();
         // SAFETY: `place` stays inside the page.
-        unsafe { Page { head, _there: PhantomData }.entry(offset) }
+        unsafe { Page::<P> { head, _there: PhantomData }.entry(offset) }
+    }
+
+    /// The next item's entry behind this number. The caller holds the lock.
+    pub(super) fn next_live(&self, after: u32) -> Option<(u32, &Entry<P>)> {
+        let view = self.held();
+        let (from, mut offset) = place(after + 1);
+        for number in from..u32::try_from(view.pages.len()).unwrap_or(NONE) {
+            let Some(page) = view.page(number) else { continue };
+            let fresh = page.with_book(|book| book.fresh);
+            for offset in std::mem::take(&mut offset)..fresh {
+                // SAFETY: inside the page.
+                let here = unsafe { page.entry(offset) };
+                if here.stamp().is_live() {
+                    return Some((first(number) + offset, here));
+                }
+            }
+        }
+        None
     }
 }
 
@@ -279,23 +328,26 @@ impl Pages {
     }
 
     /// Sees to it that there is an unused entry. It stays, unless another one is freed.
-    pub(super) fn reserve<R: Reclaim>(&mut self, entries: &Entries) -> Result<(), OutOfMemory> {
+    pub(super) fn reserve<P: Policy, R: Reclaim>(
+        &mut self,
+        entries: &Entries<P>,
+    ) -> Result<(), OutOfMemory> {
         if self.spare != NIL || self.partial != NONE || self.empty != NONE {
             return Ok(());
         }
-        self.add_page::<R>(entries)
+        self.add_page::<P, R>(entries)
     }
 
     /// Takes an unused entry; there is one.
     #[inline]
-    pub(super) fn take<'a>(&mut self, entries: &'a Entries) -> (u32, &'a Entry) {
+    pub(super) fn take<'a, P: Policy>(&mut self, entries: &'a Entries<P>) -> (u32, &'a Entry<P>) {
         match std::mem::replace(&mut self.spare, NIL) {
             NIL => self.take_from_page(entries),
             index => (index, entries.entry(index)),
         }
     }
 
-    fn take_from_page<'a>(&mut self, entries: &'a Entries) -> (u32, &'a Entry) {
+    fn take_from_page<'a, P: Policy>(&mut self, entries: &'a Entries<P>) -> (u32, &'a Entry<P>) {
         let view = entries.held();
         if self.partial == NONE {
             let (page, number) = self.take_empty(view);
@@ -310,7 +362,7 @@ impl Pages {
             } else {
                 let index = book.free;
                 // SAFETY: an entry of this page.
-                book.free = unsafe { page.entry(place(index).1) }.links().newer;
+                book.free = unsafe { page.entry(place(index).1) }.next(FREE);
                 index
             };
             (index, book.unused == 0)
@@ -324,21 +376,21 @@ impl Pages {
 
     /// Frees an entry.
     #[inline]
-    pub(super) fn give_back<R: Reclaim>(&mut self, entries: &Entries, index: u32) {
+    pub(super) fn give_back<P: Policy, R: Reclaim>(&mut self, entries: &Entries<P>, index: u32) {
         let before = std::mem::replace(&mut self.spare, index);
         if before != NIL {
-            self.give_to_page::<R>(entries, before);
+            self.give_to_page::<P, R>(entries, before);
         }
     }
 
-    fn give_to_page<R: Reclaim>(&mut self, entries: &Entries, index: u32) {
+    fn give_to_page<P: Policy, R: Reclaim>(&mut self, entries: &Entries<P>, index: u32) {
         let view = entries.held();
         let (number, offset) = place(index);
         let page = view.page(number).expect("G2: the page is there");
         // SAFETY: an entry of this page.
         let freed = unsafe { page.entry(offset) };
         let unused = page.with_book(|book| {
-            freed.with_links(|links| links.newer = book.free);
+            freed.set_next(FREE, book.free);
             book.free = index;
             book.unused += 1;
             book.unused
@@ -350,17 +402,17 @@ impl Pages {
             self.unlink(view, page);
             self.add_empty(page, number);
             while self.empties > FEWEST_KEPT && self.empties > self.count / KEPT_OF {
-                self.release::<R>(view);
+                self.release::<P, R>(view);
             }
         }
     }
 
-    fn add_empty(&mut self, page: Page<'_>, number: u32) {
+    fn add_empty<P: Policy>(&mut self, page: Page<'_, P>, number: u32) {
         page.with_book(|book| book.older = std::mem::replace(&mut self.empty, number));
         self.empties += 1;
     }
 
-    fn take_empty<'a>(&mut self, view: View<'a>) -> (Page<'a>, u32) {
+    fn take_empty<'a, P: Policy>(&mut self, view: View<'a, P>) -> (Page<'a, P>, u32) {
         let number = self.empty;
         let page = view.page(number).expect("G1: an empty page is there");
         self.empty = page.with_book(|book| book.older);
@@ -369,7 +421,7 @@ impl Pages {
     }
 
     /// Makes a page one of those that have used and unused entries.
-    fn link(&mut self, view: View<'_>, page: Page<'_>, number: u32) {
+    fn link<P: Policy>(&mut self, view: View<'_, P>, page: Page<'_, P>, number: u32) {
         let older = std::mem::replace(&mut self.partial, number);
         page.with_book(|book| (book.older, book.newer) = (older, NONE));
         if let Some(older) = view.page(older) {
@@ -378,7 +430,7 @@ impl Pages {
     }
 
     /// Makes it none of them.
-    fn unlink(&mut self, view: View<'_>, page: Page<'_>) {
+    fn unlink<P: Policy>(&mut self, view: View<'_, P>, page: Page<'_, P>) {
         let (newer, older) = page.with_book(|book| (book.newer, book.older));
         match view.page(newer) {
             Some(newer) => newer.with_book(|book| book.older = older),
@@ -390,7 +442,7 @@ impl Pages {
     }
 
     /// Gives an empty page back.
-    fn release<R: Reclaim>(&mut self, view: View<'_>) {
+    fn release<P: Policy, R: Reclaim>(&mut self, view: View<'_, P>) {
         let (page, number) = self.take_empty(view);
         self.count -= 1;
         self.bytes -= page.size();
@@ -406,17 +458,17 @@ impl Pages {
 
     /// Adds a page.
     #[cold]
-    fn add_page<R: Reclaim>(&mut self, entries: &Entries) -> Result<(), OutOfMemory> {
+    fn add_page<P: Policy, R: Reclaim>(&mut self, entries: &Entries<P>) -> Result<(), OutOfMemory> {
         let pages = entries.held().pages;
         let free = pages.iter().position(|page| page.load(Relaxed).is_null());
         let number = free.unwrap_or(pages.len());
         if number == pages.len() {
-            self.grow_directory::<R>(entries)?;
+            self.grow_directory::<P, R>(entries)?;
         }
         let view = entries.held();
         let slot = &view.pages[number];
         let number = u32::try_from(number).expect("fewer than `MOST_PAGES`");
-        let page = Page::allocate(number).ok_or(OutOfMemory)?;
+        let page = Page::<P>::allocate(number).ok_or(OutOfMemory)?;
         // Release: the zeroed entries.
         slot.store(page.block().0.as_ptr(), ordering!(Release, "cache.page.store"));
         self.bytes += page.size();
@@ -426,7 +478,10 @@ impl Pages {
     }
 
     /// Makes a directory of twice the size.
-    fn grow_directory<R: Reclaim>(&mut self, entries: &Entries) -> Result<(), OutOfMemory> {
+    fn grow_directory<P: Policy, R: Reclaim>(
+        &mut self,
+        entries: &Entries<P>,
+    ) -> Result<(), OutOfMemory> {
         let before = entries.held().pages;
         let len = (before.len() * 2).clamp(FIRST_DIRECTORY, MOST_PAGES);
         if len <= before.len() {
@@ -463,31 +518,32 @@ impl Pages {
     }
 
     /// Unlinks all pages at once.
-    pub(super) fn take_all(&mut self, entries: &Entries) -> Detached {
+    pub(super) fn take_all<P: Policy>(&mut self, entries: &Entries<P>) -> Detached<P> {
         *self = Self::default();
         let directory = entries.directory.load(Relaxed);
         // Relaxed: the epoch does the rest.
         entries.directory.store(std::ptr::null_mut(), Relaxed);
-        Detached { directory, number: 0, offset: 0 }
+        Detached { directory, number: 0, offset: 0, _of: PhantomData }
     }
 }
 
 /// Pages that were a shard's: whoever has this is the only one who will free them. Late
 /// readers may still look at their entries, and it is for the owner to end the lives there.
 #[derive(Debug)]
-pub(super) struct Detached {
+pub(super) struct Detached<P: Policy> {
     directory: *mut Header,
     /// The entry to look at next.
     number: u32,
     offset: u32,
+    _of: PhantomData<Entry<P>>,
 }
 
-impl Detached {
+impl<P: Policy> Detached<P> {
     /// Calls `end` with some more entries that were used; false if there are no more.
     /// Pages that were seen to the end are retired.
-    pub(super) fn next<R: Reclaim>(&mut self, most: usize, mut end: impl FnMut(&Entry)) -> bool {
+    pub(super) fn next<R: Reclaim>(&mut self, most: usize, mut end: impl FnMut(&Entry<P>)) -> bool {
         // SAFETY: it is ours, and was not retired yet.
-        let view = unsafe { View::new(self.directory) };
+        let view: View<'_, P> = unsafe { View::new(self.directory) };
         let mut left = most;
         while (self.number as usize) < view.pages.len() {
             let Some(page) = view.page(self.number) else {
@@ -518,7 +574,7 @@ impl Detached {
     }
 }
 
-impl Drop for Entries {
+impl<P: Policy> Drop for Entries<P> {
     fn drop(&mut self) {
         let view = self.held();
         for page in view.all() {

@@ -1,222 +1,173 @@
-//! Who is evicted: S3-FIFO.
+//! What decides how long items stay, and what it needs in their entries.
 //!
-//! # Idea and source
-//! J. Yang, Y. Zhang, Z. Qiu, Y. Yue, K. V. Rashmi, "FIFO queues are all you need
-//! for cache eviction", SOSP 2023. Most items of a cache are used once. So new
-//! ones pass through a *small* queue, a tenth of the cache; what was used twice
-//! there moves on to the *main* queue, the rest goes. What comes back soon after it
-//! went, as the *ghost* remembers, enters the main queue directly. There an item
-//! that was used since it came to the front goes round once more.
-//!
-//! A hit therefore moves nothing: it raises a two-bit count. That is why readers
-//! need no lock. The parameters, and filling the main queue too as long as nothing
-//! was ever evicted, are those of the authors' simulator, libCacheSim.
-//!
-//! Two things differ. The small queue's tenth is of what the shard holds, because
-//! shards share one bound. And a search for a victim passes over
-//! [`MOST_PASSED`] items at most, because it happens under the shard's lock.
+//! The table, the pages and the search are the same whatever the policy is.
+
+use std::fmt::Debug;
 
 use super::super::memory::arena::NIL;
-use super::entry::{Entry, Links, Place};
-use super::ghost::Ghost;
+use super::entry::{Content, Entry};
 use super::pages::Entries;
 
 /// What the policy wants to know of a new item.
 #[derive(Debug)]
-pub(super) struct Admission {
-    pub(super) weight: u64,
+pub struct Admission {
     /// Whether one with its key was evicted of late.
     pub(super) returns: bool,
     /// What the shard may hold, as far as is known.
     pub(super) room: u64,
 }
 
-/// The small queue's share is one in so many.
-const SMALL_SHARE: u64 = 10;
+/// What decides which item goes when there is no room. All but what readers do is done by the
+/// holder of the shard's lock.
+pub trait Policy: Debug + Default {
+    /// What readers leave in the entry of an item that they used: a byte, or nothing.
+    type Uses: Debug;
+    /// What else it needs there. Zeros are its value in a free entry.
+    type Note: Debug;
 
-/// Uses in the small queue that earn a place in the main one.
-const EARNED: u8 = 2;
+    /// What a free entry has; loom's types need constructing.
+    #[cfg(loom)]
+    fn zeroed() -> (Self::Uses, Self::Note);
 
-/// How many items a search for a victim may pass over.
-const MOST_PASSED: usize = 256;
+    /// Writes what the entry of a new item begins with.
+    fn begin(entry: &Entry<Self>, content: &Content);
 
-/// A queue of entries, linked through them.
-#[derive(Debug, Default)]
-struct Queue {
-    oldest: u32,
-    newest: u32,
-    len: usize,
-    /// Wider than that of an item: without a limit, items weigh any number of times 2^63.
-    weight: u128,
-}
+    /// When the item expires; 0 is never. Readers ask this.
+    fn deadline(entry: &Entry<Self>) -> u64;
 
-impl Queue {
-    fn push(&mut self, entries: &Entries, index: u32, new: &Entry, place: Place) {
-        let older = std::mem::replace(&mut self.newest, index);
-        if older == NIL {
-            self.oldest = index;
-        } else {
-            entries.entry(older).with_links(|links| links.newer = index);
-        }
-        self.len += 1;
-        self.weight += new.with_links(|links| {
-            (links.older, links.newer) = (older, NIL);
-            links.set_place(place);
-            u128::from(links.weight())
-        });
-    }
+    /// Changes that.
+    fn set_deadline(entry: &Entry<Self>, deadline: u64);
 
-    /// Takes out an entry that has these links.
-    fn remove(&mut self, entries: &Entries, links: &Links) {
-        match links.older {
-            NIL => self.oldest = links.newer,
-            older => entries.entry(older).with_links(|older| older.newer = links.newer),
-        }
-        match links.newer {
-            NIL => self.newest = links.older,
-            newer => entries.entry(newer).with_links(|newer| newer.older = links.older),
-        }
-        self.len -= 1;
-        self.weight -= u128::from(links.weight());
-    }
+    /// What the item weighs.
+    fn weight_of(entry: &Entry<Self>) -> u64;
 
-    /// Whether there is nothing in it but this one.
-    fn is_only(&self, index: u32) -> bool {
-        self.oldest == self.newest && (self.oldest == NIL || self.oldest == index)
-    }
-}
+    /// Notes that the item was used. Readers do this.
+    fn mark(entry: &Entry<Self>);
 
-/// The queues of a shard.
-#[derive(Debug, Default)]
-pub(super) struct Policy {
-    small: Queue,
-    main: Queue,
-    ghost: Ghost,
-    /// Whether anything was ever evicted.
-    was_full: bool,
-}
+    /// How many items there are.
+    fn len(&self) -> usize;
 
-impl Policy {
-    pub(super) fn len(&self) -> usize {
-        self.small.len + self.main.len
-    }
-
-    pub(super) fn weight(&self) -> u128 {
-        self.small.weight + self.main.weight
-    }
+    /// What they weigh together.
+    fn weight(&self) -> u128;
 
     /// Lets all items go; what was evicted of late is remembered.
-    pub(super) fn remove_all(&mut self) {
-        (self.small, self.main) = (Queue::default(), Queue::default());
-    }
+    fn remove_all(&mut self);
 
     /// The bytes that it takes beside the entries.
-    pub(super) fn bytes(&self) -> usize {
-        self.ghost.bytes()
-    }
+    fn bytes(&self) -> usize;
 
     /// Whether an item with this key was evicted of late. It is asked before room is made
     /// for the new one, and once: then that is forgotten.
-    pub(super) fn returns(&mut self, hash: u64) -> bool {
-        self.ghost.remove(hash)
-    }
+    fn returns(&mut self, hash: u64) -> bool;
 
     /// Takes in a new item.
-    pub(super) fn admit(
+    fn admit(
         &mut self,
-        entries: &Entries,
+        entries: &Entries<Self>,
         index: u32,
-        new: &Entry,
+        new: &Entry<Self>,
         admission: &Admission,
-    ) {
-        let small_share = (admission.room / SMALL_SHARE).max(1);
-        let filling = !self.was_full && self.small.weight >= u128::from(small_share);
-        if admission.returns || filling {
-            self.main.push(entries, index, new, Place::Main);
-        } else {
-            self.small.push(entries, index, new, Place::Small);
-        }
-    }
+    );
 
     /// Lets an item go that was removed for another reason than its being the victim.
-    pub(super) fn remove(&mut self, entries: &Entries, removed: &Entry) {
-        self.queue(removed).remove(entries, &removed.links());
-    }
+    fn remove(&mut self, entries: &Entries<Self>, removed: &Entry<Self>);
 
     /// Takes note of a new weight.
-    pub(super) fn reweigh(&mut self, reweighed: &Entry, weight: u64) {
-        let before = reweighed.with_links(|links| {
-            let before = links.weight();
-            links.set_weight(weight);
-            before
-        });
-        let queue = self.queue(reweighed);
-        queue.weight = queue.weight - u128::from(before) + u128::from(weight);
-    }
+    fn reweigh(&mut self, reweighed: &Entry<Self>, weight: u64);
 
     /// Who is to go next; not `spared`.
-    pub(super) fn victim<'a>(
+    fn victim<'a>(
         &mut self,
-        entries: &'a Entries,
+        entries: &'a Entries<Self>,
         spared: u32,
-    ) -> Option<(u32, &'a Entry)> {
-        let mut passes = self.len().min(MOST_PASSED);
-        loop {
-            let index = self.front(spared);
-            if index == NIL || index == spared && self.len() == 1 {
-                return None;
-            }
-            let front = entries.entry(index);
-            if index != spared && (passes == 0 || !has_earned(front)) {
-                return Some((index, front));
-            }
-            // To the end of the main queue.
-            self.remove(entries, front);
-            self.main.push(entries, index, front, Place::Main);
-            passes = passes.saturating_sub(1);
-        }
-    }
+    ) -> Option<(u32, &'a Entry<Self>)>;
 
     /// Lets the victim go.
-    pub(super) fn evict(&mut self, entries: &Entries, victim: &Entry) {
-        self.was_full = true;
-        if victim.links().place() == Place::Small {
-            // As many as the main queue should have.
-            let share = self.len() - self.len() / 10;
-            self.ghost.insert(victim.hash(), share);
-        }
-        self.queue(victim).remove(entries, &victim.links());
-    }
+    fn evict(&mut self, entries: &Entries<Self>, victim: &Entry<Self>);
+}
 
-    /// The item whose turn it is: the small queue's while that has its share, or there is
-    /// nobody else in the main one but `spared`.
-    fn front(&self, spared: u32) -> u32 {
-        let small = self.small.weight.saturating_mul(SMALL_SHARE.into()) >= self.weight();
-        if self.small.len > 0 && (small || self.main.is_only(spared)) {
-            self.small.oldest
-        } else {
-            self.main.oldest
-        }
-    }
+/// There is always room. An entry has nothing but its key, its value, and what a search needs.
+#[derive(Debug)]
+pub(super) struct Unlimited {
+    len: usize,
+    /// Where the search for an item, whichever, ended.
+    cursor: u32,
+}
 
-    fn queue(&mut self, of: &Entry) -> &mut Queue {
-        match of.links().place() {
-            Place::Small => &mut self.small,
-            Place::Main => &mut self.main,
-        }
+impl Default for Unlimited {
+    fn default() -> Self {
+        Self { len: 0, cursor: NIL }
     }
 }
 
-/// Whether the item whose turn it is has earned to be passed over; that is used up.
-fn has_earned(front: &Entry) -> bool {
-    match front.links().place() {
-        Place::Small => {
-            let earned = front.used() >= EARNED;
-            if earned {
-                front.forget_use();
-            }
-            earned
-        }
-        Place::Main => front.unmark() > 0,
+impl Policy for Unlimited {
+    type Uses = ();
+    type Note = ();
+
+    #[cfg(loom)]
+    fn zeroed() -> ((), ()) {
+        ((), ())
+    }
+
+    fn begin(_: &Entry<Self>, _: &Content) {}
+
+    #[inline(always)]
+    fn deadline(_: &Entry<Self>) -> u64 {
+        0
+    }
+
+    fn set_deadline(_: &Entry<Self>, _: u64) {}
+
+    fn weight_of(_: &Entry<Self>) -> u64 {
+        1
+    }
+
+    #[inline(always)]
+    fn mark(_: &Entry<Self>) {}
+
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn weight(&self) -> u128 {
+        self.len as u128
+    }
+
+    fn remove_all(&mut self) {
+        *self = Self::default();
+    }
+
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn returns(&mut self, _: u64) -> bool {
+        false
+    }
+
+    fn admit(&mut self, _: &Entries<Self>, _: u32, _: &Entry<Self>, _: &Admission) {
+        self.len += 1;
+    }
+
+    fn remove(&mut self, _: &Entries<Self>, _: &Entry<Self>) {
+        self.len -= 1;
+    }
+
+    fn reweigh(&mut self, _: &Entry<Self>, _: u64) {}
+
+    /// The one that lies next, whichever that is.
+    fn victim<'a>(
+        &mut self,
+        entries: &'a Entries<Self>,
+        spared: u32,
+    ) -> Option<(u32, &'a Entry<Self>)> {
+        debug_assert_eq!(spared, NIL, "nothing is spared where there is always room");
+        let found = entries.next_live(self.cursor).or_else(|| entries.next_live(NIL));
+        self.cursor = found.map_or(NIL, |(index, _)| index);
+        found
+    }
+
+    fn evict(&mut self, entries: &Entries<Self>, victim: &Entry<Self>) {
+        self.remove(entries, victim);
     }
 }

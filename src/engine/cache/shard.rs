@@ -27,19 +27,19 @@ pub(super) struct Words {
 }
 
 /// Whether an item has a key.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Namesake<'a> {
+#[derive(Debug)]
+pub(super) enum Namesake<'a, P: Policy> {
     Absent,
     /// As long as the lock is held.
-    Equal(Found<'a>),
+    Equal(Found<'a, P>),
     /// There is one of the same hash; only a comparison can tell.
     Unknown,
 }
 
 /// What a lock protects.
 #[derive(Debug, Default)]
-pub(super) struct State {
-    pub(super) policy: Policy,
+pub(super) struct State<P> {
+    pub(super) policy: P,
     timers: Timers,
     pages: Pages,
     /// How many lives there were (E1), and tables (T3).
@@ -49,39 +49,39 @@ pub(super) struct State {
 
 /// A part of the cache.
 #[derive(Debug)]
-pub(super) struct Shard {
+pub(super) struct Shard<P: Policy> {
     /// What readers read.
-    readable: Apart<Readable>,
-    state: Apart<Mutex<State>>,
+    readable: Apart<Readable<P>>,
+    state: Apart<Mutex<State<P>>>,
 }
 
 /// What readers read of a shard.
 #[derive(Debug)]
-pub(super) struct Readable {
+pub(super) struct Readable<P: Policy> {
     pub(super) tables: Tables,
-    pub(super) entries: Entries,
+    pub(super) entries: Entries<P>,
 }
 
-impl std::ops::Deref for Shard {
-    type Target = Readable;
+impl<P: Policy> std::ops::Deref for Shard<P> {
+    type Target = Readable<P>;
 
     #[inline(always)]
-    fn deref(&self) -> &Readable {
+    fn deref(&self) -> &Readable<P> {
         &self.readable
     }
 }
 
-impl Shard {
+impl<P: Policy> Shard<P> {
     pub(super) fn new() -> Self {
         let readable = Readable { tables: Tables::new(), entries: Entries::new() };
         Self { readable: Apart(readable), state: Apart(Mutex::default()) }
     }
 
-    pub(super) fn lock_state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock_state(&self) -> MutexGuard<'_, State<P>> {
         self.state.lock()
     }
 
-    pub(super) fn lock<G: Reclaim>(&self) -> Locked<'_, G> {
+    pub(super) fn lock<G: Reclaim>(&self) -> Locked<'_, G, P> {
         let state = self.lock_state();
         Locked { entries: &self.entries, tables: &self.tables, state, _retires: PhantomData }
     }
@@ -89,21 +89,21 @@ impl Shard {
 
 /// A shard whose lock is held. Memory that comes free is retired by `G`.
 #[derive(Debug)]
-pub(super) struct Locked<'a, G> {
-    pub(super) entries: &'a Entries,
+pub(super) struct Locked<'a, G, P: Policy> {
+    pub(super) entries: &'a Entries<P>,
     tables: &'a Tables,
-    pub(super) state: MutexGuard<'a, State>,
+    pub(super) state: MutexGuard<'a, State<P>>,
     _retires: PhantomData<G>,
 }
 
-impl<'a, G: Reclaim> Locked<'a, G> {
+impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
     /// Looks for the item with this key (C2).
     #[inline(always)] // what it returns takes time through memory
     pub(super) fn namesake<T: Counted, Q: Query<T>>(
         &self,
         query: &Q,
         known: &Known,
-    ) -> Namesake<'a> {
+    ) -> Namesake<'a, P> {
         let hash = mix(query.hash());
         let Some(table) = self.tables.held() else { return Namesake::Absent };
         let mut namesake = Namesake::Absent;
@@ -137,14 +137,14 @@ impl<'a, G: Reclaim> Locked<'a, G> {
         &self,
         from: Place,
         count: usize,
-        visit: impl FnMut(&Entry),
+        visit: impl FnMut(&Entry<P>),
     ) -> Option<Place> {
         self.tables.held().and_then(|table| table.some(self.entries, from, count, visit))
     }
 
     /// The entry of a life that goes on.
     #[inline]
-    pub(super) fn find(&self, life: Life) -> Option<&'a Entry> {
+    pub(super) fn find(&self, life: Life) -> Option<&'a Entry<P>> {
         self.entries.held().find(life.index).filter(|place| place.has(life))
     }
 
@@ -152,8 +152,8 @@ impl<'a, G: Reclaim> Locked<'a, G> {
     pub(super) fn reserve(&mut self) -> Result<(), OutOfMemory> {
         let state = &mut *self.state;
         let len = state.policy.len() + 1;
-        self.tables.reserve::<G>(self.entries, len, &mut state.generations)?;
-        state.pages.reserve::<G>(self.entries)
+        self.tables.reserve::<P, G>(self.entries, len, &mut state.generations)?;
+        state.pages.reserve::<P, G>(self.entries)
     }
 
     /// Puts an item in the cache, for which [`Self::reserve`] has made provision. (Its
@@ -163,7 +163,6 @@ impl<'a, G: Reclaim> Locked<'a, G> {
         self.state.lives += 1;
         let number = self.state.lives;
         place.fill(content, number);
-        place.with_links(|links| links.set_weight(admission.weight));
         if let Some(table) = self.tables.held() {
             table.link(index, place, content.hash, || {
                 // Linked: readers may pass through it from now on.
@@ -179,7 +178,7 @@ impl<'a, G: Reclaim> Locked<'a, G> {
     /// Replaces the value of a live item.
     pub(super) fn replace(
         &mut self,
-        found: Found<'_>,
+        found: Found<'_, P>,
         value: usize,
         deadline: u64,
         weight: u64,
@@ -191,7 +190,7 @@ impl<'a, G: Reclaim> Locked<'a, G> {
     }
 
     #[inline]
-    fn set_timer(&mut self, deadline: u64, found: Found<'_>) {
+    fn set_timer(&mut self, deadline: u64, found: Found<'_, P>) {
         if deadline != 0 {
             let timer = Timer { deadline, index: found.index, stamp: found.stamp };
             self.start_timer(timer);
@@ -237,7 +236,7 @@ impl<'a, G: Reclaim> Locked<'a, G> {
     /// Unlinks all items at once. They are out of the cache, and what becomes of them is for
     /// the caller to do, who holds them alone: late readers, inside guards, may still find
     /// them live, as of the moment before.
-    pub(super) fn detach(&mut self) -> Detached {
+    pub(super) fn detach(&mut self) -> Detached<P> {
         self.tables.take::<G>();
         let state = &mut *self.state;
         state.policy.remove_all();
@@ -254,10 +253,10 @@ impl<'a, G: Reclaim> Locked<'a, G> {
 
     /// The end of a life. The item is in no queue any more.
     #[inline]
-    fn take_out(&mut self, index: u32, place: &Entry) -> Words {
+    fn take_out(&mut self, index: u32, place: &Entry<P>) -> Words {
         // Dead: here the item leaves the cache.
         place.step();
-        let weight = place.links().weight();
+        let weight = P::weight_of(place);
         let state = &mut *self.state;
         if let Some(table) = self.tables.held() {
             table.unlink(self.entries, index, place);
@@ -267,25 +266,25 @@ impl<'a, G: Reclaim> Locked<'a, G> {
         if !mutant!("cache.free.same_life") {
             place.step();
         }
-        state.pages.give_back::<G>(self.entries, index);
-        self.tables.shrink::<G>(self.entries, state.policy.len(), &mut state.generations);
+        state.pages.give_back::<P, G>(self.entries, index);
+        self.tables.shrink::<P, G>(self.entries, state.policy.len(), &mut state.generations);
         Words { key, value, weight }
     }
 }
 
 /// Whether a timer is that of an item. The lock is held.
-fn is_valid(entries: &Entries, timer: Timer) -> bool {
+fn is_valid<P: Policy>(entries: &Entries<P>, timer: Timer) -> bool {
     let place = entries.held().find(timer.index);
     place.is_some_and(|place| place.stamp() == timer.stamp && place.deadline() == timer.deadline)
 }
 
 /// Ends the life of a detached item; `None` if it ended before.
-pub(super) fn end_detached(place: &Entry) -> Option<Words> {
+pub(super) fn end_detached<P: Policy>(place: &Entry<P>) -> Option<Words> {
     place.stamp().is_live().then(|| {
         // As `take_out`.
         place.step();
         let (key, value) = place.empty();
         place.step();
-        Words { key, value, weight: place.links().weight() }
+        Words { key, value, weight: P::weight_of(place) }
     })
 }

@@ -58,6 +58,7 @@ use super::super::shim::{
 };
 use super::entry::Entry;
 use super::pages::{Entries, View};
+use super::policy::Policy;
 
 /// Buckets of a shard's first table.
 const FIRST: usize = if cfg!(loom) { 1 } else { 4 };
@@ -179,19 +180,19 @@ impl<'a> Table<'a> {
     }
 
     /// The entries of the chain of a hash. The caller holds the lock, or is alone.
-    pub(super) fn chain(
+    pub(super) fn chain<P: Policy>(
         self,
-        entries: &Entries,
+        entries: &Entries<P>,
         hash: u64,
-    ) -> impl Iterator<Item = (u32, &Entry)> + use<'_> {
+    ) -> impl Iterator<Item = (u32, &Entry<P>)> + use<'_, P> {
         from_head(entries.held(), self.generation(), self.head(hash))
     }
 
     /// The entries of all chains. The caller holds the lock, or is alone.
-    pub(super) fn all<'e>(
+    pub(super) fn all<'e, P: Policy>(
         self,
-        entries: &'e Entries,
-    ) -> impl Iterator<Item = (u32, &'e Entry)> + use<'a, 'e> {
+        entries: &'e Entries<P>,
+    ) -> impl Iterator<Item = (u32, &'e Entry<P>)> + use<'a, 'e, P> {
         let heads = (0..=self.known().mask).map(move |number| self.bucket(number).load(Relaxed));
         heads.flat_map(move |head| from_head(entries.held(), self.generation(), head))
     }
@@ -202,12 +203,12 @@ impl<'a> Table<'a> {
     /// The entries are gone through in the order of their hashes, read from the lowest bit
     /// on. In a table of any size those of a chain lie together then, and the chains in that
     /// order; so who goes on in a larger table, or a smaller one, meets each entry once.
-    pub(super) fn some(
+    pub(super) fn some<P: Policy>(
         self,
-        entries: &Entries,
+        entries: &Entries<P>,
         from: Place,
         count: usize,
-        mut visit: impl FnMut(&Entry),
+        mut visit: impl FnMut(&Entry<P>),
     ) -> Option<Place> {
         let chains = u128::from(self.known().mask) + 1;
         // How far two chains are apart.
@@ -228,7 +229,13 @@ impl<'a> Table<'a> {
 
     /// Puts a filled entry at the head of its chain. The caller holds the lock.
     #[inline]
-    pub(super) fn link(self, index: u32, filled: &Entry, hash: u64, linking: impl FnOnce()) {
+    pub(super) fn link<P: Policy>(
+        self,
+        index: u32,
+        filled: &Entry<P>,
+        hash: u64,
+        linking: impl FnOnce(),
+    ) {
         let bucket = self.bucket(hash);
         filled.set_next(self.generation(), bucket.load(Relaxed));
         linking();
@@ -238,7 +245,7 @@ impl<'a> Table<'a> {
 
     /// Takes an entry out of its chain. The caller holds the lock.
     #[inline]
-    pub(super) fn unlink(self, entries: &Entries, index: u32, unlinked: &Entry) {
+    pub(super) fn unlink<P: Policy>(self, entries: &Entries<P>, index: u32, unlinked: &Entry<P>) {
         let next = unlinked.next(self.generation());
         let bucket = self.bucket(unlinked.hash());
         let mut before = bucket.load(Relaxed);
@@ -257,7 +264,7 @@ impl<'a> Table<'a> {
     }
 
     /// Links all entries of the table before.
-    fn take_over(self, entries: &Entries, before: Table<'_>) {
+    fn take_over<P: Policy>(self, entries: &Entries<P>, before: Table<'_>) {
         for (index, moved) in before.all(entries) {
             self.link(index, moved, moved.hash(), || ());
         }
@@ -273,7 +280,11 @@ impl<'a> Table<'a> {
     }
 }
 
-fn from_head(entries: View<'_>, generation: u64, head: u32) -> impl Iterator<Item = (u32, &Entry)> {
+fn from_head<P: Policy>(
+    entries: View<'_, P>,
+    generation: u64,
+    head: u32,
+) -> impl Iterator<Item = (u32, &Entry<P>)> {
     let mut next = head;
     std::iter::from_fn(move || {
         let index = (next != NIL).then_some(next)?;
@@ -322,9 +333,9 @@ impl Tables {
     /// # Errors
     /// [`OutOfMemory`], if there is no table at all. Without a larger one the chains
     /// only grow longer.
-    pub(super) fn reserve<R: Reclaim>(
+    pub(super) fn reserve<P: Policy, R: Reclaim>(
         &self,
-        entries: &Entries,
+        entries: &Entries<P>,
         len: usize,
         generation: &mut u64,
     ) -> Result<(), OutOfMemory> {
@@ -335,7 +346,7 @@ impl Tables {
                 self.publish(first);
             }
             Some(table) if len * PER_ITEM > table.len() => {
-                self.replace::<R>(entries, table, table.len() * 2, generation);
+                self.replace::<P, R>(entries, table, table.len() * 2, generation);
             }
             Some(_) => {}
         }
@@ -345,18 +356,23 @@ impl Tables {
     /// Makes the table smaller, if it is too large for `len` entries. The caller holds the
     /// lock.
     #[inline]
-    pub(super) fn shrink<R: Reclaim>(&self, entries: &Entries, len: usize, generation: &mut u64) {
+    pub(super) fn shrink<P: Policy, R: Reclaim>(
+        &self,
+        entries: &Entries<P>,
+        len: usize,
+        generation: &mut u64,
+    ) {
         let Some(table) = self.held() else { return };
         if table.len() > SMALL && len * PER_ITEM * SLACK < table.len() {
             let wanted = (len * PER_ITEM).next_power_of_two() * 4;
-            self.replace::<R>(entries, table, wanted.max(FIRST), generation);
+            self.replace::<P, R>(entries, table, wanted.max(FIRST), generation);
         }
     }
 
     #[cold]
-    fn replace<R: Reclaim>(
+    fn replace<P: Policy, R: Reclaim>(
         &self,
-        entries: &Entries,
+        entries: &Entries<P>,
         before: Table<'_>,
         buckets: usize,
         generation: &mut u64,

@@ -11,7 +11,7 @@ use super::super::memory::pointer::Counted;
 use super::super::shim::{Ordering::Relaxed, mutant};
 use super::entry::{Content, Life};
 use super::lookup::{Found, Known, Query, Sought, mix};
-use super::policy::Admission;
+use super::policy::{Admission, Policy};
 use super::removed::{Evicted, Reason, Removed};
 use super::shard::{Locked, Namesake, Words, end_detached};
 use super::{Cache, Clock, Core};
@@ -39,7 +39,7 @@ pub struct Item<T> {
 impl<T: Counted> Item<T> {
     /// Lets other threads take references, if there are any.
     #[inline]
-    fn share(&self, core: &Core) {
+    fn share<P: Policy>(&self, core: &Core<P>) {
         if core.is_shared.load(Relaxed) {
             self.key.share();
             self.value.share();
@@ -77,7 +77,7 @@ impl From<OutOfMemory> for Refusal {
 }
 
 /// The references of an item that was removed.
-fn own<T: Counted>(words: &Words) -> (T, T) {
+pub(super) fn own<T: Counted>(words: &Words) -> (T, T) {
     // SAFETY: E4: the words were taken out of their entry, with their references.
     let key = unsafe { T::from_raw(words.key) };
     // SAFETY: as above.
@@ -89,7 +89,7 @@ fn evicted<T: Counted>(words: &Words, reason: Reason) -> Evicted<T> {
     Evicted { key, value, reason }
 }
 
-impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
+impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     /// Puts an item in, in place of the one that has the same key. What had to go
     /// for it is added to `removed`, even where this fails.
     ///
@@ -168,7 +168,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
         item.share(core);
         let mut known = Known::default();
         loop {
-            let look = |found: Found<'_>| self.look_and_mark(found);
+            let look = |found: Found<'_, P>| self.look_and_mark(found);
             match core.look_up::<T, G, Q, T>(query, &mut known, &look)? {
                 Sought::Found(value, _) => return Ok(Some(value)),
                 Sought::Expired(life) => {
@@ -308,8 +308,8 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     /// Removes up to `most` expired items of a shard; returns how many.
     fn expire_some(
         &self,
-        core: &Core,
-        locked: &mut Locked<'_, G>,
+        core: &Core<P>,
+        locked: &mut Locked<'_, G, P>,
         most: usize,
         removed: &mut Removed<T>,
     ) -> usize {
@@ -326,7 +326,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     #[cold]
     pub(super) fn drop_expired<Q: Query<T>>(
         &self,
-        core: &Core,
+        core: &Core<P>,
         query: &Q,
         life: Life,
         grace: u64,
@@ -341,9 +341,9 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     #[inline]
     fn take_expired(
         &self,
-        core: &Core,
-        locked: &mut Locked<'_, G>,
-        found: Found<'_>,
+        core: &Core<P>,
+        locked: &mut Locked<'_, G, P>,
+        found: Found<'_, P>,
         grace: u64,
     ) -> Option<Evicted<T>> {
         self.has_passed(found.place.deadline(), grace).then(|| {
@@ -357,14 +357,14 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     #[inline]
     fn replace(
         &self,
-        core: &Core,
-        mut locked: Locked<'_, G>,
-        found: Found<'_>,
+        core: &Core<P>,
+        mut locked: Locked<'_, G, P>,
+        found: Found<'_, P>,
         item: Item<T>,
         removed: &mut Removed<T>,
     ) {
         let Item { key, value, weight, deadline } = item;
-        let before = found.place.links().weight();
+        let before = P::weight_of(found.place);
         if weight != before {
             let growth = weight.saturating_sub(before);
             let fits = self.make_room(core, &mut locked, growth, found.index, removed);
@@ -385,8 +385,8 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     #[allow(clippy::too_many_arguments)]
     fn insert<'a, Q: Query<T>>(
         &self,
-        core: &'a Core,
-        mut locked: Locked<'a, G>,
+        core: &'a Core<P>,
+        mut locked: Locked<'a, G, P>,
         query: &Q,
         known: &Known,
         item: Item<T>,
@@ -413,8 +413,8 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
         }
         let Item { key, value, weight, deadline } = item;
         let (key, value) = (key.into_raw(), value.into_raw());
-        let content = Content { key, value, hash, by_hash: query.by_hash(), deadline };
-        locked.insert(&content, &Admission { weight, returns, room: core.room() });
+        let content = Content { key, value, hash, by_hash: query.by_hash(), deadline, weight };
+        locked.insert(&content, &Admission { returns, room: core.room() });
         drop(locked);
         G::tidy();
         Ok(())
@@ -425,13 +425,13 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     #[cold]
     fn find_room<'a, Q: Query<T>>(
         &self,
-        core: &'a Core,
-        mut locked: Locked<'a, G>,
+        core: &'a Core<P>,
+        mut locked: Locked<'a, G, P>,
         query: &Q,
         known: &Known,
         weight: u64,
         removed: &mut Removed<T>,
-    ) -> Result<Locked<'a, G>, Refusal> {
+    ) -> Result<Locked<'a, G, P>, Refusal> {
         let hash = mix(query.hash());
         let mut backoff = Backoff::new();
         loop {
@@ -462,8 +462,8 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     /// if it has nothing more to give.
     fn make_room(
         &self,
-        core: &Core,
-        locked: &mut Locked<'_, G>,
+        core: &Core<P>,
+        locked: &mut Locked<'_, G, P>,
         weight: u64,
         spared: u32,
         removed: &mut Removed<T>,
@@ -482,7 +482,7 @@ impl<T: Counted, C: Clock, G: Reclaim> Cache<T, C, G> {
     }
 
     /// Evicts an item of another shard; false if there is none.
-    fn evict_elsewhere(&self, core: &Core, hash: u64, removed: &mut Removed<T>) -> bool {
+    fn evict_elsewhere(&self, core: &Core<P>, hash: u64, removed: &mut Removed<T>) -> bool {
         let others = (1..core.shards.len()).map(|i| (core.number(hash) + i) % core.shards.len());
         for number in others {
             let mut locked = core.shards[number].lock::<G>();

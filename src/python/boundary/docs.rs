@@ -59,8 +59,9 @@ fn describe(member: &Bound<'_, PyAny>, text: &str) -> PyResult<()> {
         // SAFETY: D1.
         unsafe { (*member).doc = leaked(text)? };
     } else if class != &raw mut ffi::PyWrapperDescr_Type {
-        // A function or a property of `lockfree._async` or its like.
-        member.setattr("__doc__", text)?;
+        // A function or a property of `lockfree._async` or its like, or a class method of it.
+        let function = member.getattr_opt("__func__")?;
+        function.as_ref().unwrap_or(member).setattr("__doc__", text)?;
     }
     Ok(())
 }

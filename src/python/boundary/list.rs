@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
 use super::error::{Error, Result};
-use super::object::{Arg, made, owned};
+use super::object::{Arg, borrowed, formatted, made, owned};
 use super::owned::Owned;
 use super::pauses::Pauses;
 use super::user;
@@ -134,6 +134,19 @@ pub(crate) fn list_of(py: Python<'_>, items: Vec<Owned>) -> Result<Bound<'_, PyL
     let (list, count) = (Slots::new(py, items.len())?, items.len());
     items.into_iter().enumerate().for_each(|(i, item)| list.fill(i, item));
     list.finish(count)
+}
+
+/// Items as in the `repr` of a dict. Runs user code.
+pub(crate) fn repr_of_pairs(
+    py: Python<'_>,
+    items: Vec<(Owned, Owned)>,
+) -> Result<Bound<'_, PyAny>> {
+    joined(py, items.into_iter(), |(key, value)| {
+        // SAFETY: alive by these references.
+        let [key, value] = [&key, &value].map(|object| unsafe { borrowed(py, object.as_ptr()) });
+        // SAFETY: two strings.
+        unsafe { formatted(c"%U: %U", &repr(&key)?, &repr(&value)?) }
+    })
 }
 
 /// The `repr` of an object, such as a list of items. Runs user code.

@@ -24,6 +24,7 @@
 //! | `lazy` | what is made by the first who needs it |
 //! | `list` | lists of items, on their way in and out |
 //! | `epoch` | whether readers of an engine are ever alone |
+//! | `weak` | weak references |
 //! | `nesting` | containers nested in one another, freed without recursion |
 //! | `isolated` | a value on cache lines of its own |
 //! | `identity` | which thread is running |
@@ -59,3 +60,4 @@ pub(crate) mod task;
 pub(crate) mod unsupported;
 pub(crate) mod user;
 pub(crate) mod waiting;
+pub(crate) mod weak;

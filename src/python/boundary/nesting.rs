@@ -13,9 +13,9 @@ use super::error::{Error, Result};
 use super::object::{made, named};
 
 #[cfg(Py_3_14)]
-pub(crate) use direct::drop_contents;
+pub(crate) use direct::{Kept, drop_contents, keep};
 #[cfg(not(Py_3_14))]
-pub(crate) use postponed::drop_contents;
+pub(crate) use postponed::{Kept, drop_contents, keep};
 
 /// The `repr` of a container, `Class(contents)`; of one inside itself `Class(...)`.
 /// `contents` may run user code.
@@ -37,6 +37,24 @@ pub(crate) fn repr_of<'py>(
 
 #[cfg(Py_3_14)]
 mod direct {
+    /// Contents inside their container: one address less on the way to them.
+    #[derive(Debug)]
+    pub(crate) struct Kept<T>(T);
+
+    impl<T> std::ops::Deref for Kept<T> {
+        type Target = T;
+
+        #[inline(always)]
+        fn deref(&self) -> &T {
+            &self.0
+        }
+    }
+
+    /// What a container keeps.
+    pub(crate) fn keep<T>(contents: T) -> Kept<T> {
+        Kept(contents)
+    }
+
     /// Drops what a container held.
     pub(crate) fn drop_contents<T>(contents: T) {
         drop(contents);
@@ -47,6 +65,14 @@ mod direct {
 mod postponed {
     use std::any::Any;
     use std::cell::{Cell, RefCell};
+
+    /// Contents as they can be put on the list.
+    pub(crate) type Kept<T> = Box<T>;
+
+    /// What a container keeps.
+    pub(crate) fn keep<T>(contents: T) -> Kept<T> {
+        Box::new(contents)
+    }
 
     /// Levels of nesting that recurse.
     const DEEPEST: usize = 32;

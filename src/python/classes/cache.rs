@@ -24,11 +24,9 @@ use crate::python::boundary::epoch::Attached;
 use crate::python::boundary::error::{Error, Result, shown};
 use crate::python::boundary::fastcall::{fast_methods, used};
 use crate::python::boundary::key::Key;
-use crate::python::boundary::list::{Pair, joined, list_of, repr};
+use crate::python::boundary::list::{Pair, list_of, repr_of_pairs};
 use crate::python::boundary::nesting::{drop_contents, repr_of};
-use crate::python::boundary::object::{
-    Arg, Made, borrowed, dict, formatted, made, size_with, tuple,
-};
+use crate::python::boundary::object::{Arg, Made, dict, formatted, made, size_with, tuple};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::pauses::Pauses;
 use crate::python::boundary::user;
@@ -540,7 +538,7 @@ impl Cache {
         repr_of(slf.as_any(), || {
             let mut pauses = Pauses::new(py);
             let items = contents.engine.items(|| pauses.rest())?;
-            let entries = joined(py, items.into_iter(), |item| repr_item(py, item))?;
+            let entries = repr_of_pairs(py, items)?;
             let maxsize = made(py, slf.get().maxsize()?.0)?;
             // SAFETY: a string, and an int or None.
             unsafe { formatted(c"{%U}, maxsize=%S", &entries, &maxsize) }
@@ -709,14 +707,6 @@ impl Cache {
             contents.on_evict.clear(py);
         }
     }
-}
-
-/// An item as in the `repr` of a dict. Runs user code.
-fn repr_item(py: Python<'_>, (key, value): (Owned, Owned)) -> Result<Bound<'_, PyAny>> {
-    // SAFETY: alive by these references.
-    let [key, value] = [&key, &value].map(|object| unsafe { borrowed(py, object.as_ptr()) });
-    // SAFETY: two strings.
-    unsafe { formatted(c"%U: %U", &repr(&key)?, &repr(&value)?) }
 }
 
 impl Drop for Cache {

@@ -10,6 +10,7 @@
 //! | `lifo_queue` | class `LifoQueue` |
 //! | `priority_queue` | class `PriorityQueue` |
 //! | `cache` | class `Cache` |
+//! | `concurrent_dict` | class `ConcurrentDict` |
 //! | `snapshot` | class `_Snapshot`, which iterates over what was in a container |
 //! | `ticket` | class `_Ticket`, which tells whether a key was written while it was loaded |
 //! | `once` | class `_OnceFunction`, of the decorator `once` |
@@ -20,6 +21,7 @@
 pub(crate) mod atomic;
 pub(crate) mod cache;
 pub(crate) mod cached;
+pub(crate) mod concurrent_dict;
 pub(crate) mod defer_refcount;
 pub(crate) mod lifo_queue;
 pub(crate) mod once;

@@ -3,6 +3,7 @@
 from lockfree.bench.cells import (
     cache,
     counter,
+    dictionary,
     flag,
     floating,
     once,
@@ -28,5 +29,6 @@ CELLS: tuple[Cell, ...] = (
     *ordered.CELLS,
     *tasks.CELLS,
     *cache.CELLS,
+    *dictionary.CELLS,
     *once.CELLS,
 )

@@ -1,0 +1,327 @@
+//! Who is evicted: S3-FIFO.
+//!
+//! # Idea and source
+//! J. Yang, Y. Zhang, Z. Qiu, Y. Yue, K. V. Rashmi, "FIFO queues are all you need
+//! for cache eviction", SOSP 2023. Most items of a cache are used once. So new
+//! ones pass through a *small* queue, a tenth of the cache; what was used twice
+//! there moves on to the *main* queue, the rest goes. What comes back soon after it
+//! went, as the *ghost* remembers, enters the main queue directly. There an item
+//! that was used since it came to the front goes round once more.
+//!
+//! A hit therefore moves nothing: it raises a two-bit count. That is why readers
+//! need no lock. The parameters, and filling the main queue too as long as nothing
+//! was ever evicted, are those of the authors' simulator, libCacheSim.
+//!
+//! Two things differ. The small queue's tenth is of what the shard holds, because
+//! shards share one bound. And a search for a victim passes over
+//! [`MOST_PASSED`] items at most, because it happens under the shard's lock.
+
+use super::super::memory::arena::NIL;
+use super::super::shim::{
+    AtomicU8, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+    UnsafeCell, mutant,
+};
+use super::entry::{self, Content};
+use super::ghost::Ghost;
+use super::pages;
+use super::policy::{Admission, Policy};
+
+type Entries = pages::Entries<S3Fifo>;
+type Entry = entry::Entry<S3Fifo>;
+
+const _: () = assert!(cfg!(loom) || size_of::<Entry>() == 64, "an entry fills a cache line");
+
+/// The small queue's share is one in so many.
+const SMALL_SHARE: u64 = 10;
+
+/// Uses in the small queue that earn a place in the main one.
+const EARNED: u8 = 2;
+
+/// How many items a search for a victim may pass over.
+const MOST_PASSED: usize = 256;
+
+/// The most that is remembered of how often an item was used: S3-FIFO's two bits.
+const MOST_USED: u8 = 3;
+
+/// The queue of the policy that an entry is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Small,
+    Main,
+}
+
+/// What only the holder of the shard's lock uses.
+#[derive(Clone, Copy, Debug)]
+struct Links {
+    /// The next one in the queue.
+    newer: u32,
+    older: u32,
+    /// Twice the weight, and the place: no weight has more than 63 bits.
+    placed_weight: u64,
+}
+
+impl Links {
+    #[inline]
+    fn weight(&self) -> u64 {
+        self.placed_weight >> 1
+    }
+
+    #[inline]
+    fn set_weight(&mut self, weight: u64) {
+        self.placed_weight = weight << 1 | self.placed_weight & 1;
+    }
+
+    #[inline]
+    fn place(&self) -> Place {
+        if self.placed_weight & 1 == 0 { Place::Small } else { Place::Main }
+    }
+
+    #[inline]
+    fn set_place(&mut self, place: Place) {
+        self.placed_weight = self.placed_weight & !1 | u64::from(place == Place::Main);
+    }
+}
+
+/// What an entry has for this policy.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Note {
+    /// When the item expires; 0 is never.
+    deadline: AtomicU64,
+    links: UnsafeCell<Links>,
+}
+
+impl Entry {
+    /// How often the item was used, forgetting one time.
+    fn unmark(&self) -> u8 {
+        let used = self.uses.load(Relaxed);
+        self.uses.store(used.saturating_sub(1), Relaxed);
+        used
+    }
+
+    fn used(&self) -> u8 {
+        self.uses.load(Relaxed)
+    }
+
+    fn forget_use(&self) {
+        self.uses.store(0, Relaxed);
+    }
+
+    fn links(&self) -> Links {
+        // SAFETY: E5.
+        self.note.links.with(|links| unsafe { *links })
+    }
+
+    fn with_links<R>(&self, change: impl FnOnce(&mut Links) -> R) -> R {
+        self.note.links.with_mut(|links| {
+            // SAFETY: E5.
+            change(unsafe { &mut *links })
+        })
+    }
+}
+
+/// A queue of entries, linked through them.
+#[derive(Debug, Default)]
+struct Queue {
+    oldest: u32,
+    newest: u32,
+    len: usize,
+    /// Wider than that of an item: without a limit, items weigh any number of times 2^63.
+    weight: u128,
+}
+
+impl Queue {
+    fn push(&mut self, entries: &Entries, index: u32, new: &Entry, place: Place) {
+        let older = std::mem::replace(&mut self.newest, index);
+        if older == NIL {
+            self.oldest = index;
+        } else {
+            entries.entry(older).with_links(|links| links.newer = index);
+        }
+        self.len += 1;
+        self.weight += new.with_links(|links| {
+            (links.older, links.newer) = (older, NIL);
+            links.set_place(place);
+            u128::from(links.weight())
+        });
+    }
+
+    /// Takes out an entry that has these links.
+    fn remove(&mut self, entries: &Entries, links: &Links) {
+        match links.older {
+            NIL => self.oldest = links.newer,
+            older => entries.entry(older).with_links(|older| older.newer = links.newer),
+        }
+        match links.newer {
+            NIL => self.newest = links.older,
+            newer => entries.entry(newer).with_links(|newer| newer.older = links.older),
+        }
+        self.len -= 1;
+        self.weight -= u128::from(links.weight());
+    }
+
+    /// Whether there is nothing in it but this one.
+    fn is_only(&self, index: u32) -> bool {
+        self.oldest == self.newest && (self.oldest == NIL || self.oldest == index)
+    }
+}
+
+/// The queues of a shard.
+#[derive(Debug, Default)]
+pub struct S3Fifo {
+    small: Queue,
+    main: Queue,
+    ghost: Ghost,
+    /// Whether anything was ever evicted.
+    was_full: bool,
+}
+
+impl Policy for S3Fifo {
+    /// How often the item was used of late, up to [`MOST_USED`].
+    type Uses = AtomicU8;
+    type Note = Note;
+
+    #[cfg(loom)]
+    fn zeroed() -> (AtomicU8, Note) {
+        let links = UnsafeCell::new(Links { newer: NIL, older: NIL, placed_weight: 0 });
+        (AtomicU8::new(0), Note { deadline: AtomicU64::new(0), links })
+    }
+
+    fn begin(entry: &Entry, content: &Content) {
+        // Release: E3.
+        entry.note.deadline.store(content.deadline, Release);
+        if !mutant!("cache.used.inherited") {
+            entry.forget_use();
+        }
+        entry.with_links(|links| links.set_weight(content.weight));
+    }
+
+    #[inline]
+    fn deadline(entry: &Entry) -> u64 {
+        entry.note.deadline.load(Acquire)
+    }
+
+    fn set_deadline(entry: &Entry, deadline: u64) {
+        entry.note.deadline.store(deadline, Release);
+    }
+
+    fn weight_of(entry: &Entry) -> u64 {
+        entry.links().weight()
+    }
+
+    /// It is written to a few times only, and never again as long as nobody looks for victims.
+    #[inline]
+    fn mark(entry: &Entry) {
+        let used = entry.used();
+        if used < MOST_USED && !mutant!("cache.used.unmarked") {
+            entry.uses.store(used + 1, Relaxed);
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.small.len + self.main.len
+    }
+
+    fn weight(&self) -> u128 {
+        self.small.weight + self.main.weight
+    }
+
+    fn remove_all(&mut self) {
+        (self.small, self.main) = (Queue::default(), Queue::default());
+    }
+
+    fn bytes(&self) -> usize {
+        self.ghost.bytes()
+    }
+
+    fn returns(&mut self, hash: u64) -> bool {
+        self.ghost.remove(hash)
+    }
+
+    fn admit(&mut self, entries: &Entries, index: u32, new: &Entry, admission: &Admission) {
+        let small_share = (admission.room / SMALL_SHARE).max(1);
+        let filling = !self.was_full && self.small.weight >= u128::from(small_share);
+        if admission.returns || filling {
+            self.main.push(entries, index, new, Place::Main);
+        } else {
+            self.small.push(entries, index, new, Place::Small);
+        }
+    }
+
+    fn remove(&mut self, entries: &Entries, removed: &Entry) {
+        self.queue(removed).remove(entries, &removed.links());
+    }
+
+    fn reweigh(&mut self, reweighed: &Entry, weight: u64) {
+        let before = reweighed.with_links(|links| {
+            let before = links.weight();
+            links.set_weight(weight);
+            before
+        });
+        let queue = self.queue(reweighed);
+        queue.weight = queue.weight - u128::from(before) + u128::from(weight);
+    }
+
+    fn victim<'a>(&mut self, entries: &'a Entries, spared: u32) -> Option<(u32, &'a Entry)> {
+        let mut passes = self.len().min(MOST_PASSED);
+        loop {
+            let index = self.front(spared);
+            if index == NIL || index == spared && self.len() == 1 {
+                return None;
+            }
+            let front = entries.entry(index);
+            if index != spared && (passes == 0 || !has_earned(front)) {
+                return Some((index, front));
+            }
+            // To the end of the main queue.
+            self.remove(entries, front);
+            self.main.push(entries, index, front, Place::Main);
+            passes = passes.saturating_sub(1);
+        }
+    }
+
+    fn evict(&mut self, entries: &Entries, victim: &Entry) {
+        self.was_full = true;
+        if victim.links().place() == Place::Small {
+            // As many as the main queue should have.
+            let share = self.len() - self.len() / 10;
+            self.ghost.insert(victim.hash(), share);
+        }
+        self.queue(victim).remove(entries, &victim.links());
+    }
+}
+
+impl S3Fifo {
+    /// The item whose turn it is: the small queue's while that has its share, or there is
+    /// nobody else in the main one but `spared`.
+    fn front(&self, spared: u32) -> u32 {
+        let small = self.small.weight.saturating_mul(SMALL_SHARE.into()) >= self.weight();
+        if self.small.len > 0 && (small || self.main.is_only(spared)) {
+            self.small.oldest
+        } else {
+            self.main.oldest
+        }
+    }
+
+    fn queue(&mut self, of: &Entry) -> &mut Queue {
+        match of.links().place() {
+            Place::Small => &mut self.small,
+            Place::Main => &mut self.main,
+        }
+    }
+}
+
+/// Whether the item whose turn it is has earned to be passed over; that is used up.
+fn has_earned(front: &Entry) -> bool {
+    match front.links().place() {
+        Place::Small => {
+            let earned = front.used() >= EARNED;
+            if earned {
+                front.forget_use();
+            }
+            earned
+        }
+        Place::Main => front.unmark() > 0,
+    }
+}

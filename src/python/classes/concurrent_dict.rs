@@ -1,0 +1,536 @@
+//! Class `ConcurrentDict`.
+//!
+//! Keys are hashed and compared as a cache's are. Every update of a key that depends on its
+//! value is one loop, [`Contents::update`]: look, decide with nothing held, and change the key
+//! if it still has that very value. What the class has of `MutableMapping` beyond that, and
+//! the loading of what is missing, is Python: `lockfree._mapping` and `lockfree._loading`.
+//!
+//! Where values are weak, what is stored is a weak reference, and a key whose value is gone
+//! counts as missing; the reference's callback removes it, if it is still the one stored.
+
+use std::sync::{Arc, OnceLock};
+
+use pyo3::prelude::*;
+use pyo3::pyclass::{PyTraverseError, PyVisit};
+use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyString, PyTuple};
+
+use super::snapshot::snapshot;
+use super::ticket::{Ticket, Tickets};
+use crate::engine::cache::{Failure, Query};
+use crate::engine::{Dictionary, OutOfMemory};
+use crate::python::boundary::convert::boolean;
+use crate::python::boundary::deferral::Deferral;
+use crate::python::boundary::epoch::Attached;
+use crate::python::boundary::error::{Error, Result, not_copyable};
+use crate::python::boundary::fastcall::{fast_methods, used};
+use crate::python::boundary::handover::Handover;
+use crate::python::boundary::key::Key;
+use crate::python::boundary::list::{Pair, repr_of_pairs};
+use crate::python::boundary::nesting::{Kept, drop_contents, keep, repr_of};
+use crate::python::boundary::object::{Arg, Made, dict, formatted, made, size_with};
+use crate::python::boundary::owned::Owned;
+use crate::python::boundary::pauses::Pauses;
+use crate::python::boundary::{user, weak};
+
+/// What a dictionary is, once it is initialized.
+#[derive(Debug)]
+struct Contents {
+    engine: Dictionary<Owned, Attached>,
+    /// Where values are weak, a weak reference to the dictionary itself.
+    itself: Option<Owned>,
+    /// Whether what one thread put is replaced by another.
+    handover: Handover,
+    /// What `lockfree._loading` keeps here, made when it first asks.
+    flights: OnceLock<Owned>,
+    /// Of the loads that are under way.
+    tickets: Arc<Tickets>,
+}
+
+/// What is to become of a key, and what the caller gets.
+enum Change<R> {
+    Keep(R),
+    Put(Owned, R),
+    Remove(R),
+}
+
+fn failed(failure: Failure<Error>) -> Error {
+    match failure {
+        Failure::Comparison(error) => error,
+        Failure::OutOfMemory => OutOfMemory.into(),
+    }
+}
+
+impl Contents {
+    /// What of a value is stored.
+    #[inline]
+    fn stored(&self, key: Arg<'_, '_>, value: Arg<'_, '_>) -> Result<Owned> {
+        match &self.itself {
+            None => Ok(self.handover.begin(value)),
+            Some(itself) => weakly(itself, key, value),
+        }
+    }
+
+    /// The value of which that was stored, unless it is gone.
+    #[inline]
+    fn live(&self, py: Python<'_>, stored: Owned) -> Option<Owned> {
+        if self.itself.is_some() { weak::referent(py, &stored) } else { Some(stored) }
+    }
+
+    /// The value of a key.
+    #[inline]
+    fn get(&self, py: Python<'_>, key: &Key<'_, '_>) -> Result<Option<Owned>> {
+        Ok(self.engine.get(key)?.and_then(|stored| self.live(py, stored)))
+    }
+
+    /// Gives a key a value.
+    #[inline]
+    fn put(&self, key: Arg<'_, '_>, value: Arg<'_, '_>) -> Result<()> {
+        let query = Key::new(key)?;
+        let stored = self.stored(key, value)?;
+        self.tickets.revoke(query.hash());
+        self.engine.put(&query, Owned::new(key), stored).map_err(failed)
+    }
+
+    /// Gives a key the value that was loaded for it, unless its ticket was taken away.
+    fn keep(&self, ticket: &Ticket, key: Arg<'_, '_>, value: Arg<'_, '_>) -> Result<()> {
+        let query = Key::new(key)?;
+        let stored = self.stored(key, value)?;
+        let admit = || ticket.redeem();
+        self.engine.put_if(&query, Owned::new(key), stored, admit).map_err(failed)
+    }
+
+    /// Removes a key, and returns its value.
+    fn remove(&self, py: Python<'_>, query: &Key<'_, '_>) -> Result<Option<Owned>> {
+        if self.tickets.revoke(query.hash()) {
+            self.engine.settle(query.hash());
+        }
+        let removed = self.engine.remove(query, None)?;
+        Ok(removed.and_then(|(_, stored)| self.live(py, stored)))
+    }
+
+    /// Changes a key as `decide` says, which is told its value, and may be asked again.
+    fn update<R>(
+        &self,
+        key: Arg<'_, '_>,
+        mut decide: impl FnMut(Option<&Owned>) -> Result<Change<R>>,
+    ) -> Result<R> {
+        let (py, query) = (key.py(), Key::new(key)?);
+        loop {
+            let found = self.engine.get(&query)?;
+            let expected = found.as_ref().map(Owned::address);
+            let referent = found.as_ref().filter(|_| self.itself.is_some());
+            let referent = referent.map(|stored| weak::referent(py, stored));
+            let old = referent.as_ref().map_or(found.as_ref(), Option::as_ref);
+            match decide(old)? {
+                Change::Keep(result) => return Ok(result),
+                Change::Put(value, result) => {
+                    let stored = self.stored(key, value.borrow(py))?;
+                    self.tickets.revoke(query.hash());
+                    let done = if found.is_some() {
+                        let replaced = self.engine.replace(&query, expected, stored)?;
+                        replaced.map(|old| self.handover.end(old)).is_ok()
+                    } else {
+                        let there = self.engine.get_or_put(&query, Owned::new(key), stored);
+                        there.map_err(failed)?.is_none()
+                    };
+                    if done {
+                        return Ok(result);
+                    }
+                }
+                Change::Remove(result) => {
+                    self.tickets.revoke(query.hash());
+                    if self.engine.remove(&query, expected)?.is_some() {
+                        return Ok(result);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The keys and values.
+    fn items(&self, py: Python<'_>) -> Result<Vec<(Owned, Owned)>> {
+        let mut pauses = Pauses::new(py);
+        let mut items = self.engine.items(|| pauses.rest())?;
+        if self.itself.is_some() {
+            let live = |(key, stored): (Owned, Owned)| Some((key, self.live(py, stored)?));
+            // In place, as the standard library does it: no more memory is asked for.
+            items = items.into_iter().filter_map(live).collect();
+        }
+        Ok(items)
+    }
+
+    /// Removes everything; calls `step` between.
+    fn clear(&self, step: impl FnMut()) {
+        self.tickets.revoke_all();
+        self.engine.clear(step);
+    }
+}
+
+/// A weak reference to a value, which removes the key when that is gone.
+#[cold]
+fn weakly(itself: &Owned, key: Arg<'_, '_>, value: Arg<'_, '_>) -> Result<Owned> {
+    let removal = Removal { dictionary: itself.clone(), key: Owned::new(key) };
+    let removal = Bound::new(key.py(), removal).map_err(Error::raised)?;
+    weak::reference(value, Some(removal.as_any().as_borrowed()))
+}
+
+/// The value of a key, which had `old`, or `default`.
+fn or_default(key: Arg<'_, '_>, old: Option<Owned>, default: Option<Arg<'_, '_>>) -> Result<Owned> {
+    match (old, default) {
+        (Some(old), _) => Ok(old),
+        (None, Some(default)) => Ok(Owned::new(default)),
+        (None, None) => Err(Error::missing(Owned::new(key))),
+    }
+}
+
+/// Whether a value is the expected one: identical, or equal to it and both of one type whose
+/// objects nobody tells apart otherwise. Their comparison runs no user code.
+fn matches(value: &Owned, expected: Arg<'_, '_>) -> Result<bool> {
+    let value = value.borrow(expected.py());
+    if value.is(&*expected) {
+        return Ok(true);
+    }
+    let is_plain = (value.is_exact_instance_of::<PyInt>()
+        && expected.is_exact_instance_of::<PyInt>())
+        || (value.is_exact_instance_of::<PyFloat>() && expected.is_exact_instance_of::<PyFloat>())
+        || (value.is_exact_instance_of::<PyString>()
+            && expected.is_exact_instance_of::<PyString>())
+        || (value.is_exact_instance_of::<PyBytes>() && expected.is_exact_instance_of::<PyBytes>());
+    if !is_plain {
+        return Ok(false);
+    }
+    // SAFETY: both are alive, and the thread is attached (a `Borrowed` proves it).
+    match unsafe { user::equal(value.as_ptr(), expected.as_ptr()) } {
+        -1 => Err(Error::pending()),
+        equal => Ok(equal != 0),
+    }
+}
+
+/// A dictionary that threads can share, whose updates of a key are atomic.
+#[pyclass(frozen, weakref, subclass, generic, mapping, module = "lockfree")]
+#[derive(Debug)]
+pub(crate) struct ConcurrentDict {
+    contents: OnceLock<Kept<Contents>>,
+    deferral: Deferral,
+}
+
+impl ConcurrentDict {
+    #[inline]
+    fn contents(&self) -> Result<&Contents> {
+        self.contents.get().map(|contents| &**contents).ok_or_else(Self::not_initialized)
+    }
+
+    #[cold]
+    fn not_initialized() -> Error {
+        Error::wrong_value("ConcurrentDict.__init__() was not called".to_owned())
+    }
+
+    /// The value of a key, which has one.
+    #[inline]
+    fn item(&self, key: Arg<'_, '_>) -> Result<Owned> {
+        let value = self.contents()?.get(key.py(), &Key::new(key)?)?;
+        value.ok_or_else(|| Error::missing(Owned::new(key)))
+    }
+
+    /// Gives a key a value, or removes a key, which has one.
+    #[inline]
+    fn assign(&self, key: Arg<'_, '_>, value: Option<Arg<'_, '_>>) -> Result<()> {
+        let contents = self.contents()?;
+        if let Some(value) = value {
+            return contents.put(key, value);
+        }
+        let removed = contents.remove(key.py(), &Key::new(key)?)?;
+        removed.map(drop).ok_or_else(|| Error::missing(Owned::new(key)))
+    }
+}
+
+#[pymethods]
+impl ConcurrentDict {
+    #[new]
+    #[pyo3(
+        signature = (*_args, **_kwargs),
+        text_signature = "(iterable=(), /, *, weak_values=False)"
+    )]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { contents: OnceLock::new(), deferral: Deferral::default() }
+    }
+
+    #[pyo3(signature = (*iterable, weak_values=None))]
+    fn __init__(
+        slf: &Bound<'_, Self>,
+        iterable: &Bound<'_, PyTuple>,
+        weak_values: Option<&Bound<'_, PyAny>>,
+    ) -> Result<()> {
+        if iterable.len() > 1 {
+            let given = iterable.len() + 1;
+            return Err(Error::wrong_type(format!(
+                "ConcurrentDict.__init__() takes from 1 to 2 positional arguments but {given} were given"
+            )));
+        }
+        let is_weak = weak_values.map_or(Ok(false), |weak| boolean(weak.as_borrowed()))?;
+        let itself = is_weak.then(|| weak::reference(slf.as_any().as_borrowed(), None));
+        let (engine, flights, tickets) = (Dictionary::default(), OnceLock::new(), Arc::default());
+        let (itself, handover) = (itself.transpose()?, Handover::default());
+        let contents = Contents { engine, itself, handover, flights, tickets };
+        if slf.get().contents.set(keep(contents)).is_err() {
+            return Err(Error::wrong_value("a ConcurrentDict is initialized once".to_owned()));
+        }
+        iterable.iter_borrowed().try_for_each(|iterable| fill(slf, &iterable))
+    }
+
+    fn __getitem__(&self, key: &Bound<'_, PyAny>) -> Result<Py<PyAny>> {
+        Ok(self.item(key.as_borrowed())?.into_py())
+    }
+
+    fn __setitem__(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> Result<()> {
+        self.assign(key.as_borrowed(), Some(value.as_borrowed()))
+    }
+
+    fn __delitem__(&self, key: &Bound<'_, PyAny>) -> Result<()> {
+        self.assign(key.as_borrowed(), None)
+    }
+
+    fn __contains__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>) -> Result<bool> {
+        let (contents, key) = (used(slf).contents()?, Key::new(key.as_borrowed())?);
+        if contents.itself.is_some() {
+            return Ok(contents.get(slf.py(), &key)?.is_some());
+        }
+        contents.engine.contains(&key)
+    }
+
+    fn __len__(slf: &Bound<'_, Self>) -> Result<usize> {
+        Ok(used(slf).contents()?.engine.len())
+    }
+
+    fn __sizeof__(slf: &Bound<'_, Self>) -> Made<usize> {
+        let size = |contents: &Contents| size_of_val(contents) + contents.engine.bytes();
+        let beside = slf.get().contents.get().map_or(0, |contents| size(contents));
+        Made(size_with(slf.as_any(), beside))
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let contents = self.contents()?;
+        let keys = if contents.itself.is_some() {
+            contents.items(py)?.into_iter().map(|(key, _)| key).collect()
+        } else {
+            let mut pauses = Pauses::new(py);
+            contents.engine.keys(|| pauses.rest())?
+        };
+        Ok(snapshot(py, keys)?.try_iter()?.into_any())
+    }
+
+    /// Remove some key and return it with its value.
+    fn popitem(&self, py: Python<'_>) -> Result<Py<PyAny>> {
+        let contents = self.contents()?;
+        // Made before: what is not returned would be lost.
+        let pair = Pair::new(py)?;
+        loop {
+            let Some((key, stored)) = contents.engine.remove_any() else {
+                let text = made(py, "popitem(): dictionary is empty")?;
+                return Err(Error::missing(text.into()));
+            };
+            if let Some(value) = contents.live(py, stored) {
+                return Ok(pair.fill(key, value).into_py());
+            }
+        }
+    }
+
+    /// Remove everything.
+    fn clear(&self, py: Python<'_>) -> Result<()> {
+        let mut pauses = Pauses::new(py);
+        self.contents()?.clear(|| pauses.step_on());
+        pauses.end()
+    }
+
+    fn __repr__<'py>(slf: &Bound<'py, Self>) -> Result<Bound<'py, PyAny>> {
+        let (py, contents) = (slf.py(), slf.get().contents()?);
+        repr_of(slf.as_any(), || {
+            let entries = repr_of_pairs(py, contents.items(py)?)?;
+            // SAFETY: two strings.
+            unsafe { formatted(c"{%U}%U", &entries, &made(py, "")?) }
+        })
+    }
+
+    #[allow(clippy::unused_self)] // a method, to Python
+    fn __reduce__(&self) -> PyResult<Bound<'_, PyTuple>> {
+        Err(not_copyable("ConcurrentDict", "it is shared state; copy its items, dict(d)"))
+    }
+
+    /// The loads that are under way, by process; of lockfree._loading.
+    #[getter]
+    fn _flights(&self, py: Python<'_>) -> Result<Py<PyAny>> {
+        let flights = &self.contents()?.flights;
+        if let Some(table) = flights.get() {
+            return Ok(table.clone().into_py());
+        }
+        // Not inside the initialization: on CPython 3.11 making a dict may run user code.
+        let table = dict(py)?.into_any().into();
+        Ok(flights.get_or_init(|| table).clone().into_py())
+    }
+
+    /// Whether an entry goes with its value.
+    #[getter]
+    fn _weak_values(&self) -> Result<bool> {
+        Ok(self.contents()?.itself.is_some())
+    }
+
+    /// Return a snapshot of keys and values.
+    fn _items<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
+        snapshot(py, self.contents()?.items(py)?)
+    }
+
+    /// Return the value of a key, or `default`.
+    #[pyo3(signature = (key, default, /))]
+    fn _peek(&self, key: &Bound<'_, PyAny>, default: &Bound<'_, PyAny>) -> Result<Py<PyAny>> {
+        let value = self.contents()?.get(key.py(), &Key::new(key.as_borrowed())?)?;
+        Ok(value.unwrap_or_else(|| Owned::new(default.as_borrowed())).into_py())
+    }
+
+    /// Return what `_keep` wants of who began to load the key now.
+    #[pyo3(signature = (key, /))]
+    fn _ticket(&self, key: &Bound<'_, PyAny>) -> Result<Ticket> {
+        Ok(self.contents()?.tickets.issue(Key::new(key.as_borrowed())?.hash())?)
+    }
+
+    /// Put what was loaded, unless the key was put or removed since the ticket was issued.
+    #[pyo3(signature = (ticket, key, value, /))]
+    fn _keep(
+        &self,
+        ticket: &Ticket,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> Result<()> {
+        self.contents()?.keep(ticket, key.as_borrowed(), value.as_borrowed())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        let Some(contents) = self.contents.get() else { return Ok(()) };
+        // SAFETY: the collector runs with all other threads stopped, and no
+        // thread can be stopped inside the engine: it calls nothing.
+        unsafe { contents.engine.traverse(|object| visit.call(object.as_py())) }?;
+        let mut others = contents.itself.iter().chain(contents.flights.get());
+        others.try_for_each(|object| visit.call(object.as_py()))
+    }
+
+    fn __clear__(&self) {
+        if let Some(contents) = self.contents.get() {
+            contents.engine.clear(|| ());
+        }
+    }
+}
+
+/// Gives a new dictionary what is in a mapping, or in an iterable of pairs.
+fn fill(slf: &Bound<'_, ConcurrentDict>, iterable: &Bound<'_, PyAny>) -> Result<()> {
+    // Not a subclass's.
+    let update = slf.py().get_type::<ConcurrentDict>().getattr("update").map_err(Error::raised)?;
+    // SAFETY: live objects, and the thread is attached (a `Bound` proves both).
+    let none = unsafe { user::call(update.as_ptr(), &[slf.as_ptr(), iterable.as_ptr()]) };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { Owned::from_new(none) }.map(drop).ok_or_else(Error::pending)
+}
+
+impl Drop for ConcurrentDict {
+    fn drop(&mut self) {
+        if let Some(contents) = self.contents.take() {
+            drop_contents(contents);
+        }
+    }
+}
+
+fast_methods! {
+    ConcurrentDict;
+    mapping ConcurrentDict::item, ConcurrentDict::assign;
+    one_or_two c"get" c"get($self, key, default=None, /)\n--\n\nReturn the value of a key, or `default`."
+        |this, py, key, default| match (this.contents()?.get(py, &Key::new(key)?)?, default) {
+            (Some(value), _) => Ok(value),
+            (None, Some(default)) => Ok(Owned::new(default)),
+            (None, None) => Ok(Owned::none(py)),
+        };
+    one_or_two c"setdefault"
+        c"setdefault($self, key, default=None, /)\n--\n\nReturn the value of a key, after giving it `default` if it has none."
+        |this, py, key, default| {
+            let none = Owned::none(py);
+            let default = default.unwrap_or_else(|| none.borrow(py));
+            this.contents()?.update(key, |old| Ok(match old {
+                Some(old) => Change::Keep(old.clone()),
+                None => Change::Put(Owned::new(default), Owned::new(default)),
+            }))
+        };
+    one_or_two c"pop" c"pop($self, key, default=..., /)\n--\n\nRemove a key and return its value, or `default`."
+        |this, py, key, default| {
+            let removed = this.contents()?.remove(py, &Key::new(key)?)?;
+            or_default(key, removed, default)
+        };
+    keywords c"compute"
+        c"compute($self, key, fn, /, default=...)\n--\n\nGive a key the value `fn(old)`, and return it; `fn` may be called several times."
+        |this, _, args| {
+            let [key, function, default] = args.bind(3, ["", "", "default"])?;
+            let (key, function) = (args.required(key, "key")?, args.required(function, "fn")?);
+            this.contents()?.update(key, |old| {
+                let old = or_default(key, old.cloned(), default)?;
+                // SAFETY: live objects, and the token proves the thread attached.
+                let new = unsafe { user::call1(function.as_ptr(), old.as_ptr()) };
+                // SAFETY: a new reference, or null with an exception set.
+                let new = unsafe { Owned::from_new(new) }.ok_or_else(Error::pending)?;
+                Ok(Change::Put(new.clone(), new))
+            })
+        };
+    keywords c"exchange"
+        c"exchange($self, key, value, /, default=...)\n--\n\nGive a key a value, and return the one that it had, or `default`."
+        |this, _, args| {
+            let [key, value, default] = args.bind(3, ["", "", "default"])?;
+            let (key, value) = (args.required(key, "key")?, args.required(value, "value")?);
+            this.contents()?.update(key, |old| {
+                Ok(Change::Put(Owned::new(value), or_default(key, old.cloned(), default)?))
+            })
+        };
+    keywords c"compare_exchange"
+        c"compare_exchange($self, key, expected, desired, /)\n--\n\nGive a key a value if it has the expected one; return whether it had."
+        |this, _, args| {
+            let [key, expected, desired] = args.bind(3, ["", "", ""])?;
+            let key = args.required(key, "key")?;
+            let expected = args.required(expected, "expected")?;
+            let desired = args.required(desired, "desired")?;
+            this.contents()?.update(key, |old| Ok(match old {
+                Some(old) if matches(old, expected)? => Change::Put(Owned::new(desired), true),
+                _ => Change::Keep(false),
+            }))
+        };
+    two c"compare_remove"
+        c"compare_remove($self, key, expected, /)\n--\n\nRemove a key if it has the expected value; return whether it had."
+        |this, _, [key, expected]| {
+            this.contents()?.update(key, |old| Ok(match old {
+                Some(old) if matches(old, expected)? => Change::Remove(true),
+                _ => Change::Keep(false),
+            }))
+        };
+}
+
+/// Removes a key from a dictionary when its value is gone.
+#[pyclass(frozen, module = "lockfree._native", name = "_Removal")]
+#[derive(Debug)]
+pub(crate) struct Removal {
+    /// A weak reference.
+    dictionary: Owned,
+    key: Owned,
+}
+
+#[pymethods]
+impl Removal {
+    #[pyo3(signature = (reference, /))]
+    fn __call__(&self, reference: &Bound<'_, PyAny>) -> Result<()> {
+        let py = reference.py();
+        let Some(dictionary) = weak::referent(py, &self.dictionary) else { return Ok(()) };
+        // SAFETY: what it was made for.
+        let dictionary = unsafe { dictionary.borrow(py).cast_unchecked::<ConcurrentDict>() };
+        let key = Key::new(self.key.borrow(py))?;
+        let address = reference.as_ptr().expose_provenance();
+        dictionary.get().contents()?.engine.remove(&key, Some(address))?;
+        Ok(())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        visit.call(self.dictionary.as_py())?;
+        visit.call(self.key.as_py())
+    }
+}
