@@ -113,7 +113,8 @@ def test_a_later_load_is_kept(impl: ModuleType) -> None:
     c = impl.Cache(10)
     loaded_meanwhile(c, lambda c: c.clear())
     assert (c.get_or_load("k", str), c["k"]) == ("k", "k")
-    assert not getattr(c, "_tickets", None)
+    if tickets := getattr(c, "_tickets", None):  # of the twin
+        assert not tickets.listed
 
 
 def test_clearing_a_cached_function_clears_what_it_is_computing(impl: ModuleType) -> None:
