@@ -130,19 +130,14 @@ impl Contents {
     fn put(&self, key: Arg<'_, '_>, value: Arg<'_, '_>, ttl: Option<f64>) -> Result<()> {
         let query = Key::new(key)?;
         let item = self.item(key, value, ttl)?;
-        self.insert(&query, item)
-    }
-
-    #[inline]
-    fn insert(&self, query: &Key<'_, '_>, item: Item<Owned>) -> Result<()> {
         if self.has_no_room_for(&item) {
-            drop(self.remove(query)?);
+            drop(self.remove(&query)?);
             self.refuse(item);
             return Ok(());
         }
         self.tickets.revoke(query.hash());
         let mut removed = Removed::default();
-        let result = self.engine.put(query, item, &mut removed);
+        let result = self.engine.put(&query, item, &mut removed);
         self.finish(result, &removed)
     }
 
@@ -156,6 +151,11 @@ impl Contents {
     ) -> Result<()> {
         let query = Key::new(key)?;
         let item = self.item(key, value, ttl)?;
+        self.keep_item(ticket, &query, item)
+    }
+
+    #[inline(never)]
+    fn keep_item(&self, ticket: &Ticket, query: &Key<'_, '_>, item: Item<Owned>) -> Result<()> {
         if self.has_no_room_for(&item) {
             if ticket.redeem() {
                 self.refuse(item);
@@ -163,7 +163,7 @@ impl Contents {
             return Ok(());
         }
         let mut removed = Removed::default();
-        let result = self.engine.put_if(&query, item, &mut removed, || ticket.redeem());
+        let result = self.engine.put_if(query, item, &mut removed, || ticket.redeem());
         self.finish(result, &removed)
     }
 
@@ -608,7 +608,9 @@ impl Cache {
             None => 1,
         };
         let (key, value) = (Owned::new(key.as_borrowed()), Owned::new(value.as_borrowed()));
-        contents.insert(&query, Item { key, value, weight, deadline })
+        // As what is loaded, so that putting stays as fast as it is.
+        let ticket = contents.tickets.issue(query.hash())?;
+        contents.keep_item(&ticket, &query, Item { key, value, weight, deadline })
     }
 
     /// Return the value of a key, or `default`; neither count nor mark.
