@@ -12,6 +12,9 @@
 //! (`I1`, `I2`, ...), a table of its memory orderings and the progress class of
 //! its methods. Every `unsafe` block names the invariant it rests on.
 
+// Where there is no memory an operation fails, and the process lives: see `engine::memory::growth`.
+#![deny(clippy::disallowed_methods, clippy::disallowed_macros)]
+
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!("lockfree needs 64-bit atomic instructions");
 
@@ -19,9 +22,11 @@ compile_error!("lockfree needs 64-bit atomic instructions");
 compile_error!("the models, --cfg loom, need --features loom as well");
 
 #[cfg(not(loom))]
+#[allow(clippy::disallowed_methods, clippy::disallowed_macros)] // a program that measures
 pub mod baseline;
 pub mod engine;
 #[cfg(not(loom))]
+#[allow(clippy::disallowed_methods, clippy::disallowed_macros)] // a program that measures
 pub mod litmus;
 pub mod shim;
 

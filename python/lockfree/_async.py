@@ -19,6 +19,7 @@ from types import coroutine
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, SupportsIndex, TypeVar
 
 from lockfree._errors import Empty, ShutDown
+from lockfree._mapping import part_of
 
 if TYPE_CHECKING:
     from lockfree._async_queue import AsyncQueue
@@ -56,6 +57,7 @@ class Waitable:
         _notify: Callable[[int], None]
 
 
+@part_of()
 class AsyncWait(Waitable):
     """The method of the atomics."""
 
@@ -82,6 +84,7 @@ class AsyncWait(Waitable):
             self.notify_all()
 
 
+@part_of("Queue")
 class AsyncMethods(Waitable, Generic[T]):
     """The methods of queues, over a few primitives that both kinds have."""
 

@@ -480,6 +480,10 @@ class _Flight:
         return self
 
     def __exit__(self, _kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is not None and trace is None:
+            # There was no memory for a traceback: the others look for themselves.
+            self.land()
+            return
         if isinstance(error, Exception) and self._error is None:
             # What becomes of it where it is raised next is no news to the others.
             self._trace = trace.tb_next

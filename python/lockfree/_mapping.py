@@ -49,10 +49,11 @@ class CacheStats(NamedTuple):
     """How many entries there are."""
 
 
-def part_of(name: str) -> Callable[[type[C]], type[C]]:
+def part_of(name: str | None = None) -> Callable[[type[C]], type[C]]:
     """Name the methods of a class as those of the class that gets them, as messages do.
 
-    It gets its own copies of what all mappings have, for the others have other names.
+    It gets its own copies of what all mappings have, for the others have other names. Methods
+    that several classes get have their own names alone.
     """
 
     def rename(mixin: type[C]) -> type[C]:
@@ -63,7 +64,7 @@ def part_of(name: str) -> Callable[[type[C]], type[C]]:
         for member in vars(mixin).values():
             function = getattr(member, "__func__", member)  # of a class method
             if isinstance(function, FunctionType):
-                function.__qualname__ = f"{name}.{function.__name__}"
+                function.__qualname__ = f"{name}.{function.__name__}" if name else function.__name__
         return mixin
 
     return rename

@@ -41,6 +41,8 @@
 
 use std::collections::VecDeque;
 
+use super::memory::arena::OutOfMemory;
+use super::memory::growth::boxed;
 use super::shim::{
     AtomicU64, AtomicUsize, Mutex, MutexGuard,
     Ordering::{Relaxed, Release, SeqCst},
@@ -112,6 +114,14 @@ impl<W: Waiter> Default for List<W> {
     }
 }
 
+/// Whom a notification goes to, of those who came before it: each once, though one that was
+/// woken may be back in its old place.
+#[derive(Debug, Default)]
+struct Turn {
+    after: u64,
+    until: Option<u64>,
+}
+
 /// Those who wait for one kind of change.
 #[derive(Debug)]
 pub struct Event<W> {
@@ -130,24 +140,32 @@ impl<W: Waiter> Default for Event<W> {
 impl<W: Waiter> Event<W> {
     /// Enrols a waiter, who then looks once more before it sleeps: behind all
     /// others, or in its old place if it was enrolled before.
-    pub fn enrol(&self, waiter: &W) {
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; then it is not enrolled.
+    pub fn enrol(&self, waiter: &W) -> Result<(), OutOfMemory> {
         let arrival = |waiter: &W| waiter.notice().arrival.load(Relaxed);
         waiter.notice().take_back();
         let mut guard = self.lock();
-        let list = guard.get_or_insert_default();
+        let list = match &mut *guard {
+            Some(list) => list,
+            none => none.insert(boxed(List::default())?),
+        };
+        list.waiters.try_reserve(1).map_err(|_| OutOfMemory)?;
         if arrival(waiter) == 0 {
             list.arrivals += 1;
             waiter.notice().arrival.store(list.arrivals, Relaxed);
         }
         let mine = arrival(waiter);
         let place = list.waiters.partition_point(|other| arrival(other) < mine);
-        list.waiters.insert(place, waiter.clone());
+        list.waiters.insert(place, waiter.clone()); // room: above
         self.enrolled.store(list.waiters.len(), Relaxed);
         drop(guard);
         // Full fence: E2.
         if !mutant!("event.enrol.fence") {
             full_fence();
         }
+        Ok(())
     }
 
     /// Takes a waiter off the list. Says whether it was notified instead: then
@@ -248,35 +266,38 @@ impl<W: Waiter> Event<W> {
     #[inline(never)]
     fn wake(&self, mut count: usize) -> Result<(), W::Fault> {
         let mut fault = None;
-        while count > 0 {
-            let woken = self.take_notified(count);
-            count = 0;
-            for waiter in woken {
-                match waiter.wake() {
-                    Ok(gets_up) => count += usize::from(!gets_up),
-                    Err(second) => {
-                        fault = Some(match fault {
-                            Some(first) => W::join(first, second),
-                            None => second,
-                        });
-                    }
+        let mut turn = Turn::default();
+        while count > 0
+            && let Some(waiter) = self.take_notified(&mut turn)
+        {
+            match waiter.wake() {
+                Ok(gets_up) => count -= usize::from(gets_up),
+                Err(second) => {
+                    count -= 1;
+                    fault = Some(match fault {
+                        Some(first) => W::join(first, second),
+                        None => second,
+                    });
                 }
             }
         }
         fault.map_or(Ok(()), Err)
     }
 
-    /// Takes the first waiters off the list, with their notices given.
-    fn take_notified(&self, count: usize) -> Vec<W> {
+    /// Takes the next waiter whose turn it is off the list, with its notice given.
+    ///
+    /// One at a time: to take several would need memory, which there may not be.
+    fn take_notified(&self, turn: &mut Turn) -> Option<W> {
         let mut guard = self.lock();
-        let Some(list) = &mut *guard else { return Vec::new() };
-        let count = count.min(list.waiters.len());
-        let woken: Vec<W> = list.waiters.drain(..count).collect();
+        let list = guard.as_mut()?;
+        let arrival = |waiter: &W| waiter.notice().arrival.load(Relaxed);
+        let until = *turn.until.get_or_insert(list.arrivals);
+        let place = list.waiters.partition_point(|waiter| arrival(waiter) <= turn.after);
+        turn.after = list.waiters.get(place).map(arrival).filter(|arrival| *arrival <= until)?;
+        let woken = list.waiters.remove(place)?;
         self.enrolled.store(list.waiters.len(), Relaxed);
-        for waiter in &woken {
-            waiter.notice().give();
-        }
-        woken
+        woken.notice().give();
+        Some(woken)
     }
 
     /// Begins an urgency, to be ended by [`Self::calm`].

@@ -8,6 +8,7 @@
 
 mod boundary;
 mod classes;
+#[allow(clippy::disallowed_methods, clippy::disallowed_macros)] // programs that measure
 mod demonstrations;
 
 use pyo3::prelude::*;
@@ -15,12 +16,14 @@ use pyo3::prelude::*;
 /// Native atomics and lock-free containers.
 #[pymodule(gil_used = false)]
 mod _native {
+    use super::boundary::arguments;
     use super::boundary::convert;
     use super::boundary::counting;
     use super::boundary::deferral;
     use super::boundary::error;
     use super::boundary::fastcall::{self, PanicProbe};
     use super::boundary::fork;
+    use super::boundary::names;
     use super::boundary::spare;
     use super::boundary::unsupported;
     use super::boundary::user;
@@ -99,6 +102,8 @@ mod _native {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
         only_in_the_main_interpreter()?;
+        names::prepare(py);
+        arguments::guard(module)?;
         fastcall::install::<AtomicBool>(py)?;
         fastcall::install::<AtomicBoolView>(py)?;
         unsupported::install::<AtomicBool>(py);
@@ -108,7 +113,7 @@ mod _native {
         fastcall::install::<AtomicFloat64>(py)?;
         fastcall::install::<AtomicFloat64View>(py)?;
         fastcall::install::<AtomicInt64>(py)?;
-        atomic_int::prepare(py);
+        atomic_int::prepare(py)?;
         fastcall::install::<AtomicInt64View>(py)?;
         fastcall::install::<AtomicRef>(py)?;
         atomic_ref::prepare(py)?;

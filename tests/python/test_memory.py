@@ -67,6 +67,13 @@ def plain(answer):
     kinds = (int, float, str, list, tuple, dict, bool)
     return answer if isinstance(answer, kinds) else type(answer)
 
+def is_refusal(error):
+    if sys.version_info < (3, 12) and isinstance(error, SystemError | RuntimeError):
+        # An exception that there is no memory for CPython 3.11 loses; and of a lock's it makes
+        # another one.
+        return isinstance(error, SystemError) or str(error) == "can't allocate lock"
+    return isinstance(error, MemoryError)
+
 def sweep(name, make, call, state):
     print(name, file=sys.stderr, flush=True)
     use_up_free_lists()
@@ -77,7 +84,7 @@ def sweep(name, make, call, state):
             stop = 0 if width is None else start + width
             before, answer, error, found = attempt(make, call, state, start, stop)
             problem = None
-            if isinstance(error, MemoryError):
+            if is_refusal(error):
                 quiet = 0
                 if found != before:
                     problem = f"{before} became {found}"
@@ -141,6 +148,10 @@ sweep_all(int64, int, **words, **sums,
     wait_wrong=lambda a: a.wait(BIG, timeout=-1),
     notify_one=lambda a: a.notify_one(), notify_all=lambda a: a.notify_all(),
     reduce=lambda a: a.__reduce__(), make=lambda a: impl.AtomicInt64(BIG),
+    at_nothing=lambda a: a.at(), at_many=lambda a: a.at(RELAXED, RELAXED, 3),
+    at_unknown=lambda a: a.at(RELAXED, unknown=3),
+    at_twice=lambda a: a.at(RELAXED, None, failure=3),
+    make_many=lambda a: impl.AtomicInt64(1, 2), make_named=lambda a: impl.AtomicInt64(number=1),
 )
 sweep_all(int_view, lambda v: views[id(v)].load(), **words, **sums, repr=repr)
 
@@ -208,8 +219,16 @@ for make in (striped, wide):
 
 sweep_all(nothing, lambda _: None,
     fence=lambda _: impl.fence(Ordering.SEQ_CST), fence_wrong=lambda _: impl.fence(3),
-    fence_relaxed=lambda _: impl.fence(RELAXED),
+    fence_relaxed=lambda _: impl.fence(RELAXED), fence_nothing=lambda _: impl.fence(),
+    fence_named=lambda _: impl.fence(order=RELAXED),
+    counter_two=lambda _: impl.StripedCounter(1, 2),
+    counter_wrong=lambda _: impl.StripedCounter("x"),
 )
+if impl is lockfree:
+    sweep_all(nothing, lambda _: None,
+        defer=lambda _: lockfree.defer_refcount(one),
+        defer_none=lambda _: lockfree.defer_refcount(),
+    )
 """
 
 STACKS = r"""
@@ -227,6 +246,10 @@ stacks = dict(
     pop_wrong=lambda s: s.pop_many("x"), pop_all=lambda s: s.pop_all(), clear=lambda s: s.clear(),
     iter=lambda s: list(s), repr=repr, len=len, bool=bool, reduce=lambda s: s.__reduce__(),
     pop_unknown=lambda s: s.pop(unknown=1), pop_positional=lambda s: s.pop(0),
+    push_nothing_at_all=lambda s: s.push_many(), push_named=lambda s: s.push_many(iterable=()),
+    pop_two=lambda s: s.pop_many(1, 2), again=lambda s: s.__init__(1, 2),
+    again_named=lambda s: s.__init__(things=()), make_two=lambda s: impl.Stack((), ()),
+    size=lambda s: sys.getsizeof(s) > 0,
 )
 contents = lambda s: [id(item) for item in s]
 for make in (stack, empty_stack):
@@ -235,6 +258,9 @@ sweep_all(nothing, lambda _: None,
     Stack=lambda _: impl.Stack(), Stack_items=lambda _: impl.Stack(items),
     Stack_shared=lambda _: impl.Stack(items),
 )
+def deep(): return impl.Stack([one] * 20_000)
+sweep_all(deep, len, iter=lambda s: next(iter(s)) is one,
+    pop_many=lambda s: bool(s.pop_many(9_000)))
 """
 
 QUEUES = r"""
@@ -274,10 +300,230 @@ queues = dict(
     empty=lambda q: q.empty(), full=lambda q: q.full(), maxsize=lambda q: q.maxsize,
     unfinished=lambda q: q.unfinished_tasks, is_shutdown=lambda q: q.is_shutdown, repr=repr,
     contains=lambda q: one in q, mutex=lambda q: q.mutex, reduce=lambda q: q.__reduce__(),
+    put_nothing=lambda q: q.put_many(), get_nothing=lambda q: q.get_many(timeout=0),
+    get_named=lambda q: q.get_many(n=1), done_unknown=lambda q: q.task_done(number=1),
+    shutdown_twice=lambda q: q.shutdown(True, immediate=True), make_two=lambda q: impl.Queue(1, 2),
+    make_unknown=lambda q: impl.Queue(size=1), put_two=lambda q: q.put_nowait(1, 2),
+    size=lambda q: sys.getsizeof(q) > 0,
 )
 for make in (queue, empty, full, shut):
     sweep_all(make, queued, **queues)
 sweep_all(shut, queued, iterate=lambda q: next(iter(q)))
+"""
+
+KINDS = r"""
+class Rank:
+    def __init__(self, rank):
+        self.rank = rank
+rank_of = lambda item: (item.rank, BIG)
+items = [Rank(BIG << i) for i in range(20)]
+one = Rank(1.5e30)
+more = tuple(Rank(float(BIG << i)) for i in range(20))
+
+def lifo():
+    q = impl.LifoQueue(30)
+    q.put_many(items)
+    return q
+def sorted_ones():
+    q = impl.PriorityQueue(30, key=rank_of)
+    q.put_many(items)
+    return q
+def empty_lifo(): return impl.LifoQueue()
+def empty_sorted(): return impl.PriorityQueue(key=rank_of)
+def queued(q): return q.qsize(), q.unfinished_tasks, q.is_shutdown, q.maxsize
+for make in (lifo, sorted_ones, empty_lifo, empty_sorted):
+    sweep_all(make, queued,
+        put=lambda q: q.put(one, timeout=0.001), put_nowait=lambda q: q.put_nowait(one),
+        put_wrong=lambda q: q.put_nowait(one, 2), put_many=lambda q: q.put_many(more, timeout=0),
+        put_iterator=lambda q: q.put_many(iter(more[:5]), 0), force_put=lambda q: q.force_put,
+        get=lambda q: q.get(timeout=0.001), get_nowait=lambda q: q.get_nowait(),
+        get_many=lambda q: q.get_many(3, timeout=0), drain=lambda q: q.drain(),
+        task_done=lambda q: q.task_done(), join=lambda q: q.unfinished_tasks or q.join(),
+        shutdown=lambda q: q.shutdown(), shutdown_now=lambda q: q.shutdown(True), repr=repr,
+    )
+sweep_all(nothing, lambda _: None,
+    LifoQueue=lambda _: impl.LifoQueue(BIG),
+    PriorityQueue=lambda _: impl.PriorityQueue(BIG, key=rank_of),
+    two=lambda _: impl.LifoQueue(1, 2), unknown=lambda _: impl.PriorityQueue(rank=rank_of),
+    wrong=lambda _: impl.PriorityQueue("x"),
+)
+def unranked(): return impl.PriorityQueue()
+sweep_all(unranked, queued,
+    put_wide=lambda q: q.put_nowait(BIG << 100), put_float=lambda q: q.put_nowait(1e300),
+    put_tuple=lambda q: q.put_nowait((BIG << 100, 1.5, -BIG << 90)),
+    put_nan=lambda q: q.put_nowait(float("nan")),
+    put_text=lambda q: q.put_nowait("x"),
+)
+"""
+
+COROUTINES = r"""
+import asyncio, warnings
+warnings.simplefilter("ignore")  # coroutines that there was no memory to await
+
+# Driven as a task does it, without the exception with which a coroutine ends for others.
+class Driver:
+    done = False
+    answer = None
+    async def run(self, coroutine):
+        self.answer = await coroutine
+        self.done = True
+
+def finished(coroutine):
+    driver = Driver()
+    steps = driver.run(coroutine).__await__()
+    for _ in range(8):
+        next(steps, None)
+        if driver.done:
+            return driver.answer
+    raise SystemError("it ended without an answer and without an exception")
+
+def asleep(coroutine):
+    # Until it waits; then it is given up.
+    steps = Driver().run(coroutine).__await__()
+    try:
+        for _ in range(2):
+            next(steps, None)
+    finally:
+        steps.close()
+
+items = [Class() for _ in range(20)]
+def queue():
+    q = impl.Queue()
+    q.put_many(items)
+    return q
+def full():
+    q = impl.Queue(20)
+    q.put_many(items)
+    return q
+def empty(): return impl.Queue()
+def async_queue():
+    return queue().async_q
+def int64(): return impl.AtomicInt64(BIG)
+def queued(q): return q.qsize(), getattr(q, "unfinished_tasks", 0)
+def full_sorted():
+    q = impl.PriorityQueue(20)
+    q.put_many(range(BIG, BIG + 20))
+    return q
+
+# A queue, and coroutines that sleep as those of tasks do until there is room.
+class Awaited:
+    def __init__(self):
+        self.queue = full()
+        self.putters = [self.queue.async_put(one).__await__() for _ in range(3)]
+        for putter in self.putters:
+            next(filter(None, putter)).add_done_callback(lambda _: None)
+def awaited(): return Awaited()
+def of_awaited(a): return queued(a.queue)
+
+async def main():
+    sweep_all(awaited, of_awaited,
+        get=lambda a: a.queue.get_nowait(), get_many=lambda a: a.queue.get_many(3),
+        force_put=lambda a: a.queue.force_put(two), drain=lambda a: a.queue.drain(),
+    )
+    sweep_all(full_sorted, queued, async_put=lambda q: asleep(q.async_put(BIG)))
+    sweep_all(queue, queued,
+        async_get=lambda q: finished(q.async_get()),
+        async_get_many=lambda q: finished(q.async_get_many(3)),
+        async_put=lambda q: finished(q.async_put(one)), async_join=lambda q: asleep(q.async_join()),
+        async_next=lambda q: finished(q.__aiter__().__anext__()),
+        async_q=lambda q: q.async_q.qsize(),
+        async_wrong=lambda q: finished(q.async_get_many(-1)),
+    )
+    sweep_all(empty, queued,
+        async_get=lambda q: asleep(q.async_get()),
+        async_get_many=lambda q: asleep(q.async_get_many(3)),
+        async_join=lambda q: finished(q.async_join()),
+    )
+    sweep_all(full, queued, async_put=lambda q: asleep(q.async_put(one)))
+    sweep_all(int64, int,
+        async_wait=lambda a: asleep(a.async_wait(BIG)),
+        async_waited=lambda a: finished(a.async_wait(5)),
+    )
+    sweep_all(async_queue, queued,
+        put=lambda q: finished(q.put(one)), get=lambda q: finished(q.get()),
+        put_nowait=lambda q: q.put_nowait(one), get_nowait=lambda q: q.get_nowait(),
+        task_done=lambda q: q.task_done(), join=lambda q: asleep(q.join()),
+        qsize=lambda q: q.qsize(),
+        empty=lambda q: q.empty(), full=lambda q: q.full(), maxsize=lambda q: q.maxsize,
+        sync_q=lambda q: q.sync_q.qsize(), repr=repr, shutdown=lambda q: q.shutdown(),
+        shutdown_now=lambda q: q.shutdown(True), two=lambda q: lockfree.AsyncQueue(1, 2),
+        make=lambda q: lockfree.AsyncQueue(BIG).qsize(), wrong=lambda q: lockfree.AsyncQueue("x"),
+    )
+
+# In its debug mode asyncio makes lists of its own, where free-threaded CPython 3.14 crashes.
+asyncio.run(main(), debug=False)
+"""
+
+LOADS = r"""
+# What is loaded may be kept although the call failed; but nothing is in the way of the next one.
+import time
+calls = []
+def load(key):
+    calls.append(key)
+    return key
+def cache(): return impl.Cache(20)
+def function(): return impl.cached(maxsize=BIG)(lambda *args, **kwargs: args)
+def shared():
+    c = impl.Cache(20)
+    return impl.cached(cache=c, key=lambda *args: BIG * 2)(lambda *args: args)
+def beside():
+    c = impl.Cache(20)
+    return impl.cached(cache=c)(lambda *args, **kwargs: args)
+def stale():
+    c = impl.Cache(20, ttl=1e-6, grace=1000)
+    c[key] = key
+    time.sleep(1e-5)
+    return c
+def never(): return impl.cached(maxsize=0)(lambda *args: args)
+def once(): return impl.once(lambda: BIG * 7)
+def kept():
+    f = once()
+    f()
+    return f
+class Owner:
+    @impl.cached_property
+    def value(self):
+        return BIG * 7
+def owner(): return Owner()
+
+key = BIG * 3
+def sweep_loads(make, again, /, **calls):
+    looks = itertools.count()
+    def state(target):
+        # The state is asked for before a call and after it.
+        if next(looks) % 2:
+            again(target)
+    sweep_all(make, state, **calls)
+
+sweep_loads(cache, lambda c: c.get_or_load(key, load),
+    get_or_load=lambda c: c.get_or_load(key, load), ttl=lambda c: c.get_or_load(key, load, ttl=5),
+    wrong=lambda c: c.get_or_load(key, load, ttl=-1),
+    timeout=lambda c: c.get_or_load(key, load, timeout=5),
+    not_callable=lambda c: c.get_or_load(key, 5),
+)
+sweep_loads(function, lambda f: f(key, a=2), call=lambda f: f(key, a=2), one=lambda f: f(key),
+    invalidate=lambda f: f.cache_invalidate(key), contains=lambda f: f.cache_contains(key),
+    clear=lambda f: f.cache_clear(), unhashable=lambda f: f([]), copy=lambda f: f.__copy__(),
+    reduce=lambda f: f.__reduce__(), get=lambda f: f.__get__(one), two=lambda f: f(1, 2),
+    parameters=lambda f: f.cache_parameters(), info=lambda f: f.cache_info()[3],
+)
+sweep_loads(shared, lambda f: f(key), call=lambda f: f(key))
+sweep_loads(beside, lambda f: f(key), call=lambda f: f(key), two=lambda f: f(1, 2),
+    named=lambda f: f(key, a=2), contains=lambda f: f.cache_contains(key))
+sweep_loads(stale, lambda c: c.get_or_load(key, load), stats=lambda c: c.stats().stale,
+    get_or_load=lambda c: c.get_or_load(key, load), expire=lambda c: c.expire(),
+    get=lambda c: c.get(key), grace=lambda c: c.grace, len=len)
+sweep_loads(never, lambda f: f(key), call=lambda f: f(key), info=lambda f: f.cache_info()[1])
+sweep_loads(once, lambda f: f(), call=lambda f: f(), peek=lambda f: f.peek(5),
+    reset=lambda f: f.reset())
+sweep_loads(kept, lambda f: f(), call=lambda f: f(), peek=lambda f: f.peek(5),
+    reset=lambda f: f.reset())
+sweep_loads(owner, lambda o: o.value, get=lambda o: o.value)
+sweep_all(nothing, lambda _: None,
+    cached=lambda _: type(impl.cached(load)), cached_wrong=lambda _: impl.cached(cache=5),
+    cached_ttl=lambda _: impl.cached(ttl=-1), once=lambda _: type(impl.once(nothing)),
+    once_wrong=lambda _: impl.once(5), cached_property=lambda _: type(impl.cached_property(load)),
+)
 """
 
 CACHES = r"""
@@ -285,6 +531,9 @@ sweep_all(nothing, lambda _: None,
     Cache=lambda _: impl.Cache(10), Cache_ttl=lambda _: impl.Cache(None, ttl=5),
     Cache_negative=lambda _: impl.Cache(-1), Cache_wrong=lambda _: impl.Cache(10, weigher=5),
     Cache_ttl_wrong=lambda _: impl.Cache(10, ttl=-1),
+    Cache_grace=lambda _: impl.Cache(10, ttl=5, grace=BIG),
+    Cache_grace_wrong=lambda _: impl.Cache(10, ttl=5, grace="x"),
+    Cache_grace_negative=lambda _: impl.Cache(10, ttl=5, grace=-1),
 )
 keys = [BIG + i for i in range(20)]
 def cache():
@@ -319,32 +568,59 @@ caches = dict(
     items=lambda c: list(c.items()), values=lambda c: list(c.values()),
     keys=lambda c: list(c.keys()),
     eq=lambda c: c == {}, maxsize=lambda c: c.maxsize, ttl=lambda c: c.ttl,
-    weight=lambda c: c.weight, stats=lambda c: c.stats().size, bool=bool,
+    weight=lambda c: c.weight, stats=lambda c: c.stats().size, bool=bool, grace=lambda c: c.grace,
+    size=lambda c: sys.getsizeof(c) > 0,
 )
 def cached(c):
     return sorted((k, id(v)) for k, v in c._items()), c.weight
 for make in (cache, empty_cache, mortal, weighed, told):
     sweep_all(make, cached, **caches)
-
-def function(): return impl.cached(maxsize=BIG)(lambda *args, **kwargs: args)
-def called():
-    f = function()
-    f(1), f(1, 2), f(1, a=2)
-    return f
-for make in (function, called):
-    # Loading is Python code, which may fail when the result is kept already.
-    sweep_all(make, lambda _: None,
-        one=lambda f: f(1), two=lambda f: f(1, 2), keyword=lambda f: f(1, a=2),
-        parameters=lambda f: f.cache_parameters(), info=lambda f: f.cache_info()[3],
-        clear=lambda f: f.cache_clear(),
-    )
+many = dict.fromkeys(range(BIG, BIG + 17_000), one)
+def large():
+    c = impl.Cache(None)
+    c.update(many)
+    return c
+sweep_all(large, len, items=lambda c: next(iter(c.items()))[1] is one, iter=lambda c: next(iter(c)),
+    clear=lambda c: c.clear())
 """
 
-
-needs_exceptions = pytest.mark.skipif(
-    sys.version_info < (3, 12),
-    reason="CPython 3.11 itself loses an exception that there is no memory for (SystemError)",
+DICTIONARIES = r"""
+keys = [BIG + i for i in range(20)]
+def dictionary(): return impl.ConcurrentDict(dict.fromkeys(keys, one))
+def empty(): return impl.ConcurrentDict()
+def weak(): return impl.ConcurrentDict(dict.fromkeys(keys, one), weak_values=True)
+key, other = keys[7], BIG * 5
+dictionaries = dict(
+    get=lambda d: d.get(key), get_missing=lambda d: d.get(other, 5), item=lambda d: d[key],
+    item_missing=lambda d: d[other], set=lambda d: d.__setitem__(other, two),
+    replace=lambda d: d.__setitem__(key, two), delete=lambda d: d.__delitem__(key),
+    delete_missing=lambda d: d.__delitem__(other), pop=lambda d: d.pop(key),
+    pop_default=lambda d: d.pop(other, 5), pop_missing=lambda d: d.pop(other),
+    setdefault=lambda d: d.setdefault(other, two),
+    setdefault_there=lambda d: d.setdefault(key, two), popitem=lambda d: type(d.popitem()),
+    clear=lambda d: d.clear(), contains=lambda d: key in d, len=len, repr=repr, bool=bool,
+    iter=lambda d: sorted(d), items=lambda d: len(list(d.items())), eq=lambda d: d == {},
+    compute=lambda d: d.compute(key, lambda _: two),
+    compute_missing=lambda d: d.compute(other, lambda _: two),
+    compute_default=lambda d: d.compute(other, lambda _: two, default=one),
+    exchange=lambda d: d.exchange(key, two), exchange_missing=lambda d: d.exchange(other, two),
+    exchange_default=lambda d: d.exchange(other, two, default=None),
+    compare_exchange=lambda d: d.compare_exchange(key, one, two),
+    compare_exchange_other=lambda d: d.compare_exchange(key, two, one),
+    compare_remove=lambda d: d.compare_remove(key, one), size=lambda d: sys.getsizeof(d) > 0,
+    exchange_unknown=lambda d: d.exchange(key, two, unknown=1), again=lambda d: d.__init__(),
+    reduce=lambda d: d.__reduce__(),
 )
+def held(d): return sorted((k, id(v)) for k, v in d._items())
+for make in (dictionary, empty, weak):
+    sweep_all(make, held, **dictionaries)
+sweep_all(nothing, lambda _: None,
+    make=lambda _: impl.ConcurrentDict(), make_two=lambda _: impl.ConcurrentDict(1, 2),
+    make_weak=lambda _: impl.ConcurrentDict(weak_values=True),
+    make_wrong=lambda _: impl.ConcurrentDict(weak_values=5),
+    make_of=lambda _: impl.ConcurrentDict({BIG: one}),
+)
+"""
 
 
 def sweep(impl: ModuleType, classes: str) -> None:
@@ -354,16 +630,25 @@ def sweep(impl: ModuleType, classes: str) -> None:
     assert child.returncode == 0, child.stderr[-3000:]
 
 
-@needs_exceptions
 @pytest.mark.parametrize("classes", [ATOMICS, STACKS], ids=["atomics", "stack"])
 def test_without_memory_there_is_an_answer_or_no_change(impl: ModuleType, classes: str) -> None:
     sweep(impl, classes)
 
 
 # Of the twin's queue and cache much is Python code, which may fail when it is nearly done.
-@needs_exceptions
-@pytest.mark.parametrize("classes", [QUEUES, CACHES], ids=["queue", "cache"])
+@pytest.mark.parametrize(
+    "classes", [QUEUES, KINDS, CACHES, DICTIONARIES], ids=["queue", "kinds", "cache", "dict"]
+)
 def test_without_memory_native_containers_are_as_they_were(classes: str) -> None:
+    sweep(lockfree, classes)
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 12),
+    reason="CPython 3.11 loses exceptions that there is no memory for: Python code goes on then",
+)
+@pytest.mark.parametrize("classes", [COROUTINES, LOADS], ids=["coroutines", "loads"])
+def test_without_memory_python_code_leaves_nothing_in_the_way(classes: str) -> None:
     sweep(lockfree, classes)
 
 

@@ -386,7 +386,7 @@ impl Bag for Guarded<Lifo<usize>> {
 impl Bag for Guarded<Heap<usize>> {
     fn put(&self, number: usize) {
         let rank = i64::try_from(number).expect("a small number");
-        let priority = Priority::new(Number::Int(rank), Vec::new());
+        let priority = Priority::new(Number::Int(rank), []).expect("no allocation");
         assert!(self.try_put(Ranked { priority, value: number }).is_ok(), "there is memory");
     }
 

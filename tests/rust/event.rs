@@ -41,6 +41,9 @@ impl Waiter for Named {
 
     fn wake(&self) -> Result<bool, ()> {
         WOKEN.with_borrow_mut(|woken| woken.push(self.0.0));
+        if let Some(event) = COME_BACK_TO.get() {
+            event.enrol(self).unwrap();
+        }
         Ok(self.0.0 < FROM_HERE_ON_ASLEEP)
     }
 
@@ -49,11 +52,16 @@ impl Waiter for Named {
     }
 }
 
+thread_local! {
+    /// Where those that are woken enrol again at once.
+    static COME_BACK_TO: Cell<Option<&'static Event<Named>>> = const { Cell::new(None) };
+}
+
 /// Waiters enrolled in this order.
 fn enrolled<const N: usize>(event: &Event<Named>) -> [Named; N] {
     std::array::from_fn(|i| {
         let waiter = Named::new(u8::try_from(i).expect("few"));
-        event.enrol(&waiter);
+        event.enrol(&waiter).unwrap();
         waiter
     })
 }
@@ -113,13 +121,26 @@ fn one_who_comes_again_has_its_old_place() {
     let event = Event::default();
     let [first, second, _third] = enrolled(&event);
     event.notify(1).unwrap();
-    event.enrol(&first);
+    event.enrol(&first).unwrap();
     assert!(!first.is_notified());
     // This one was not notified.
     assert!(!event.leave(&second));
-    event.enrol(&second);
+    event.enrol(&second).unwrap();
     event.notify(usize::MAX).unwrap();
     assert_eq!(woken(), [0, 0, 1, 2]);
+}
+
+#[test]
+fn one_who_comes_back_at_once_takes_nobody_s_notification() {
+    let event: &Event<Named> = Box::leak(Box::default());
+    let _waiters: [_; 3] = enrolled(event);
+    COME_BACK_TO.set(Some(event));
+    event.notify(2).unwrap();
+    assert_eq!((woken(), event.len()), (vec![0, 1], 3));
+    event.notify(usize::MAX).unwrap();
+    assert_eq!((woken(), event.len()), (vec![0, 1, 2], 3));
+    COME_BACK_TO.set(None);
+    event.clear();
 }
 
 #[test]
@@ -149,7 +170,7 @@ fn another_process_s_waiters_are_forgotten() {
     assert!(!event.leave(&mine));
     event.calm().unwrap();
     assert!(!event.is_urgent());
-    event.enrol(&mine);
+    event.enrol(&mine).unwrap();
     event.notify(1).unwrap();
     assert_eq!(woken(), [0]);
 }
@@ -158,7 +179,7 @@ fn another_process_s_waiters_are_forgotten() {
 fn where_one_may_not_get_up_the_next_is_woken_as_well() {
     let event = Event::default();
     for name in [100, 101, 1, 2] {
-        event.enrol(&Named::new(name));
+        event.enrol(&Named::new(name)).unwrap();
     }
     event.notify(1).unwrap();
     assert_eq!((woken(), event.len()), (vec![100, 101, 1], 1));
@@ -183,7 +204,7 @@ fn one_who_is_meant_is_told_before_the_change() {
 fn one_who_may_not_get_up_is_not_counted_on() {
     let event = Event::default();
     let asleep = Named::new(FROM_HERE_ON_ASLEEP);
-    event.enrol(&asleep);
+    event.enrol(&asleep).unwrap();
     assert!(matches!(event.notify_before(|_| true), Ok(None)));
     assert_eq!((woken(), asleep.is_notified()), (vec![FROM_HERE_ON_ASLEEP], true));
 }

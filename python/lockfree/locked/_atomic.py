@@ -8,6 +8,7 @@ from operator import eq, ge, gt, le, lt, ne
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, TypeVar, final
 
 from lockfree._async import TIRED, AsyncWait
+from lockfree._mapping import part_of
 from lockfree._ordering import Ordering
 from lockfree.locked._event import Event, Waiter, within
 from lockfree.locked._values import is_number, not_copyable, shown
@@ -28,6 +29,7 @@ _LOADS: Final = frozenset({"load", "wait", "async_wait"})
 _NOT_ON_VIEWS: Final = frozenset({"at", "value"})
 
 
+@part_of()
 class Word(Generic[T, A]):
     """An atomic that holds a plain `T`, made from what is given as an `A`."""
 
@@ -139,6 +141,7 @@ class Word(Generic[T, A]):
         return format(self.load(), spec)
 
 
+@part_of()
 class Watched(AsyncWait):
     """An atomic that threads and coroutines can wait on; a base that comes before `Word`."""
 

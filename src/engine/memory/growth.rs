@@ -1,6 +1,13 @@
 //! Growth that can fail: nothing aborts the process for want of memory.
 //!
-//! A line that pushes into room that was made says so.
+//! The standard library's `Vec::push`, `Box::new`, `format!` and their like abort where there is
+//! none; so clippy refuses them (`clippy.toml`), and what is here is in their place. A line that
+//! puts into room that was made says where.
+
+#![allow(clippy::disallowed_methods)] // the only place: each into room that was made before
+
+use std::alloc::{Layout, alloc};
+use std::fmt;
 
 use super::arena::OutOfMemory;
 
@@ -14,11 +21,83 @@ pub fn room<T>(len: usize) -> Result<Vec<T>, OutOfMemory> {
     Ok(items)
 }
 
-/// Sees to it that one more item can be pushed.
+/// Sees to it that one more item can be put.
 ///
 /// # Errors
 /// [`OutOfMemory`]; the items are as they were.
 #[inline]
 pub fn room_for_one<T>(items: &mut Vec<T>) -> Result<(), OutOfMemory> {
     items.try_reserve(1).map_err(|_| OutOfMemory)
+}
+
+/// Puts an item behind the others, into room that was made.
+#[inline]
+pub fn put<T>(items: &mut Vec<T>, item: T) {
+    debug_assert!(items.len() < items.capacity(), "room was made");
+    items.push(item);
+}
+
+/// The items of an iterator.
+///
+/// # Errors
+/// [`OutOfMemory`]; those that were taken are dropped.
+pub fn collected<T>(items: impl IntoIterator<Item = T>) -> Result<Vec<T>, OutOfMemory> {
+    let items = items.into_iter();
+    let mut collected = room(items.size_hint().0)?;
+    for item in items {
+        room_for_one(&mut collected)?;
+        put(&mut collected, item);
+    }
+    Ok(collected)
+}
+
+/// The same, as long as it will be for ever.
+///
+/// # Errors
+/// As for [`collected`].
+pub fn boxed_slice<T>(
+    items: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
+) -> Result<Box<[T]>, OutOfMemory> {
+    // There is nothing to cut off, which might be a new allocation.
+    collected(items).map(Vec::into_boxed_slice)
+}
+
+/// A value in a box.
+///
+/// # Errors
+/// [`OutOfMemory`]; the value is dropped.
+pub fn boxed<T>(value: T) -> Result<Box<T>, OutOfMemory> {
+    let layout = Layout::new::<T>();
+    if layout.size() == 0 {
+        return Ok(Box::new(value)); // no memory
+    }
+    // SAFETY: the size is not 0.
+    let memory = unsafe { alloc(layout) }.cast::<T>();
+    if memory.is_null() {
+        return Err(OutOfMemory);
+    }
+    // SAFETY: allocated for it.
+    unsafe { memory.write(value) };
+    // SAFETY: allocated as a box is, and the value is there.
+    Ok(unsafe { Box::from_raw(memory) })
+}
+
+/// A text.
+///
+/// # Errors
+/// [`OutOfMemory`], also if a part of it cannot be shown.
+pub fn text(words: fmt::Arguments<'_>) -> Result<String, OutOfMemory> {
+    struct Text(String);
+
+    impl fmt::Write for Text {
+        fn write_str(&mut self, more: &str) -> fmt::Result {
+            self.0.try_reserve(more.len()).map_err(|_| fmt::Error)?;
+            self.0.push_str(more);
+            Ok(())
+        }
+    }
+
+    let mut text = Text(String::new());
+    fmt::write(&mut text, words).map_err(|_| OutOfMemory)?;
+    Ok(text.0)
 }

@@ -39,6 +39,7 @@ use std::collections::BinaryHeap;
 
 use super::super::Backoff;
 use super::super::memory::arena::OutOfMemory;
+use super::super::memory::growth::put;
 use super::super::shim::{
     AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering::SeqCst, mutant,
 };
@@ -101,7 +102,7 @@ impl<T> Shelf for Lifo<T> {
 
     #[inline]
     fn push(&mut self, entry: T) {
-        self.0.push(entry);
+        put(&mut self.0, entry); // room: `reserve`
     }
 
     #[inline]
@@ -182,6 +183,7 @@ impl<T> Shelf for Heap<T> {
     #[inline]
     fn push(&mut self, Ranked { priority, value }: Ranked<T>) {
         self.arrivals += 1;
+        #[allow(clippy::disallowed_methods)] // room: `reserve`
         self.heap.push(Place { priority, arrival: self.arrivals, value });
     }
 

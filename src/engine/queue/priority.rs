@@ -15,8 +15,11 @@
 
 use std::cmp::Ordering;
 
+use super::super::memory::arena::OutOfMemory;
+use super::super::memory::growth::{boxed, boxed_slice, collected};
+
 /// A number; never NaN.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub enum Number {
     /// Below all others.
     MinusInfinity,
@@ -31,7 +34,7 @@ pub enum Number {
 }
 
 /// A sign, and the words of an absolute value, the lowest first.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Wide {
     negative: bool,
     magnitude: Vec<u64>,
@@ -41,40 +44,44 @@ impl Eq for Number {}
 
 impl Number {
     /// The number that a float is, unless it is NaN.
-    pub fn from_f64(value: f64) -> Option<Self> {
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn from_f64(value: f64) -> Result<Option<Self>, OutOfMemory> {
         /// 2^63, the first float beyond 64 bits.
         const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-        if value.is_nan() {
-            None
+        Ok(Some(if value.is_nan() {
+            return Ok(None);
         } else if value.is_infinite() {
-            Some(if value > 0.0 { Self::Infinity } else { Self::MinusInfinity })
+            if value > 0.0 { Self::Infinity } else { Self::MinusInfinity }
         } else if value.fract() != 0.0 {
-            Some(Self::Fraction(value))
+            Self::Fraction(value)
         } else if (-LIMIT..LIMIT).contains(&value) {
             #[allow(clippy::cast_possible_truncation)] // it is an integer in that range
-            Some(Self::Int(value as i64))
+            Self::Int(value as i64)
         } else {
-            Some(Self::wide_of_f64(value))
-        }
+            Self::wide_of_f64(value)?
+        }))
     }
 
     /// A float of 2^63 or more, in absolute value.
-    fn wide_of_f64(value: f64) -> Self {
+    fn wide_of_f64(value: f64) -> Result<Self, OutOfMemory> {
         let bits = value.to_bits();
         let significand = bits & ((1 << 52) - 1) | 1 << 52;
         // It is at least 11, for such a float.
         let shift = (bits >> 52 & 0x7ff) - 1075;
         let (words, shift) = (usize::try_from(shift / 64).expect("at most 15"), shift % 64);
-        let mut magnitude = vec![0; words];
-        magnitude.push(significand << shift);
-        magnitude.push(
-            significand.checked_shr(64 - u32::try_from(shift).expect("below 64")).unwrap_or(0),
-        );
-        Self::from_words(value < 0.0, magnitude)
+        let rest = 64 - u32::try_from(shift).expect("below 64");
+        let highest = [significand << shift, significand.checked_shr(rest).unwrap_or(0)];
+        let magnitude = std::iter::repeat_n(0, words).chain(highest);
+        Self::from_words(value < 0.0, collected(magnitude)?)
     }
 
     /// An integer by its sign and the words of its absolute value, the lowest first.
-    pub fn from_words(negative: bool, mut magnitude: Vec<u64>) -> Self {
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn from_words(negative: bool, mut magnitude: Vec<u64>) -> Result<Self, OutOfMemory> {
         while magnitude.last() == Some(&0) {
             magnitude.pop();
         }
@@ -84,7 +91,10 @@ impl Number {
             [word] => i64::try_from(word).ok(),
             _ => None,
         };
-        small.map_or_else(|| Self::Wide(Box::new(Wide { negative, magnitude })), Self::Int)
+        match small {
+            Some(int) => Ok(Self::Int(int)),
+            None => boxed(Wide { negative, magnitude }).map(Self::Wide),
+        }
     }
 
     /// Which part of the line it is in.
@@ -132,7 +142,7 @@ fn compare(int: i64, fraction: f64) -> Ordering {
 
 /// A run of numbers, compared one by one; of two of which one begins with the other,
 /// the shorter comes first.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Priority {
     first: Number,
     rest: Box<[Number]>,
@@ -140,7 +150,13 @@ pub struct Priority {
 
 impl Priority {
     /// A run; it allocates if there is more than one number.
-    pub fn new(first: Number, rest: Vec<Number>) -> Self {
-        Self { first, rest: rest.into_boxed_slice() }
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn new(
+        first: Number,
+        rest: impl IntoIterator<Item = Number, IntoIter: ExactSizeIterator>,
+    ) -> Result<Self, OutOfMemory> {
+        Ok(Self { first, rest: boxed_slice(rest)? })
     }
 }

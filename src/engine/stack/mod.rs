@@ -71,7 +71,7 @@ use crossbeam_utils::CachePadded;
 use super::Backoff;
 use super::cache::{Clock, Monotonic};
 use super::memory::arena::{NIL, OutOfMemory};
-use super::memory::growth::room_for_one;
+use super::memory::growth::{put, room_for_one};
 use super::memory::pointer::Counted;
 use super::memory::reclaim::Readers;
 use super::memory::slots::Slot;
@@ -293,7 +293,7 @@ impl<T: Clone, H: Hook, P: Place<T>> Stack<T, H, P> {
             while index != NIL {
                 let node = self.node(index);
                 room_for_one(&mut values)?;
-                values.push(node.copy()); // room: above
+                put(&mut values, node.copy()); // room: above
                 index = node.next.load(Relaxed);
             }
             Ok(values)
@@ -442,18 +442,15 @@ impl<T: Clone, H: Hook, P: Place<T>> Stack<T, H, P> {
         }
     }
 
-    /// [`Self::claim_chain`] with readers about: copies the values and leaves
+    /// [`Self::claim_chain`] with readers about: passes on copies of the values and leaves
     /// the nodes in limbo, with the originals in them.
     #[cold]
     fn claim_chain_shared(&self, first: u32, count: u32, mut sink: impl FnMut(T)) {
-        let mut copies = Vec::new();
-        let last = self.supply.each(first, count, |node| copies.push(node.copy()));
+        let last = self.supply.each(first, count, |node| sink(node.copy()));
         let chain = Chain { first, last, count };
-        if self.defer(&chain) {
-            copies.into_iter().for_each(sink);
-        } else {
+        if !self.defer(&chain) {
             // The readers left meanwhile: the originals are ours after all.
-            self.supply.each(first, count, |node| sink(node.take()));
+            self.supply.each(first, count, |node| drop(node.take()));
             self.supply.give_back(&chain);
         }
     }

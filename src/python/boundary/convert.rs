@@ -64,7 +64,7 @@ fn compact_int(object: Arg<'_, '_>) -> Option<i64> {
 #[inline]
 pub(crate) fn boolean(object: Arg<'_, '_>) -> Result<bool> {
     let flag = object.cast::<PyBool>().map(|flag| flag.is_true());
-    flag.map_err(|_| Error::wrong_type(format!("expected a bool, not {}", shown(&object))))
+    flag.map_err(|_| Error::wrong_type(format_args!("expected a bool, not {}", shown(&object))))
 }
 
 /// The value of a `float`, or of anything with `__float__` or `__index__`.
@@ -72,7 +72,7 @@ pub(crate) fn boolean(object: Arg<'_, '_>) -> Result<bool> {
 pub(crate) fn float64(object: Arg<'_, '_>) -> Result<f64> {
     // SAFETY: a live object; the check calls nothing.
     if unsafe { ffi::PyFloat_Check(object.as_ptr()) } == 0 && !converts_to_float(object) {
-        return Err(Error::wrong_type(format!("expected a float, not {}", shown(&object))));
+        return Err(Error::wrong_type(format_args!("expected a float, not {}", shown(&object))));
     }
     double(object)
 }
@@ -92,7 +92,7 @@ pub(crate) fn converts_to_float(object: Arg<'_, '_>) -> bool {
 pub(crate) fn count(object: Arg<'_, '_>) -> Result<usize> {
     let n = int64(object)?;
     usize::try_from(n)
-        .map_err(|_| Error::wrong_value(format!("n must not be negative, but is {n}")))
+        .map_err(|_| Error::wrong_value(format_args!("n must not be negative, but is {n}")))
 }
 
 /// The value of what is not an `int` itself.
@@ -100,7 +100,7 @@ pub(crate) fn count(object: Arg<'_, '_>) -> Result<usize> {
 fn index64(object: Arg<'_, '_>) -> Result<i64> {
     // SAFETY: a live object; the check calls nothing.
     if unsafe { ffi::PyIndex_Check(object.as_ptr()) } == 0 {
-        return Err(Error::wrong_type(format!("expected an int, not {}", shown(&object))));
+        return Err(Error::wrong_type(format_args!("expected an int, not {}", shown(&object))));
     }
     // SAFETY: a live object, and the thread is attached (a `Borrowed` proves it).
     let int = unsafe { user::index(object.as_ptr()) };
@@ -122,8 +122,8 @@ fn int64_of(int: Arg<'_, '_>, given: Arg<'_, '_>) -> Result<i64> {
 fn too_wide(int: Arg<'_, '_>, given: Arg<'_, '_>) -> Error {
     const WIDEST: u64 = 256;
     match bit_length(int) {
-        Ok(bits) if bits > WIDEST => Error::too_wide(&format!("an int of {bits} bits")),
-        _ => Error::too_wide(&shown(&given)),
+        Ok(bits) if bits > WIDEST => Error::too_wide(format_args!("an int of {bits} bits")),
+        _ => Error::too_wide(format_args!("{}", shown(&given))),
     }
 }
 
@@ -204,8 +204,8 @@ pub(crate) fn format<'py>(
 ) -> Result<Bound<'py, PyAny>> {
     if !spec.is_instance_of::<PyString>() {
         let class = spec.get_type().name().map_err(Error::raised)?;
-        let text = format!("format() argument 2 must be str, not {class}");
-        return Err(Error::wrong_type(text));
+        let words = format_args!("format() argument 2 must be str, not {class}");
+        return Err(Error::wrong_type(words));
     }
     // SAFETY: live objects, and the thread is attached (a `Bound` proves both).
     let text = unsafe { ffi::PyObject_Format(value.as_ptr(), spec.as_ptr()) };

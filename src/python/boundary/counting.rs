@@ -75,6 +75,7 @@ pub(crate) fn prepare(_py: Python<'_>) -> PyResult<()> {
 /// An `ImportError`: nothing here may be used.
 #[cfg(Py_GIL_DISABLED)]
 pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    #[allow(clippy::disallowed_methods)] // at import
     let own = PyList::empty(py);
     // SAFETY: a live object.
     let before = unsafe { ffi::Py_REFCNT(own.as_ptr()) };

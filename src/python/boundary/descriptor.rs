@@ -40,6 +40,7 @@ mod nowhere {
 mod unix {
     use std::os::fd::RawFd;
 
+    use crate::engine::memory::growth::{put, room_for_one};
     use crate::python::boundary::fork;
     use crate::shim::{Mutex, MutexGuard};
 
@@ -58,9 +59,9 @@ mod unix {
         /// A new one; none where the system has none left.
         pub(in crate::python::boundary) fn new() -> Option<Self> {
             let mut open = open_ones();
-            open.try_reserve(1).ok()?;
+            room_for_one(&mut open).ok()?;
             let ends = make()?;
-            open.push(ends);
+            put(&mut open, ends); // room: above
             Some(Self { generation: fork::generation(), ends })
         }
 

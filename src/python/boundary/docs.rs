@@ -15,11 +15,12 @@ use std::ffi::{CStr, CString, c_char};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use super::arguments::SIGNATURE_END;
+use super::error::Error;
+use crate::engine::memory::growth::text as words;
+
 /// Class, member and text; a class's own docstring has no member.
 static DOCSTRINGS: &[(&str, &str, &str)] = include!(concat!(env!("OUT_DIR"), "/docstrings.rs"));
-
-/// What ends the signature at the beginning of a C docstring.
-const SIGNATURE_END: &str = ")\n--\n\n";
 
 /// Gives the classes of a module, and their members, what the stub says of them.
 #[pyfunction(name = "_document")]
@@ -47,7 +48,7 @@ fn describe(member: &Bound<'_, PyAny>, text: &str) -> PyResult<()> {
         let method = unsafe { &mut *method };
         // SAFETY: null or a C string.
         let signature = unsafe { signature(method.ml_doc) };
-        method.ml_doc = leaked(&format!("{signature}{text}"))?;
+        method.ml_doc = leaked(&words(format_args!("{signature}{text}")).map_err(Error::from)?)?;
     } else if class == &raw mut ffi::PyGetSetDescr_Type {
         // SAFETY: an object of that type.
         let getset = unsafe { (*object.cast::<ffi::PyGetSetDescrObject>()).d_getset };
@@ -80,6 +81,7 @@ unsafe fn signature<'a>(doc: *const c_char) -> &'a str {
 }
 
 /// A C string for ever.
+#[allow(clippy::disallowed_methods)] // at import, where nothing can be lost
 fn leaked(text: &str) -> PyResult<*const c_char> {
     Ok(CString::new(text)?.into_raw())
 }

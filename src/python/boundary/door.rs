@@ -23,11 +23,9 @@
 //!   that does not wait: so no one holds it when the interpreter forks or collects.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
-use pyo3::exceptions::{PyAttributeError, PyMemoryError, PyNotImplementedError};
+use pyo3::exceptions::{PyAttributeError, PyNotImplementedError};
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::PyString;
@@ -35,9 +33,13 @@ use pyo3::types::PyString;
 use super::descriptor::Descriptor;
 use super::error::{Error, Result};
 use super::fork;
+use super::names;
+use super::object::made;
 use super::owned::Owned;
+use super::shared::Shared;
 use super::task::TaskWaiter;
 use super::user;
+use crate::engine::OutOfMemory;
 use crate::shim::{AtomicBool, Mutex, MutexGuard, Ordering::Relaxed};
 
 /// How often a call of Python's is made that the exceptions of signal handlers end.
@@ -80,25 +82,28 @@ impl Door {
     ///
     /// # Errors
     /// What a signal handler raised.
-    pub(super) fn of(event_loop: &Bound<'_, PyAny>) -> PyResult<Arc<Self>> {
-        let name = intern!(event_loop.py(), "_lockfree_door");
+    pub(super) fn of(event_loop: &Bound<'_, PyAny>) -> PyResult<Shared<Self>> {
+        let name = names::DOOR.get(event_loop.py());
         if let Some(kept) = user::attribute(event_loop, name)?
             && let Ok(kept) = kept.cast::<DoorOfLoop>()
             && kept.get().0.is_open()
         {
-            return Ok(Arc::clone(&kept.get().0));
+            return Ok(kept.get().0.clone());
         }
         Self::install(event_loop, name)
     }
 
     #[cold]
-    fn install(event_loop: &Bound<'_, PyAny>, name: &Bound<'_, PyString>) -> PyResult<Arc<Self>> {
+    fn install(
+        event_loop: &Bound<'_, PyAny>,
+        name: &Bound<'_, PyString>,
+    ) -> PyResult<Shared<Self>> {
         let py = event_loop.py();
         let (generation, inside) = (fork::generation(), Mutex::default());
-        let door = Arc::new(Self { generation, inside });
-        let kept = Bound::new(py, DoorOfLoop(Arc::clone(&door)))?;
+        let door = Shared::new(Self { generation, inside }).map_err(Error::from)?;
+        let kept = Bound::new(py, DoorOfLoop(door.clone()))?;
         match user::set_attribute(event_loop, name, kept.as_any()) {
-            Ok(()) => door.watch(event_loop)?,
+            Ok(()) => Self::watch(&door, event_loop)?,
             // Then each wait makes one, which had better have no descriptor.
             Err(error) if error.is_instance_of::<PyAttributeError>(py) => {}
             Err(error) => return Err(error),
@@ -107,26 +112,26 @@ impl Door {
     }
 
     /// Has the loop watch a descriptor, if it can.
-    fn watch(self: &Arc<Self>, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn watch(door: &Shared<Self>, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = event_loop.py();
         let Some(descriptor) = Descriptor::new() else { return Ok(()) };
         let number = descriptor.number();
-        self.lock().descriptor = Some(descriptor);
-        let reader = Reader { door: Arc::clone(self), watches: AtomicBool::new(true) };
+        door.lock().descriptor = Some(descriptor);
+        let reader = Reader { door: door.clone(), watches: AtomicBool::new(true) };
         let reader = Bound::new(py, reader)?;
-        let number = number.into_pyobject(py)?;
+        let number = made(py, i64::from(number))?;
         let watched =
-            user::method(event_loop, intern!(py, "add_reader"), [&number, reader.as_any()]);
+            user::method(event_loop, names::ADD_READER.get(py), [&number, reader.as_any()]);
         match watched {
             // That the loop reads this will show that it works.
-            Ok(_) if is_shared(&reader) => self.lock().ring(),
+            Ok(_) if is_shared(&reader) => door.lock().ring(),
             // It only seems to.
-            Ok(_) => self.watch_none(reader.get()),
+            Ok(_) => door.watch_none(reader.get()),
             Err(error)
                 if error.is_instance_of::<PyNotImplementedError>(py)
                     || error.is_instance_of::<PyAttributeError>(py) =>
             {
-                self.watch_none(reader.get());
+                door.watch_none(reader.get());
             }
             Err(error) => return Err(error),
         }
@@ -151,13 +156,13 @@ impl Door {
     ///
     /// # Errors
     /// There is no memory for it.
-    pub(super) fn admit(&self) -> PyResult<()> {
+    pub(super) fn admit(&self) -> Result<()> {
         let mut inside = self.lock();
         let missing = (inside.waiters + 1).saturating_sub(inside.woken.len());
         let made = inside.woken.try_reserve(missing);
         inside.waiters += usize::from(made.is_ok());
         drop(inside);
-        made.map_err(|_| PyMemoryError::new_err(()))
+        Ok(made.map_err(|_| OutOfMemory)?)
     }
 
     /// One whom it was made for is no more.
@@ -169,22 +174,22 @@ impl Door {
     ///
     /// # Errors
     /// What signal handlers raised meanwhile; it is in the list nevertheless.
-    pub(super) fn wake(self: &Arc<Self>, waiter: &Bound<'_, TaskWaiter>) -> Result<bool> {
+    pub(super) fn wake(door: &Shared<Self>, waiter: &Bound<'_, TaskWaiter>) -> Result<bool> {
         let py = waiter.py();
-        match self.put(waiter) {
+        match door.put(waiter) {
             Then::Closed => return Ok(false),
             Then::Nothing => {}
-            Then::Call => self.call(waiter)?,
+            Then::Call => Self::call(door, waiter)?,
         }
         // One that was stopped may never run again.
-        let (attribute, method) = (intern!(py, "_thread_id"), intern!(py, "is_running"));
+        let (attribute, method) = (names::THREAD_ID.get(py), names::IS_RUNNING.get(py));
         is_so(waiter.get().event_loop(py), attribute, method)
     }
 
     /// Has a waiter woken, after the direct way failed.
-    pub(super) fn put_again(self: &Arc<Self>, waiter: &Bound<'_, TaskWaiter>) {
-        if let Then::Call = self.put(waiter)
-            && let Err(error) = self.call(waiter)
+    pub(super) fn put_again(door: &Shared<Self>, waiter: &Bound<'_, TaskWaiter>) {
+        if let Then::Call = door.put(waiter)
+            && let Err(error) = Self::call(door, waiter)
         {
             error.raise_later();
         }
@@ -197,6 +202,7 @@ impl Door {
             return Then::Closed;
         }
         if !waiter.get().queued.swap(true, Relaxed) {
+            #[allow(clippy::disallowed_methods)] // room: D1
             inside.woken.push_back(Owned::new(waiter.as_any().as_borrowed()));
         }
         inside.ring();
@@ -208,26 +214,26 @@ impl Door {
     }
 
     /// Calls into the loop.
-    fn call(self: &Arc<Self>, waiter: &Bound<'_, TaskWaiter>) -> Result<()> {
+    fn call(door: &Shared<Self>, waiter: &Bound<'_, TaskWaiter>) -> Result<()> {
         let py = waiter.py();
         let event_loop = waiter.get().event_loop(py);
-        let call = Bound::new(py, Call::new(self, event_loop)).map_err(|error| {
-            self.lock().called = false;
+        let call = Bound::new(py, Call::new(door, event_loop)).map_err(|error| {
+            door.lock().called = false;
             Error::raised(error).taken_off()
         })?;
         let (made, fault) = insist(|| {
-            let name = intern!(py, "call_soon_threadsafe");
+            let name = names::CALL_SOON_THREADSAFE.get(py);
             let made = user::method(event_loop, name, [call.as_any()]);
             if made.is_err() && is_closed(event_loop) {
                 // No error of whoever notifies: the news is for others.
-                self.close(py);
+                door.close(py);
                 return Ok(());
             }
             made.map(drop)
         });
         if !made {
             // So that the next one who puts somebody on the list makes one.
-            self.lock().called = false;
+            door.lock().called = false;
         }
         fault.map_or(Ok(()), Err)
     }
@@ -330,14 +336,14 @@ fn is_so(
 /// Whether a loop is closed, or cannot say.
 fn is_closed(event_loop: &Bound<'_, PyAny>) -> bool {
     let py = event_loop.py();
-    is_so(event_loop, intern!(py, "_closed"), intern!(py, "is_closed")).unwrap_or(true)
+    is_so(event_loop, names::CLOSED.get(py), names::IS_CLOSED.get(py)).unwrap_or(true)
 }
 
 /// A loop's hold of its door: the next wait finds it there, and the collector those who are
 /// in the list.
 #[pyclass(frozen, module = "lockfree._native", name = "_Door")]
 #[derive(Debug)]
-pub(crate) struct DoorOfLoop(Arc<Door>);
+pub(crate) struct DoorOfLoop(Shared<Door>);
 
 #[pymethods]
 impl DoorOfLoop {
@@ -352,7 +358,7 @@ impl DoorOfLoop {
 #[pyclass(frozen, module = "lockfree._native", name = "_Reader")]
 #[derive(Debug)]
 pub(crate) struct Reader {
-    door: Arc<Door>,
+    door: Shared<Door>,
     /// Whether its end is that of the loop.
     watches: AtomicBool,
 }
@@ -384,15 +390,15 @@ impl Drop for Reader {
 #[pyclass(frozen, module = "lockfree._native", name = "_Call")]
 #[derive(Debug)]
 pub(crate) struct Call {
-    door: Arc<Door>,
+    door: Shared<Door>,
     event_loop: Owned,
     came: AtomicBool,
 }
 
 impl Call {
-    fn new(door: &Arc<Door>, event_loop: &Bound<'_, PyAny>) -> Self {
+    fn new(door: &Shared<Door>, event_loop: &Bound<'_, PyAny>) -> Self {
         Self {
-            door: Arc::clone(door),
+            door: door.clone(),
             event_loop: Owned::new(event_loop.as_borrowed()),
             came: AtomicBool::new(false),
         }

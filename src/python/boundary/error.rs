@@ -8,20 +8,23 @@
 
 use std::any::Any;
 use std::ffi::{c_int, c_void};
+use std::fmt;
 
 use pyo3::exceptions::{
-    PyAttributeError, PyIndexError, PyOverflowError, PyTypeError, PyValueError,
+    PyAttributeError, PyIndexError, PyOverflowError, PyRuntimeError, PyTypeError, PyValueError,
 };
 use pyo3::ffi;
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::type_object::PyTypeInfo;
+use pyo3::types::PyString;
 
 use super::object::{self, IntoObject};
 use super::owned::Owned;
 use super::user;
 use crate::engine::OutOfMemory;
+use crate::engine::memory::growth::{boxed, text};
 
 /// What went wrong, before it is a Python exception. One word, so that the hot
 /// paths return it in registers; without a box, an exception is set.
@@ -33,6 +36,7 @@ enum Kind {
     Type(String),
     Value(String),
     Index(&'static str),
+    Runtime(&'static str),
     Key(Owned),
     Queue(QueueError),
     Attribute(String),
@@ -54,31 +58,41 @@ pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     fn of(kind: Kind) -> Self {
-        Self(Some(Box::new(kind)))
+        boxed(kind).map_or_else(Self::from, |kind| Self(Some(kind)))
+    }
+
+    fn worded(kind: fn(String) -> Kind, words: fmt::Arguments<'_>) -> Self {
+        text(words).map_or_else(Self::from, |text| Self::of(kind(text)))
     }
 
     /// A `TypeError`.
     #[cold]
-    pub(crate) fn wrong_type(text: String) -> Self {
-        Self::of(Kind::Type(text))
+    pub(crate) fn wrong_type(words: fmt::Arguments<'_>) -> Self {
+        Self::worded(Kind::Type, words)
     }
 
     /// A `ValueError`.
     #[cold]
-    pub(crate) fn wrong_value(text: String) -> Self {
-        Self::of(Kind::Value(text))
+    pub(crate) fn wrong_value(words: fmt::Arguments<'_>) -> Self {
+        Self::worded(Kind::Value, words)
     }
 
     /// An `AttributeError`.
     #[cold]
-    pub(crate) fn absent(text: String) -> Self {
-        Self::of(Kind::Attribute(text))
+    pub(crate) fn absent(words: fmt::Arguments<'_>) -> Self {
+        Self::worded(Kind::Attribute, words)
     }
 
     /// An `IndexError`: there is nothing to take.
     #[cold]
     pub(crate) fn empty(text: &'static str) -> Self {
         Self::of(Kind::Index(text))
+    }
+
+    /// A `RuntimeError`: it is not used as it must be.
+    #[cold]
+    pub(crate) fn misused(text: &'static str) -> Self {
+        Self::of(Kind::Runtime(text))
     }
 
     /// A `KeyError`: the key, or what else is shown in its place, is missing.
@@ -89,14 +103,14 @@ impl Error {
 
     /// An `OverflowError`: what `text` names does not fit.
     #[cold]
-    pub(crate) fn too_wide(text: &str) -> Self {
-        Self::of(Kind::Overflow(format!("{text} does not fit in 64 bits")))
+    pub(crate) fn too_wide(what: fmt::Arguments<'_>) -> Self {
+        Self::worded(Kind::Overflow, format_args!("{what} does not fit in 64 bits"))
     }
 
     /// An `OverflowError`: the result of `value operator operand` does not fit.
     #[cold]
     pub(crate) fn result_too_wide(value: i64, operator: char, operand: i64) -> Self {
-        Self::too_wide(&format!("{value} {operator} {operand}"))
+        Self::too_wide(format_args!("{value} {operator} {operand}"))
     }
 
     /// The exception that a call into Python left set.
@@ -192,6 +206,7 @@ impl Error {
             Kind::Attribute(text) => set::<PyAttributeError>(&text),
             Kind::Value(text) => set::<PyValueError>(&text),
             Kind::Index(text) => set::<PyIndexError>(text),
+            Kind::Runtime(text) => set::<PyRuntimeError>(text),
             Kind::Overflow(text) => set::<PyOverflowError>(&text),
             Kind::Key(key) => set_key_error(key),
             Kind::Queue(which) => set_queue_error(which),
@@ -271,6 +286,8 @@ fn queue_classes(py: Python<'_>) -> PyResult<&[Py<PyAny>; 3]> {
 
 /// Gets ready to raise what may have to be raised at the interpreter's end.
 pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    // PyO3 asks for it whenever it takes an exception off, and would make it then.
+    PanicException::type_object_raw(py);
     queue_classes(py).map(drop)
 }
 
@@ -304,33 +321,58 @@ pub(crate) fn raise_panic(payload: &(dyn Any + Send)) -> *mut ffi::PyObject {
 
 /// How messages show a value: its `repr`, shortened; never an error itself.
 #[cold]
-pub(crate) fn shown(value: &Bound<'_, PyAny>) -> String {
-    const LONGEST: usize = 80;
+pub(crate) fn shown<'py>(value: &Bound<'py, PyAny>) -> Shown<'py> {
     // SAFETY: a live object, and the thread is attached (a `Bound` proves both).
-    let text = text_of(value.py(), unsafe { user::repr(value.as_ptr()) });
-    let Some(text) = text else {
-        // SAFETY: as above: a class lives as long as its instances.
-        let class = unsafe { ffi::Py_TYPE(value.as_ptr()) };
-        // SAFETY: as above.
-        let class = unsafe { ffi::PyObject_Str(class.cast()) };
-        let class = text_of(value.py(), class);
-        return format!("<{} object>", class.as_deref().unwrap_or("unprintable"));
-    };
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
+    if let Some(text) = string(value.py(), unsafe { user::repr(value.as_ptr()) }) {
+        return Shown::Text(text);
+    }
+    // SAFETY: as above: a class lives as long as its instances.
+    let class = unsafe { ffi::Py_TYPE(value.as_ptr()) };
+    // SAFETY: as above.
+    Shown::Object(string(value.py(), unsafe { ffi::PyObject_Str(class.cast()) }))
+}
+
+/// What stands in a message for a value.
+pub(crate) enum Shown<'py> {
+    Text(Bound<'py, PyString>),
+    /// Of the class that has this text, if any.
+    Object(Option<Bound<'py, PyString>>),
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LONGEST: usize = 80;
+        match self {
+            Self::Text(text) => {
+                let text = utf8(text).unwrap_or_default();
+                match text.char_indices().nth(LONGEST) {
+                    Some((end, _)) => write!(f, "{}...", &text[..end]),
+                    None => f.write_str(text),
+                }
+            }
+            Self::Object(class) => {
+                let class = class.as_ref().and_then(utf8);
+                write!(f, "<{} object>", class.unwrap_or("unprintable"))
+            }
+        }
     }
 }
 
-/// The text of what a call returned, a new reference to a string; `None` if it raised.
-fn text_of(py: Python<'_>, string: *mut ffi::PyObject) -> Option<String> {
+/// The string that a call returned, a new reference; `None` if it raised, or has no UTF-8.
+fn string(py: Python<'_>, string: *mut ffi::PyObject) -> Option<Bound<'_, PyString>> {
     // SAFETY: a new reference, or null with an exception set.
-    let string = unsafe { Bound::from_owned_ptr_or_err(py, string) };
-    string.and_then(|string| string.extract()).ok()
+    let string = unsafe { Bound::from_owned_ptr_or_err(py, string) }.ok()?;
+    let string = string.cast_into().ok()?;
+    utf8(&string).is_some().then_some(string)
+}
+
+/// Its text; once it was asked for, asking again takes no memory.
+fn utf8<'a>(string: &'a Bound<'_, PyString>) -> Option<&'a str> {
+    string.to_str().ok()
 }
 
 /// A copy would not be shared: copying and pickling are refused.
 #[cold]
 pub(crate) fn not_copyable(class: &str, instead: &str) -> PyErr {
-    Error::wrong_type(format!("cannot copy or pickle '{class}' object: {instead}")).into()
+    Error::wrong_type(format_args!("cannot copy or pickle '{class}' object: {instead}")).into()
 }

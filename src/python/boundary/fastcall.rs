@@ -15,9 +15,9 @@
 //! nor calls anything, outside the guard, because the guard's stack frame would
 //! be a twentieth of the call.
 
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, c_int, c_void};
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::OnceLock;
 
 use pyo3::PyClass;
 use pyo3::ffi;
@@ -25,10 +25,12 @@ use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::{PyString, PyTuple};
 
+use super::arguments::replaced;
 use super::deferral::Deferral;
 use super::error::{Error, Result, raise_panic};
 use super::object::{Arg, IntoObject, borrowed};
 use super::owned::Owned;
+use crate::engine::memory::growth::boxed;
 
 /// One row of a class's table.
 #[derive(Debug)]
@@ -70,11 +72,6 @@ pub(crate) trait FastClass: PyClass<Frozen = True> + Sync {
     /// `obj[key]`, `obj[key] = value` and `del obj[key]`, in place of PyO3's.
     const MAPPING: Option<Mapping> = None;
 
-    /// Where PyO3's `tp_new` is kept, if it ignores its arguments.
-    fn ignorant_new() -> Option<&'static OnceLock<ffi::newfunc>> {
-        None
-    }
-
     /// What watches who uses the object.
     fn deferral(&self) -> &Deferral;
 }
@@ -97,7 +94,7 @@ pub(crate) fn install<T: FastClass>(py: Python<'_>) -> PyResult<()> {
         let ml_name = method.name.as_ptr();
         // The descriptor keeps a pointer to its definition for ever.
         let def = ffi::PyMethodDef { ml_name, ml_meth, ml_flags, ml_doc: method.doc.as_ptr() };
-        let def = Box::leak(Box::new(def));
+        let def = Box::leak(boxed(def).map_err(Error::from)?);
         // SAFETY: the type is alive, the definition lives for ever, and its
         // flags name the convention of the function beside them.
         let descriptor = unsafe { ffi::PyDescr_NewMethod(class.as_type_ptr(), def) };
@@ -105,33 +102,20 @@ pub(crate) fn install<T: FastClass>(py: Python<'_>) -> PyResult<()> {
         let descriptor = unsafe { Bound::from_owned_ptr_or_err(py, descriptor) }?;
         class.setattr(method.name.to_string_lossy().as_ref(), descriptor)?;
     }
-    if let Some(kept) = T::ignorant_new() {
-        // SAFETY: a live class, which nobody uses yet.
-        let slot = unsafe { &mut (*class.as_type_ptr()).tp_new };
-        if let Some(new) = slot.replace(new_without_keywords::<T>) {
-            kept.get_or_init(|| new);
-        }
-    }
     if let Some(Mapping { subscript, assign }) = T::MAPPING {
         // SAFETY: a live class.
         let slots = unsafe { (*class.as_type_ptr()).tp_as_mapping };
         // SAFETY: part of the class, as in all that are made at run time; nobody uses it yet.
         let slots = unsafe { &mut *slots };
-        (slots.mp_subscript, slots.mp_ass_subscript) = (Some(subscript), Some(assign));
+        let before = slots.mp_subscript.replace(subscript).map(|slot| slot as *mut c_void);
+        let now = subscript as *mut c_void;
+        replaced(&class, ffi::Py_mp_subscript, &[c"__getitem__"], before, now)?;
+        let before = slots.mp_ass_subscript.replace(assign).map(|slot| slot as *mut c_void);
+        let now = assign as *mut c_void;
+        let methods = [c"__setitem__", c"__delitem__"];
+        replaced(&class, ffi::Py_mp_ass_subscript, &methods, before, now)?;
     }
     Ok(())
-}
-
-/// Makes an instance as PyO3 does, which would panic where there is no memory for a dict of
-/// the keywords; they are for `__init__`.
-unsafe extern "C" fn new_without_keywords<T: FastClass>(
-    class: *mut ffi::PyTypeObject,
-    args: *mut ffi::PyObject,
-    _keywords: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    let new = T::ignorant_new().and_then(OnceLock::get).expect("kept when this was put there");
-    // SAFETY: called as PyO3's would be.
-    unsafe { new(class, args, std::ptr::null_mut()) }
 }
 
 /// Gives a class `obj += n` and `obj -= n`, in place of PyO3's. Call it once, at import.
@@ -139,12 +123,18 @@ pub(crate) fn install_inplace<T: FastClass>(
     py: Python<'_>,
     add: ffi::binaryfunc,
     subtract: ffi::binaryfunc,
-) {
+) -> PyResult<()> {
+    let class = py.get_type::<T>();
     // SAFETY: a live class.
-    let slots = unsafe { (*py.get_type::<T>().as_type_ptr()).tp_as_number };
+    let slots = unsafe { (*class.as_type_ptr()).tp_as_number };
     // SAFETY: part of the class, as in all that are made at run time; nobody uses it yet.
     let slots = unsafe { &mut *slots };
-    (slots.nb_inplace_add, slots.nb_inplace_subtract) = (Some(add), Some(subtract));
+    let before = slots.nb_inplace_add.replace(add).map(|slot| slot as *mut c_void);
+    let now = add as *mut c_void;
+    replaced(&class, ffi::Py_nb_inplace_add, &[c"__iadd__"], before, now)?;
+    let before = slots.nb_inplace_subtract.replace(subtract).map(|slot| slot as *mut c_void);
+    let now = subtract as *mut c_void;
+    replaced(&class, ffi::Py_nb_inplace_subtract, &[c"__isub__"], before, now)
 }
 
 /// Runs the body of such a slot, which returns the object itself.
@@ -405,11 +395,13 @@ impl<'a, 'py> Arguments<'a, 'py> {
                     values[place] = Some(self.value(self.positional + i));
                 }
                 Some(_) => {
-                    return Err(self.refuse(&format!("got multiple values for argument '{name}'")));
+                    return Err(
+                        self.refuse(format_args!("got multiple values for argument '{name}'"))
+                    );
                 }
                 None => {
                     return Err(
-                        self.refuse(&format!("got an unexpected keyword argument '{name}'"))
+                        self.refuse(format_args!("got an unexpected keyword argument '{name}'"))
                     );
                 }
             }
@@ -420,7 +412,8 @@ impl<'a, 'py> Arguments<'a, 'py> {
     /// An argument that has no default.
     #[cold]
     pub(crate) fn required(&self, value: Option<Arg<'a, 'py>>, name: &str) -> Result<Arg<'a, 'py>> {
-        let missing = || self.refuse(&format!("missing 1 required positional argument: '{name}'"));
+        let missing =
+            || self.refuse(format_args!("missing 1 required positional argument: '{name}'"));
         value.ok_or_else(missing)
     }
 
@@ -437,19 +430,19 @@ impl<'a, 'py> Arguments<'a, 'py> {
     fn too_many(&self, most: usize) -> Error {
         let (given, s) = (self.positional, if most == 1 { "" } else { "s" });
         let was = if given == 1 { "was" } else { "were" };
-        self.refuse(&format!("takes {most} positional argument{s} but {given} {was} given"))
+        self.refuse(format_args!("takes {most} positional argument{s} but {given} {was} given"))
     }
 
     #[cold]
-    fn refuse(&self, text: &str) -> Error {
-        Error::wrong_type(format!("{}() {text}", self.method.to_string_lossy()))
+    fn refuse(&self, text: fmt::Arguments<'_>) -> Error {
+        Error::wrong_type(format_args!("{}() {text}", self.method.to_string_lossy()))
     }
 }
 
 #[cold]
 fn wrong_count(name: &CStr, expected: &str, given: ffi::Py_ssize_t) -> Error {
     let name = name.to_string_lossy();
-    Error::wrong_type(format!("{name} expected {expected}, got {given}"))
+    Error::wrong_type(format_args!("{name} expected {expected}, got {given}"))
 }
 
 /// A table of methods: a row is a convention, the name, the docstring and the body,
@@ -486,11 +479,6 @@ macro_rules! fast_methods {
             $($constant)*
             const METHODS: &'static [&'static [$crate::python::boundary::fastcall::Method]] =
                 &[$crate::python::boundary::fastcall::methods!($class; $($rows)*)];
-
-            fn ignorant_new() -> Option<&'static std::sync::OnceLock<pyo3::ffi::newfunc>> {
-                static NEW: std::sync::OnceLock<pyo3::ffi::newfunc> = std::sync::OnceLock::new();
-                Some(&NEW)
-            }
 
             #[inline(always)]
             fn deferral(&self) -> &$crate::python::boundary::deferral::Deferral {

@@ -1,11 +1,11 @@
 //! What a container is made of, made by the first who needs it: one that nobody has used yet
 //! takes no memory for it.
 
-use std::alloc::{Layout, alloc};
 use std::marker::PhantomData;
 use std::ptr::{NonNull, null_mut};
 
 use crate::engine::OutOfMemory;
+use crate::engine::memory::growth::boxed;
 use crate::shim::{
     AtomicPtr,
     Ordering::{AcqRel, Acquire},
@@ -42,7 +42,7 @@ impl<T: Default> Lazy<T> {
     #[cold]
     #[inline(never)]
     fn make(&self) -> Result<&T, OutOfMemory> {
-        let made = Box::into_raw(boxed::<T>()?);
+        let made = Box::into_raw(boxed(T::default())?);
         // Release: the value. Acquire: that of whoever was quicker.
         let placed = self.place.compare_exchange(null_mut(), made, AcqRel, Acquire);
         let place = placed.map_or_else(
@@ -63,16 +63,4 @@ impl<T: Default> Lazy<T> {
         // SAFETY: a box of this object's, to which nothing leads any more.
         Some(unsafe { Box::from_raw(taken.as_ptr()) })
     }
-}
-
-/// A value in a box, if there is memory.
-fn boxed<T: Default>() -> Result<Box<T>, OutOfMemory> {
-    const { assert!(size_of::<T>() > 0, "there is nothing to allocate") };
-    // SAFETY: not for nothing.
-    let place = unsafe { alloc(Layout::new::<T>()) }.cast::<T>();
-    let place = NonNull::new(place).ok_or(OutOfMemory)?.as_ptr();
-    // SAFETY: memory for a value.
-    unsafe { place.write(T::default()) };
-    // SAFETY: allocated as a box is.
-    Ok(unsafe { Box::from_raw(place) })
 }

@@ -10,7 +10,7 @@ use super::owned::Owned;
 use super::pauses::Pauses;
 use super::user;
 use crate::engine;
-use crate::engine::memory::growth::{room, room_for_one};
+use crate::engine::memory::growth::{put, room, room_for_one};
 
 /// A new list whose items are still missing.
 #[derive(Debug)]
@@ -188,7 +188,7 @@ pub(crate) fn collect(
     // SAFETY: a new reference or null.
     while let Some(item) = unsafe { Owned::from_new(next()) } {
         room_for_one(&mut items)?;
-        items.push(take(item.borrow(iterable.py()))); // room: above
+        put(&mut items, take(item.borrow(iterable.py()))); // room: above
         pauses.step()?;
     }
     // SAFETY: the token proves the thread attached.
@@ -205,7 +205,9 @@ fn items_of(tuple: &Bound<'_, PyTuple>, take: impl Fn(Arg<'_, '_>) -> Owned) -> 
         if i > 0 {
             pauses.rest()?;
         }
-        items.extend(piece.iter().map(|item| take(item.as_borrowed()))); // room: above
+        for item in piece {
+            put(&mut items, take(item.as_borrowed())); // room: above
+        }
     }
     Ok(items)
 }

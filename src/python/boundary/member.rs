@@ -18,6 +18,9 @@ use std::ffi::{CStr, c_int};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use super::error::Error;
+use crate::engine::memory::growth::boxed;
+
 /// `Py_READONLY`
 const READ_ONLY: c_int = 1;
 
@@ -34,13 +37,14 @@ pub(crate) unsafe fn add_member(
     offset: usize,
 ) -> PyResult<()> {
     // The descriptor keeps a pointer to its definition for ever.
-    let def = Box::leak(Box::new(ffi::PyMemberDef {
+    let def = ffi::PyMemberDef {
         name: name.as_ptr(),
         type_code: ffi::Py_T_OBJECT_EX,
         offset: offset.cast_signed(),
         flags: READ_ONLY,
         doc: doc.as_ptr(),
-    }));
+    };
+    let def = Box::leak(boxed(def).map_err(Error::from)?);
     // SAFETY: the type is alive, the definition lives for ever, and the caller answers
     // for the word.
     let descriptor = unsafe { ffi::PyDescr_NewMember(class.as_type_ptr(), def) };

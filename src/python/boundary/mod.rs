@@ -3,6 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `fastcall` | the raw method slots of the hot methods |
+//! | `arguments` | the arguments of functions that PyO3 makes |
 //! | `object` | objects as slots pass them |
 //! | `convert` | arguments: Python objects to Rust values |
 //! | `owned` | the element of every container |
@@ -23,14 +24,17 @@
 //! | `key` | keys, hashed and compared |
 //! | `lazy` | what is made by the first who needs it |
 //! | `list` | lists of items, on their way in and out |
+//! | `names` | the names of attributes, made at import |
 //! | `epoch` | whether readers of an engine are ever alone |
 //! | `weak` | weak references |
 //! | `nesting` | containers nested in one another, freed without recursion |
 //! | `isolated` | a value on cache lines of its own |
+//! | `shared` | a value that several own |
 //! | `identity` | which thread is running |
 //! | `unsupported` | operators that a class does not have |
 //! | `fork` | what a forked child must know |
 
+pub(crate) mod arguments;
 pub(crate) mod convert;
 pub(crate) mod counting;
 pub(crate) mod deferral;
@@ -49,12 +53,14 @@ pub(crate) mod key;
 pub(crate) mod lazy;
 pub(crate) mod list;
 pub(crate) mod member;
+pub(crate) mod names;
 pub(crate) mod nesting;
 pub(crate) mod object;
 pub(crate) mod owned;
 pub(crate) mod pauses;
 #[cfg(Py_GIL_DISABLED)]
 pub(crate) mod retention;
+pub(crate) mod shared;
 pub(crate) mod spare;
 pub(crate) mod task;
 pub(crate) mod unsupported;

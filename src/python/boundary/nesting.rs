@@ -13,9 +13,9 @@ use super::error::{Error, Result};
 use super::object::{made, named};
 
 #[cfg(Py_3_14)]
-pub(crate) use direct::{Kept, drop_contents, keep};
+pub(crate) use direct::{Kept, drop_content, drop_contents, keep};
 #[cfg(not(Py_3_14))]
-pub(crate) use postponed::{Kept, drop_contents, keep};
+pub(crate) use postponed::{Kept, drop_content, drop_contents, keep};
 
 /// The `repr` of a container, `Class(contents)`; of one inside itself `Class(...)`.
 /// `contents` may run user code.
@@ -37,6 +37,8 @@ pub(crate) fn repr_of<'py>(
 
 #[cfg(Py_3_14)]
 mod direct {
+    use crate::engine::OutOfMemory;
+
     /// Contents inside their container: one address less on the way to them.
     #[derive(Debug)]
     pub(crate) struct Kept<T>(T);
@@ -51,13 +53,19 @@ mod direct {
     }
 
     /// What a container keeps.
-    pub(crate) fn keep<T>(contents: T) -> Kept<T> {
-        Kept(contents)
+    #[allow(clippy::unnecessary_wraps)] // below 3.14 there may be no memory for it
+    pub(crate) fn keep<T>(contents: T) -> Result<Kept<T>, OutOfMemory> {
+        Ok(Kept(contents))
     }
 
     /// Drops what a container held.
     pub(crate) fn drop_contents<T>(contents: T) {
         drop(contents);
+    }
+
+    /// Drops what an object held.
+    pub(crate) fn drop_content<T>(content: T) {
+        drop(content);
     }
 }
 
@@ -66,12 +74,15 @@ mod postponed {
     use std::any::Any;
     use std::cell::{Cell, RefCell};
 
+    use crate::engine::OutOfMemory;
+    use crate::engine::memory::growth::{boxed, put, room_for_one};
+
     /// Contents as they can be put on the list.
     pub(crate) type Kept<T> = Box<T>;
 
     /// What a container keeps.
-    pub(crate) fn keep<T>(contents: T) -> Kept<T> {
-        Box::new(contents)
+    pub(crate) fn keep<T>(contents: T) -> Result<Kept<T>, OutOfMemory> {
+        boxed(contents)
     }
 
     /// Levels of nesting that recurse.
@@ -85,8 +96,9 @@ mod postponed {
     /// Drops what a container held, now or when the levels above are done.
     pub(crate) fn drop_contents<T: 'static>(contents: Box<T>) {
         let level = LEVEL.get();
-        if level == DEEPEST {
-            return POSTPONED.with_borrow_mut(|list| list.push(contents));
+        // Without memory for the list it recurses.
+        if level >= DEEPEST && POSTPONED.with_borrow_mut(room_for_one).is_ok() {
+            return POSTPONED.with_borrow_mut(|list| put(list, contents)); // room: above
         }
         LEVEL.set(level + 1);
         drop(contents);
@@ -96,5 +108,13 @@ mod postponed {
             }
         }
         LEVEL.set(level);
+    }
+
+    /// The same for what is in no box.
+    pub(crate) fn drop_content<T: 'static>(content: T) {
+        // Without memory for a box it is dropped already.
+        if let Ok(content) = boxed(content) {
+            drop_contents(content);
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! leave CPython's `MemoryError` set. A method that PyO3 generates returns a [`Made`].
 
 use std::ffi::CStr;
+use std::fmt;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -12,6 +13,7 @@ use pyo3::types::PyDict;
 use super::error::{Error, Result};
 use super::owned::Owned;
 use super::spare;
+use crate::engine::memory::growth::text;
 
 /// A borrowed argument of a raw slot.
 pub(crate) type Arg<'a, 'py> = Borrowed<'a, 'py, PyAny>;
@@ -83,9 +85,12 @@ impl IntoObject for &str {
     }
 }
 
-impl IntoObject for String {
+impl IntoObject for fmt::Arguments<'_> {
     fn into_object(self, py: Python<'_>) -> *mut ffi::PyObject {
-        self.as_str().into_object(py)
+        match text(self) {
+            Ok(text) => text.as_str().into_object(py),
+            Err(error) => Error::from(error).raise(),
+        }
     }
 }
 

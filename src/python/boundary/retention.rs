@@ -33,7 +33,7 @@ use pyo3::ffi;
 use super::object::Arg;
 use super::owned::Owned;
 use super::{convert, counting};
-use crate::engine::memory::growth;
+use crate::engine::memory::growth::boxed;
 use crate::shim::{AtomicUsize, Ordering::Relaxed};
 
 /// How many objects a ring retains. A consumer that keeps up is not so far behind.
@@ -195,9 +195,8 @@ fn begin() -> *mut Ring {
     if COUNT.fetch_update(Relaxed, Relaxed, more).is_err() {
         return std::ptr::null_mut();
     }
-    let Ok(mut room) = growth::room(1) else { return std::ptr::null_mut() };
-    room.push(Ring::new()); // room: above
-    let ring = Box::into_raw(room.into_boxed_slice()).cast::<Ring>();
+    let Ok(ring) = boxed(Ring::new()) else { return std::ptr::null_mut() };
+    let ring = Box::into_raw(ring);
     // SAFETY: the thread is attached, as callers with an argument are; not null.
     let capsule = unsafe { ffi::PyCapsule_New(ring.cast(), NAME.as_ptr(), Some(end)) };
     if capsule.is_null() {
@@ -251,7 +250,7 @@ unsafe extern "C" fn end(capsule: *mut ffi::PyObject) {
 /// # Safety
 /// Nobody uses the ring any more.
 unsafe fn free(ring: *mut Ring) {
-    // SAFETY: the caller's promise; it was made as a slice of one.
-    drop(unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(ring, 1)) });
+    // SAFETY: the caller's promise; it was made as a box.
+    drop(unsafe { Box::from_raw(ring) });
     COUNT.fetch_sub(1, Relaxed);
 }

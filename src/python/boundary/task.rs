@@ -10,10 +10,6 @@
 //!
 //! It serves one wait, in which its task may fall asleep several times.
 
-use std::sync::Arc;
-
-use pyo3::exceptions::PyRuntimeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::sync::PyOnceLock;
@@ -21,8 +17,10 @@ use pyo3::types::PyTuple;
 
 use super::door::{Door, insist};
 use super::error::{Error, Result};
-use super::object::made;
+use super::names;
+use super::object::{made, tuple};
 use super::owned::Owned;
+use super::shared::Shared;
 use super::user;
 use crate::engine::Notice;
 use crate::shim::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering::Relaxed};
@@ -35,7 +33,7 @@ pub(crate) struct TaskWaiter {
     owner: Owned,
     event: usize,
     event_loop: Owned,
-    door: Arc<Door>,
+    door: Shared<Door>,
     /// The thread in which its loop was seen to run.
     thread: AtomicU64,
     /// Whether it is in the door's list; under the door's lock.
@@ -70,17 +68,19 @@ impl Asyncio {
     fn get(py: Python<'_>) -> PyResult<&Self> {
         static ASYNCIO: PyOnceLock<Asyncio> = PyOnceLock::new();
         ASYNCIO.get_or_try_init(py, || {
-            let asyncio = py.import("asyncio")?;
+            let asyncio = py.import(names::ASYNCIO.get(py))?;
             // Written in C, on each version.
             let task_in = if cfg!(Py_3_12) {
-                asyncio.getattr("current_task")?
+                asyncio.getattr(names::CURRENT_TASK.get(py))?
             } else {
-                py.import("asyncio.tasks")?.getattr("_current_tasks")?.getattr("get")?
+                py.import(names::ASYNCIO_TASKS.get(py))?
+                    .getattr(names::CURRENT_TASKS.get(py))?
+                    .getattr(names::GET.get(py))?
             };
             Ok(Self {
-                running_loop: asyncio.getattr("_get_running_loop")?.unbind(),
+                running_loop: asyncio.getattr(names::GET_RUNNING_LOOP.get(py))?.unbind(),
                 task_in: task_in.unbind(),
-                cancelled: asyncio.getattr("CancelledError")?.unbind(),
+                cancelled: asyncio.getattr(names::CANCELLED_ERROR.get(py))?.unbind(),
             })
         })
     }
@@ -121,12 +121,12 @@ impl TaskWaiter {
             if resumed {
                 return fault.map_or(Ok(true), Err);
             }
-            return match this.door.wake(slf) {
+            return match Door::wake(&this.door, slf) {
                 Ok(gets_up) => fault.map_or(Ok(gets_up), Err),
                 Err(second) => Err(Error::join(fault, Some(second)).expect("there are two")),
             };
         }
-        let woken = this.door.wake(slf);
+        let woken = Door::wake(&this.door, slf);
         match (here, woken) {
             (Err(first), Err(second)) => {
                 Err(Error::join(Some(first), Some(second)).expect("there are two"))
@@ -173,7 +173,7 @@ impl TaskWaiter {
         let owner = self.owner.as_py().bind(py);
         let event = made(py, self.event);
         let told = event.and_then(|event| {
-            user::method(owner, intern!(py, "_notify"), [&event]).map_err(Error::raised)
+            user::method(owner, names::NOTIFY.get(py), [&event]).map_err(Error::raised)
         });
         if let Err(error) = told {
             error.raise_later();
@@ -198,9 +198,14 @@ fn call_soon(
     static NAMES: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
     let py = event_loop.py();
     let names = NAMES.get_or_try_init(py, || {
-        PyResult::Ok(PyTuple::new(py, [intern!(py, "context")])?.unbind())
+        let name = names::CONTEXT.get(py);
+        let names = tuple([Owned::new(name.as_any().as_borrowed())])?;
+        // SAFETY: made as a tuple.
+        PyResult::Ok(
+            unsafe { names.into_py().into_bound(py).cast_into_unchecked::<PyTuple>() }.unbind(),
+        )
     })?;
-    let (name, event_loop) = (intern!(py, "call_soon").as_ptr(), event_loop.as_ptr());
+    let (name, event_loop) = (names::CALL_SOON.get(py).as_ptr(), event_loop.as_ptr());
     let none = std::ptr::null_mut();
     let result = match context {
         // SAFETY: the token proves the thread attached; all are alive.
@@ -270,7 +275,7 @@ impl TaskWaiter {
             return Ok(None);
         }
         if this.given.swap(true, Relaxed) {
-            return Err(PyRuntimeError::new_err("await wasn't used with future"));
+            return Err(Error::misused("await wasn't used with future").into());
         }
         this.blocking.store(true, Relaxed);
         Ok(Some(slf.clone().unbind()))
@@ -293,7 +298,7 @@ impl TaskWaiter {
         drop(before);
         if done {
             // Woken in this moment, by another thread, which may have found no callback.
-            this.door.put_again(slf);
+            Door::put_again(&this.door, slf);
         }
     }
 
@@ -311,7 +316,7 @@ impl TaskWaiter {
         drop(sleep);
         let (resumed, fault) = this.resume(slf);
         if !resumed {
-            this.door.put_again(slf);
+            Door::put_again(&this.door, slf);
         }
         fault.map_or(Ok(true), Err)
     }

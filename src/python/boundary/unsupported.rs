@@ -90,8 +90,9 @@ unsafe extern "C" fn unary<T: Unsupported, const OPERATOR: usize>(
         // SAFETY: called as a slot of `T` is, with a live object.
         let class = unsafe { class_of(a) };
         let name = NAMES[OPERATOR];
-        Error::wrong_type(format!("bad operand type for {name}: '{class}'; use {}", T::INSTEAD))
-            .raise()
+        let instead = T::INSTEAD;
+        let words = format_args!("bad operand type for {name}: '{class}'; use {instead}");
+        Error::wrong_type(words).raise()
     })
 }
 
@@ -125,9 +126,10 @@ unsafe fn refuse<T: Unsupported>(
     // SAFETY: as above.
     let right = unsafe { class_of(b) };
     let (name, instead) = (NAMES[operator], T::INSTEAD);
-    let text =
-        format!("unsupported operand type(s) for {name}: '{left}' and '{right}'; use {instead}");
-    Error::wrong_type(text).raise()
+    Error::wrong_type(format_args!(
+        "unsupported operand type(s) for {name}: '{left}' and '{right}'; use {instead}"
+    ))
+    .raise()
 }
 
 /// Whether it is one of the numbers that know nothing of the classes here.
@@ -141,7 +143,7 @@ fn is_plain(class: *mut ffi::PyTypeObject) -> bool {
 ///
 /// # Safety
 /// A live object.
-unsafe fn class_of<'a>(object: *mut ffi::PyObject) -> std::borrow::Cow<'a, str> {
+unsafe fn class_of<'a>(object: *mut ffi::PyObject) -> &'a str {
     // SAFETY: the caller's promise.
     let class = unsafe { ffi::Py_TYPE(object) };
     // SAFETY: a class lives as long as its instances.
@@ -149,5 +151,5 @@ unsafe fn class_of<'a>(object: *mut ffi::PyObject) -> std::borrow::Cow<'a, str> 
     // SAFETY: a string of C, which lives as long as the class.
     let name = unsafe { CStr::from_ptr(name) };
     let name = name.to_bytes().rsplit(|&byte| byte == b'.').next().unwrap_or_default();
-    String::from_utf8_lossy(name)
+    std::str::from_utf8(name).unwrap_or("?")
 }

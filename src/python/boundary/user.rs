@@ -14,6 +14,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
+use super::names;
+
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Hangs the thread that unwinds through it.
@@ -53,7 +55,7 @@ pub(crate) fn is_main_thread(_py: Python<'_>) -> bool {
 /// Learns which thread that is, as the module is loaded.
 pub(crate) fn find_main_thread(py: Python<'_>) -> PyResult<()> {
     let threading = py.import("threading")?;
-    let main = method(threading.as_any(), &PyString::new(py, "main_thread"), [])?;
+    let main = method(threading.as_any(), names::MAIN_THREAD.get(py), [])?;
     MAIN_THREAD.store(main.getattr("ident")?.extract()?, Relaxed);
     Ok(())
 }

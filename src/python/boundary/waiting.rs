@@ -5,7 +5,7 @@
 //! woken to look again, not handed anything.
 
 use std::cell::Cell;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use super::convert::{double, truth};
 use super::error::{Error, Result, shown, told_attached};
 use super::object::Arg;
 use super::owned::Owned;
+use super::shared::Shared;
 use super::task::TaskWaiter;
 use super::{fork, user};
 use crate::engine::{Event, Notice, Waiter};
@@ -55,7 +56,7 @@ pub(crate) enum Hold {
 /// Who waits.
 #[derive(Clone, Debug)]
 pub(crate) enum Sleeper {
-    Thread(Arc<SleepingThread>),
+    Thread(Shared<SleepingThread>),
     /// A [`TaskWaiter`].
     Task(Owned),
 }
@@ -68,9 +69,9 @@ pub(crate) struct SleepingThread {
 }
 
 impl Sleeper {
-    fn this_thread() -> Self {
+    fn this_thread() -> Result<Self> {
         let thread = thread::current();
-        Self::Thread(Arc::new(SleepingThread { notice: Notice::default(), thread }))
+        Ok(Self::Thread(Shared::new(SleepingThread { notice: Notice::default(), thread })?))
     }
 
     /// A coroutine, by its waiter.
@@ -178,8 +179,10 @@ impl Patience {
         };
         let seconds = double(timeout)?;
         if seconds.is_nan() || seconds < 0.0 {
-            let text = "'timeout' must be a non-negative number, not";
-            return Err(Error::wrong_value(format!("{text} {}", shown(&timeout))));
+            return Err(Error::wrong_value(format_args!(
+                "'timeout' must be a non-negative number, not {}",
+                shown(&timeout)
+            )));
         }
         if seconds == 0.0 {
             return Ok(Self::None);
@@ -238,7 +241,7 @@ pub(crate) fn wait<R>(
         look_often(py, &hopeful);
     }
     let nap = user::is_main_thread(py).then_some(SIGNALS);
-    let waiter = Sleeper::this_thread();
+    let waiter = Sleeper::this_thread()?;
     let again = (sought == Sought::Value).then_some(LOOK_AGAIN);
     let mut wait = Wait { py, event, sought, waiter, end, nap, again, urgent: false };
     let outcome = wait.until(attempt)?;
@@ -347,7 +350,7 @@ impl Wait<'_, '_> {
     fn until<R>(&mut self, mut attempt: impl FnMut() -> Result<Option<R>>) -> Result<Option<R>> {
         let begin = Instant::now();
         loop {
-            self.event.enrol(&self.waiter);
+            self.event.enrol(&self.waiter)?;
             if self.urgent || !self.event.is_urgent() {
                 let outcome = attempt();
                 if !matches!(outcome, Ok(None)) {

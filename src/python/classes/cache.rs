@@ -5,7 +5,7 @@
 //! the class has of `MutableMapping` beyond that, and the loading of what is
 //! missing, is Python: `lockfree._mapping` and `lockfree._loading`.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use pyo3::ffi;
@@ -16,9 +16,9 @@ use pyo3::types::{PyDict, PyTuple};
 use super::snapshot::snapshot;
 use super::ticket::{Ticket, Tickets};
 use crate::engine::cache::{Evicted, Failure, Item, Monotonic, Query, Reason, Removed, UNBOUNDED};
-use crate::engine::memory::growth::room;
+use crate::engine::memory::growth::{boxed, put, room};
 use crate::engine::{self, Reference, Striped};
-use crate::python::boundary::convert::{double, int64};
+use crate::python::boundary::convert::{Given, double, int64};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::epoch::Attached;
 use crate::python::boundary::error::{Error, Result, shown};
@@ -29,6 +29,7 @@ use crate::python::boundary::nesting::{drop_contents, repr_of};
 use crate::python::boundary::object::{Arg, Made, dict, formatted, made, size_with, tuple};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::pauses::Pauses;
+use crate::python::boundary::shared::Shared;
 use crate::python::boundary::user;
 use crate::shim::Ordering::SeqCst;
 
@@ -62,7 +63,7 @@ struct Contents {
     /// What `lockfree._loading` keeps here, made when it first asks.
     flights: OnceLock<Owned>,
     /// Of the loads that are under way.
-    tickets: Arc<Tickets>,
+    tickets: Shared<Tickets>,
 }
 
 /// A function of the user's, if there is one; the collector may take it away.
@@ -78,8 +79,8 @@ impl Callback {
                 Ok(Self(Some(Reference::new(function.into()))))
             }
             Some(other) => {
-                let text = format!("{name} must be callable or None, not {}", shown(&other));
-                Err(Error::wrong_type(text))
+                let other = shown(&other);
+                Err(Error::wrong_type(format_args!("{name} must be callable or None, not {other}")))
             }
         }
     }
@@ -320,8 +321,9 @@ impl Contents {
 
 /// What an item weighs.
 fn checked(weight: i64) -> Result<u64> {
-    u64::try_from(weight)
-        .map_err(|_| Error::wrong_value(format!("weight must not be negative, but is {weight}")))
+    u64::try_from(weight).map_err(|_| {
+        Error::wrong_value(format_args!("weight must not be negative, but is {weight}"))
+    })
 }
 
 /// How long an item is to live.
@@ -336,14 +338,16 @@ fn seconds(name: &str, given: Arg<'_, '_>) -> Result<Option<f64>> {
     }
     // SAFETY: a live object; the check calls nothing.
     if unsafe { ffi::PyNumber_Check(given.as_ptr()) } == 0 {
-        let text = format!("{name} must be a number of seconds or None, not {}", shown(&given));
-        return Err(Error::wrong_type(text));
+        let given = shown(&given);
+        let words = format_args!("{name} must be a number of seconds or None, not {given}");
+        return Err(Error::wrong_type(words));
     }
     let seconds = double(given)?;
     if seconds > 0.0 {
         return Ok(Some(seconds));
     }
-    Err(Error::wrong_value(format!("{name} must be positive or None, but is {}", shown(&given))))
+    let given = shown(&given);
+    Err(Error::wrong_value(format_args!("{name} must be positive or None, but is {given}")))
 }
 
 /// The same in the engine's unit. It saturates: what lives longer than that lives for ever.
@@ -358,8 +362,9 @@ fn bound(maxsize: Arg<'_, '_>) -> Result<u64> {
         return Ok(UNBOUNDED);
     }
     let bound = int64(maxsize)?;
-    u64::try_from(bound)
-        .map_err(|_| Error::wrong_value(format!("maxsize must not be negative, but is {bound}")))
+    u64::try_from(bound).map_err(|_| {
+        Error::wrong_value(format_args!("maxsize must not be negative, but is {bound}"))
+    })
 }
 
 /// A mapping of bounded size that threads can share, and whose hits take no lock.
@@ -383,7 +388,7 @@ impl Cache {
 
     #[cold]
     fn not_initialized() -> Error {
-        Error::wrong_value("Cache.__init__() was not called".to_owned())
+        Error::wrong_value(format_args!("Cache.__init__() was not called"))
     }
 
     /// The value of a key, which has one.
@@ -439,11 +444,11 @@ impl Cache {
             engine::Cache::new(limit, weigher.0.is_some()).with_grace(grace.map_or(0, nanoseconds));
         let counted = Striped::default();
         let flights = OnceLock::new();
-        let tickets = Arc::default();
+        let tickets = Shared::new(Tickets::default())?;
         let contents =
             Contents { engine, ttl, grace, weigher, on_evict, counted, flights, tickets };
-        if self.contents.set(Box::new(contents)).is_err() {
-            return Err(Error::wrong_value("a Cache is initialized once".to_owned()));
+        if self.contents.set(boxed(contents)?).is_err() {
+            return Err(Error::wrong_value(format_args!("a Cache is initialized once")));
         }
         Ok(())
     }
@@ -585,7 +590,7 @@ impl Cache {
         let items = contents.engine.whole_items(|| pauses.rest())?;
         let mut entries = room(items.len())?;
         for item in items {
-            entries.push(contents.taken_down(py, item)?); // room: above
+            put(&mut entries, contents.taken_down(py, item)?); // room: above
             pauses.step()?;
         }
         Ok(list_of(py, entries)?.into_any())
@@ -609,7 +614,7 @@ impl Cache {
         };
         let (key, value) = (Owned::new(key.as_borrowed()), Owned::new(value.as_borrowed()));
         // As what is loaded, so that putting stays as fast as it is.
-        let ticket = contents.tickets.issue(query.hash())?;
+        let ticket = Tickets::issue(&contents.tickets, query.hash())?;
         contents.keep_item(&ticket, &query, Item { key, value, weight, deadline })
     }
 
@@ -640,9 +645,11 @@ impl Cache {
         let sum = |event: Event| contents.counted.sum(event as usize);
         let lookups = [Event::Hit, Event::Miss, Event::Eviction, Event::Expiration].map(sum);
         let sums = lookups.into_iter().chain([Event::Load, Event::Wait, Event::Stale].map(sum));
-        let numbers = sums.chain([size as i128]);
-        let numbers = numbers.map(|number| made(py, number).map(Owned::from));
-        Ok(tuple(numbers.collect::<Result<Vec<_>>>()?)?.into_py())
+        let mut numbers = room(8)?;
+        for number in sums.chain([size as i128]) {
+            put(&mut numbers, made(py, number)?.into()); // room: above
+        }
+        Ok(tuple(numbers)?.into_py())
     }
 
     /// Count the call of a loader.
@@ -673,20 +680,20 @@ impl Cache {
     /// Return what `_keep` wants of who began to load the key now.
     #[pyo3(signature = (key, /))]
     fn _ticket(&self, key: &Bound<'_, PyAny>) -> Result<Ticket> {
-        Ok(self.contents()?.tickets.issue(Key::new(key.as_borrowed())?.hash())?)
+        Ok(Tickets::issue(&self.contents()?.tickets, Key::new(key.as_borrowed())?.hash())?)
     }
 
     /// Put what was loaded, unless the key was put or removed since the ticket was issued.
-    #[pyo3(signature = (ticket, key, value, /, *ttl))]
+    #[pyo3(signature = (ticket, key, value, ttl = Given::default(), /), text_signature = "($self, ticket, key, value, /, *ttl)")]
     fn _keep(
         &self,
         ticket: &Ticket,
         key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
-        ttl: &Bound<'_, PyTuple>,
+        ttl: Given<'_>,
     ) -> Result<()> {
         let contents = self.contents()?;
-        let ttl = ttl.iter_borrowed().next().map_or(Ok(contents.ttl), time_to_live)?;
+        let ttl = ttl.0.map_or(Ok(contents.ttl), |ttl| time_to_live(ttl.as_borrowed()))?;
         contents.keep(ticket, key.as_borrowed(), value.as_borrowed(), ttl)
     }
 

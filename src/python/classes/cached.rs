@@ -13,7 +13,7 @@ use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
 
 use super::cache::Cache;
 use super::wrapper::{self, Call, Wrapper, wrapper_methods};
-use crate::engine::memory::growth::room;
+use crate::engine::memory::growth::{put, room};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result};
 use crate::python::boundary::key::Key;
@@ -55,6 +55,7 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     // A method descriptor: `obj.method()` passes `obj` as the first argument, and makes no
     // bound method.
     wrapper::prepare(&probe, &probe.get().vectorcall, ffi::Py_TPFLAGS_METHOD_DESCRIPTOR)?;
+    mark(py)?;
     // How `lockfree._cached` finds the one that belongs to a cache; its twin has its own.
     py.get_type::<Cache>().setattr("_cached_function", py.get_type::<CachedFunction>())
 }
@@ -182,18 +183,21 @@ impl CachedFunction {
         let mut parts = room::<Owned>(count + 1 + named)?;
         let mut types = room(named)?;
         for part in args.iter_borrowed() {
-            types.push(Owned::from(part.get_type().into_any()));
-            parts.push(Owned::new(part));
+            put(&mut types, Owned::from(part.get_type().into_any())); // room: above
+            put(&mut parts, Owned::new(part)); // room: above
         }
         if !kwargs.is_empty() {
-            parts.push(Owned::new(mark(py).map_err(Error::raised)?.as_borrowed()));
+            let mark = mark(py).map_err(Error::raised)?;
+            put(&mut parts, Owned::new(mark.as_borrowed())); // room: above
         }
         for (name, value) in kwargs {
-            types.push(value.get_type().into_any().into());
-            parts.extend([name, value].map(Owned::from));
+            put(&mut types, value.get_type().into_any().into()); // room: above
+            for part in [name, value] {
+                put(&mut parts, part.into()); // room: above
+            }
         }
-        if self.typed {
-            parts.append(&mut types);
+        for class in types.into_iter().filter(|_| self.typed) {
+            put(&mut parts, class); // room: above
         }
         tuple(parts)
     }

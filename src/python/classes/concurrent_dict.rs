@@ -8,7 +8,7 @@
 //! Where values are weak, what is stored is a weak reference, and a key whose value is gone
 //! counts as missing; the reference's callback removes it, if it is still the one stored.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
@@ -17,6 +17,7 @@ use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyString, PyTuple};
 use super::snapshot::snapshot;
 use super::ticket::{Ticket, Tickets};
 use crate::engine::cache::{Failure, Query};
+use crate::engine::memory::growth::collected;
 use crate::engine::{Dictionary, OutOfMemory};
 use crate::python::boundary::convert::boolean;
 use crate::python::boundary::deferral::Deferral;
@@ -26,10 +27,12 @@ use crate::python::boundary::fastcall::{fast_methods, used};
 use crate::python::boundary::handover::Handover;
 use crate::python::boundary::key::Key;
 use crate::python::boundary::list::{Pair, repr_of_pairs};
+use crate::python::boundary::names;
 use crate::python::boundary::nesting::{Kept, drop_contents, keep, repr_of};
 use crate::python::boundary::object::{Arg, Made, dict, formatted, made, size_with};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::pauses::Pauses;
+use crate::python::boundary::shared::Shared;
 use crate::python::boundary::{user, weak};
 
 /// What a dictionary is, once it is initialized.
@@ -43,7 +46,7 @@ struct Contents {
     /// What `lockfree._loading` keeps here, made when it first asks.
     flights: OnceLock<Owned>,
     /// Of the loads that are under way.
-    tickets: Arc<Tickets>,
+    tickets: Shared<Tickets>,
 }
 
 /// What is to become of a key, and what the caller gets.
@@ -152,9 +155,14 @@ impl Contents {
         let mut pauses = Pauses::new(py);
         let mut items = self.engine.items(|| pauses.rest())?;
         if self.itself.is_some() {
-            let live = |(key, stored): (Owned, Owned)| Some((key, self.live(py, stored)?));
-            // In place, as the standard library does it: no more memory is asked for.
-            items = items.into_iter().filter_map(live).collect();
+            // In place: no more memory is asked for.
+            items.retain_mut(|(_, stored)| match weak::referent(py, stored) {
+                Some(value) => {
+                    *stored = value;
+                    true
+                }
+                None => false,
+            });
         }
         Ok(items)
     }
@@ -222,7 +230,7 @@ impl ConcurrentDict {
 
     #[cold]
     fn not_initialized() -> Error {
-        Error::wrong_value("ConcurrentDict.__init__() was not called".to_owned())
+        Error::wrong_value(format_args!("ConcurrentDict.__init__() was not called"))
     }
 
     /// The value of a key, which has one.
@@ -263,17 +271,18 @@ impl ConcurrentDict {
     ) -> Result<()> {
         if iterable.len() > 1 {
             let given = iterable.len() + 1;
-            return Err(Error::wrong_type(format!(
+            return Err(Error::wrong_type(format_args!(
                 "ConcurrentDict.__init__() takes from 1 to 2 positional arguments but {given} were given"
             )));
         }
         let is_weak = weak_values.map_or(Ok(false), |weak| boolean(weak.as_borrowed()))?;
         let itself = is_weak.then(|| weak::reference(slf.as_any().as_borrowed(), None));
-        let (engine, flights, tickets) = (Dictionary::default(), OnceLock::new(), Arc::default());
+        let tickets = Shared::new(Tickets::default())?;
+        let (engine, flights) = (Dictionary::default(), OnceLock::new());
         let (itself, handover) = (itself.transpose()?, Handover::default());
         let contents = Contents { engine, itself, handover, flights, tickets };
-        if slf.get().contents.set(keep(contents)).is_err() {
-            return Err(Error::wrong_value("a ConcurrentDict is initialized once".to_owned()));
+        if slf.get().contents.set(keep(contents)?).is_err() {
+            return Err(Error::wrong_value(format_args!("a ConcurrentDict is initialized once")));
         }
         iterable.iter_borrowed().try_for_each(|iterable| fill(slf, &iterable))
     }
@@ -311,7 +320,7 @@ impl ConcurrentDict {
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let contents = self.contents()?;
         let keys = if contents.itself.is_some() {
-            contents.items(py)?.into_iter().map(|(key, _)| key).collect()
+            collected(contents.items(py)?.into_iter().map(|(key, _)| key)).map_err(Error::from)?
         } else {
             let mut pauses = Pauses::new(py);
             contents.engine.keys(|| pauses.rest())?
@@ -389,7 +398,7 @@ impl ConcurrentDict {
     /// Return what `_keep` wants of who began to load the key now.
     #[pyo3(signature = (key, /))]
     fn _ticket(&self, key: &Bound<'_, PyAny>) -> Result<Ticket> {
-        Ok(self.contents()?.tickets.issue(Key::new(key.as_borrowed())?.hash())?)
+        Ok(Tickets::issue(&self.contents()?.tickets, Key::new(key.as_borrowed())?.hash())?)
     }
 
     /// Put what was loaded, unless the key was put or removed since the ticket was issued.
@@ -422,7 +431,8 @@ impl ConcurrentDict {
 /// Gives a new dictionary what is in a mapping, or in an iterable of pairs.
 fn fill(slf: &Bound<'_, ConcurrentDict>, iterable: &Bound<'_, PyAny>) -> Result<()> {
     // Not a subclass's.
-    let update = slf.py().get_type::<ConcurrentDict>().getattr("update").map_err(Error::raised)?;
+    let (class, name) = (slf.py().get_type::<ConcurrentDict>(), names::UPDATE.get(slf.py()));
+    let update = class.getattr(name).map_err(Error::raised)?;
     // SAFETY: live objects, and the thread is attached (a `Bound` proves both).
     let none = unsafe { user::call(update.as_ptr(), &[slf.as_ptr(), iterable.as_ptr()]) };
     // SAFETY: a new reference, or null with an exception set.

@@ -13,9 +13,8 @@ pub(crate) fn defer_refcount(obj: Bound<'_, PyAny>) -> Result<Bound<'_, PyAny>> 
     if defer(obj.as_borrowed()) {
         return Ok(obj);
     }
-    let text = format!(
+    Err(Error::wrong_type(format_args!(
         "the garbage collector must track the object and free it by itself, which it does not for {}",
         shown(&obj)
-    );
-    Err(Error::wrong_type(text))
+    )))
 }

@@ -21,8 +21,9 @@ impl LifoQueue {
     fn new(
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyClassInitializer<Self> {
-        PyClassInitializer::from(Queue::over(Engine::Lifo(Guarded::default()))).add_subclass(Self)
+    ) -> Result<PyClassInitializer<Self>> {
+        let queue = Queue::over(Engine::Lifo(Guarded::default()))?;
+        Ok(PyClassInitializer::from(queue).add_subclass(Self))
     }
 
     #[pyo3(signature = (maxsize = Given::default()))]

@@ -47,7 +47,7 @@ impl Wrapper for OnceFunction {
     #[inline]
     fn call(&self, call: &Call<'_, '_>) -> Result<Owned> {
         if !call.is_bare() {
-            return Err(Error::wrong_type("a function of once() takes no arguments".to_owned()));
+            return Err(Error::wrong_type(format_args!("a function of once() takes no arguments")));
         }
         let value = self.cell.get().object(Acquire);
         // SAFETY: alive by this reference.

@@ -24,9 +24,9 @@ impl PriorityQueue {
     fn new(
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyClassInitializer<Self> {
+    ) -> Result<PyClassInitializer<Self>> {
         let engine = Engine::Sorted { engine: Guarded::default(), key: Key::default() };
-        PyClassInitializer::from(Queue::over(engine)).add_subclass(Self)
+        Ok(PyClassInitializer::from(Queue::over(engine)?).add_subclass(Self))
     }
 
     #[pyo3(signature = (maxsize = Given::default(), *, key = None))]

@@ -9,7 +9,6 @@ use std::mem::ManuallyDrop;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyList, PyTuple};
@@ -17,7 +16,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use super::queue_engine::{
     Engine, Pressed, all_ranked, limit, no_force_put, press_sorted, putting, refused,
 };
-use crate::engine::memory::growth::room_for_one;
+use crate::engine::memory::growth::{boxed, put, room_for_one};
 use crate::engine::{self, Event, Refusal, TryGet, Waiter};
 use crate::python::boundary::convert::{Given, Truth, count};
 use crate::python::boundary::deferral::Deferral;
@@ -26,7 +25,7 @@ use crate::python::boundary::fastcall::{Arguments, fast_methods, used};
 use crate::python::boundary::handover::Handover;
 use crate::python::boundary::list::{Slots, collect};
 use crate::python::boundary::nesting::drop_contents;
-use crate::python::boundary::object::{Arg, Made, size_with};
+use crate::python::boundary::object::{Arg, Made, made, size_with};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::pauses::{Pauses, SharedPauses};
 use crate::python::boundary::task::TaskWaiter;
@@ -61,7 +60,7 @@ struct Inner {
 
 impl Queue {
     /// An empty queue.
-    pub(crate) fn over(engine: Engine) -> Self {
+    pub(crate) fn over(engine: Engine) -> Result<Self> {
         let inner = Inner {
             engine,
             handover: Handover::default(),
@@ -69,7 +68,7 @@ impl Queue {
             not_full: Event::default(),
             all_done: Event::default(),
         };
-        Self { inner: ManuallyDrop::new(Box::new(inner)), deferral: Deferral::default() }
+        Ok(Self { inner: ManuallyDrop::new(boxed(inner)?), deferral: Deferral::default() })
     }
 
     /// The engine.
@@ -193,7 +192,7 @@ impl Queue {
         for _ in 0..count.min(self.inner.engine.len()) {
             room_for_one(&mut asked.0)?;
             match self.inner.not_full.notify_before(Sleeper::is_of_this_loop)? {
-                Some(sleeper) => asked.0.push(sleeper), // room: above
+                Some(sleeper) => put(&mut asked.0, sleeper), // room: above
                 None => break,
             }
         }
@@ -376,10 +375,10 @@ impl Queue {
     }
 
     /// Getters are 0, putters 1, joiners 2.
-    fn event(&self, number: usize) -> PyResult<&Event<Sleeper>> {
+    fn event(&self, number: usize) -> Result<&Event<Sleeper>> {
         let Inner { not_empty, not_full, all_done, .. } = &**self.inner;
         let event = [not_empty, not_full, all_done].get(number).copied();
-        event.ok_or_else(|| PyIndexError::new_err("no such event"))
+        event.ok_or_else(|| Error::empty("no such event"))
     }
 
     /// After items were put or taken for done.
@@ -405,7 +404,7 @@ impl Asked {
 
 /// What `queue.Queue` has a lock for.
 fn absent(name: &str, instead: &str) -> Result<()> {
-    Err(Error::absent(format!("Queue has no attribute '{name}': {instead}")))
+    Err(Error::absent(format_args!("Queue has no attribute '{name}': {instead}")))
 }
 
 /// What to do about getting nothing.
@@ -421,7 +420,7 @@ fn nothing_got<T, R>(nothing: &TryGet<T>) -> Attempt<Result<R>> {
 impl Queue {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=0)")]
-    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Result<Self> {
         Self::over(Engine::Fifo(engine::Queue::new()))
     }
 
@@ -543,7 +542,7 @@ impl Queue {
         match inner.engine.finish(n as u64) {
             Ok(false) => Ok(()),
             Ok(true) => inner.all_done.notify(usize::MAX),
-            Err(_) => Err(Error::wrong_value("task_done() called too many times".to_owned())),
+            Err(_) => Err(Error::wrong_value(format_args!("task_done() called too many times"))),
         }
     }
 
@@ -613,9 +612,8 @@ impl Queue {
 
     /// Enrol a coroutine.
     #[pyo3(signature = (event, waiter, /))]
-    fn _enrol(&self, event: usize, waiter: &Bound<'_, TaskWaiter>) -> PyResult<()> {
-        self.event(event)?.enrol(&Sleeper::task(waiter));
-        Ok(())
+    fn _enrol(&self, event: usize, waiter: &Bound<'_, TaskWaiter>) -> Result<()> {
+        Ok(self.event(event)?.enrol(&Sleeper::task(waiter))?)
     }
 
     /// Take a coroutine off the list; pass on a notification that it does not use.
@@ -673,7 +671,7 @@ impl Queue {
     }
 
     fn __contains__(&self, _item: &Bound<'_, PyAny>) -> Result<bool> {
-        Err(Error::wrong_type("argument of type 'Queue' is not a container".to_owned()))
+        Err(Error::wrong_type(format_args!("argument of type 'Queue' is not a container")))
     }
 
     fn __sizeof__(slf: &Bound<'_, Self>) -> Made<usize> {
@@ -681,11 +679,12 @@ impl Queue {
         Made(size_with(slf.as_any(), size_of_val(inner) + inner.engine.bytes()))
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Made<String>> {
+    fn __repr__<'py>(slf: &Bound<'py, Self>) -> Result<Bound<'py, PyAny>> {
         let engine = &slf.get().inner.engine;
-        let name = slf.get_type().name()?;
+        let name = slf.get_type().name().map_err(Error::raised)?;
         let state = if engine.is_closed() { ", shut down" } else { "" };
-        Ok(Made(format!("<{name} maxsize={} qsize={}{state}>", engine.bound(), engine.len())))
+        let (bound, len) = (engine.bound(), engine.len());
+        made(slf.py(), format_args!("<{name} maxsize={bound} qsize={len}{state}>"))
     }
 
     fn __reduce__(&self) -> PyResult<Bound<'_, PyTuple>> {
@@ -784,7 +783,7 @@ fast_methods! {
         };
     one c"_hold" c"_hold($self, event, /)\n--\n\nWhy a coroutine should not begin at once; 0 if it may."
         |this, _, event| {
-            let event = event.extract().and_then(|event| this.event(event)).map_err(Error::raised)?;
+            let event = this.event(event.extract().map_err(Error::raised)?)?;
             Ok(hold(event.is_urgent()) as i64)
         };
     one c"_grab" c"_grab($self, nothing, /)\n--\n\nGet an item, or `nothing`."

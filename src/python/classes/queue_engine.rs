@@ -3,18 +3,18 @@
 use std::sync::OnceLock;
 
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyInt, PyTuple};
 
-use crate::engine::memory::growth::room;
+use crate::engine::memory::growth::{collected, put, room};
 use crate::engine::{
     self, Guarded, Heap, Lifo, Number, Priority, Ranked, Reference, Refusal, TryGet,
 };
 use crate::python::boundary::convert::{converts_to_float, double, int64, plain_int64};
 use crate::python::boundary::error::{Error, QueueError, Result, shown};
-use crate::python::boundary::object::{Arg, IntoObject};
+use crate::python::boundary::names::{self, Name};
+use crate::python::boundary::object::{Arg, IntoObject, made};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::pauses::Pauses;
 use crate::python::boundary::user;
@@ -336,7 +336,7 @@ pub(crate) fn press_sorted<'py>(
 
 /// What only a queue that is first in, first out has.
 pub(crate) fn no_force_put() -> Error {
-    Error::absent("only a Queue has force_put(): here nothing is the oldest".to_owned())
+    Error::absent(format_args!("only a Queue has force_put(): here nothing is the oldest"))
 }
 
 /// How many items `maxsize` allows; 0 is any number. As CPython takes it: a queue is full
@@ -348,7 +348,7 @@ pub(crate) fn limit(maxsize: Arg<'_, '_>) -> Result<u64> {
     }
     if !converts_to_float(maxsize) {
         let text = shown(&maxsize);
-        return Err(Error::wrong_type(format!("maxsize must be a number, not {text}")));
+        return Err(Error::wrong_type(format_args!("maxsize must be a number, not {text}")));
     }
     let least = double(maxsize)?.ceil();
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates
@@ -379,7 +379,7 @@ pub(crate) fn all_ranked(
     let mut pauses = Pauses::new(py);
     let mut all = room(items.len())?;
     for item in items {
-        all.push(ranked(py, key, item)?); // room: above
+        put(&mut all, ranked(py, key, item)?); // room: above
         pauses.step()?;
     }
     Ok(all)
@@ -389,32 +389,32 @@ pub(crate) fn all_ranked(
 /// that a key gave, all must be numbers.
 fn priority_of(rank: Arg<'_, '_>, from_key: bool) -> Result<Priority> {
     if let Some(number) = number(rank)? {
-        return Ok(Priority::new(number, Vec::new()));
+        return Ok(Priority::new(number, [])?);
     }
     let Ok(tuple) = rank.cast::<PyTuple>() else { return Err(no_priority(rank, from_key)) };
-    let mut numbers = Vec::new();
+    let mut numbers = room(tuple.len())?;
     for item in tuple.iter_borrowed() {
         match number(item)? {
-            Some(number) => numbers.push(number),
+            Some(number) => put(&mut numbers, number), // room: above
             None if from_key => return Err(no_priority(rank, from_key)),
             None => break,
         }
     }
-    if numbers.is_empty() {
-        return Err(no_priority(rank, from_key));
-    }
-    let rest = numbers.split_off(1);
-    Ok(Priority::new(numbers.remove(0), rest))
+    let mut numbers = numbers.into_iter();
+    let first = numbers.next().ok_or_else(|| no_priority(rank, from_key))?;
+    Ok(Priority::new(first, numbers)?)
 }
 
 #[cold]
 fn no_priority(rank: Arg<'_, '_>, from_key: bool) -> Error {
     let text = shown(&rank);
-    Error::wrong_type(if from_key {
-        format!("key() must return a number or a tuple of numbers, not {text}")
-    } else {
-        format!("{text} is no number and no tuple that begins with one: use key=")
-    })
+    if from_key {
+        let words = "key() must return a number or a tuple of numbers, not";
+        return Error::wrong_type(format_args!("{words} {text}"));
+    }
+    Error::wrong_type(format_args!(
+        "{text} is no number and no tuple that begins with one: use key="
+    ))
 }
 
 /// The value of an `int` or a `float`.
@@ -432,8 +432,10 @@ fn number(object: Arg<'_, '_>) -> Result<Option<Number>> {
     }
     // SAFETY: a live float.
     let value = unsafe { ffi::PyFloat_AS_DOUBLE(object.as_ptr()) };
-    let number = Number::from_f64(value);
-    number.map(Some).ok_or_else(|| Error::wrong_value(format!("{} has no order", shown(&object))))
+    let number = Number::from_f64(value)?;
+    number
+        .map(Some)
+        .ok_or_else(|| Error::wrong_value(format_args!("{} has no order", shown(&object))))
 }
 
 /// The value of an `int` of more than 64 bits, by the methods of `int` itself: a subclass
@@ -442,15 +444,16 @@ fn number(object: Arg<'_, '_>) -> Result<Option<Number>> {
 fn wide(int: Arg<'_, '_>) -> PyResult<Number> {
     let (py, int): (_, &Bound<'_, PyAny>) = (int.py(), &int);
     let class = py.get_type::<PyInt>();
-    let own = |name| class.getattr(name);
-    let zero = 0_i32.into_pyobject(py)?;
-    let negative = user::function(&own("__lt__")?, [int, zero.as_any()])?.is_truthy()?;
-    let absolute = user::function(&own("__abs__")?, [int])?;
-    let bits: usize = user::function(&own("bit_length")?, [int])?.extract()?;
-    let count = (bits.div_ceil(64) * 8).into_pyobject(py)?;
-    let little = intern!(py, "little");
-    let bytes = user::function(&own("to_bytes")?, [&absolute, count.as_any(), little.as_any()])?;
+    let own = |name: &'static Name| class.getattr(name.get(py));
+    let zero = made(py, 0_i64)?;
+    let negative = user::function(&own(&names::LT)?, [int, &zero])?.is_truthy()?;
+    let absolute = user::function(&own(&names::ABS)?, [int])?;
+    let bits: usize = user::function(&own(&names::BIT_LENGTH)?, [int])?.extract()?;
+    let count = made(py, bits.div_ceil(64) * 8)?;
+    let little = names::LITTLE.get(py);
+    let bytes = user::function(&own(&names::TO_BYTES)?, [&absolute, &count, little.as_any()])?;
     let bytes: &[u8] = bytes.extract()?;
     let words = bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
-    Ok(Number::from_words(negative, words.collect()))
+    let words = collected(words).map_err(Error::from)?;
+    Ok(Number::from_words(negative, words).map_err(Error::from)?)
 }

@@ -9,6 +9,7 @@ use std::vec::IntoIter;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 
+use crate::engine::memory::growth::{put, room};
 use crate::python::boundary::error::{Error, Result};
 use crate::python::boundary::list::list_of;
 use crate::python::boundary::object::tuple;
@@ -81,9 +82,9 @@ pub(crate) fn snapshot<T: Handed>(py: Python<'_>, items: Vec<T>) -> Result<Bound
         let snapshot = Snapshot { rest, pauses: SharedPauses::default() };
         return Ok(Bound::new(py, snapshot).map_err(Error::raised)?.into_any());
     }
-    let mut objects = crate::engine::memory::growth::room(items.len())?;
+    let mut objects = room(items.len())?;
     for item in items {
-        objects.push(item.object()?); // room: above
+        put(&mut objects, item.object()?); // room: above
     }
     list_of(py, objects).map(Bound::into_any)
 }

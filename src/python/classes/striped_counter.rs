@@ -58,12 +58,12 @@ impl StripedCounter {
         Made(size_with(slf.as_any(), slf.get().counter.bytes()))
     }
 
-    fn __repr__(&self) -> Made<String> {
-        Made(std::format!("StripedCounter({})", self.counter.sum(0)))
+    fn __repr__<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
+        made(py, format_args!("StripedCounter({})", self.counter.sum(0)))
     }
 
-    fn __str__(&self) -> Made<String> {
-        Made(self.counter.sum(0).to_string())
+    fn __str__<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
+        made(py, format_args!("{}", self.counter.sum(0)))
     }
 
     fn __format__<'py>(&self, spec: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>> {

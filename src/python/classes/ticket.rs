@@ -13,11 +13,11 @@
 //! loader reads and the writer changed: a lock's, or a system call.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use pyo3::prelude::*;
 
 use crate::engine::OutOfMemory;
+use crate::python::boundary::shared::Shared;
 use crate::shim::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering::Relaxed, Ordering::SeqCst};
 
 /// The tickets for a hash that are good.
@@ -52,16 +52,16 @@ pub(crate) struct Tickets {
 
 impl Tickets {
     /// A good ticket.
-    pub(crate) fn issue(self: &Arc<Self>, hash: u64) -> Result<Ticket, OutOfMemory> {
-        let mut groups = self.lock();
+    pub(crate) fn issue(tickets: &Shared<Self>, hash: u64) -> Result<Ticket, OutOfMemory> {
+        let mut groups = tickets.lock();
         groups.of_hash.try_reserve(1).map_err(|_| OutOfMemory)?;
         let generation = groups.next_generation();
         let group = groups.of_hash.entry(hash).or_insert(Group { generation, members: 0 });
         group.members += 1;
         let generation = AtomicU64::new(group.generation);
-        self.publish(&groups);
+        tickets.publish(&groups);
         drop(groups);
-        Ok(Ticket { tickets: Arc::clone(self), hash, generation })
+        Ok(Ticket { tickets: tickets.clone(), hash, generation })
     }
 
     /// Takes the tickets for a hash away; false if there were none.
@@ -98,7 +98,7 @@ impl Tickets {
 #[pyclass(frozen, module = "lockfree._native", name = "_Ticket")]
 #[derive(Debug)]
 pub(crate) struct Ticket {
-    tickets: Arc<Tickets>,
+    tickets: Shared<Tickets>,
     hash: u64,
     /// Changed by its owner, under the lock.
     generation: AtomicU64,

@@ -179,7 +179,7 @@ macro_rules! wrapper_methods {
             }
 
             fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-                slf.getattr("__qualname__")
+                slf.getattr($crate::python::boundary::names::QUALNAME.get(slf.py()))
             }
         }
     };

@@ -89,7 +89,7 @@ impl Tokens {
     fn take(&self) -> u32 {
         let waiter = Sleeper::default();
         for naps in 0.. {
-            self.event.enrol(&waiter);
+            self.event.enrol(&waiter).unwrap();
             if self.try_take() {
                 self.event.withdraw(&waiter).unwrap();
                 return naps;
@@ -152,7 +152,7 @@ type Awaited = (Tokens, Sleeper);
 
 fn awaited() -> Awaited {
     let (tokens, waiter) = (Tokens::default(), Sleeper::default());
-    tokens.event.enrol(&waiter);
+    tokens.event.enrol(&waiter).unwrap();
     (tokens, waiter)
 }
 
@@ -193,7 +193,7 @@ fn the_end_of_an_urgency_is_seen_or_wakes() {
     };
     let hold_back: Run = |tokens| {
         let waiter = Sleeper::default();
-        tokens.event.enrol(&waiter);
+        tokens.event.enrol(&waiter).unwrap();
         let urgent = tokens.event.is_urgent();
         if urgent {
             waiter.sleep();

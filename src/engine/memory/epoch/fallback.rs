@@ -31,6 +31,9 @@ thread_local! {
 fn collector() -> &'static Collector {
     let mut found = COLLECTOR.load(Acquire);
     if found.is_null() {
+        // Once in a process. What `crossbeam-epoch` allocates itself aborts as well where there
+        // is no memory: it is only used where the system fences nobody.
+        #[allow(clippy::disallowed_methods)]
         let made = Box::into_raw(Box::new(Collector::new()));
         found = match COLLECTOR.compare_exchange(std::ptr::null_mut(), made, AcqRel, Acquire) {
             Ok(_) => made,

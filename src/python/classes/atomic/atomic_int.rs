@@ -70,8 +70,8 @@ fn bits(n: Arg<'_, '_>, change: impl FnOnce(i64) -> i64) -> Result<Answer<i64>> 
 }
 
 /// Makes `+=` and `-=` raw slots. Call it once, at import.
-pub(crate) fn prepare(py: Python<'_>) {
-    install_inplace::<AtomicInt64>(py, inplace_add, inplace_subtract);
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    install_inplace::<AtomicInt64>(py, inplace_add, inplace_subtract)
 }
 
 unsafe extern "C" fn inplace_add(
@@ -161,12 +161,12 @@ impl AtomicInt64 {
         self.cell.load(SeqCst) != 0
     }
 
-    fn __repr__(&self) -> Made<String> {
-        Made(std::format!("AtomicInt64({})", self.cell.load(SeqCst)))
+    fn __repr__<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
+        made(py, format_args!("AtomicInt64({})", self.cell.load(SeqCst)))
     }
 
-    fn __str__(&self) -> Made<String> {
-        Made(self.cell.load(SeqCst).to_string())
+    fn __str__<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
+        made(py, format_args!("{}", self.cell.load(SeqCst)))
     }
 
     fn __format__<'py>(&self, spec: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>> {

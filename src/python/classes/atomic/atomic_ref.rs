@@ -23,7 +23,7 @@ use crate::python::boundary::fastcall::{FastClass, Method, methods};
 use crate::python::boundary::isolated::Isolated;
 use crate::python::boundary::list::repr;
 use crate::python::boundary::member::{add_member, readers_finish};
-use crate::python::boundary::nesting::{drop_contents, repr_of};
+use crate::python::boundary::nesting::{drop_content, repr_of};
 use crate::python::boundary::object::{Arg, borrowed};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::user;
@@ -161,7 +161,7 @@ impl AtomicRef {
 impl Drop for AtomicRef {
     fn drop(&mut self) {
         // SAFETY: this is the drop; the field is not used again.
-        drop_contents(Box::new(unsafe { ManuallyDrop::take(&mut self.cell) }));
+        drop_content(unsafe { ManuallyDrop::take(&mut self.cell) });
     }
 }
 

@@ -19,7 +19,7 @@ use crate::python::boundary::error::{Error, Result, not_copyable};
 use crate::python::boundary::fastcall::{FastClass, Method, methods, used};
 use crate::python::boundary::isolated::Isolated;
 use crate::python::boundary::list::repr;
-use crate::python::boundary::nesting::{drop_contents, repr_of};
+use crate::python::boundary::nesting::{drop_content, repr_of};
 use crate::python::boundary::object::{Arg, borrowed, formatted, made, tuple};
 use crate::python::boundary::owned::Owned;
 use crate::shim::Ordering::SeqCst;
@@ -152,7 +152,7 @@ impl AtomicStampedRef {
 impl Drop for AtomicStampedRef {
     fn drop(&mut self) {
         // SAFETY: this is the drop; the field is not used again.
-        drop_contents(Box::new(unsafe { ManuallyDrop::take(&mut self.pair) }));
+        drop_content(unsafe { ManuallyDrop::take(&mut self.pair) });
     }
 }
 

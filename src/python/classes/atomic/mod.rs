@@ -34,7 +34,7 @@ use crate::engine::Event;
 use crate::python::boundary::error::{Error, Result};
 use crate::python::boundary::fastcall::{FastClass, Method, methods};
 use crate::python::boundary::list::repr;
-use crate::python::boundary::object::{Arg, IntoObject, borrowed, formatted, made};
+use crate::python::boundary::object::{Arg, IntoObject, borrowed, formatted};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::spare::{self, Answer, Spared};
 use crate::python::boundary::task::TaskWaiter;
@@ -252,8 +252,7 @@ pub(crate) const fn waiting<T: Waitable>() -> &'static [Method] {
             };
         two c"_enrol" c"_enrol($self, event, waiter, /)\n--\n\nEnrol a coroutine."
             |this, _, [_, waiter]| {
-                this.event().enrol(&sleeper(waiter)?);
-                Ok(())
+                Ok(this.event().enrol(&sleeper(waiter)?)?)
             };
         two c"_leave" c"_leave($self, event, waiter, /)\n--\n\n\
             Take a coroutine off the list; pass on a notification that it does not use."
@@ -283,7 +282,7 @@ fn wait_for_change<T: Waitable>(
 
 /// The `repr` of a view.
 fn view_repr<'py>(of: &Bound<'py, PyAny>, orders: Orders) -> Result<Bound<'py, PyAny>> {
-    let (of, orders) = (repr(of)?, made(of.py(), orders.shown())?);
+    let (of, orders) = (repr(of)?, orders.shown(of.py())?);
     // SAFETY: two strings.
     unsafe { formatted(c"%U.at(%U)", &of, &orders) }
 }

@@ -1,11 +1,13 @@
 //! Memory orderings: Python's members to Rust's, and what may be asked for where.
 
+use std::fmt;
+
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::engine::atomics::order::{FENCES, LOADS, STORES, reading};
 use crate::python::boundary::error::{Error, Result, shown};
-use crate::python::boundary::object::Arg;
+use crate::python::boundary::object::{Arg, made};
 use crate::shim::{
     self,
     Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst},
@@ -72,12 +74,12 @@ impl Orders {
     }
 
     /// The arguments of `at` that say the same.
-    pub(crate) fn shown(self) -> String {
+    pub(crate) fn shown(self, py: Python<'_>) -> Result<Bound<'_, PyAny>> {
         let order = name(self.order);
         if self.failure == reading(self.order) {
-            return format!("Ordering.{order}");
+            return made(py, format_args!("Ordering.{order}"));
         }
-        format!("Ordering.{order}, Ordering.{}", name(self.failure))
+        made(py, format_args!("Ordering.{order}, Ordering.{}", name(self.failure)))
     }
 }
 
@@ -97,10 +99,25 @@ fn allowed(what: &str, order: Ordering, choice: &[Ordering]) -> Result<Ordering>
     if choice.contains(&order) {
         return Ok(order);
     }
-    let names: Vec<_> = choice.iter().map(|order| name(*order)).collect();
-    let (last, others) = names.split_last().expect("there is a choice");
-    let choice = format!("{} or {last}", others.join(", "));
-    Err(Error::wrong_value(format!("{what} takes {choice}, not {}", name(order))))
+    let order = name(order);
+    Err(Error::wrong_value(format_args!("{what} takes {}, not {order}", Choice(choice))))
+}
+
+/// `A, B or C`
+struct Choice<'a>(&'a [Ordering]);
+
+impl fmt::Display for Choice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, order) in self.0.iter().enumerate() {
+            let before = match place {
+                0 => "",
+                _ if place + 1 == self.0.len() => " or ",
+                _ => ", ",
+            };
+            write!(f, "{before}{}", name(*order))?;
+        }
+        Ok(())
+    }
 }
 
 fn name(order: Ordering) -> &'static str {
@@ -111,9 +128,9 @@ fn name(order: Ordering) -> &'static str {
 fn ordering(member: Arg<'_, '_>) -> Result<Ordering> {
     let members = members(member.py()).map_err(Error::raised)?;
     let place = members.iter().position(|known| known.is(&*member));
-    place
-        .map(|place| NAMES[place].0)
-        .ok_or_else(|| Error::wrong_type(format!("expected an Ordering, not {}", shown(&member))))
+    place.map(|place| NAMES[place].0).ok_or_else(|| {
+        Error::wrong_type(format_args!("expected an Ordering, not {}", shown(&member)))
+    })
 }
 
 /// Looks the enumeration's members up.

@@ -1,0 +1,57 @@
+"""What a user reads shows public names, and a wrong argument is told where it is given."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import lockfree
+import pytest
+
+PUBLIC = frozenset(lockfree.__all__)
+CLASSES = sorted(name for name in PUBLIC if inspect.isclass(getattr(lockfree, name)))
+
+
+def methods(cls: type) -> Iterator[tuple[str, str]]:
+    """Yield the public methods of a class, and the names by which messages call them."""
+    for name in dir(cls):
+        qualname = getattr(getattr(cls, name), "__qualname__", "")
+        if not name.startswith("_") and qualname:
+            yield name, qualname
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_methods_are_called_by_public_names(impl: ModuleType, name: str) -> None:
+    private = {
+        qualname
+        for _, qualname in methods(getattr(impl, name, getattr(lockfree, name)))
+        if "." in qualname and qualname.split(".")[0] not in PUBLIC | {"object", "Exception"}
+    }
+    assert not {each for each in private if not each.startswith("BaseException.")}
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda impl: impl.cached(cache={}), "cache must be a Cache or None, not {}"),
+        (lambda impl: impl.cached(cache=5), "cache must be a Cache or None, not 5"),
+        (lambda impl: impl.cached(ttl=-1), "ttl must be positive or None, but is -1"),
+        (lambda impl: impl.cached(ttl="x"), "ttl must be a number of seconds or None, not 'x'"),
+        (lambda impl: impl.cached(key=5), "key must be callable or None, not 5"),
+        (lambda impl: impl.cached(1.5), "maxsize must be an int, a function or None, not 1.5"),
+        (lambda impl: impl.Cache(8, ttl=-1), "ttl must be positive or None, but is -1"),
+        (lambda impl: impl.Cache({}), "expected an int, not {}"),
+        (lambda impl: impl.once(5), "once() takes a function, not 5"),
+        (lambda impl: impl.cached_property(5), "cached_property() takes a function, not 5"),
+        (lambda impl: impl.Queue().async_put(), "Queue.async_put() missing 1 required"),
+        (lambda impl: impl.AtomicInt64().async_wait(), "async_wait() missing 1 required"),
+    ],
+)
+def test_a_wrong_argument_is_told_at_once(
+    impl: ModuleType, call: Callable[[ModuleType], Any], message: str
+) -> None:
+    with pytest.raises((TypeError, ValueError)) as raised:
+        call(impl)
+    assert str(raised.value).startswith(message)
