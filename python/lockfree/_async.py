@@ -39,7 +39,7 @@ URGENT: Final = 2
 _LOOK_AGAIN: Final = 0.05
 """When who waits for an atomic looks again, in seconds; native threads do as well."""
 
-_NOTHING: Final[Any] = object()
+NOTHING: Final[Any] = object()
 _UNFILLED: Final[Any] = object()
 """What an attempt yields that is to be made again, after a turn of the loop."""
 
@@ -75,7 +75,7 @@ class AsyncWait(Waitable):
             # A relaxed store may miss one who enrols at the same moment.
             again = running_loop().call_later(_LOOK_AGAIN, self._look_again, old)
             try:
-                await _wait(self, CHANGES, lambda: self._differs(old) or _NOTHING)
+                await _wait(self, CHANGES, lambda: self._differs(old) or NOTHING)
             finally:
                 again.cancel()
 
@@ -101,8 +101,8 @@ class AsyncMethods(Waitable, Generic[T]):
         """Remove and return the first item, waiting for one."""
         if hold := self._hold(GETTERS):
             await _give_way(hold)
-        item: T = self._grab(_NOTHING)
-        if item is _NOTHING:
+        item: T = self._grab(NOTHING)
+        if item is NOTHING:
             item = await _wait(self, GETTERS, self._yet_an_item)
         return item
 
@@ -110,9 +110,9 @@ class AsyncMethods(Waitable, Generic[T]):
         """Remove and return up to `n` items, waiting for the first."""
         if hold := self._hold(GETTERS):
             await _give_way(hold)
-        items: list[T] = self._some(n, _NOTHING)
-        if items is _NOTHING:
-            items = await _wait(self, GETTERS, lambda: self._yet(self._some(n, _NOTHING)))
+        items: list[T] = self._some(n, NOTHING)
+        if items is NOTHING:
+            items = await _wait(self, GETTERS, lambda: self._yet(self._some(n, NOTHING)))
         return items
 
     async def async_put(self, item: T) -> None:
@@ -126,11 +126,11 @@ class AsyncMethods(Waitable, Generic[T]):
     async def async_join(self) -> None:
         """Wait until all items that were put are done."""
         if self.unfinished_tasks:
-            await _wait(self, JOINERS, lambda: _NOTHING if self.unfinished_tasks else None)
+            await _wait(self, JOINERS, lambda: NOTHING if self.unfinished_tasks else None)
 
     def __aiter__(self) -> AsyncIterator[T]:
         """Get items until the queue is shut down."""
-        return _Items(self)
+        return Items(self.async_get)
 
     @property
     def async_q(self) -> AsyncQueue[T]:
@@ -142,14 +142,14 @@ class AsyncMethods(Waitable, Generic[T]):
     # Closures of their own: the coroutines would be slower with variables that others share.
 
     def _yet_an_item(self) -> Any:
-        return self._yet(self._grab(_NOTHING))
+        return self._yet(self._grab(NOTHING))
 
     def _yet_to_put(self, entry: Any) -> Coroutine[Any, Any, None]:
-        return _wait(self, PUTTERS, lambda: self._press(entry) is True or _NOTHING)
+        return _wait(self, PUTTERS, lambda: self._press(entry) is True or NOTHING)
 
     def _yet(self, got: Any) -> Any:
         # A place that a suspended producer has claimed: filling it wakes nobody for sure.
-        return _UNFILLED if got is _NOTHING and self.qsize() else got
+        return _UNFILLED if got is NOTHING and self.qsize() else got
 
     def _some(self, n: SupportsIndex, nothing: Any, /) -> Any:
         # A native queue has its own, which does not persist.
@@ -159,23 +159,33 @@ class AsyncMethods(Waitable, Generic[T]):
             return nothing
 
 
-class _Items(Generic[T]):
+class Items(Generic[T]):
     """Gets items until the queue is shut down.
 
     Not an asynchronous generator: that would be at its end after a cancellation.
     """
 
-    def __init__(self, queue: AsyncMethods[T]) -> None:
-        self._queue = queue
+    def __init__(
+        self, get: Callable[[], Coroutine[Any, Any, T]], end: type[Exception] = ShutDown
+    ) -> None:
+        self._get, self._end = get, end
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> T:
         try:
-            return await self._queue.async_get()
-        except ShutDown:
+            return await self._get()
+        except self._end:
             raise StopAsyncIteration from None
+
+
+async def until(owner: Waitable, event: int, attempt: Callable[[], Any]) -> Any:
+    """Make attempts until one yields something."""
+    if hold := owner._hold(event):
+        await _give_way(hold)
+    done = attempt()
+    return await _wait(owner, event, attempt) if done is NOTHING or done is _UNFILLED else done
 
 
 async def _wait(owner: Waitable, event: int, attempt: Callable[[], Any]) -> Any:
@@ -184,7 +194,7 @@ async def _wait(owner: Waitable, event: int, attempt: Callable[[], Any]) -> Any:
     await _pause()
     if (done := attempt()) is _UNFILLED:
         done = await _persist(attempt)
-    if done is not _NOTHING:
+    if done is not NOTHING:
         return done
     waiter = owner._waiter(owner, event, running_loop())
     while True:
@@ -192,7 +202,7 @@ async def _wait(owner: Waitable, event: int, attempt: Callable[[], Any]) -> Any:
             owner._enrol(event, waiter)
             if (done := attempt()) is _UNFILLED:
                 done = await _persist(attempt)
-            if done is not _NOTHING:
+            if done is not NOTHING:
                 owner._leave(event, waiter)
                 return done
             await waiter
@@ -203,7 +213,7 @@ async def _wait(owner: Waitable, event: int, attempt: Callable[[], Any]) -> Any:
             # is for the next one.
             owner._leave(event, waiter)
             raise
-        if done is not _NOTHING:
+        if done is not NOTHING:
             return done
 
 

@@ -17,6 +17,7 @@ from typing import (
 )
 
 from lockfree._errors import Empty, Full, ShutDown
+from lockfree._overrides import AsyncQueueRelations, followed
 
 if TYPE_CHECKING:
     from lockfree._native import Queue
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@followed(AsyncQueueRelations)
 class AsyncQueue(Generic[T]):
     """A queue with the methods and exceptions of `asyncio.Queue`, for any number of loops.
 
@@ -50,10 +52,6 @@ class AsyncQueue(Generic[T]):
     """
 
     __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        refuse_hooks(cls, "AsyncQueue")
 
     def __init__(self, maxsize: SupportsFloat | SupportsIndex = 0) -> None:
         self._queue = self._make(maxsize)
@@ -166,6 +164,12 @@ class AsyncQueue(Generic[T]):
         return size
 
     @property
+    def unfinished_tasks(self) -> int:
+        """How many items were put and are not done."""
+        count: int = self._queue.unfinished_tasks
+        return count
+
+    @property
     def sync_q(self) -> Queue[T]:
         """The same queue for threads: a `Queue`."""
         queue: Queue[T] = self._queue
@@ -181,16 +185,6 @@ class AsyncQueue(Generic[T]):
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"cannot copy or pickle '{type(self).__name__}' object: it is shared state")
-
-
-def refuse_hooks(cls: type, base: str) -> None:
-    """Refuse a class that overrides a hook: it would wait in vain for its being called."""
-    for hook in ("_init", "_put", "_get", "_qsize"):
-        if hook in vars(cls):
-            raise TypeError(
-                f"'{cls.__name__}' overrides {hook}(), which {base} does not call: "
-                "it has no lock to call it under"
-            )
 
 
 def _translated(error: Empty | Full | ShutDown) -> Exception:

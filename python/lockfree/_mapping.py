@@ -16,6 +16,7 @@ from collections.abc import (
     MutableMapping,
     ValuesView,
 )
+from copyreg import __newobj__  # type: ignore[attr-defined]
 from functools import WRAPPER_ASSIGNMENTS, update_wrapper
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
@@ -161,12 +162,37 @@ class MappingMethods(_Shared[K, V]):
     """What a cache has beside that."""
 
     if TYPE_CHECKING:
+        _base: type[Any]
 
+        def _arguments(self) -> tuple[Any, ...]: ...
+        def _dump(self) -> list[tuple[K, V, float | None, int]]: ...
+        def _restore(self, key: K, value: V, left: float | None, weight: int, /) -> None: ...
         def _stats(self) -> tuple[int, int, int, int, int, int, int, int]: ...
 
     def stats(self) -> CacheStats:
         """Return how often the cache was asked, and what became of its entries."""
         return CacheStats(*self._stats())
+
+    def copy(self) -> Self:
+        """Return a cache of its own with the same entries."""
+        from copy import copy
+
+        return copy(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return __newobj__, (type(self),), (self._arguments(), self._dump(), self.__getstate__())
+
+    def __setstate__(self, state: Any) -> None:
+        (maxsize, ttl, grace, weigher, on_evict), entries, own = state
+        # Not a subclass's own: what that would do is in its state.
+        self._base.__init__(self, maxsize, ttl=ttl, grace=grace, weigher=weigher, on_evict=on_evict)
+        for entry in entries:
+            self._restore(*entry)
+        attributes, slots = own if isinstance(own, tuple) else (own, None)
+        if attributes:
+            vars(self).update(attributes)
+        for name, value in (slots or {}).items():
+            setattr(self, name, value)
 
 
 @part_of("ConcurrentDict")

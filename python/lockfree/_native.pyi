@@ -1051,7 +1051,9 @@ class Queue(Generic[_T]):
     thread it answers signals, such as Ctrl-C, within 100 ms.
 
     A queue is always true and has no ``len()``: use ``qsize()``. There is no
-    ``mutex``, and a subclass cannot override ``_put`` or ``_get``.
+    ``mutex``, and a subclass cannot override ``_put`` or ``_get``. If it overrides ``put``
+    or ``get``, the other methods, the coroutines' and iteration go by them, as in the
+    standard library; ``force_put`` cannot, and is a ``TypeError`` then.
 
     On free-threaded CPython 3.14 and later, a queue that threads keep contending for stops
     being reference counted, which makes sharing it cheap; it is then freed by the
@@ -1644,8 +1646,13 @@ class Cache(MutableMapping[_K, _V]):
 
     Iteration never fails because of a change: keys that are there throughout appear
     once, others at most once. ``==`` compares with any mapping, so a cache is
-    unhashable, like a dict. Copying and pickling are refused; ``dict(c.items())`` is a
-    copy of what is in it.
+    unhashable, like a dict. It can be copied and pickled, with what its entries weigh and have left
+    to live; the copy shares nothing with it, and counts from the beginning.
+
+    In a subclass, what you override the other methods go by, as with a ``MutableMapping``:
+    ``get``, ``setdefault``, ``pop``, ``update`` and loads by ``[]``, ``[]=`` and ``del``; ``[]=``
+    by ``put``; and ``[]``, alone, by ``__missing__``. They are several steps then, no longer
+    one. What was loaded is kept without any of them.
 
     No code of yours (``__hash__``, ``__eq__``, ``__del__``, loaders, `weigher`,
     `on_evict`) runs while anything is locked: each may use the cache, and an
@@ -1658,8 +1665,8 @@ class Cache(MutableMapping[_K, _V]):
 
     Args:
         maxsize: what the entries may weigh together; None is no bound. Without a
-            `weigher` each weighs 1. It is exceeded, if at all, by no more than one
-            entry for each thread that is just putting one.
+            `weigher` each weighs 1. With 0 nothing is kept. It is exceeded, if at all, by no
+            more than one entry for each thread that is just putting one.
         ttl: how many seconds an entry lives after it was put; None is for ever.
         grace: for how many seconds after that ``get_or_load`` and ``async_get_or_load`` serve
             it as it is, while one of their callers loads it anew; None is for none.
@@ -1671,7 +1678,7 @@ class Cache(MutableMapping[_K, _V]):
 
     Raises:
         TypeError: an argument is of the wrong type.
-        ValueError: `maxsize` is less than 1, or `ttl` or `grace` is not positive.
+        ValueError: `maxsize` is negative, or `ttl` or `grace` is not positive.
         OverflowError: `maxsize` does not fit in 64 bits.
 
     Progress: hits take no lock, changes lock one shard, as each method says. Source: J. Yang,
@@ -1814,6 +1821,21 @@ class Cache(MutableMapping[_K, _V]):
         Progress: as `put`.
         """
 
+    def copy(self) -> Self:
+        """Return a cache of its own with the same entries.
+
+        They weigh and have left to live what they do here; those in their grace stay behind. It
+        is of the same class, with the same bound, times, `weigher` and `on_evict`, of which none
+        is called, and with the attributes that a subclass adds. Loads that are under way
+        and the statistics are not copied.
+
+        ``copy.copy`` does the same, ``copy.deepcopy`` copies keys and values as well, and
+        pickling takes down the times that are left: they begin to run again with the
+        unpickling. A `weigher` and an `on_evict` are pickled by reference, as functions are.
+
+        Progress: as iteration, then as ``put`` for each entry.
+        """
+
     def keys(self) -> KeysView[_K]:
         """Return a view of the keys."""
 
@@ -1939,7 +1961,9 @@ class Cache(MutableMapping[_K, _V]):
     def __sizeof__(self, /) -> int: ...
     def __iter__(self, /) -> Iterator[_K]: ...
     def __eq__(self, other: object, /) -> bool: ...
-    def __reduce__(self, /) -> NoReturn: ...
+    def __init_subclass__(cls) -> None: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+    def __setstate__(self, state: Any) -> None: ...
     @classmethod
     def __class_getitem__(cls, key: Any) -> GenericAlias: ...
 
@@ -1948,6 +1972,16 @@ class Cache(MutableMapping[_K, _V]):
     @property
     def _flights(self) -> dict[int, Any]:
         """The loads that are under way, by process; of lockfree._loading."""
+
+    _base: ClassVar[type[Cache[Any, Any]]]
+    def _arguments(self, /) -> tuple[Any, ...]:
+        """Return what `__init__` got."""
+
+    def _dump(self, /) -> list[tuple[_K, _V, float | None, int]]:
+        """Return a snapshot of keys, values, seconds left to live and weights."""
+
+    def _restore(self, key: _K, value: _V, left: float | None, weight: int, /) -> None:
+        """Put one of another cache's `_dump`, with what it weighed there."""
 
     def _items(self, /) -> Iterable[tuple[_K, _V]]:
         """Return a snapshot of keys and values."""

@@ -11,6 +11,7 @@ from lockfree import _mapping
 from lockfree._async import AsyncMethods, AsyncWait, install
 from lockfree._loading import DictLoadingMethods, LoadingMethods
 from lockfree._mapping import DictMethods, MappingMethods
+from lockfree._overrides import CacheRelations, QueueRelations, followed
 
 _VARIABLE = "LOCKFREE_IMPLEMENTATION"
 
@@ -58,8 +59,10 @@ def _import_native() -> None:
         REFUSAL = refusal
         return
     _mapping.install(native.Cache, MappingMethods, LoadingMethods)
+    native.Cache._base = followed(CacheRelations)(native.Cache)
     _mapping.install(native.ConcurrentDict, DictMethods, DictLoadingMethods)
     install(native.Queue, AsyncMethods, native._Waiter)
+    followed(QueueRelations)(native.Queue)
     for name in ("AtomicBool", "AtomicFloat64", "AtomicInt64", "AtomicRef"):
         for atomic in (getattr(native, name), getattr(native, f"_{name}View")):
             install(atomic, AsyncWait, native._Waiter)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import gc
 import itertools
-import pickle
 import sys
 import time
 import weakref
@@ -181,17 +179,6 @@ def test_equality_is_that_of_mappings(impl: ModuleType) -> None:
         hash(c)
 
 
-def test_a_snapshot_may_be_copied_but_not_the_cache(impl: ModuleType) -> None:
-    c = impl.Cache(10)
-    text = (
-        "cannot copy or pickle 'Cache' object: it is shared state; copy its items, dict(c.items())"
-    )
-    for refused in (copy.copy, copy.deepcopy, pickle.dumps):
-        with pytest.raises(TypeError) as caught:
-            refused(c)
-        assert str(caught.value) == text
-
-
 def test_repr_shows_the_entries(impl: ModuleType) -> None:
     c = impl.Cache(3)
     assert repr(c) == "Cache({}, maxsize=3)"
@@ -217,8 +204,7 @@ def test_it_is_generic_and_weakly_referable(impl: ModuleType) -> None:
 # --- what it refuses -----------------------------------------------------------
 
 REFUSED = [
-    ((0,), {}, ValueError, "maxsize must be at least 1 or None, but is 0"),
-    ((-1,), {}, ValueError, "maxsize must be at least 1 or None, but is -1"),
+    ((-1,), {}, ValueError, "maxsize must not be negative, but is -1"),
     (("a",), {}, TypeError, "expected an int, not 'a'"),
     ((1.5,), {}, TypeError, "expected an int, not 1.5"),
     ((2**70,), {}, OverflowError, f"{2**70} does not fit in 64 bits"),

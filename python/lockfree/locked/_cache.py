@@ -9,13 +9,14 @@ from math import inf, isnan
 from reprlib import recursive_repr
 from time import monotonic
 from types import GenericAlias
-from typing import Any, ClassVar, NamedTuple, NoReturn, SupportsIndex, TypeVar
+from typing import Any, ClassVar, NamedTuple, SupportsIndex, TypeVar
 
 from lockfree._loading import LoadingMethods, Unraisable
 from lockfree._mapping import MappingMethods
+from lockfree._overrides import CacheRelations, followed
 from lockfree.locked._cached import CachedFunction
 from lockfree.locked._tickets import Ticket, Tickets
-from lockfree.locked._values import MISSING, int64, not_copyable, shown
+from lockfree.locked._values import MISSING, int64, shown
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -27,11 +28,16 @@ class _Entry(NamedTuple):
     deadline: float
     """On the clock of `time.monotonic`."""
 
+    def left(self, now: float) -> float | None:
+        """Return how many seconds it has to live."""
+        return None if self.deadline == inf else self.deadline - now
+
 
 _Dropped = list[tuple[Any, _Entry, str]]
 """Keys and entries that are gone, and why: `on_evict` is told without the lock."""
 
 
+@followed(CacheRelations)
 class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
     """A mapping of bounded size that threads can share, and whose hits take no lock."""
 
@@ -93,7 +99,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         return default if entry is None else entry.value
 
     def __getitem__(self, key: K, /) -> V:
-        value: V = self.get(key, MISSING)
+        value: V = Cache.get(self, key, MISSING)
         if value is MISSING:
             raise KeyError(key)
         return value
@@ -101,6 +107,9 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
     def put(self, key: K, value: V, /, *, ttl: float | None = MISSING) -> None:
         """Give a key a value, with a time to live of its own if `ttl` is given."""
         entry = self._entry(key, value, self._ttl if ttl is MISSING else self._seconds(ttl))
+        self._store(key, entry)
+
+    def _store(self, key: K, entry: _Entry) -> None:
         dropped: _Dropped = []
         with self._lock:
             self._tickets.revoke(key)
@@ -109,11 +118,11 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         self._tell(dropped)
 
     def __setitem__(self, key: K, value: V, /) -> None:
-        self.put(key, value)
+        Cache.put(self, key, value)
 
     def setdefault(self, key: K, default: Any = None, /) -> Any:
         """Return the value of a key, after giving it `default` if it has none."""
-        value = self.get(key, MISSING)
+        value = Cache.get(self, key, MISSING)
         if value is not MISSING:
             return value
         entry = self._entry(key, default, self._ttl)
@@ -142,7 +151,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         return default
 
     def __delitem__(self, key: K, /) -> None:
-        self.pop(key)
+        Cache.pop(self, key)
 
     def popitem(self, /) -> tuple[K, V]:
         """Remove the next victim of an eviction and return it with its key."""
@@ -189,8 +198,12 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         entries = ", ".join(f"{key!r}: {value!r}" for key, value in self._items())
         return f"{type(self).__name__}({{{entries}}}, maxsize={self._maxsize})"
 
-    def __reduce__(self) -> NoReturn:
-        not_copyable("Cache", "it is shared state; copy its items, dict(c.items())")
+    def __getstate__(self) -> Any:
+        # What a subclass adds.
+        state = object.__getstate__(self)
+        attributes, slots = state if isinstance(state, tuple) else (state, None)
+        own = {name: value for name, value in attributes.items() if name not in _ATTRIBUTES}
+        return own if slots is None else (own, slots)
 
     # What the shared methods are made of.
 
@@ -198,6 +211,19 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         now = monotonic()
         with self._lock:
             return [(k, e.value) for k, e in self._entries.items() if now < e.deadline]
+
+    def _arguments(self, /) -> tuple[Any, ...]:
+        return self._maxsize, self._ttl, self._grace, self._weigher, self._on_evict
+
+    def _dump(self, /) -> list[tuple[K, V, float | None, int]]:
+        with self._lock:
+            entries, now = list(self._entries.items()), monotonic()
+        return [(k, e.value, e.left(now), e.weight) for k, e in entries if now < e.deadline]
+
+    def _restore(self, key: K, value: V, left: float | None, weight: int, /) -> None:
+        deadline = _deadline(self._seconds(left))
+        weight = 1 if self._weigher is None else _weight(weight)
+        self._store(key, _Entry(value, weight, deadline))
 
     def _peek(self, key: Any, default: Any, /) -> Any:
         dropped: _Dropped = []
@@ -255,10 +281,8 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
     # User code runs before: `weigher`.
 
     def _entry(self, key: K, value: V, ttl: float | None) -> _Entry:
-        weight = 1 if self._weigher is None else int64(self._weigher(key, value))
-        if weight < 0:
-            raise ValueError(f"weight must not be negative, but is {weight}")
-        return _Entry(value, weight, inf if ttl is None else monotonic() + ttl)
+        weight = 1 if self._weigher is None else _weight(self._weigher(key, value))
+        return _Entry(value, weight, _deadline(ttl))
 
     # Under the lock.
 
@@ -290,7 +314,8 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         self._weight += entry.weight
         self._mortal = self._mortal or entry.deadline < inf
         if self._maxsize is not None:
-            if entry.weight > self._maxsize:  # to drop the others would not help
+            # To drop the others would not help. A bound of 0 keeps not even what weighs nothing.
+            if entry.weight > self._maxsize or self._maxsize == 0:
                 self._drop(key, "size", dropped)
             while self._weight > self._maxsize:
                 self._evict(dropped)
@@ -337,12 +362,23 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
                 Unraisable(error)
 
 
+def _weight(given: SupportsIndex) -> int:
+    weight = int64(given)
+    if weight < 0:
+        raise ValueError(f"weight must not be negative, but is {weight}")
+    return weight
+
+
+def _deadline(ttl: float | None) -> float:
+    return inf if ttl is None else monotonic() + ttl
+
+
 def _bound(maxsize: SupportsIndex | None) -> int | None:
     if maxsize is None:
         return None
     bound = int64(maxsize)
-    if bound < 1:
-        raise ValueError(f"maxsize must be at least 1 or None, but is {bound}")
+    if bound < 0:
+        raise ValueError(f"maxsize must not be negative, but is {bound}")
     return bound
 
 
@@ -361,3 +397,7 @@ def _function(name: str, value: Any) -> Any:
     if value is None or callable(value):
         return value
     raise TypeError(f"{name} must be callable or None, not {shown(value)}")
+
+
+Cache._base = Cache
+_ATTRIBUTES = frozenset(vars(Cache(0)))

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, NamedTuple, NoReturn, SupportsFloat, SupportsI
 
 from lockfree import _async_queue
 from lockfree._async import TIRED, AsyncMethods
-from lockfree._async_queue import refuse_hooks
 from lockfree._errors import Empty, Full, ShutDown
+from lockfree._overrides import QueueRelations, followed
 from lockfree.locked._event import Event, Sleeper, Waiter, within
 from lockfree.locked._values import count, limit, not_copyable, shown
 
@@ -28,6 +28,7 @@ def _absent(name: str, instead: str) -> property:
     return property(fget, doc=f"Absent: {instead}.")
 
 
+@followed(QueueRelations)
 class Queue(AsyncMethods[T]):
     """A first-in, first-out queue for any number of producers and consumers."""
 
@@ -44,10 +45,6 @@ class Queue(AsyncMethods[T]):
         self._not_empty, self._not_full, self._all_done = Event(), Event(), Event()
         self._events = (self._not_empty, self._not_full, self._all_done)
         self._run = 0
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        refuse_hooks(cls, "Queue")
 
     def put(self, /, item: T, block: object = True, timeout: float | None = None) -> None:
         """Put an item, waiting for room."""

@@ -366,7 +366,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         &self,
         between: impl FnMut() -> Result<(), E>,
     ) -> Result<Vec<T>, E> {
-        self.snapshot(|(key, _)| copy(key), between)
+        self.snapshot(|place| copy(place.words().0), between)
     }
 
     /// The items, likewise.
@@ -377,7 +377,24 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         &self,
         between: impl FnMut() -> Result<(), E>,
     ) -> Result<Vec<(T, T)>, E> {
-        self.snapshot(|(key, value)| (copy(key), copy(value)), between)
+        let pair = |(key, value)| (copy(key), copy(value));
+        self.snapshot(|place| pair(place.words()), between)
+    }
+
+    /// The items with their weights and deadlines, likewise.
+    ///
+    /// # Errors
+    /// As [`Self::keys`].
+    pub fn whole_items<E: From<OutOfMemory>>(
+        &self,
+        between: impl FnMut() -> Result<(), E>,
+    ) -> Result<Vec<Item<T>>, E> {
+        let item = |place: &Entry<P>| {
+            let (key, value) = place.words();
+            let (weight, deadline) = (P::weight_of(place), place.deadline());
+            Item { key: copy(key), value: copy(value), weight, deadline }
+        };
+        self.snapshot(item, between)
     }
 
     /// A copy of each item that is there all the while, and at most one of others. References
@@ -385,7 +402,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     /// with nothing held.
     fn snapshot<R, E: From<OutOfMemory>>(
         &self,
-        copy: impl Fn((usize, usize)) -> R,
+        copy: impl Fn(&Entry<P>) -> R,
         mut between: impl FnMut() -> Result<(), E>,
     ) -> Result<Vec<R>, E> {
         let now = self.now();
@@ -398,7 +415,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                     if is_good(place, now) {
                         grown = grown.and_then(|()| room_for_one(&mut copies));
                         if grown.is_ok() {
-                            copies.push(copy(place.words())); // room: above
+                            copies.push(copy(place)); // room: above
                         }
                     }
                 });

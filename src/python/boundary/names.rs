@@ -43,14 +43,9 @@ names! {
     CONTEXT "context";
     CURRENT_TASK "current_task";
     CURRENT_TASKS "_current_tasks";
-    DICT "__dict__";
     DOOR "_lockfree_door";
     GET "get";
     GET_RUNNING_LOOP "_get_running_loop";
-    HOOK_GET "_get";
-    HOOK_INIT "_init";
-    HOOK_PUT "_put";
-    HOOK_QSIZE "_qsize";
     IS_CLOSED "is_closed";
     IS_RUNNING "is_running";
     LITTLE "little";

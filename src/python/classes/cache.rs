@@ -6,6 +6,7 @@
 //! missing, is Python: `lockfree._mapping` and `lockfree._loading`.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -20,10 +21,10 @@ use crate::engine::{self, Reference, Striped};
 use crate::python::boundary::convert::{Given, double, int64};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::epoch::Attached;
-use crate::python::boundary::error::{Error, Result, not_copyable, shown};
+use crate::python::boundary::error::{Error, Result, shown};
 use crate::python::boundary::fastcall::{fast_methods, used};
 use crate::python::boundary::key::Key;
-use crate::python::boundary::list::{Pair, repr_of_pairs};
+use crate::python::boundary::list::{Pair, list_of, repr_of_pairs};
 use crate::python::boundary::nesting::{drop_contents, repr_of};
 use crate::python::boundary::object::{Arg, Made, dict, formatted, made, size_with, tuple};
 use crate::python::boundary::owned::Owned;
@@ -130,7 +131,7 @@ impl Contents {
     fn put(&self, key: Arg<'_, '_>, value: Arg<'_, '_>, ttl: Option<f64>) -> Result<()> {
         let query = Key::new(key)?;
         let item = self.item(key, value, ttl)?;
-        if item.weight > self.engine.limit() {
+        if self.has_no_room_for(&item) {
             drop(self.remove(&query)?);
             self.refuse(item);
             return Ok(());
@@ -151,14 +152,19 @@ impl Contents {
     ) -> Result<()> {
         let query = Key::new(key)?;
         let item = self.item(key, value, ttl)?;
-        if item.weight > self.engine.limit() {
+        self.keep_item(ticket, &query, item)
+    }
+
+    #[inline(never)]
+    fn keep_item(&self, ticket: &Ticket, query: &Key<'_, '_>, item: Item<Owned>) -> Result<()> {
+        if self.has_no_room_for(&item) {
             if ticket.redeem() {
                 self.refuse(item);
             }
             return Ok(());
         }
         let mut removed = Removed::default();
-        let result = self.engine.put_if(&query, item, &mut removed, || ticket.redeem());
+        let result = self.engine.put_if(query, item, &mut removed, || ticket.redeem());
         self.finish(result, &removed)
     }
 
@@ -175,7 +181,7 @@ impl Contents {
             return Ok(value);
         }
         let item = self.item(key, default, self.ttl)?;
-        if item.weight > self.engine.limit() {
+        if self.has_no_room_for(&item) {
             self.refuse(item);
             return Ok(Owned::new(default));
         }
@@ -187,13 +193,38 @@ impl Contents {
         Ok(found.unwrap_or_else(|| Owned::new(default)))
     }
 
+    /// Whether an item will not go in, however empty the cache is. None does where the bound
+    /// is 0: not even what weighs nothing.
+    #[inline]
+    fn has_no_room_for(&self, item: &Item<Owned>) -> bool {
+        let limit = self.engine.limit();
+        item.weight > limit || limit == 0
+    }
+
     /// What is to be put. Runs `weigher`.
     #[inline(always)]
     fn item(&self, key: Arg<'_, '_>, value: Arg<'_, '_>, ttl: Option<f64>) -> Result<Item<Owned>> {
         let weight = self.weigh(key, value)?;
-        let deadline =
-            ttl.map_or(FOREVER, |ttl| self.engine.now().saturating_add(nanoseconds(ttl)));
+        let deadline = self.deadline(ttl);
         Ok(Item { key: Owned::new(key), value: Owned::new(value), weight, deadline })
+    }
+
+    /// When what is put now expires.
+    #[inline(always)]
+    fn deadline(&self, ttl: Option<f64>) -> u64 {
+        ttl.map_or(FOREVER, |ttl| self.engine.now().saturating_add(nanoseconds(ttl)))
+    }
+
+    /// The seconds that an item has left.
+    fn left(&self, item: &Item<Owned>) -> Option<f64> {
+        let left = || item.deadline.saturating_sub(self.engine.now()).max(1);
+        (item.deadline != FOREVER).then(|| Duration::from_nanos(left()).as_secs_f64())
+    }
+
+    /// A tuple of what [`Cache::_restore`] takes.
+    fn taken_down(&self, py: Python<'_>, item: Item<Owned>) -> Result<Owned> {
+        let (left, weight) = (made(py, self.left(&item))?, made(py, item.weight)?);
+        tuple([item.key, item.value, left.into(), weight.into()])
     }
 
     #[inline]
@@ -206,10 +237,7 @@ impl Contents {
         let weight = unsafe { user::call(weigher.as_ptr(), &[key.as_ptr(), value.as_ptr()]) };
         // SAFETY: a new reference, or null with an exception set.
         let weight = unsafe { Owned::from_new(weight) }.ok_or_else(Error::pending)?;
-        let weight = int64(weight.borrow(key.py()))?;
-        u64::try_from(weight).map_err(|_| {
-            Error::wrong_value(format_args!("weight must not be negative, but is {weight}"))
-        })
+        checked(int64(weight.borrow(key.py()))?)
     }
 
     /// An item that is too heavy for the whole cache is evicted before it is in.
@@ -291,6 +319,13 @@ impl Contents {
     }
 }
 
+/// What an item weighs.
+fn checked(weight: i64) -> Result<u64> {
+    u64::try_from(weight).map_err(|_| {
+        Error::wrong_value(format_args!("weight must not be negative, but is {weight}"))
+    })
+}
+
 /// How long an item is to live.
 fn time_to_live(ttl: Arg<'_, '_>) -> Result<Option<f64>> {
     seconds("ttl", ttl)
@@ -327,8 +362,8 @@ fn bound(maxsize: Arg<'_, '_>) -> Result<u64> {
         return Ok(UNBOUNDED);
     }
     let bound = int64(maxsize)?;
-    u64::try_from(bound).ok().filter(|bound| *bound > 0).ok_or_else(|| {
-        Error::wrong_value(format_args!("maxsize must be at least 1 or None, but is {bound}"))
+    u64::try_from(bound).map_err(|_| {
+        Error::wrong_value(format_args!("maxsize must not be negative, but is {bound}"))
     })
 }
 
@@ -515,11 +550,6 @@ impl Cache {
         })
     }
 
-    #[allow(clippy::unused_self)] // a method, to Python
-    fn __reduce__(&self) -> PyResult<Bound<'_, PyTuple>> {
-        Err(not_copyable("Cache", "it is shared state; copy its items, dict(c.items())"))
-    }
-
     /// The loads that are under way, by process; of lockfree._loading.
     #[getter]
     fn _flights(&self, py: Python<'_>) -> Result<Py<PyAny>> {
@@ -541,6 +571,51 @@ impl Cache {
     /// Return a snapshot of keys and values.
     fn _items<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
         self.contents()?.items(py)
+    }
+
+    /// Return what `__init__` got.
+    fn _arguments(&self, py: Python<'_>) -> Result<Py<PyAny>> {
+        let contents = self.contents()?;
+        let [ttl, grace] = [contents.ttl, contents.grace].map(|seconds| made(py, seconds));
+        let callback = |given: &Callback| given.get().unwrap_or_else(|| Owned::none(py));
+        let [weigher, on_evict] = [&contents.weigher, &contents.on_evict].map(callback);
+        let maxsize = made(py, self.maxsize()?.0)?;
+        Ok(tuple([maxsize.into(), ttl?.into(), grace?.into(), weigher, on_evict])?.into_py())
+    }
+
+    /// Return a snapshot of keys, values, seconds left to live and weights.
+    fn _dump<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
+        let contents = self.contents()?;
+        let mut pauses = Pauses::new(py);
+        let items = contents.engine.whole_items(|| pauses.rest())?;
+        let mut entries = room(items.len())?;
+        for item in items {
+            put(&mut entries, contents.taken_down(py, item)?); // room: above
+            pauses.step()?;
+        }
+        Ok(list_of(py, entries)?.into_any())
+    }
+
+    /// Put one of another cache's `_dump`, with what it weighed there.
+    #[pyo3(signature = (key, value, left, weight, /))]
+    fn _restore(
+        &self,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        left: &Bound<'_, PyAny>,
+        weight: &Bound<'_, PyAny>,
+    ) -> Result<()> {
+        let contents = self.contents()?;
+        let query = Key::new(key.as_borrowed())?;
+        let deadline = contents.deadline(time_to_live(left.as_borrowed())?);
+        let weight = match contents.weigher.0 {
+            Some(_) => checked(int64(weight.as_borrowed())?)?,
+            None => 1,
+        };
+        let (key, value) = (Owned::new(key.as_borrowed()), Owned::new(value.as_borrowed()));
+        // As what is loaded, so that putting stays as fast as it is.
+        let ticket = Tickets::issue(&contents.tickets, query.hash())?;
+        contents.keep_item(&ticket, &query, Item { key, value, weight, deadline })
     }
 
     /// Return the value of a key, or `default`; neither count nor mark.

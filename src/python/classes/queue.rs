@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
-use pyo3::types::{PyDict, PyList, PyTuple, PyType};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::queue_engine::{
     Engine, Pressed, all_ranked, limit, no_force_put, press_sorted, putting, refused,
@@ -24,7 +24,6 @@ use crate::python::boundary::error::{Error, QueueError, Result, not_copyable};
 use crate::python::boundary::fastcall::{Arguments, fast_methods, used};
 use crate::python::boundary::handover::Handover;
 use crate::python::boundary::list::{Slots, collect};
-use crate::python::boundary::names;
 use crate::python::boundary::nesting::drop_contents;
 use crate::python::boundary::object::{Arg, Made, made, size_with};
 use crate::python::boundary::owned::Owned;
@@ -694,33 +693,6 @@ impl Queue {
 
     fn __reduce__(&self) -> PyResult<Bound<'_, PyTuple>> {
         Err(not_copyable("Queue", "it is shared state; move its items, q.drain()"))
-    }
-
-    /// A subclass that overrides a hook of `queue.Queue` would wait in vain for
-    /// its being called.
-    #[classmethod]
-    #[pyo3(signature = (**kwargs))]
-    fn __init_subclass__(
-        cls: &Bound<'_, PyType>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<()> {
-        if kwargs.is_some_and(|kwargs| !kwargs.is_empty()) {
-            let words = format_args!("Queue.__init_subclass__() takes no keyword arguments");
-            return Err(Error::wrong_type(words).into());
-        }
-        let py = cls.py();
-        let namespace = cls.getattr(names::DICT.get(py))?;
-        for hook in [&names::HOOK_INIT, &names::HOOK_PUT, &names::HOOK_GET, &names::HOOK_QSIZE] {
-            let hook = hook.get(py);
-            if namespace.contains(hook)? {
-                let name = cls.name()?;
-                let error = Error::wrong_type(format_args!(
-                    "'{name}' overrides {hook}(), which Queue does not call: it has no lock to call it under"
-                ));
-                return Err(error.into());
-            }
-        }
-        Ok(())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
