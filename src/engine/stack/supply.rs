@@ -47,7 +47,7 @@ use super::super::memory::slots::Slot;
 use super::super::memory::tagged::Tagged;
 use super::super::shim::{
     AtomicBool, AtomicU32, AtomicU64,
-    Ordering::{self, Relaxed},
+    Ordering::{self, Acquire, Relaxed, Release},
     mutant, ordering,
 };
 use super::node::{Chain, Node, Place};
@@ -298,14 +298,14 @@ impl<T, P: Place<T>> Supply<T, P> {
     #[cold]
     #[inline(never)]
     pub(super) fn trim(&self) -> bool {
-        // Acquire: what the one before has done (F3).
-        let begin = ordering!(Acquire, "stack.trim.begin");
-        if self.is_trimmed.compare_exchange(false, true, begin, Relaxed).is_err() {
+        // Acquire: what the one before has done (F3): its range comes before the next swap of
+        // it. No model misses it, for loom has a swap always find what was stored last.
+        if self.is_trimmed.compare_exchange(false, true, Acquire, Relaxed).is_err() {
             return false;
         }
         let discarded = self.take_rest().is_some_and(|rest| self.discard(rest));
-        // Release: for the next one.
-        self.is_trimmed.store(false, ordering!(Release, "stack.trim.end"));
+        // Release: for the next one, as above.
+        self.is_trimmed.store(false, Release);
         discarded
     }
 
