@@ -121,7 +121,7 @@ fn full_cache() -> Cache<Number> {
 
 /// An item, a key or a value: its address is its number.
 #[derive(Debug)]
-struct Number(usize);
+pub struct Number(pub usize);
 
 // SAFETY: an address is not 0, and `from_raw` is the inverse.
 unsafe impl Pointer for Number {

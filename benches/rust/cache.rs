@@ -8,16 +8,15 @@
 //! ```
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::hint::black_box;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use crossbeam_epoch::{Atomic, Owned};
-use lockfree::baseline;
-use lockfree::engine::cache::{Item, Query, Removed};
-use lockfree::engine::{Cache, Counted, Pointer};
+use lockfree::baseline::{self, Number};
+use lockfree::engine::Cache;
+use lockfree::engine::cache::{Item, Removed};
 use parking_lot::Mutex;
 
 /// How many keys there are; each iteration uses all.
@@ -28,53 +27,6 @@ trait Map: Sync {
     fn new() -> Self;
     fn get(&self, key: usize) -> Option<usize>;
     fn put(&self, key: usize, value: usize);
-}
-
-/// A key or a value: its address is its number.
-struct Number(usize);
-
-// SAFETY: an address is not 0, and `from_raw` is the inverse.
-unsafe impl Pointer for Number {
-    fn into_raw(self) -> usize {
-        self.0 + 1
-    }
-
-    unsafe fn from_raw(word: usize) -> Self {
-        Self(word - 1)
-    }
-
-    unsafe fn peek<R>(word: usize, look: impl FnOnce(&Self) -> R) -> R {
-        look(&Self(word - 1))
-    }
-}
-
-// SAFETY: numbers do not die.
-unsafe impl Counted for Number {
-    fn share(&self) {}
-
-    unsafe fn try_acquire(word: usize) -> Option<Self> {
-        Some(Self(word - 1))
-    }
-}
-
-impl Query<Self> for Number {
-    type Error = Infallible;
-
-    fn hash(&self) -> u64 {
-        self.0 as u64
-    }
-
-    fn address(&self) -> usize {
-        self.0 + 1
-    }
-
-    fn by_hash(&self) -> bool {
-        true
-    }
-
-    fn is(&self, key: &Self) -> Result<bool, Infallible> {
-        Ok(self.0 == key.0)
-    }
 }
 
 impl Map for Cache<Number> {

@@ -170,16 +170,6 @@ class DictLoadingMethods(Generic[K, V]):
         """
         return self.setdefault(key, loaded) if self._weak_values else loaded
 
-    def _stale(self, _key: object, default: Any, /) -> Any:
-        """Return `default`: nothing expires."""
-        return default
-
-    def _count_load(self, /) -> None:
-        """Count nothing: a dictionary has no statistics."""
-
-    def _count_wait(self, /) -> None:
-        """Count nothing."""
-
 
 def load(
     cache: Any,

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from lockfree import _mapping
 from lockfree._async import AsyncMethods, AsyncWait, install
-from lockfree._loading import DictLoadingMethods, LoadingMethods
+from lockfree._loading import DictLoadingMethods, LoadingMethods, Plain
 from lockfree._mapping import DictMethods, MappingMethods
 from lockfree._overrides import CacheRelations, QueueRelations, followed
 
@@ -60,7 +60,7 @@ def _import_native() -> None:
         return
     _mapping.install(native.Cache, MappingMethods, LoadingMethods)
     native.Cache._base = followed(CacheRelations)(native.Cache)
-    _mapping.install(native.ConcurrentDict, DictMethods, DictLoadingMethods)
+    _mapping.install(native.ConcurrentDict, DictMethods, DictLoadingMethods, Plain)
     install(native.Queue, AsyncMethods, native._Waiter)
     followed(QueueRelations)(native.Queue)
     for name in ("AtomicBool", "AtomicFloat64", "AtomicInt64", "AtomicRef"):

@@ -303,6 +303,7 @@ def test_an_exception_amid_a_cancellation_cancels(impl: ModuleType, moment: str)
     loop.close()
 
 
+# An exception at any moment, none of which may be swallowed.
 ALARMS = """
 import asyncio, signal, sys, threading
 from {module} import Queue
@@ -321,6 +322,24 @@ def unraisable(args):
     print("swallowed", args.exc_type, args.object, file=sys.stderr)
 
 sys.unraisablehook = unraisable
+"""
+
+# Until `main` has got through.
+RINGING = """
+signal.setitimer(signal.ITIMER_REAL, 4e-4, 4e-4)
+while True:
+    try:
+        main()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        break
+    except Alarm:
+        heard += 1
+signal.signal(signal.SIGALRM, signal.SIG_IGN)
+"""
+
+ALARMS_OF_PUTS = (
+    ALARMS
+    + """
 puts, q, got = {puts}, Queue(), []
 
 async def consume():
@@ -342,15 +361,9 @@ def main():
         except Alarm:
             heard += 1
 
-signal.setitimer(signal.ITIMER_REAL, 4e-4, 4e-4)
-while True:
-    try:
-        main()
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        break
-    except Alarm:
-        heard += 1
-signal.signal(signal.SIGALRM, signal.SIG_IGN)
+"""
+    + RINGING
+    + """
 q.put(None)
 consumer.join(20)
 assert not consumer.is_alive(), (len(got), q)
@@ -360,32 +373,18 @@ assert len(different) >= puts
 assert rung == heard >= 20, (rung, heard)
 print("rang")
 """
+)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs alarms")
 def test_alarms_while_putting_lose_nothing() -> None:
-    code = ALARMS.format(module="lockfree", puts=20_000 if THOROUGH else 5_000)
+    code = ALARMS_OF_PUTS.format(module="lockfree", puts=20_000 if THOROUGH else 5_000)
     assert in_child(code) == (0, "rang\n", "")
 
 
-ALARMS_OF_GETS = """
-import asyncio, signal, sys, threading
-from {module} import Queue
-
-class Alarm(Exception):
-    pass
-
-rung = heard = 0
-
-def ring(*_):
-    global rung
-    rung += 1
-    raise Alarm
-
-def unraisable(args):
-    print("swallowed", args.exc_type, args.object, file=sys.stderr)
-
-sys.unraisablehook = unraisable
+ALARMS_OF_GETS = (
+    ALARMS
+    + """
 gets, q, got, go_on = {gets}, Queue(10), [], True
 
 async def produce():
@@ -410,15 +409,9 @@ def main():
             heard += 1
             go_on = rung < 20
 
-signal.setitimer(signal.ITIMER_REAL, 4e-4, 4e-4)
-while True:
-    try:
-        main()
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        break
-    except Alarm:
-        heard += 1
-signal.signal(signal.SIGALRM, signal.SIG_IGN)
+"""
+    + RINGING
+    + """
 producer.join(20)
 assert not producer.is_alive(), (len(got), q)
 assert got == list(range(len(got))), len(got)
@@ -426,6 +419,7 @@ assert len(got) >= gets
 assert rung == heard >= 20, (rung, heard)
 print("rang")
 """
+)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs alarms")

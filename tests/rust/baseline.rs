@@ -16,10 +16,11 @@ use std::fmt::Debug;
 use std::mem;
 use std::thread;
 
+use lockfree::baseline::Number as Item;
 use lockfree::engine::cache::Monotonic;
 use lockfree::engine::{
-    Cache, Counted, Flag, Float64, Guarded, Heap, Int64, Lifo, Number, Pointer, Priority, Queue,
-    Ranked, Reference, Stack, Striped, TryGet,
+    Cache, Flag, Float64, Guarded, Heap, Int64, Lifo, Number, Priority, Queue, Ranked, Reference,
+    Stack, Striped, TryGet,
 };
 use lockfree::shim::Ordering::SeqCst;
 use parking_lot::Mutex;
@@ -283,34 +284,6 @@ fn a_striped_counter_counts_each_addition_once() {
 }
 
 // --- containers --------------------------------------------------------------------------
-
-/// A number as a value of the engine's: its address is itself.
-#[derive(Debug)]
-struct Item(usize);
-
-// SAFETY: an address is not 0, and `from_raw` is the inverse.
-unsafe impl Pointer for Item {
-    fn into_raw(self) -> usize {
-        self.0 + 1
-    }
-
-    unsafe fn from_raw(word: usize) -> Self {
-        Self(word - 1)
-    }
-
-    unsafe fn peek<R>(word: usize, look: impl FnOnce(&Self) -> R) -> R {
-        look(&Self(word - 1))
-    }
-}
-
-// SAFETY: numbers do not die.
-unsafe impl Counted for Item {
-    fn share(&self) {}
-
-    unsafe fn try_acquire(word: usize) -> Option<Self> {
-        Some(Self(word - 1))
-    }
-}
 
 impl Numbered for Item {
     fn number(&self) -> usize {

@@ -17,40 +17,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use counted::{Memory, Value};
+use lockfree::baseline::Number;
+use lockfree::engine::OutOfMemory;
 use lockfree::engine::cache::{Cache, Clock, Evicted, Item, Query, Reason, Removed, UNBOUNDED};
-use lockfree::engine::{Counted, OutOfMemory, Pointer};
 use proptest::prelude::*;
 use s3fifo::S3Fifo;
 use sought::{FOREVER, Map, Numbered};
 use threads::{on_threads, until_threads_meet};
-
-/// A number that needs no memory: its address is itself.
-#[derive(Debug)]
-struct Number(usize);
-
-// SAFETY: an address is not 0, and `from_raw` is the inverse.
-unsafe impl Pointer for Number {
-    fn into_raw(self) -> usize {
-        self.0 + 1
-    }
-
-    unsafe fn from_raw(word: usize) -> Self {
-        Self(word - 1)
-    }
-
-    unsafe fn peek<R>(word: usize, look: impl FnOnce(&Self) -> R) -> R {
-        look(&Self(word - 1))
-    }
-}
-
-// SAFETY: numbers do not die.
-unsafe impl Counted for Number {
-    fn share(&self) {}
-
-    unsafe fn try_acquire(word: usize) -> Option<Self> {
-        Some(Self(word - 1))
-    }
-}
 
 impl Numbered for Number {
     fn number(&self) -> usize {

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from operator import eq, ge, gt, le, lt, ne
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, TypeVar, final
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, final
 
 from lockfree._async import TIRED, AsyncWait
 from lockfree._mapping import part_of
 from lockfree._ordering import Ordering
 from lockfree.locked._event import Event, Waiter, within
-from lockfree.locked._values import is_number, not_copyable, shown
+from lockfree.locked._values import Compared, not_copyable, shown
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -30,11 +29,10 @@ _NOT_ON_VIEWS: Final = frozenset({"at", "value"})
 
 
 @part_of()
-class Word(Generic[T, A]):
+class Word(Compared, Generic[T, A]):
     """An atomic that holds a plain `T`, made from what is given as an `A`."""
 
     __slots__ = ()
-    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
     _lock: threading.Lock
     _value: T
@@ -107,38 +105,8 @@ class Word(Generic[T, A]):
             if self.compare_exchange(old, new):
                 return old, new
 
-    def _compare(self, relation: Callable[[Any, Any], Any], other: object) -> Any:
-        return relation(self.load(), other) if is_number(other) else NotImplemented
-
-    def __eq__(self, other: object) -> Any:
-        return self._compare(eq, other)
-
-    def __ne__(self, other: object) -> Any:
-        return self._compare(ne, other)
-
-    def __lt__(self, other: object) -> Any:
-        return self._compare(lt, other)
-
-    def __le__(self, other: object) -> Any:
-        return self._compare(le, other)
-
-    def __gt__(self, other: object) -> Any:
-        return self._compare(gt, other)
-
-    def __ge__(self, other: object) -> Any:
-        return self._compare(ge, other)
-
-    def __bool__(self) -> bool:
-        return bool(self.load())
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.load()!r})"
-
-    def __str__(self) -> str:
-        return str(self.load())
-
-    def __format__(self, spec: str) -> str:
-        return format(self.load(), spec)
+    def _shown(self) -> T:
+        return self.load()
 
 
 @part_of()

@@ -9,7 +9,7 @@ from types import GenericAlias
 from typing import Any, ClassVar, NoReturn, TypeVar
 from weakref import ref
 
-from lockfree._loading import DictLoadingMethods
+from lockfree._loading import DictLoadingMethods, Plain
 from lockfree._mapping import DictMethods
 from lockfree.locked._tickets import Ticket, Tickets
 from lockfree.locked._values import MISSING, boolean, not_copyable
@@ -21,7 +21,7 @@ _KEEP: Any = object()
 _REMOVE: Any = object()
 
 
-class ConcurrentDict(DictMethods[K, V], DictLoadingMethods[K, V]):
+class ConcurrentDict(DictMethods[K, V], DictLoadingMethods[K, V], Plain):
     """A dictionary that threads can share, whose updates of a key are atomic."""
 
     __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)

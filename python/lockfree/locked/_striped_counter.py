@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from operator import eq, ge, gt, le, lt, ne
-from typing import Any, NoReturn, SupportsIndex, final
+from typing import NoReturn, SupportsIndex, final
 
-from lockfree.locked._values import int64, is_number, not_copyable, refuse_operators
+from lockfree.locked._values import Compared, int64, not_copyable, refuse_operators
 
 
 @final
-class StripedCounter:
+class StripedCounter(Compared):
     """A counter for many threads that add and few that look."""
 
     __slots__ = ("__weakref__", "_lock", "_sum")
@@ -57,38 +55,8 @@ class StripedCounter:
     def __int__(self) -> int:
         return self.sum()
 
-    def __bool__(self) -> bool:
-        return self.sum() != 0
-
-    def _compare(self, relation: Callable[[Any, Any], Any], other: object) -> Any:
-        return relation(self.sum(), other) if is_number(other) else NotImplemented
-
-    def __eq__(self, other: object) -> Any:
-        return self._compare(eq, other)
-
-    def __ne__(self, other: object) -> Any:
-        return self._compare(ne, other)
-
-    def __lt__(self, other: object) -> Any:
-        return self._compare(lt, other)
-
-    def __le__(self, other: object) -> Any:
-        return self._compare(le, other)
-
-    def __gt__(self, other: object) -> Any:
-        return self._compare(gt, other)
-
-    def __ge__(self, other: object) -> Any:
-        return self._compare(ge, other)
-
-    def __str__(self) -> str:
-        return str(self.sum())
-
-    def __format__(self, spec: str) -> str:
-        return format(self.sum(), spec)
-
-    def __repr__(self) -> str:
-        return f"StripedCounter({self.sum()})"
+    def _shown(self) -> int:
+        return self.sum()
 
     def __reduce__(self) -> NoReturn:
         not_copyable("StripedCounter", "it is shared state; copy its sum, int(c)")

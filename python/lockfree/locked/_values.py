@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Callable
 from typing import Any, NoReturn, SupportsFloat, SupportsIndex
+
+from lockfree._mapping import part_of
 
 _MIN, _MAX = -(2**63), 2**63 - 1
 _LONGEST = 80  # characters of a value shown in a message
@@ -81,6 +84,50 @@ def is_number(value: object) -> bool:
     return isinstance(value, complex) or any(
         hasattr(kind, name) for name in ("__index__", "__int__", "__float__")
     )
+
+
+@part_of()
+class Compared:
+    """Compares, prints and formats as the number that it shows."""
+
+    __slots__ = ()
+    __hash__ = None  # type: ignore[assignment]
+
+    def _shown(self) -> Any:
+        raise NotImplementedError
+
+    def _compare(self, relation: Callable[[Any, Any], Any], other: object) -> Any:
+        return relation(self._shown(), other) if is_number(other) else NotImplemented
+
+    def __eq__(self, other: object) -> Any:
+        return self._compare(operator.eq, other)
+
+    def __ne__(self, other: object) -> Any:
+        return self._compare(operator.ne, other)
+
+    def __lt__(self, other: object) -> Any:
+        return self._compare(operator.lt, other)
+
+    def __le__(self, other: object) -> Any:
+        return self._compare(operator.le, other)
+
+    def __gt__(self, other: object) -> Any:
+        return self._compare(operator.gt, other)
+
+    def __ge__(self, other: object) -> Any:
+        return self._compare(operator.ge, other)
+
+    def __bool__(self) -> bool:
+        return bool(self._shown())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._shown()!r})"
+
+    def __str__(self) -> str:
+        return str(self._shown())
+
+    def __format__(self, spec: str) -> str:
+        return format(self._shown(), spec)
 
 
 def refuse_operators(cls: type, instead: str) -> None:

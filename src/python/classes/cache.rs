@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyTuple};
 
+use super::flights::Flights;
 use super::snapshot::snapshot;
 use super::ticket::{Ticket, Tickets};
 use crate::engine::cache::{Evicted, Failure, Item, Monotonic, Query, Reason, Removed, UNBOUNDED};
@@ -26,7 +27,7 @@ use crate::python::boundary::fastcall::{fast_methods, used};
 use crate::python::boundary::key::Key;
 use crate::python::boundary::list::{Pair, list_of, repr_of_pairs};
 use crate::python::boundary::nesting::{drop_contents, repr_of};
-use crate::python::boundary::object::{Arg, Made, dict, formatted, made, size_with, tuple};
+use crate::python::boundary::object::{Arg, Made, formatted, made, size_with, tuple};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::pauses::Pauses;
 use crate::python::boundary::shared::Shared;
@@ -61,7 +62,7 @@ struct Contents {
     on_evict: Callback,
     counted: Striped<EVENTS>,
     /// What `lockfree._loading` keeps here, made when it first asks.
-    flights: OnceLock<Owned>,
+    flights: Flights,
     /// Of the loads that are under way.
     tickets: Shared<Tickets>,
 }
@@ -443,7 +444,7 @@ impl Cache {
         let engine =
             engine::Cache::new(limit, weigher.0.is_some()).with_grace(grace.map_or(0, nanoseconds));
         let counted = Striped::default();
-        let flights = OnceLock::new();
+        let flights = Flights::default();
         let tickets = Shared::new(Tickets::default())?;
         let contents =
             Contents { engine, ttl, grace, weigher, on_evict, counted, flights, tickets };
@@ -553,13 +554,7 @@ impl Cache {
     /// The loads that are under way, by process; of lockfree._loading.
     #[getter]
     fn _flights(&self, py: Python<'_>) -> Result<Py<PyAny>> {
-        let flights = &self.contents()?.flights;
-        if let Some(table) = flights.get() {
-            return Ok(table.clone().into_py());
-        }
-        // Not inside the initialization: on CPython 3.11 making a dict may run user code.
-        let table = dict(py)?.into_any().into();
-        Ok(flights.get_or_init(|| table).clone().into_py())
+        self.contents()?.flights.table(py)
     }
 
     /// Defer the counting of references to `other` as well, once this cache's is.
@@ -706,7 +701,7 @@ impl Cache {
         unsafe { contents.weigher.traverse(&visit) }?;
         // SAFETY: as above.
         unsafe { contents.on_evict.traverse(&visit) }?;
-        contents.flights.get().map_or(Ok(()), |flights| visit.call(flights.as_py()))
+        contents.flights.traverse(&visit)
     }
 
     fn __clear__(&self, py: Python<'_>) {

@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyString, PyTuple};
 
+use super::flights::Flights;
 use super::snapshot::snapshot;
 use super::ticket::{Ticket, Tickets};
 use crate::engine::cache::{Failure, Query};
@@ -29,7 +30,7 @@ use crate::python::boundary::key::Key;
 use crate::python::boundary::list::{Pair, repr_of_pairs};
 use crate::python::boundary::names;
 use crate::python::boundary::nesting::{Kept, drop_contents, keep, repr_of};
-use crate::python::boundary::object::{Arg, Made, dict, formatted, made, size_with};
+use crate::python::boundary::object::{Arg, Made, formatted, made, size_with};
 use crate::python::boundary::owned::Owned;
 use crate::python::boundary::pauses::Pauses;
 use crate::python::boundary::shared::Shared;
@@ -44,7 +45,7 @@ struct Contents {
     /// Whether what one thread put is replaced by another.
     handover: Handover,
     /// What `lockfree._loading` keeps here, made when it first asks.
-    flights: OnceLock<Owned>,
+    flights: Flights,
     /// Of the loads that are under way.
     tickets: Shared<Tickets>,
 }
@@ -278,7 +279,7 @@ impl ConcurrentDict {
         let is_weak = weak_values.map_or(Ok(false), |weak| boolean(weak.as_borrowed()))?;
         let itself = is_weak.then(|| weak::reference(slf.as_any().as_borrowed(), None));
         let tickets = Shared::new(Tickets::default())?;
-        let (engine, flights) = (Dictionary::default(), OnceLock::new());
+        let (engine, flights) = (Dictionary::default(), Flights::default());
         let (itself, handover) = (itself.transpose()?, Handover::default());
         let contents = Contents { engine, itself, handover, flights, tickets };
         if slf.get().contents.set(keep(contents)?).is_err() {
@@ -368,13 +369,7 @@ impl ConcurrentDict {
     /// The loads that are under way, by process; of lockfree._loading.
     #[getter]
     fn _flights(&self, py: Python<'_>) -> Result<Py<PyAny>> {
-        let flights = &self.contents()?.flights;
-        if let Some(table) = flights.get() {
-            return Ok(table.clone().into_py());
-        }
-        // Not inside the initialization: on CPython 3.11 making a dict may run user code.
-        let table = dict(py)?.into_any().into();
-        Ok(flights.get_or_init(|| table).clone().into_py())
+        self.contents()?.flights.table(py)
     }
 
     /// Whether an entry goes with its value.
@@ -417,8 +412,8 @@ impl ConcurrentDict {
         // SAFETY: the collector runs with all other threads stopped, and no
         // thread can be stopped inside the engine: it calls nothing.
         unsafe { contents.engine.traverse(|object| visit.call(object.as_py())) }?;
-        let mut others = contents.itself.iter().chain(contents.flights.get());
-        others.try_for_each(|object| visit.call(object.as_py()))
+        contents.itself.as_ref().map_or(Ok(()), |itself| visit.call(itself.as_py()))?;
+        contents.flights.traverse(&visit)
     }
 
     fn __clear__(&self) {

@@ -12,6 +12,7 @@
 //! | `cache` | class `Cache` |
 //! | `concurrent_dict` | class `ConcurrentDict` |
 //! | `snapshot` | class `_Snapshot`, which iterates over what was in a container |
+//! | `flights` | a mapping's loads that are under way |
 //! | `ticket` | class `_Ticket`, which tells whether a key was written while it was loaded |
 //! | `once` | class `_OnceFunction`, of the decorator `once` |
 //! | `cached` | class `_CachedFunction`, of the decorator `cached` |
@@ -23,6 +24,7 @@ pub(crate) mod cache;
 pub(crate) mod cached;
 pub(crate) mod concurrent_dict;
 pub(crate) mod defer_refcount;
+mod flights;
 pub(crate) mod lifo_queue;
 pub(crate) mod once;
 pub(crate) mod priority_queue;
