@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from typing import Any, NoReturn, SupportsFloat, SupportsIndex
+from typing import Any, ClassVar, NoReturn, SupportsFloat, SupportsIndex
 
 from lockfree._mapping import part_of
 
@@ -91,7 +91,7 @@ class Compared:
     """Compares, prints and formats as the number that it shows."""
 
     __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
     def _shown(self) -> Any:
         raise NotImplementedError
