@@ -6,6 +6,7 @@
 
 use std::vec::IntoIter;
 
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 
@@ -39,12 +40,26 @@ impl Handed for Owned {
 
 impl Handed for (Owned, Owned) {
     fn object(self) -> Result<Owned> {
-        tuple([self.0, self.1])
+        let is_leaf = !may_refer(&self.0) && !may_refer(&self.1);
+        let pair = tuple([self.0, self.1])?;
+        if is_leaf {
+            // As the collector itself does when it comes upon one: else a million of them, for
+            // which it is called, would keep all others standing still while it looks.
+            // SAFETY: a live tuple, which nobody else has seen.
+            unsafe { ffi::PyObject_GC_UnTrack(pair.as_ptr().cast()) };
+        }
+        Ok(pair)
     }
 
     fn rest(items: IntoIter<Self>) -> Rest {
         Rest::Pairs(items)
     }
+}
+
+/// Whether an object may be part of a cycle.
+fn may_refer(object: &Owned) -> bool {
+    // SAFETY: a live object.
+    unsafe { ffi::PyType_IS_GC(ffi::Py_TYPE(object.as_ptr())) != 0 }
 }
 
 /// What was not handed out yet.
