@@ -1,4 +1,4 @@
-"""For the site: a link to the repository on each page, from the one place that knows its address."""
+"""For the site: a link to the repository on each page, from the one place that has its address."""
 
 from __future__ import annotations
 

@@ -759,7 +759,7 @@ def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     made: Any = ModuleType("report")  # a script, whose name has no suffix
     made.__file__ = str(script)
     exec(compile(script.read_text(encoding="utf-8"), script, "exec"), vars(made))
-    for name in ("README", "PAGE"):
+    for name in ("README", "HOME", "PAGE"):
         assert made.BEGIN in getattr(made, name).read_text(encoding="utf-8")
         monkeypatch.setattr(made, name, tmp_path / name)
         getattr(made, name).write_text(f"before\n{made.BEGIN}\nold\n{made.END}\nafter\n")
@@ -771,7 +771,6 @@ def test_the_pages_have_what_was_measured_and_keep_the_rest(pages: Any, tmp_path
     lock = {"lockfree": 10.0, "threading.Lock": 50.0, "itertools.count": 20.0, "a peer": 1.0}
     results = [
         contest("counter.increment", lock, 1, 2),
-        contest("counter.latency", {"lockfree": 10.0}, 2, kind="latency"),
         contest("flag.load", {"threading.Lock": 50.0}, 1),
     ]
     files = [written(tmp_path, name, *results) for name in "ab"]
@@ -787,19 +786,18 @@ def test_the_pages_have_what_was_measured_and_keep_the_rest(pages: Any, tmp_path
     made = outcome()
     assert outcome() == made
     assert set(made) == {
-        *("README", "PAGE", "benchmarks/counter.md", "benchmarks/flag.md"),
-        *("benchmarks/counter.increment.svg", "benchmarks/flag.load.svg"),
-        *("benchmarks/summary.svg", "benchmarks/summary.md"),
+        *("README", "HOME", "PAGE", "benchmarks/counter.md", "benchmarks/flag.md"),
+        *(f"benchmarks/{name}.svg" for name in ("counter.increment", "flag.load", "summary")),
     }
-    for name in ("README", "PAGE"):
+    for name in ("README", "HOME", "PAGE"):
         assert made[name].startswith(f"before\n{pages.BEGIN}\n\n")
         assert made[name].endswith(f"\n\n{pages.END}\nafter\n")
-    row = "| 2 | 10 | threading.Lock: 50, x5.0 | itertools.count: 20, x2.0 |"
+    row = "| 10 | x5.0: threading.Lock 50 | x2.0: itertools.count 20 |"
     assert made["README"].count(f"| `AtomicInt64.increment()` {row}") == 2
     spans = "| x5.0 | x2.0 | x5.0 | x2.0 |"
     assert f"| [AtomicInt64, StripedCounter](benchmarks/counter.md) {spans}" in made["PAGE"]
     assert "| [AtomicBool](benchmarks/flag.md) | - | - | - | - |" in made["PAGE"]
-    assert "**5.0 times as fast:**" in made["benchmarks/summary.md"]
+    assert "**5.0 times as fast:**" in made["HOME"]
     page = made["benchmarks/counter.md"]
     assert page.count(f"| [`counter.increment`](#counterincrement) {row}") == 1
     assert "\n## `counter.increment`\n" in page
@@ -815,7 +813,9 @@ def test_each_structure_of_the_benchmark_has_a_title_and_a_page(pages: Any) -> N
     assert known >= set(pages.CHOSEN) | set(pages.CHARTED) | {pages.HEADLINE}
     navigation = Path(__file__, "../../../mkdocs.yml").resolve().read_text(encoding="utf-8")
     for structure, title in pages.TITLES.items():
-        assert re.search(rf"'?{re.escape(title)}'?: benchmarks/{structure}\.md\n", navigation), title
+        assert re.search(rf"'?{re.escape(title)}'?: benchmarks/{structure}\.md\n", navigation), (
+            title
+        )
 
 
 # What may be missing.

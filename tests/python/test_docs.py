@@ -204,7 +204,9 @@ def test_links_lead_somewhere(name: str) -> None:
 
 
 def test_what_two_pages_show_has_its_links_on_both() -> None:
-    readme, home = (PAGES[name].read_text(encoding="utf-8") for name in ("README.md", "docs/index.md"))
+    readme, home = (
+        PAGES[name].read_text(encoding="utf-8") for name in ("README.md", "docs/index.md")
+    )
     defined = dict(re.findall(r"^\[([\w-]+)\]: docs/(\S+)$", readme, re.MULTILINE))
     assert defined == dict(re.findall(r"^\[([\w-]+)\]: (\S+)$", home, re.MULTILINE))
     assert defined.keys() == set(re.findall(r"\]\[([\w-]+)\]", readme))

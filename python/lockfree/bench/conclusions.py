@@ -102,7 +102,9 @@ def _nanoseconds(cell: Cell, series: Series) -> float | None:
 
 def _contenders(cell: Cell) -> Iterable[Contender | RustLoop]:
     """Return the cell's contenders: a file has their names alone."""
-    return cell.contenders or next((each.contenders for each in CELLS if each.name == cell.name), ())
+    return cell.contenders or next(
+        (each.contenders for each in CELLS if each.name == cell.name), ()
+    )
 
 
 def _kind(contender: Contender | RustLoop) -> str:

@@ -282,8 +282,9 @@ _TAGGED = f"""
     2. The same class, a tag in the same word: right
 
     A#2 is node A under tag 2. Each pop changes the tag, so that the CAS fails, and thread 1 reads
-    again. This is what lockfree.Stack does. This stack's word is an AtomicInt64, which is signed
-    and leaves the tag {TAG_BITS} bits; lockfree.Stack's is unsigned, and its tag has {ENGINE_TAG_BITS}.
+    again. This is what lockfree.Stack does. Of this stack's word, an AtomicInt64, which is signed,
+    {TAG_BITS} bits are left for the tag; the word of lockfree.Stack has no sign, and leaves
+    {ENGINE_TAG_BITS}.
 """
 
 _FRESH = """
