@@ -160,7 +160,7 @@ impl<P: Policy> Entry<P> {
     pub(super) fn hash(&self) -> u64 {
         // Acquire: E3. (No model can miss it, here and with the key and the value: whoever
         // goes on acquires a link, or a reference, that comes with the stamp as well.)
-        self.hash.load(Acquire)
+        self.hash.load(ordering!(Acquire, "cache.hash.load"))
     }
 
     /// The life of which this is a stamp, if it goes on at the next look.
@@ -195,7 +195,8 @@ impl<P: Policy> Entry<P> {
     #[inline]
     pub(super) fn is_surely(&self, word: usize, by_hash: bool) -> bool {
         // Acquire: E3.
-        by_hash && self.by_hash.load(Acquire) || self.key.load(Acquire) == word
+        by_hash && self.by_hash.load(ordering!(Acquire, "cache.by_hash.load"))
+            || self.key.load(ordering!(Acquire, "cache.key.compare")) == word
     }
 
     /// A reference to the key of this life.
@@ -203,11 +204,13 @@ impl<P: Policy> Entry<P> {
     /// # Safety
     /// Words in this entry are of `T`s.
     pub(super) unsafe fn key<T: Counted>(&self, stamp: Stamp) -> Taken<T> {
-        let word = self.key.load(Acquire);
+        let word = self.key.load(ordering!(Acquire, "cache.key.load"));
         // SAFETY: a word that is not 0 is of a shared `T` (E4), read just now.
         let key = if word == 0 { None } else { unsafe { T::try_acquire(word) } };
         // As in `value`; the models' keys are numbers in their hashes, and need no such look.
-        fence(Acquire);
+        if !mutant!("cache.key.fence") {
+            fence(Acquire);
+        }
         // By E2 it is the key, and by E4 it was owned by the entry, if the life goes on.
         match key {
             key if !self.is_still(stamp) => Taken::Gone(key),
@@ -222,7 +225,7 @@ impl<P: Policy> Entry<P> {
     /// As for `key`.
     #[inline(always)]
     pub(super) unsafe fn value<T: Counted>(&self, stamp: Stamp) -> Taken<T> {
-        let word = self.value.load(Acquire);
+        let word = self.value.load(ordering!(Acquire, "cache.value.load"));
         if word == 0 {
             return Taken::Gone(None);
         }
@@ -232,7 +235,7 @@ impl<P: Policy> Entry<P> {
             fence(Acquire);
         }
         let deadline = P::deadline(self);
-        let unchanged = self.value.load(Acquire) == word || mutant!("cache.value.unchecked");
+        let unchanged = self.value.load(ordering!(Acquire, "cache.value.again")) == word || mutant!("cache.value.unchecked");
         match value {
             value if !self.is_still(stamp) || !unchanged => Taken::Gone(value),
             None => Taken::Unshared,
@@ -259,10 +262,10 @@ impl<P: Policy> Entry<P> {
     pub(super) fn fill(&self, content: &Content, number: u64) {
         // Release: E3, for readers who come from an earlier life.
         self.era.store((number >> 30) as u16, Release);
-        self.hash.store(content.hash, Release);
-        self.by_hash.store(content.by_hash, Release);
-        self.key.store(content.key, Release);
-        self.value.store(content.value, Release);
+        self.hash.store(content.hash, ordering!(Release, "cache.fill.hash"));
+        self.by_hash.store(content.by_hash, ordering!(Release, "cache.fill.by_hash"));
+        self.key.store(content.key, ordering!(Release, "cache.fill.key"));
+        self.value.store(content.value, ordering!(Release, "cache.fill.value"));
         P::begin(self, content);
     }
 

@@ -164,7 +164,7 @@ impl<'a> Table<'a> {
     pub(super) fn head(self, hash: u64) -> u32 {
         // Acquire: the entry that it names. (No model can miss it, nor the other half: zeros come
         // with the page's address, and what was filled in with the entry's stamp.)
-        self.bucket(hash).load(Acquire)
+        self.bucket(hash).load(ordering!(Acquire, "cache.head.load"))
     }
 
     /// Its number; the lowest bit is which of the two links is this table's.
@@ -240,7 +240,7 @@ impl<'a> Table<'a> {
         filled.set_next(self.generation(), bucket.load(Relaxed));
         linking();
         // Release: the entry is whole.
-        bucket.store(index, Release);
+        bucket.store(index, ordering!(Release, "cache.head.link"));
     }
 
     /// Takes an entry out of its chain. The caller holds the lock.
@@ -251,7 +251,7 @@ impl<'a> Table<'a> {
         let mut before = bucket.load(Relaxed);
         if before == index {
             // Release: as in `link`.
-            return bucket.store(next, Release);
+            return bucket.store(next, ordering!(Release, "cache.head.unlink"));
         }
         loop {
             let predecessor = entries.entry(before);

@@ -97,11 +97,13 @@ type Things = Map<Thing, Monotonic, Box<dyn Fn(usize) -> Thing + Send + Sync>>;
 enum Op {
     Get(usize),
     Put(usize, usize),
+    /// What has expired already.
+    PutExpired(usize, usize),
     GetOrPut(usize, usize),
     Remove(usize),
     Clear,
 }
-use Op::{Clear, Get, GetOrPut, Put, Remove};
+use Op::{Clear, Get, GetOrPut, Put, PutExpired, Remove};
 
 impl Op {
     fn run(self, map: &Things) -> Option<usize> {
@@ -109,6 +111,10 @@ impl Op {
             Get(key) => map.get(key),
             Put(key, value) => {
                 map.put(key, value);
+                None
+            }
+            PutExpired(key, value) => {
+                map.put_weighed(key, value, 1, 1);
                 None
             }
             GetOrPut(key, value) => map.get_or_put(key, value, FOREVER),
@@ -125,6 +131,10 @@ impl Op {
             Get(key) => map.get(&key).copied(),
             Put(key, value) => {
                 map.insert(key, value);
+                None
+            }
+            PutExpired(key, _) => {
+                map.remove(&key);
                 None
             }
             GetOrPut(key, value) => {
@@ -306,6 +316,44 @@ fn an_entry_may_be_used_anew_under_a_reader() {
 #[test]
 fn what_is_there_all_the_while_is_found() {
     assert_atomic(by_hash, &[Put(0, 10), Put(2, 20)], [&[Remove(2), Put(1, 30)], &[Get(0)]]);
+}
+
+/// The last in the chain is taken out, and put into its place anew, at the head. To a reader
+/// whom it hides, it would be the last one still.
+#[test]
+fn what_an_entry_that_is_used_anew_stands_before_is_found() {
+    assert_atomic(by_hash, &[Put(0, 1), Put(2, 2)], [&[Remove(0), Put(4, 3)], &[Get(2)]]);
+}
+
+#[test]
+fn exp_other() {
+    assert_atomic(by_hash, &[Put(0, 1), Put(2, 2)], [&[Remove(2), Put(4, 3)], &[Get(0)]]);
+}
+
+#[test]
+fn exp_deadline() {
+    assert_atomic(by_hash, &[PutExpired(0, 1)], [&[Remove(0), Put(1, 2)], &[Get(0)]]);
+}
+#[test]
+fn exp_deadline2() {
+    assert_atomic(by_hash, &[PutExpired(0, 1)], [&[Put(1, 2)], &[Get(0)]]);
+}
+
+#[test]
+fn exp_get_old() {
+    assert_atomic(by_hash, &[Put(0, 1)], [&[Remove(0), Put(1, 2)], &[Get(0)]]);
+}
+#[test]
+fn exp_get_new() {
+    assert_atomic(by_hash, &[Put(0, 1)], [&[Remove(0), Put(1, 2)], &[Get(1)]]);
+}
+#[test]
+fn exp_cmp_old() {
+    assert_atomic(by_comparison, &[Put(0, 1)], [&[Remove(0), Put(1, 2)], &[Get(0)]]);
+}
+#[test]
+fn exp_cmp_new() {
+    assert_atomic(by_comparison, &[Put(0, 1)], [&[Remove(0), Put(1, 2)], &[Get(1)]]);
 }
 
 #[test]
