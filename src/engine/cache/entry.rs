@@ -158,9 +158,9 @@ impl<P: Policy> Entry<P> {
 
     #[inline]
     pub(super) fn hash(&self) -> u64 {
-        // Acquire: E3. (No model can miss it, here and with the key and the value: whoever
-        // goes on acquires a link, or a reference, that comes with the stamp as well.)
-        self.hash.load(ordering!(Acquire, "cache.hash.load"))
+        // Acquire: E3. (No model can miss it, here and with the key and the value: the fence
+        // behind a reference that is taken, or the link that the walk goes on by, does the same.)
+        self.hash.load(Acquire)
     }
 
     /// The life of which this is a stamp, if it goes on at the next look.
@@ -195,8 +195,7 @@ impl<P: Policy> Entry<P> {
     #[inline]
     pub(super) fn is_surely(&self, word: usize, by_hash: bool) -> bool {
         // Acquire: E3.
-        by_hash && self.by_hash.load(ordering!(Acquire, "cache.by_hash.load"))
-            || self.key.load(ordering!(Acquire, "cache.key.compare")) == word
+        by_hash && self.by_hash.load(Acquire) || self.key.load(Acquire) == word
     }
 
     /// A reference to the key of this life.
@@ -204,13 +203,11 @@ impl<P: Policy> Entry<P> {
     /// # Safety
     /// Words in this entry are of `T`s.
     pub(super) unsafe fn key<T: Counted>(&self, stamp: Stamp) -> Taken<T> {
-        let word = self.key.load(ordering!(Acquire, "cache.key.load"));
+        let word = self.key.load(Acquire);
         // SAFETY: a word that is not 0 is of a shared `T` (E4), read just now.
         let key = if word == 0 { None } else { unsafe { T::try_acquire(word) } };
         // As in `value`; the models' keys are numbers in their hashes, and need no such look.
-        if !mutant!("cache.key.fence") {
-            fence(Acquire);
-        }
+        fence(Acquire);
         // By E2 it is the key, and by E4 it was owned by the entry, if the life goes on.
         match key {
             key if !self.is_still(stamp) => Taken::Gone(key),
@@ -225,7 +222,7 @@ impl<P: Policy> Entry<P> {
     /// As for `key`.
     #[inline(always)]
     pub(super) unsafe fn value<T: Counted>(&self, stamp: Stamp) -> Taken<T> {
-        let word = self.value.load(ordering!(Acquire, "cache.value.load"));
+        let word = self.value.load(Acquire);
         if word == 0 {
             return Taken::Gone(None);
         }
@@ -235,7 +232,7 @@ impl<P: Policy> Entry<P> {
             fence(Acquire);
         }
         let deadline = P::deadline(self);
-        let unchanged = self.value.load(ordering!(Acquire, "cache.value.again")) == word || mutant!("cache.value.unchecked");
+        let unchanged = self.value.load(Acquire) == word || mutant!("cache.value.unchecked");
         match value {
             value if !self.is_still(stamp) || !unchanged => Taken::Gone(value),
             None => Taken::Unshared,
@@ -263,7 +260,7 @@ impl<P: Policy> Entry<P> {
         // Release: E3, for readers who come from an earlier life.
         self.era.store((number >> 30) as u16, Release);
         self.hash.store(content.hash, ordering!(Release, "cache.fill.hash"));
-        self.by_hash.store(content.by_hash, ordering!(Release, "cache.fill.by_hash"));
+        self.by_hash.store(content.by_hash, Release);
         self.key.store(content.key, ordering!(Release, "cache.fill.key"));
         self.value.store(content.value, ordering!(Release, "cache.fill.value"));
         P::begin(self, content);

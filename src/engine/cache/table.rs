@@ -53,7 +53,7 @@ use super::super::memory::arena::{NIL, OutOfMemory};
 use super::super::memory::epoch::{Block, Header, Reclaim};
 use super::super::shim::{
     AtomicPtr, AtomicU32,
-    Ordering::{Acquire, Relaxed, Release},
+    Ordering::{Relaxed, Release},
     mutant, ordering,
 };
 use super::entry::Entry;
@@ -162,8 +162,7 @@ impl<'a> Table<'a> {
 
     #[inline]
     pub(super) fn head(self, hash: u64) -> u32 {
-        // Acquire: the entry that it names. (No model can miss it, nor the other half: zeros come
-        // with the page's address, and what was filled in with the entry's stamp.)
+        // Acquire: the entry that it names, and its life.
         self.bucket(hash).load(ordering!(Acquire, "cache.head.load"))
     }
 
@@ -250,8 +249,9 @@ impl<'a> Table<'a> {
         let bucket = self.bucket(unlinked.hash());
         let mut before = bucket.load(Relaxed);
         if before == index {
-            // Release: as in `link`.
-            return bucket.store(next, ordering!(Release, "cache.head.unlink"));
+            // Release: as in `link`. (No model can miss it: to loom, a thread's later stores
+            // publish what an earlier one did.)
+            return bucket.store(next, Release);
         }
         loop {
             let predecessor = entries.entry(before);

@@ -37,6 +37,26 @@ pub fn put<T>(items: &mut Vec<T>, item: T) {
     items.push(item);
 }
 
+/// Fewer bytes than that are not worth to be given back.
+pub const WORTH: usize = 1 << 16;
+
+/// Whether three quarters of the room are not needed any more, and are worth to be given back.
+#[inline]
+pub fn is_generous<T>(len: usize, capacity: usize) -> bool {
+    capacity * size_of::<T>() > WORTH && len <= capacity / 4
+}
+
+/// Gives back half of the room or more, so that it may grow as much again before it needs memory.
+/// Where there is no memory to move to, everything stays where it is.
+#[cold]
+#[inline(never)]
+pub fn trim<T>(items: &mut Vec<T>) {
+    if let Ok(mut moved) = room(2 * items.len()) {
+        moved.append(items);
+        *items = moved;
+    }
+}
+
 /// The items of an iterator.
 ///
 /// # Errors
