@@ -7,6 +7,7 @@ mod threads;
 
 use std::cmp::Ordering;
 
+use lockfree::engine::queue::guarded::Shelf;
 use lockfree::engine::{Guarded, Heap, Lifo, Number, Priority, Ranked, Refusal, TryGet};
 use proptest::prelude::*;
 use threads::{on_threads, until_threads_meet};
@@ -29,7 +30,7 @@ fn int(value: i128) -> Number {
     Number::from_words(value < 0, words).expect("memory")
 }
 
-fn all<S: lockfree::engine::queue::guarded::Shelf<Value = u32>>(queue: &Guarded<S>) -> Vec<u32> {
+fn all<S: Shelf<Value = u32>>(queue: &Guarded<S>) -> Vec<u32> {
     let mut values = Vec::new();
     while let TryGet::Got(_) = queue.get_some(usize::MAX, |value| values.push(value)) {}
     values
@@ -53,6 +54,39 @@ fn smallest_first_and_among_equals_first_in_first_out() {
         assert!(queue.try_put(ranked(priority, value)).is_ok());
     }
     assert_eq!(all(&queue), [3, 1, 4, 0, 2, 5]);
+}
+
+/// How many bytes it has with so many values in it, on their way up and down again.
+fn bytes_of<S: Shelf<Value = u32>>(entry: impl Fn(u32) -> S::Entry) -> [usize; 4] {
+    const MANY: u32 = if cfg!(miri) { 500 } else { 50_000 };
+    let queue = Guarded::<S>::default();
+    (0..MANY).for_each(|value| assert!(queue.try_put(entry(value)).is_ok()));
+    let full = queue.bytes();
+    let get = |count| {
+        let mut got: Vec<u32> = Vec::new();
+        while got.len() < count {
+            let TryGet::Got(value) = queue.try_get() else { panic!("there are more") };
+            got.push(value);
+        }
+        got.sort_unstable();
+        got.dedup();
+        assert_eq!(got.len(), count);
+        queue.bytes()
+    };
+    let most = MANY as usize;
+    [full, get(most / 2), get(most / 2 - 10), get(10)]
+}
+
+#[test]
+fn memory_comes_back() {
+    let heap = bytes_of::<Heap<u32>>(|value| ranked(i64::from(value % 7), value));
+    let lifo = bytes_of::<Lifo<u32>>(|value| value);
+    for [full, half, little, empty] in [heap, lifo] {
+        assert_eq!(half, full, "a quarter is in use");
+        assert!(little * 5 < full, "{little} of {full}");
+        assert_eq!(empty, little, "what is kept");
+        assert!(empty > 0);
+    }
 }
 
 #[test]

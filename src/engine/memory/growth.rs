@@ -6,8 +6,9 @@
 
 #![allow(clippy::disallowed_methods)] // the only place: each into room that was made before
 
-use std::alloc::{Layout, alloc};
+use std::alloc::{Layout, alloc, realloc};
 use std::fmt;
+use std::mem::ManuallyDrop;
 
 use super::arena::OutOfMemory;
 
@@ -35,6 +36,24 @@ pub fn room_for_one<T>(items: &mut Vec<T>) -> Result<(), OutOfMemory> {
 pub fn put<T>(items: &mut Vec<T>, item: T) {
     debug_assert!(items.len() < items.capacity(), "room was made");
     items.push(item);
+}
+
+/// Gives back what room a vector has beyond so many items, which are at least one and as many
+/// as there are. If the allocator cannot, it stays.
+pub fn trim<T>(items: &mut Vec<T>, capacity: usize) {
+    debug_assert!(items.len().max(1) <= capacity, "what is there stays");
+    let size = capacity * size_of::<T>();
+    if size == 0 || capacity >= items.capacity() {
+        return;
+    }
+    let layout = Layout::array::<T>(items.capacity()).expect("it was allocated");
+    let mut all = ManuallyDrop::new(std::mem::take(items));
+    // SAFETY: a vector's memory is allocated like that, and the size is not 0.
+    let memory = unsafe { realloc(all.as_mut_ptr().cast(), layout, size) }.cast::<T>();
+    let (memory, capacity) =
+        if memory.is_null() { (all.as_mut_ptr(), all.capacity()) } else { (memory, capacity) };
+    // SAFETY: the items are there, whose owner this is, and the memory is of that size.
+    *items = unsafe { Vec::from_raw_parts(memory, all.len(), capacity) };
 }
 
 /// The items of an iterator.

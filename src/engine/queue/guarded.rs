@@ -25,6 +25,8 @@
 //!   comes here again, with the lock in hand.
 //! - **G3** `len` is the length of the shelf, and at most the limit, unless that was
 //!   lowered.
+//! - **G4** A shelf has room for four times what is in it, or for [`KEPT`] values; half of what is
+//!   more is given back. So whoever takes out as much as is given back pays for that.
 //!
 //! # Orderings
 //! | ordering | site | pairs with | protects |
@@ -39,7 +41,7 @@ use std::collections::BinaryHeap;
 
 use super::super::Backoff;
 use super::super::memory::arena::OutOfMemory;
-use super::super::memory::growth::put;
+use super::super::memory::growth::{put, trim};
 use super::super::shim::{
     AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering::SeqCst, mutant,
 };
@@ -51,6 +53,9 @@ const PUTS: usize = if cfg!(loom) { 2 } else { 1024 };
 
 /// How often a thread pauses for the lock before it sleeps.
 const PAUSES: u32 = 4;
+
+/// So many places a shelf keeps, whatever it holds (G4).
+const KEPT: usize = 64;
 
 /// What holds values in an order of its own.
 pub trait Shelf: Default {
@@ -107,7 +112,11 @@ impl<T> Shelf for Lifo<T> {
 
     #[inline]
     fn pop(&mut self) -> Option<T> {
-        self.0.pop()
+        let value = self.0.pop();
+        if is_roomy(self.0.len(), self.0.capacity()) {
+            give_back(&mut self.0);
+        }
+        value
     }
 
     fn bytes(&self) -> usize {
@@ -117,6 +126,18 @@ impl<T> Shelf for Lifo<T> {
     fn traverse<E>(&self, visit: impl FnMut(&T) -> Result<(), E>) -> Result<(), E> {
         self.0.iter().try_for_each(visit)
     }
+}
+
+/// Whether there is too much room (G4).
+#[inline]
+fn is_roomy(len: usize, capacity: usize) -> bool {
+    capacity > KEPT && len < capacity / 4
+}
+
+/// Gives half of the room back.
+#[cold]
+fn give_back<T>(places: &mut Vec<T>) {
+    trim(places, places.capacity() / 2);
 }
 
 /// A value and its priority.
@@ -189,7 +210,13 @@ impl<T> Shelf for Heap<T> {
 
     #[inline]
     fn pop(&mut self) -> Option<T> {
-        self.heap.pop().map(|place| place.value)
+        let place = self.heap.pop()?;
+        if is_roomy(self.heap.len(), self.heap.capacity()) {
+            let mut places = std::mem::take(&mut self.heap).into_vec();
+            give_back(&mut places);
+            self.heap = places.into();
+        }
+        Some(place.value)
     }
 
     fn bytes(&self) -> usize {
