@@ -1071,7 +1071,6 @@ class Queue(Generic[_T]):
 
     Raises:
         TypeError: `maxsize` is not a number.
-        OverflowError: `maxsize` is an integer that does not fit in 64 bits.
 
     Progress: no operation takes a lock unless a thread has to sleep or be woken.
     A thread that is suspended between claiming a place and filling it, some
