@@ -43,8 +43,8 @@ impl Handed for (Owned, Owned) {
         let is_leaf = !may_refer(&self.0) && !may_refer(&self.1);
         let pair = tuple([self.0, self.1])?;
         if is_leaf {
-            // As the collector itself does when it comes upon one: else a million of them, for
-            // which it is called, would keep all others standing still while it looks.
+            // As CPython's own from 3.14 on, and before as soon as the collector has seen one: it
+            // is called for a million, and would keep all others standing still while it looks.
             // SAFETY: a live tuple, which nobody else has seen.
             unsafe { ffi::PyObject_GC_UnTrack(pair.as_ptr().cast()) };
         }
@@ -59,7 +59,9 @@ impl Handed for (Owned, Owned) {
 /// Whether an object may be part of a cycle.
 fn may_refer(object: &Owned) -> bool {
     // SAFETY: a live object.
-    unsafe { ffi::PyType_IS_GC(ffi::Py_TYPE(object.as_ptr())) != 0 }
+    let class = unsafe { ffi::Py_TYPE(object.as_ptr()) };
+    // SAFETY: its class.
+    unsafe { ffi::PyType_IS_GC(class) != 0 }
 }
 
 /// What was not handed out yet.
