@@ -4,6 +4,8 @@
 //! compared as readers do it, with nothing held; under the lock it shows whether what
 //! came of that is still so. References are dropped after the lock was released.
 
+use std::cell::OnceCell;
+
 use super::super::Backoff;
 use super::super::memory::arena::{NIL, OutOfMemory};
 use super::super::memory::epoch::{Alone, Reclaim};
@@ -72,6 +74,24 @@ pub(super) fn own<T: Counted>(words: &Words) -> (T, T) {
 fn evicted<T: Counted>(words: &Words, reason: Reason) -> Evicted<T> {
     let (key, value) = own(words);
     Evicted { key, value, reason }
+}
+
+/// Removes up to `most` items of a shard that are due, as many as there is room for, which is
+/// one at least if `removed` is empty; returns how many.
+fn expire_some<T: Counted, G: Reclaim, P: Policy>(
+    core: &Core<P>,
+    locked: &mut Locked<'_, G, P>,
+    most: usize,
+    due: impl Fn() -> u64,
+    removed: &mut Removed<T>,
+) -> usize {
+    for count in 0..most {
+        let room = removed.reserve().ok();
+        let Some(words) = room.and_then(|()| locked.expire(&due)) else { return count };
+        core.budget.release(words.weight);
+        removed.push(evicted(&words, Reason::Expired));
+    }
+    most
 }
 
 /// Removes an item whose time is over.
@@ -287,12 +307,15 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     /// returns how many.
     pub fn expire(&self, mut sink: impl FnMut(Evicted<T>)) -> usize {
         let Some(core) = self.core() else { return 0 };
+        // Once: what `sink` puts is for another time.
+        let now = OnceCell::new();
+        let due = || *now.get_or_init(|| self.due());
         let mut count = 0;
         for shard in &core.shards {
             loop {
                 let mut removed = Removed::default();
                 let mut locked = shard.lock::<G>();
-                let some = self.expire_some(core, &mut locked, AT_ONCE, &mut removed);
+                let some = expire_some(core, &mut locked, AT_ONCE, due, &mut removed);
                 drop(locked);
                 removed.into_iter().for_each(&mut sink);
                 count += some;
@@ -305,23 +328,9 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         count
     }
 
-    /// Removes up to `most` expired items of a shard, as many as there is room for, which
-    /// is one at least if `removed` is empty; returns how many.
-    fn expire_some(
-        &self,
-        core: &Core<P>,
-        locked: &mut Locked<'_, G, P>,
-        most: usize,
-        removed: &mut Removed<T>,
-    ) -> usize {
-        for count in 0..most {
-            // Whose deadline was that long ago, their grace is over.
-            let mut due = || locked.expire(|| self.now().saturating_sub(self.grace));
-            let Some(words) = removed.reserve().ok().and_then(|()| due()) else { return count };
-            core.budget.release(words.weight);
-            removed.push(evicted(&words, Reason::Expired));
-        }
-        most
+    /// Whose deadline was that long ago, their grace is over.
+    fn due(&self) -> u64 {
+        self.now().saturating_sub(self.grace)
     }
 
     /// Removes an item that was found expired, if it still is.
@@ -387,7 +396,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     ) -> Result<(), (Refusal, Item<T>)> {
         let hash = mix(query.hash());
         if locked.has_timers() {
-            self.expire_some(core, &mut locked, EXPIRED_AT_ONCE, removed);
+            expire_some(core, &mut locked, EXPIRED_AT_ONCE, || self.due(), removed);
         }
         if let Err(error) = locked.reserve(item.deadline) {
             return Err((error.into(), item));
