@@ -803,7 +803,7 @@ def test_the_pages_have_what_was_measured_and_keep_the_rest(pages: Any, tmp_path
     assert "\n## `counter.increment`\n" in page
     assert "](counter.increment.svg)\n" in page
     assert page.count('\n??? note "CPython') == 2
-    assert page.count("\n    | lockfree | 10 ") == 2
+    assert page.count("\n    | lockfree | 10.0 | ") == 2
 
 
 def test_each_structure_of_the_benchmark_has_a_title_and_a_page(pages: Any) -> None:
