@@ -16,3 +16,8 @@ def on_config(config: Any) -> Any:
     if not address.netloc.endswith(".invalid"):
         config.repo_url, config.repo_name = source, address.path.strip("/") or address.netloc
     return config
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """Keep the theme from asking the host how many like the repository: nothing is fetched."""
+    return output.replace(' data-md-component="source"', "")

@@ -513,10 +513,12 @@ def test_a_run_comes_to_a_line_for_each_structure() -> None:
         contest("queue.c", queues, 1, 2, kind="latency"),
         contest("counter.a", {"lockfree": 10.0, "threading.Lock": 50.0}, 1),
         contest("flag.a", {"threading.Lock": 50.0}, 1),
+        contest("ordered.a", {"lockfree": 10.0, "queue.PriorityQueue": 50.0}, 1),
     ]
     assert concluded(*results) == [
         ("queue", "2", "2", "x2.0 to x8.0", "x0.50 to x2.0"),
         ("counter", "1", "1", "x5.0", "-"),
+        ("ordered", "1", "1", "x5.0", "-"),
     ]
     assert conclusions.table(results[2:3]) is None
 
@@ -803,7 +805,7 @@ def test_the_pages_have_what_was_measured_and_keep_the_rest(pages: Any, tmp_path
     assert "\n## `counter.increment`\n" in page
     assert "](counter.increment.svg)\n" in page
     assert page.count('\n??? note "CPython') == 2
-    assert page.count("\n    | lockfree | 10 ") == 2
+    assert page.count("\n    | lockfree | 10.0 | ") == 2
 
 
 def test_each_structure_of_the_benchmark_has_a_title_and_a_page(pages: Any) -> None:

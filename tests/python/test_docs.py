@@ -19,6 +19,7 @@ import doctest
 import inspect
 import io
 import re
+import runpy
 import shlex
 import tokenize
 from collections.abc import Iterator
@@ -215,10 +216,8 @@ def test_what_two_pages_show_has_its_links_on_both() -> None:
 def on_config(folder: Path, address: str) -> Any:
     """Return what becomes of the site's configuration beside a project of that address."""
     (folder / "pyproject.toml").write_text(f'[project.urls]\nSource = "{address}"\n')
-    source = ROOT / "docs/repository.py"
-    hook: dict[str, Any] = {}
-    exec(compile(source.read_text(encoding="utf-8"), source, "exec"), hook)
-    return hook["on_config"](SimpleNamespace(config_file_path=str(folder / "mkdocs.yml")))
+    hook = runpy.run_path(str(ROOT / "docs/repository.py"))["on_config"]
+    return hook(SimpleNamespace(config_file_path=str(folder / "mkdocs.yml")))
 
 
 def test_the_site_links_to_the_repository_once_there_is_one(tmp_path: Path) -> None:

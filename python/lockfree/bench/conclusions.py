@@ -14,7 +14,13 @@ from lockfree.bench.summary import is_resolved, percentiles
 
 _OURS = "lockfree"
 _TWIN = "lockfree.locked"
-_ALSO_LOCKS = {"queue.Queue", "queue.LifoQueue", "LockedQueue"}
+_ALSO_LOCKS = {
+    "queue.Queue",
+    "queue.LifoQueue",
+    "queue.PriorityQueue",
+    "LockedQueue",
+    "simulated CAS",
+}
 """What has a lock in Python, without having it in its name."""
 
 _HEAD = ["cells", "threads", "over a lock", "over the best of the standard library"]
