@@ -56,6 +56,22 @@ pub fn shrink<T>(items: &mut Vec<T>, capacity: usize) {
     }
 }
 
+/// Fewer bytes than that are not worth to be given back.
+pub const WORTH: usize = 1 << 16;
+
+/// Whether three quarters of the room are not needed any more, and are worth to be given back.
+#[inline]
+pub fn is_generous<T>(len: usize, capacity: usize) -> bool {
+    capacity * size_of::<T>() > WORTH && len <= capacity / 4
+}
+
+/// Gives back half of the room or more, so that it may grow as much again before it needs memory.
+#[cold]
+#[inline(never)]
+pub fn trim<T>(items: &mut Vec<T>) {
+    shrink(items, 2 * items.len());
+}
+
 /// The items of an iterator.
 ///
 /// # Errors

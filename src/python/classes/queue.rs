@@ -463,7 +463,7 @@ impl Queue {
                 this.put_all(py, patience, items, |items| engine.try_put_some(items))
             }
             Engine::Sorted { engine, key } => {
-                let items = all_ranked(py, key, items)?;
+                let items = all_ranked(py, engine, key, items)?;
                 this.put_all(py, patience, items, |items| engine.try_put_some(items))
             }
         };
