@@ -21,6 +21,16 @@ pub fn room<T>(len: usize) -> Result<Vec<T>, OutOfMemory> {
     Ok(items)
 }
 
+/// A vector with `item` so often.
+///
+/// # Errors
+/// [`OutOfMemory`].
+pub fn filled<T: Copy>(item: T, len: usize) -> Result<Vec<T>, OutOfMemory> {
+    let mut items = room(len)?;
+    items.resize(len, item);
+    Ok(items)
+}
+
 /// Sees to it that one more item can be put.
 ///
 /// # Errors
@@ -37,6 +47,15 @@ pub fn put<T>(items: &mut Vec<T>, item: T) {
     items.push(item);
 }
 
+/// Gives memory back: there is room for `capacity` items then, or for all that there are. Where
+/// there is none for fewer it stays as it is.
+pub fn shrink<T>(items: &mut Vec<T>, capacity: usize) {
+    if let Ok(mut fewer) = room(capacity.max(items.len())) {
+        fewer.append(items);
+        *items = fewer;
+    }
+}
+
 /// Fewer bytes than that are not worth to be given back.
 pub const WORTH: usize = 1 << 16;
 
@@ -47,14 +66,10 @@ pub fn is_generous<T>(len: usize, capacity: usize) -> bool {
 }
 
 /// Gives back half of the room or more, so that it may grow as much again before it needs memory.
-/// Where there is no memory to move to, everything stays where it is.
 #[cold]
 #[inline(never)]
 pub fn trim<T>(items: &mut Vec<T>) {
-    if let Ok(mut moved) = room(2 * items.len()) {
-        moved.append(items);
-        *items = moved;
-    }
+    shrink(items, 2 * items.len());
 }
 
 /// The items of an iterator.

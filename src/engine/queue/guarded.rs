@@ -25,6 +25,8 @@
 //!   comes here again, with the lock in hand.
 //! - **G3** `len` is the length of the shelf, and at most the limit, unless that was
 //!   lowered.
+//! - **G4** A shelf has room for at most four times what is in it, or a little (`WORTH`). Whoever
+//!   takes out of one that has more gives half of it back or more, for which as many were taken out.
 //!
 //! # Orderings
 //! | ordering | site | pairs with | protects |
