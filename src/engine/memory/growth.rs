@@ -43,10 +43,10 @@ pub fn put<T>(items: &mut Vec<T>, item: T) {
 pub fn trim<T>(items: &mut Vec<T>, capacity: usize) {
     debug_assert!(items.len().max(1) <= capacity, "what is there stays");
     let size = capacity * size_of::<T>();
-    if size == 0 || capacity >= items.capacity() {
+    let Ok(layout) = Layout::array::<T>(items.capacity()) else { return };
+    if size == 0 || size >= layout.size() {
         return;
     }
-    let layout = Layout::array::<T>(items.capacity()).expect("it was allocated");
     let mut all = ManuallyDrop::new(std::mem::take(items));
     // SAFETY: a vector's memory is allocated like that, and the size is not 0.
     let memory = unsafe { realloc(all.as_mut_ptr().cast(), layout, size) }.cast::<T>();
