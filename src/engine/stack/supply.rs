@@ -365,7 +365,9 @@ impl<T, P: Place<T>> Supply<T, P> {
     fn take_rest(&self) -> Option<u32> {
         let kept = self.take_free(KEPT)?;
         kept.last.set_link(NIL);
-        self.each(kept.first, kept.count, Node::end_run);
+        if !mutant!("stack.run.kept") {
+            self.each(kept.first, kept.count, Node::end_run);
+        }
         loop {
             let head = self.load_free();
             if head.index() == NIL {
@@ -435,7 +437,9 @@ impl<T, P: Place<T>> Supply<T, P> {
             let nodes = unsafe { self.nodes.segment_from(start) };
             while let Some(node) = nodes.get(index.wrapping_sub(start) as usize) {
                 let next = node.next.load(Relaxed);
-                node.end_run();
+                if !mutant!("stack.run.pile") {
+                    node.end_run();
+                }
                 f(before, index, number);
                 (before, index) = (index, next);
             }

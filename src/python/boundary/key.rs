@@ -103,7 +103,6 @@ fn equal_text(a: Arg<'_, '_>, b: Arg<'_, '_>) -> Option<bool> {
 
 /// A tuple that is looked for and need not be made, which would count references to its items:
 /// to `self`, of a method that many threads call.
-#[derive(Debug)]
 pub(crate) struct TupleKey<'a, 'py> {
     items: &'a [Arg<'a, 'py>],
     hash: u64,
@@ -188,7 +187,7 @@ fn hash_of_tuple(items: &[Arg<'_, '_>]) -> Result<isize> {
         sum = sum.wrapping_add(hash.cast_unsigned().wrapping_mul(PRIMES[1]));
         sum = sum.rotate_left(TURN).wrapping_mul(PRIMES[0]);
     }
-    let sum = sum.wrapping_add(items.len() ^ PRIMES[2] ^ 3_527_539).cast_signed();
+    let sum = sum.wrapping_add(items.len() ^ PRIMES[2] ^ 0x35_D373).cast_signed();
     Ok(if sum == -1 { 1_546_275_796 } else { sum })
 }
 
@@ -207,7 +206,7 @@ pub(crate) fn prepare_tuples(py: Python<'_>) -> PyResult<()> {
             let made = key.made()?;
             // SAFETY: a live object, and the token proves the thread attached.
             let hash = unsafe { user::hash(made.as_ptr()) };
-            Ok(known && (hash as i64).cast_unsigned() == key.hash)
+            Ok::<_, Error>(known && (hash as i64).cast_unsigned() == key.hash)
         })
     };
     if known()? {
