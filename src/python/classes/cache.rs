@@ -411,10 +411,7 @@ impl Cache {
 
     /// The value of a key, noted and counted as used.
     #[inline]
-    pub(crate) fn look_up(
-        &self,
-        key: &impl Query<Owned, Error = Error>,
-    ) -> Result<Option<Owned>> {
+    pub(crate) fn look_up(&self, key: &impl Query<Owned, Error = Error>) -> Result<Option<Owned>> {
         self.contents()?.look_up(key)
     }
 }
