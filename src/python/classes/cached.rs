@@ -16,9 +16,10 @@ use super::wrapper::{self, Call, Wrapper, wrapper_methods};
 use crate::engine::memory::growth::{put, room};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::error::{Error, Result};
-use crate::python::boundary::key::{Key, TupleKey, prepare_tuples};
+use crate::python::boundary::key::Key;
 use crate::python::boundary::object::{Arg, tuple};
 use crate::python::boundary::owned::Owned;
+use crate::python::boundary::tuple_key::{self, TupleKey};
 use crate::python::boundary::user;
 
 unsafe extern "C" {
@@ -56,7 +57,7 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     // bound method.
     wrapper::prepare(&probe, &probe.get().vectorcall, ffi::Py_TPFLAGS_METHOD_DESCRIPTOR)?;
     mark(py)?;
-    prepare_tuples(py)?;
+    tuple_key::prepare(py)?;
     // How `lockfree._cached` finds the one that belongs to a cache; its twin has its own.
     py.get_type::<Cache>().setattr("_cached_function", py.get_type::<CachedFunction>())
 }
