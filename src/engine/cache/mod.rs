@@ -109,6 +109,10 @@ pub use update::{Failure, Item};
 /// A limit that is none.
 pub const UNBOUNDED: u64 = u64::MAX;
 
+/// So many items that weigh nothing there may be in any case; as many as the limit says, if that
+/// is more.
+pub const FEWEST_WEIGHTLESS: u64 = 10_000;
+
 /// Caches for fewer items are not divided: in parts of some hundred, how often a loop
 /// hits is a matter of luck.
 const FEWEST_TO_SHARD: u64 = 4096;
@@ -137,27 +141,36 @@ impl<T> std::ops::Deref for Apart<T> {
     }
 }
 
-/// What all items may weigh together, and how much of it is given out (C3).
-#[derive(Debug)]
+/// How much is given out of what all items may weigh together (C3). Without a limit nobody keeps
+/// it up to date. It changes under the lock of one of the shards, so that who holds them all may
+/// set it right.
+#[derive(Debug, Default)]
 struct Budget {
-    limit: u64,
     used: AtomicU64,
+    /// What was taken out of one shard, for an item that will go into another, and is part of
+    /// what is used.
+    in_flight: AtomicU64,
 }
 
 impl Budget {
     /// Gives out `weight`, unless that is too much. A full budget is not written to.
-    fn reserve(&self, weight: u64) -> bool {
-        if weight == 0 || self.limit == UNBOUNDED {
+    fn reserve(&self, weight: u64, limit: u64) -> bool {
+        if weight == 0 || limit == UNBOUNDED {
             return true;
         }
-        let fits = |used: u64| used.checked_add(weight).filter(|used| *used <= self.limit);
+        let fits = |used: u64| used.checked_add(weight).filter(|used| *used <= limit);
         self.used.fetch_update(Relaxed, Relaxed, fits).is_ok()
     }
 
-    fn release(&self, weight: u64) {
-        if weight > 0 && self.limit != UNBOUNDED {
+    fn release(&self, weight: u64, limit: u64) {
+        if weight > 0 && limit != UNBOUNDED {
             self.used.fetch_sub(weight, Relaxed);
         }
+    }
+
+    /// Whether more is given out than this, since when that became less.
+    fn exceeds(&self, limit: u64) -> bool {
+        limit != UNBOUNDED && self.used.load(Relaxed) > limit
     }
 }
 
@@ -173,11 +186,11 @@ struct Core<P: Policy> {
 }
 
 impl<P: Policy> Core<P> {
-    fn new(shards: usize, limit: u64) -> Self {
+    fn new(shards: usize) -> Self {
         Self {
             shards: (0..shards).map(|_| Shard::new()).collect(),
             is_shared: AtomicBool::new(false),
-            budget: Apart(Budget { limit, used: AtomicU64::new(0) }),
+            budget: Apart(Budget::default()),
         }
     }
 
@@ -198,8 +211,13 @@ impl<P: Policy> Core<P> {
     }
 
     /// A shard's share of the limit.
-    fn room(&self) -> u64 {
-        self.budget.limit / self.shards.len() as u64
+    fn room(&self, limit: u64) -> u64 {
+        limit / self.shards.len() as u64
+    }
+
+    /// How many items that weigh nothing a shard may hold.
+    fn room_for_weightless(&self, limit: u64) -> u64 {
+        self.room(limit.max(FEWEST_WEIGHTLESS))
     }
 }
 
@@ -208,7 +226,8 @@ impl<P: Policy> Core<P> {
 pub struct Cache<T: Counted, C: Clock = Monotonic, G: Reclaim = Epochs, P: Policy = S3Fifo> {
     /// Null before the first insertion.
     core: AtomicPtr<Core<P>>,
-    limit: u64,
+    /// It changes while all shards are locked.
+    limit: AtomicU64,
     shards: usize,
     clock: C,
     /// How long an item stays after its time, for [`Cache::stale`] alone.
@@ -242,6 +261,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     pub fn with(limit: u64, shards: usize, clock: C) -> Self {
         debug_assert!(shards.is_power_of_two() && shards <= MOST_SHARDS);
         let core = AtomicPtr::new(std::ptr::null_mut());
+        let limit = AtomicU64::new(limit);
         Self { core, limit, shards, clock, grace: 0, _owns: PhantomData }
     }
 
@@ -254,7 +274,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
 
     /// What all items may weigh together.
     pub fn limit(&self) -> u64 {
-        self.limit
+        self.limit.load(Relaxed)
     }
 
     /// The time, for deadlines.
@@ -461,7 +481,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
 
     #[cold]
     fn new_core(&self) -> &Core<P> {
-        let made = Box::into_raw(Box::new(Core::new(self.shards, self.limit)));
+        let made = Box::into_raw(Box::new(Core::new(self.shards)));
         let publish = ordering!(AcqRel, "cache.core.publish");
         let lost = ordering!(Acquire, "cache.core.lost");
         let core = match self.core.compare_exchange(std::ptr::null_mut(), made, publish, lost) {

@@ -184,7 +184,7 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
         weight: u64,
     ) -> usize {
         let old = found.place.replace(value, deadline);
-        self.state.policy.reweigh(found.place, weight);
+        self.state.policy.reweigh(self.entries, found.index, found.place, weight);
         self.set_timer(deadline, found);
         old
     }
@@ -215,6 +215,14 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
         let deadline = victim.deadline();
         self.state.policy.evict(self.entries, victim);
         Some((self.take_out(index, victim), deadline))
+    }
+
+    /// Removes the policy's next victim of those that weigh nothing.
+    #[cold]
+    pub(super) fn evict_weightless(&mut self) -> Option<(Words, u64)> {
+        let index = self.state.policy.weightless_victim(self.entries)?;
+        let deadline = self.entries.entry(index).deadline();
+        Some((self.remove(index), deadline))
     }
 
     /// Whether any item may expire.

@@ -14,7 +14,7 @@ use super::lookup::{Found, Known, Query, Sought, mix};
 use super::policy::{Admission, Policy};
 use super::removed::{Evicted, Reason, Removed};
 use super::shard::{Locked, Namesake, Words, end_detached};
-use super::{Cache, Clock, Core};
+use super::{Cache, Clock, Core, MOST_SHARDS};
 
 /// An insertion removes up to so many expired items on its way, so that they do
 /// not pile up.
@@ -67,6 +67,8 @@ impl<E> From<E> for Failure<E> {
 enum Refusal {
     /// Something came in between: look again.
     Rival,
+    /// The limit is less than it weighs, or 0.
+    TooHeavy,
     OutOfMemory,
 }
 
@@ -84,6 +86,11 @@ pub(super) fn own<T: Counted>(words: &Words) -> (T, T) {
     (key, unsafe { T::from_raw(words.value) })
 }
 
+/// What was to be put, and was evicted before it was in.
+fn turned_away<T>(Item { key, value, .. }: Item<T>) -> Evicted<T> {
+    Evicted { key, value, reason: Reason::Size }
+}
+
 fn evicted<T: Counted>(words: &Words, reason: Reason) -> Evicted<T> {
     let (key, value) = own(words);
     Evicted { key, value, reason }
@@ -91,7 +98,8 @@ fn evicted<T: Counted>(words: &Words, reason: Reason) -> Evicted<T> {
 
 impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     /// Puts an item in, in place of the one that has the same key. What had to go
-    /// for it is added to `removed`, even where this fails.
+    /// for it is added to `removed`, even where this fails; the item itself, if it weighs more than
+    /// the limit, or that is 0.
     ///
     /// # Errors
     /// [`Failure`]; then nothing was put.
@@ -148,6 +156,10 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             item = match inserted {
                 Ok(()) => return Ok(()),
                 Err((Refusal::Rival, item)) => item,
+                Err((Refusal::TooHeavy, item)) => {
+                    removed.push(turned_away(item));
+                    return Ok(());
+                }
                 Err((Refusal::OutOfMemory, _)) => return Err(Failure::OutOfMemory),
             };
             known.equal = core.search::<T, G, Q>(query, &mut known)?;
@@ -184,6 +196,10 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             item = match self.insert(core, locked, query, &known, item, removed, || true) {
                 Ok(()) => return Ok(None),
                 Err((Refusal::Rival, item)) => item,
+                Err((Refusal::TooHeavy, item)) => {
+                    removed.push(turned_away(item));
+                    return Ok(None);
+                }
                 Err((Refusal::OutOfMemory, _)) => return Err(Failure::OutOfMemory),
             }
         }
@@ -214,8 +230,8 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             let Some(place) = locked.find(life) else { continue };
             let has_expired = self.has_passed(place.deadline(), 0);
             let words = locked.remove(life.index);
+            core.budget.release(words.weight, self.limit());
             drop(locked);
-            core.budget.release(words.weight);
             G::tidy();
             if has_expired {
                 expired(evicted(&words, Reason::Expired));
@@ -232,8 +248,10 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         let core = self.core()?;
         for shard in &core.shards {
             let mut locked = shard.lock::<G>();
-            while let Some((words, deadline)) = locked.evict(NIL) {
-                core.budget.release(words.weight);
+            while let Some((words, deadline)) =
+                locked.evict(NIL).or_else(|| locked.evict_weightless())
+            {
+                core.budget.release(words.weight, self.limit());
                 if !self.has_passed(deadline, 0) {
                     return Some(own(&words));
                 }
@@ -259,7 +277,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             let mut locked = shard.lock::<R>();
             // Where there is a limit it fits; where there is none, nothing was given out.
             let weight = u64::try_from(locked.state.policy.weight()).unwrap_or(u64::MAX);
-            core.budget.release(weight);
+            core.budget.release(weight, self.limit());
             let mut detached = locked.detach();
             drop(locked);
             loop {
@@ -316,7 +334,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         // Whose deadline was that long ago, their grace is over.
         let due = std::iter::from_fn(|| locked.expire(|| self.now().saturating_sub(self.grace)));
         let remove = |words: Words| {
-            core.budget.release(words.weight);
+            core.budget.release(words.weight, self.limit());
             removed.push(evicted(&words, Reason::Expired));
         };
         due.take(most).map(remove).count()
@@ -348,7 +366,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     ) -> Option<Evicted<T>> {
         self.has_passed(found.place.deadline(), grace).then(|| {
             let words = locked.remove(found.index);
-            core.budget.release(words.weight);
+            core.budget.release(words.weight, self.limit());
             evicted(&words, Reason::Expired)
         })
     }
@@ -363,20 +381,43 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         item: Item<T>,
         removed: &mut Removed<T>,
     ) {
-        let Item { key, value, weight, deadline } = item;
         let before = P::weight_of(found.place);
-        if weight != before {
-            let growth = weight.saturating_sub(before);
-            let fits = self.make_room(core, &mut locked, growth, found.index, removed);
-            debug_assert!(fits, "the item alone fits, and only an undivided cache is weighed");
-            core.budget.release(before.saturating_sub(weight));
+        if item.weight != before && !self.reweigh(core, &mut locked, found, item.weight, removed) {
+            let words = locked.remove(found.index);
+            core.budget.release(words.weight, self.limit());
+            drop(locked);
+            drop(own::<T>(&words));
+            return removed.push(turned_away(item));
         }
+        let Item { key, value, weight, deadline } = item;
         let old = locked.replace(found, value.into_raw(), deadline, weight);
         found.place.mark();
         drop(locked);
         // SAFETY: E4: the word's reference is ours now.
         drop(unsafe { T::from_raw(old) });
         drop(key);
+    }
+
+    /// Gives out what an item is to weigh from now on. False if that is more than the limit is by
+    /// now. (What is heavier than before is in an undivided cache, where all else may go for it.)
+    #[cold]
+    fn reweigh(
+        &self,
+        core: &Core<P>,
+        locked: &mut Locked<'_, G, P>,
+        found: Found<'_, P>,
+        weight: u64,
+        removed: &mut Removed<T>,
+    ) -> bool {
+        let before = P::weight_of(found.place);
+        let growth = weight.saturating_sub(before);
+        if weight == 0 {
+            self.make_room_for_weightless(core, locked, removed);
+        } else if !self.make_room(core, locked, growth, found.index, removed) {
+            return false;
+        }
+        core.budget.release(before.saturating_sub(weight), self.limit());
+        true
     }
 
     /// Inserts an item that is not there, unless one comes in that its key was not
@@ -400,12 +441,19 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         if let Err(error) = locked.reserve() {
             return Err((error.into(), item));
         }
+        let limit = self.limit();
+        if item.weight > limit || limit == 0 {
+            return Err((Refusal::TooHeavy, item));
+        }
+        if item.weight == 0 {
+            self.make_room_for_weightless(core, &mut locked, removed);
+        }
         let returns = locked.state.policy.returns(hash);
         if !self.make_room(core, &mut locked, item.weight, NIL, removed) {
             match self.find_room(core, locked, query, known, item.weight, removed) {
                 Ok(relocked) if admit() => locked = relocked,
                 Ok(_) => {
-                    core.budget.release(item.weight);
+                    core.budget.release(item.weight, self.limit());
                     return Err((Refusal::Rival, item));
                 }
                 Err(refusal) => return Err((refusal, item)),
@@ -414,7 +462,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         let Item { key, value, weight, deadline } = item;
         let (key, value) = (key.into_raw(), value.into_raw());
         let content = Content { key, value, hash, by_hash: query.by_hash(), deadline, weight };
-        locked.insert(&content, &Admission { returns, room: core.room() });
+        locked.insert(&content, &Admission { returns, room: core.room(limit) });
         drop(locked);
         G::tidy();
         Ok(())
@@ -443,18 +491,21 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                 backoff.wait();
             }
             locked = core.lock::<G>(hash);
+            core.budget.in_flight.fetch_sub(share, Relaxed);
+            let limit = self.limit();
             let refusal = match locked.namesake(query, known) {
+                Namesake::Absent if weight > limit => Some(Refusal::TooHeavy),
                 Namesake::Absent => locked.reserve().err().map(Refusal::from),
                 _ => Some(Refusal::Rival),
             };
             if let Some(refusal) = refusal {
-                core.budget.release(share);
+                core.budget.release(share, limit);
                 return Err(refusal);
             }
             if self.make_room(core, &mut locked, weight - share, NIL, removed) {
                 return Ok(locked);
             }
-            core.budget.release(share);
+            core.budget.release(share, limit);
         }
     }
 
@@ -468,17 +519,103 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         spared: u32,
         removed: &mut Removed<T>,
     ) -> bool {
+        let limit = self.limit();
         let mut freed = 0;
-        while !core.budget.reserve(weight.saturating_sub(freed)) {
+        while !core.budget.reserve(weight.saturating_sub(freed), limit) {
             let Some((words, deadline)) = locked.evict(spared) else {
-                core.budget.release(freed);
+                core.budget.release(freed, limit);
                 return false;
             };
             freed += words.weight;
             removed.push(evicted(&words, self.reason(deadline)));
         }
-        core.budget.release(freed.saturating_sub(weight));
+        core.budget.release(freed.saturating_sub(weight), limit);
+        // The limit has become less while something was on its way from one shard to another.
+        while core.budget.exceeds(limit)
+            && let Some((words, deadline)) = locked.evict(spared)
+        {
+            core.budget.release(words.weight, limit);
+            removed.push(evicted(&words, self.reason(deadline)));
+        }
         true
+    }
+
+    /// Sees to it that one more item may come into this shard that weighs nothing.
+    #[cold]
+    fn make_room_for_weightless(
+        &self,
+        core: &Core<P>,
+        locked: &mut Locked<'_, G, P>,
+        removed: &mut Removed<T>,
+    ) {
+        let room = core.room_for_weightless(self.limit());
+        while locked.state.policy.weightless() as u64 >= room
+            && let Some((words, deadline)) = locked.evict_weightless()
+        {
+            removed.push(evicted(&words, self.reason(deadline)));
+        }
+    }
+
+    /// Sets what all items may weigh together. What is too much by now is evicted, and handed to
+    /// `sink`, with nothing held.
+    pub fn set_limit(&self, limit: u64, mut sink: impl FnMut(Evicted<T>)) {
+        let core = self.core_or_new();
+        while !self.change_limit(core, limit) {
+            self.evict_from_each(core, &mut sink, |locked| locked.evict(NIL));
+        }
+        while self.evict_from_each(core, &mut sink, |locked| self.evict_excess(core, locked)) {}
+        G::tidy();
+    }
+
+    /// With all shards locked, so that nobody keeps account by another limit than he began with.
+    /// False if there is more than can be counted, as there may be without a limit.
+    fn change_limit(&self, core: &Core<P>, limit: u64) -> bool {
+        let mut states = [const { None }; MOST_SHARDS];
+        for (state, shard) in states.iter_mut().zip(&core.shards) {
+            *state = Some(shard.lock_state());
+        }
+        let weight: u128 = states.iter().flatten().map(|state| state.policy.weight()).sum();
+        let used = u64::try_from(weight).ok();
+        let used = used.and_then(|used| used.checked_add(core.budget.in_flight.load(Relaxed)));
+        let Some(used) = used else { return false };
+        core.budget.used.store(used, Relaxed);
+        self.limit.store(limit, Relaxed);
+        true
+    }
+
+    /// Removes some items from each shard, which `evict` chooses, and hands them to `sink`, with
+    /// nothing held; false if there was none.
+    fn evict_from_each(
+        &self,
+        core: &Core<P>,
+        mut sink: impl FnMut(Evicted<T>),
+        mut evict: impl FnMut(&mut Locked<'_, G, P>) -> Option<(Words, u64)>,
+    ) -> bool {
+        let mut some = false;
+        for shard in &core.shards {
+            let mut removed = Removed::default();
+            let mut locked = shard.lock::<G>();
+            for _ in 0..AT_ONCE / MOST_SHARDS {
+                let Some((words, deadline)) = evict(&mut locked) else { break };
+                removed.push(evicted(&words, self.reason(deadline)));
+                some = true;
+            }
+            drop(locked);
+            removed.into_iter().for_each(&mut sink);
+        }
+        some
+    }
+
+    /// Evicts an item if there is more than the limit allows.
+    fn evict_excess(&self, core: &Core<P>, locked: &mut Locked<'_, G, P>) -> Option<(Words, u64)> {
+        let limit = self.limit();
+        let victim = if core.budget.exceeds(limit) { locked.evict(NIL) } else { None };
+        let room = if limit == 0 { 0 } else { core.room_for_weightless(limit) };
+        let victim = match victim {
+            None if locked.state.policy.weightless() as u64 > room => locked.evict_weightless(),
+            victim => victim,
+        };
+        victim.inspect(|(words, _)| core.budget.release(words.weight, limit))
     }
 
     /// Evicts an item of another shard; false if there is none.
@@ -487,6 +624,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         for number in others {
             let mut locked = core.shards[number].lock::<G>();
             if let Some((words, deadline)) = locked.evict(NIL) {
+                core.budget.in_flight.fetch_add(words.weight, Relaxed);
                 removed.push(evicted(&words, self.reason(deadline)));
                 return true;
             }
