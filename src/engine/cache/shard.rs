@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use super::super::memory::arena::OutOfMemory;
 use super::super::memory::epoch::Reclaim;
 use super::super::memory::pointer::Counted;
-use super::super::shim::{Mutex, MutexGuard, mutant};
+use super::super::shim::{Lock, LockGuard, mutant};
 use super::Apart;
 use super::entry::{Content, Entry, Life};
 use super::lookup::{Found, Known, Query, mix};
@@ -52,7 +52,7 @@ pub(super) struct State<P> {
 pub(super) struct Shard<P: Policy> {
     /// What readers read.
     readable: Apart<Readable<P>>,
-    state: Apart<Mutex<State<P>>>,
+    state: Apart<Lock<State<P>>>,
 }
 
 /// What readers read of a shard.
@@ -74,10 +74,10 @@ impl<P: Policy> std::ops::Deref for Shard<P> {
 impl<P: Policy> Shard<P> {
     pub(super) fn new() -> Self {
         let readable = Readable { tables: Tables::new(), entries: Entries::new() };
-        Self { readable: Apart(readable), state: Apart(Mutex::default()) }
+        Self { readable: Apart(readable), state: Apart(Lock::default()) }
     }
 
-    pub(super) fn lock_state(&self) -> MutexGuard<'_, State<P>> {
+    pub(super) fn lock_state(&self) -> LockGuard<'_, State<P>> {
         self.state.lock()
     }
 
@@ -92,7 +92,7 @@ impl<P: Policy> Shard<P> {
 pub(super) struct Locked<'a, G, P: Policy> {
     pub(super) entries: &'a Entries<P>,
     tables: &'a Tables,
-    pub(super) state: MutexGuard<'a, State<P>>,
+    pub(super) state: LockGuard<'a, State<P>>,
     _retires: PhantomData<G>,
 }
 

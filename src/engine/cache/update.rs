@@ -41,8 +41,8 @@ impl<T: Counted> Item<T> {
     #[inline]
     fn share<P: Policy>(&self, core: &Core<P>) {
         if core.is_shared.load(Relaxed) {
-            self.key.share();
-            self.value.share();
+            self.key.hand_over();
+            self.value.hand_over();
         }
     }
 }
@@ -89,6 +89,14 @@ pub(super) fn own<T: Counted>(words: &Words) -> (T, T) {
 /// What was to be put, and was evicted before it was in.
 fn turned_away<T>(Item { key, value, .. }: Item<T>) -> Evicted<T> {
     Evicted { key, value, reason: Reason::Size }
+}
+
+/// Who drops what another thread has put knows that the cache is shared.
+#[inline]
+pub(super) fn take_notice<T: Counted, P: Policy>(core: &Core<P>, dropped: &T) {
+    if !core.is_shared.load(Relaxed) && dropped.is_anothers() {
+        core.is_shared.store(true, Relaxed);
+    }
 }
 
 fn evicted<T: Counted>(words: &Words, reason: Reason) -> Evicted<T> {
@@ -394,8 +402,9 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         found.place.mark();
         drop(locked);
         // SAFETY: E4: the word's reference is ours now.
-        drop(unsafe { T::from_raw(old) });
-        drop(key);
+        let old = unsafe { T::from_raw(old) };
+        take_notice(core, &old);
+        drop((old, key));
     }
 
     /// Gives out what an item is to weigh from now on. False if that is more than the limit is by
@@ -464,6 +473,10 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         let content = Content { key, value, hash, by_hash: query.by_hash(), deadline, weight };
         locked.insert(&content, &Admission { returns, room: core.room(limit) });
         drop(locked);
+        if let Some(first) = removed.iter().next() {
+            take_notice(core, &first.key);
+            take_notice(core, &first.value);
+        }
         G::tidy();
         Ok(())
     }
@@ -578,7 +591,9 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         let used = u64::try_from(weight).ok();
         let used = used.and_then(|used| used.checked_add(core.budget.in_flight.load(Relaxed)));
         let Some(used) = used else { return false };
-        core.budget.used.store(used, Relaxed);
+        if !mutant!("cache.limit.uncounted") {
+            core.budget.used.store(used, Relaxed);
+        }
         self.limit.store(limit, Relaxed);
         true
     }

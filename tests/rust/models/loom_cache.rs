@@ -276,6 +276,26 @@ fn what_is_no_longer_admitted_does_not_come_later() {
     assert_eq!(seen, BTreeSet::from([([None, None], None), ([None, Some(2)], Some(2))]));
 }
 
+/// Who sets the limit counts what went in before, and who puts later keeps to it.
+#[test]
+fn the_limit_is_set_while_an_item_goes_in() {
+    let cache = || {
+        let make = Box::new(Thing::Key) as Box<_>;
+        let map = Map { cache: Cache::with(UNBOUNDED, 1, Monotonic), make, hash: by_hash as Hash };
+        map.put(0, 0);
+        map
+    };
+    let insert = |map: &Things| drop(map.put(1, 1));
+    let bound = |map: &Things| map.cache.set_limit(1, drop);
+    let threads: [fn(&Things); 2] = [insert, bound];
+    let seen = outcomes_of(Some(PREEMPTIONS), cache, threads, |map| {
+        let len = map.cache.len();
+        map.put(2, 2);
+        (len, map.cache.len())
+    });
+    assert_eq!(seen, BTreeSet::from([([(), ()], (1, 1))]));
+}
+
 #[test]
 fn an_insertion_is_seen_whole_or_not_at_all() {
     assert_atomic(by_hash, &[], [&[Put(0, 10)], &[Get(0)]]);
