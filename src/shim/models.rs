@@ -8,8 +8,7 @@ pub use loom::sync::atomic::{
     Ordering, fence,
 };
 
-pub use Mutex as Lock;
-pub use loom::sync::{MutexGuard, MutexGuard as LockGuard};
+pub use loom::sync::MutexGuard;
 
 /// loom's mutex, spelt as in an ordinary build.
 #[derive(Debug, Default)]
