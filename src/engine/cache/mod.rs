@@ -112,7 +112,7 @@ use std::marker::PhantomData;
 
 use super::memory::arena::OutOfMemory;
 use super::memory::epoch::{Epochs, Reclaim};
-use super::memory::growth::room_for_one;
+use super::memory::growth::{boxed, boxed_slice, put, room_for_one};
 use super::memory::pointer::Counted;
 use super::shim::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed, ordering};
 use entry::{Entry, Taken};
@@ -126,7 +126,7 @@ pub use clock::{Clock, Monotonic};
 pub use dictionary::Dictionary;
 pub use lookup::Query;
 pub use removed::{Evicted, Reason, Removed};
-pub use update::{Failure, Item};
+pub use update::Item;
 
 /// A limit that is none.
 pub const UNBOUNDED: u64 = u64::MAX;
@@ -163,11 +163,12 @@ impl<T> std::ops::Deref for Apart<T> {
     }
 }
 
-/// How much is given out of what all items may weigh together (C3). Without a limit nobody keeps
-/// it up to date. It changes under the lock of one of the shards, so that who holds them all may
-/// set it right.
-#[derive(Debug, Default)]
+/// What all items may weigh together, and how much of it is given out (C3); without a limit
+/// nobody keeps that up to date. It changes under the lock of one of the shards, so that who holds
+/// them all may set it right.
+#[derive(Debug)]
 struct Budget {
+    limit: AtomicU64,
     used: AtomicU64,
     /// What was taken out of one shard, for an item that will go into another, and is part of
     /// what is used.
@@ -175,8 +176,25 @@ struct Budget {
 }
 
 impl Budget {
+    fn new(limit: u64) -> Self {
+        let [limit, used, in_flight] = [limit, 0, 0].map(AtomicU64::new);
+        Self { limit, used, in_flight }
+    }
+
+    #[inline]
+    fn limit(&self) -> u64 {
+        self.limit.load(Relaxed)
+    }
+
+    /// Whether an item may weigh that, if there is nothing else.
+    fn allows(&self, weight: u64) -> bool {
+        let limit = self.limit();
+        weight <= limit && limit != 0
+    }
+
     /// Gives out `weight`, unless that is too much. A full budget is not written to.
-    fn reserve(&self, weight: u64, limit: u64) -> bool {
+    fn reserve(&self, weight: u64) -> bool {
+        let limit = self.limit();
         if weight == 0 || limit == UNBOUNDED {
             return true;
         }
@@ -184,14 +202,15 @@ impl Budget {
         self.used.fetch_update(Relaxed, Relaxed, fits).is_ok()
     }
 
-    fn release(&self, weight: u64, limit: u64) {
-        if weight > 0 && limit != UNBOUNDED {
+    fn release(&self, weight: u64) {
+        if weight > 0 && self.limit() != UNBOUNDED {
             self.used.fetch_sub(weight, Relaxed);
         }
     }
 
-    /// Whether more is given out than this, since when that became less.
-    fn exceeds(&self, limit: u64) -> bool {
+    /// Whether more is given out than the limit, since that became less.
+    fn is_exceeded(&self) -> bool {
+        let limit = self.limit();
         limit != UNBOUNDED && self.used.load(Relaxed) > limit
     }
 }
@@ -208,12 +227,12 @@ struct Core<P: Policy> {
 }
 
 impl<P: Policy> Core<P> {
-    fn new(shards: usize) -> Self {
-        Self {
-            shards: (0..shards).map(|_| Shard::new()).collect(),
+    fn new(shards: usize, limit: u64) -> Result<Self, OutOfMemory> {
+        Ok(Self {
+            shards: boxed_slice((0..shards).map(|_| Shard::new()))?,
             is_shared: AtomicBool::new(false),
-            budget: Apart(Budget::default()),
-        }
+            budget: Apart(Budget::new(limit)),
+        })
     }
 
     #[inline]
@@ -233,13 +252,13 @@ impl<P: Policy> Core<P> {
     }
 
     /// A shard's share of the limit.
-    fn room(&self, limit: u64) -> u64 {
-        limit / self.shards.len() as u64
+    fn room(&self) -> u64 {
+        self.budget.limit() / self.shards.len() as u64
     }
 
     /// How many items that weigh nothing a shard may hold.
-    fn room_for_weightless(&self, limit: u64) -> u64 {
-        self.room(limit.max(FEWEST_WEIGHTLESS))
+    fn room_for_weightless(&self) -> u64 {
+        self.budget.limit().max(FEWEST_WEIGHTLESS) / self.shards.len() as u64
     }
 }
 
@@ -459,7 +478,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                     if is_good(place, now) {
                         grown = grown.and_then(|()| room_for_one(&mut copies));
                         if grown.is_ok() {
-                            copies.push(copy(place)); // room: above
+                            put(&mut copies, copy(place)); // room: above
                         }
                     }
                 });
@@ -499,13 +518,13 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     }
 
     #[inline]
-    fn core_or_new(&self) -> &Core<P> {
-        self.core().unwrap_or_else(|| self.new_core())
+    fn core_or_new(&self) -> Result<&Core<P>, OutOfMemory> {
+        self.core().map_or_else(|| self.new_core(), Ok)
     }
 
     #[cold]
-    fn new_core(&self) -> &Core<P> {
-        let made = Box::into_raw(Box::new(Core::new(self.shards)));
+    fn new_core(&self) -> Result<&Core<P>, OutOfMemory> {
+        let made = Box::into_raw(boxed(Core::new(self.shards, self.limit())?)?);
         let publish = ordering!(AcqRel, "cache.core.publish");
         let lost = ordering!(Acquire, "cache.core.lost");
         let core = match self.core.compare_exchange(std::ptr::null_mut(), made, publish, lost) {
@@ -517,7 +536,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             }
         };
         // SAFETY: as in `core`.
-        unsafe { &*core }
+        Ok(unsafe { &*core })
     }
 
     /// Searches for a key until `look` has found what it looks for in its entry, or
@@ -542,7 +561,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                 if equal && let Some(found) = core.revisit::<T, G, R>(query.hash(), life, &look) {
                     return Ok(Some(found));
                 }
-                known.note(life, generation, equal);
+                known.note(life, generation, equal)?;
             }
             Stop::Lost(in_vain) | Stop::Looked(Look::Gone(in_vain) | Look::Expired(in_vain), _) => {
                 drop(in_vain);

@@ -4,6 +4,8 @@
 //! compared as readers do it, with nothing held; under the lock it shows whether what
 //! came of that is still so. References are dropped after the lock was released.
 
+use std::cell::OnceCell;
+
 use super::super::Backoff;
 use super::super::memory::arena::{NIL, OutOfMemory};
 use super::super::memory::epoch::{Alone, Reclaim};
@@ -47,21 +49,6 @@ impl<T: Counted> Item<T> {
     }
 }
 
-/// Why nothing was put.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Failure<E> {
-    /// A comparison failed.
-    Comparison(E),
-    /// The allocator refused.
-    OutOfMemory,
-}
-
-impl<E> From<E> for Failure<E> {
-    fn from(error: E) -> Self {
-        Self::Comparison(error)
-    }
-}
-
 /// Why an item was not inserted.
 #[derive(Clone, Copy, Debug)]
 enum Refusal {
@@ -86,11 +73,6 @@ pub(super) fn own<T: Counted>(words: &Words) -> (T, T) {
     (key, unsafe { T::from_raw(words.value) })
 }
 
-/// What was to be put, and was evicted before it was in.
-fn turned_away<T>(Item { key, value, .. }: Item<T>) -> Evicted<T> {
-    Evicted { key, value, reason: Reason::Size }
-}
-
 /// Who drops what another thread has put knows that the cache is shared.
 #[inline]
 pub(super) fn take_notice<T: Counted, P: Policy>(core: &Core<P>, dropped: &T) {
@@ -99,9 +81,57 @@ pub(super) fn take_notice<T: Counted, P: Policy>(core: &Core<P>, dropped: &T) {
     }
 }
 
+/// What was to be put, and was evicted before it was in.
+fn turned_away<T>(Item { key, value, .. }: Item<T>) -> Evicted<T> {
+    Evicted { key, value, reason: Reason::Size }
+}
+
 fn evicted<T: Counted>(words: &Words, reason: Reason) -> Evicted<T> {
     let (key, value) = own(words);
     Evicted { key, value, reason }
+}
+
+/// Removes up to `most` items of a shard that are due, as many as there is room for, which is
+/// one at least if `removed` is empty; returns how many.
+fn expire_some<T: Counted, G: Reclaim, P: Policy>(
+    core: &Core<P>,
+    locked: &mut Locked<'_, G, P>,
+    most: usize,
+    due: impl Fn() -> u64,
+    removed: &mut Removed<T>,
+) -> usize {
+    for count in 0..most {
+        let room = removed.reserve().ok();
+        let Some(words) = room.and_then(|()| locked.expire(&due)) else { return count };
+        core.budget.release(words.weight);
+        removed.push(evicted(&words, Reason::Expired));
+    }
+    most
+}
+
+/// Evicts an item if there is more than the limit allows.
+fn evict_excess<G: Reclaim, P: Policy>(
+    core: &Core<P>,
+    locked: &mut Locked<'_, G, P>,
+) -> Option<(Words, u64)> {
+    let victim = if core.budget.is_exceeded() { locked.evict(NIL) } else { None };
+    let most = if core.budget.allows(0) { core.room_for_weightless() } else { 0 };
+    let victim = match victim {
+        None if locked.state.policy.weightless() as u64 > most => locked.evict_weightless(),
+        victim => victim,
+    };
+    victim.inspect(|(words, _)| core.budget.release(words.weight))
+}
+
+/// Removes an item whose time is over.
+fn take_expired<T: Counted, G: Reclaim, P: Policy>(
+    core: &Core<P>,
+    locked: &mut Locked<'_, G, P>,
+    index: u32,
+) -> Evicted<T> {
+    let words = locked.remove(index);
+    core.budget.release(words.weight);
+    evicted(&words, Reason::Expired)
 }
 
 impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
@@ -110,14 +140,14 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     /// the limit, or that is 0.
     ///
     /// # Errors
-    /// [`Failure`]; then nothing was put.
+    /// As [`Query::is`], or [`OutOfMemory`]; then nothing was put.
     #[inline]
     pub fn put<Q: Query<T>>(
         &self,
         query: &Q,
         item: Item<T>,
         removed: &mut Removed<T>,
-    ) -> Result<(), Failure<Q::Error>> {
+    ) -> Result<(), Q::Error> {
         self.put_if(query, item, removed, || true)
     }
 
@@ -136,8 +166,8 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         mut item: Item<T>,
         removed: &mut Removed<T>,
         admit: impl Fn() -> bool,
-    ) -> Result<(), Failure<Q::Error>> {
-        let core = self.core_or_new();
+    ) -> Result<(), Q::Error> {
+        let core = self.core_or_new()?;
         item.share(core);
         let mut known = Known::default();
         loop {
@@ -146,15 +176,16 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                 return Ok(());
             }
             let inserted = match locked.namesake(query, &known) {
-                Namesake::Equal(found) => {
-                    // What has expired is not there: it is not replaced, but goes.
-                    if let Some(expired) = self.take_expired(core, &mut locked, found, 0) {
-                        removed.push(expired);
+                // What has expired is not there: it is not replaced, but goes.
+                Namesake::Equal(found) if self.has_passed(found.place.deadline(), 0) => {
+                    if removed.reserve().is_ok() {
+                        removed.push(take_expired(core, &mut locked, found.index));
                         continue;
                     }
-                    self.replace(core, locked, found, item, removed);
-                    return Ok(());
+                    drop(locked);
+                    Err((Refusal::OutOfMemory, item))
                 }
+                Namesake::Equal(found) => self.replace(core, locked, found, item, removed),
                 Namesake::Absent => self.insert(core, locked, query, &known, item, removed, &admit),
                 Namesake::Unknown => {
                     drop(locked);
@@ -165,10 +196,11 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                 Ok(()) => return Ok(()),
                 Err((Refusal::Rival, item)) => item,
                 Err((Refusal::TooHeavy, item)) => {
+                    removed.reserve()?;
                     removed.push(turned_away(item));
                     return Ok(());
                 }
-                Err((Refusal::OutOfMemory, _)) => return Err(Failure::OutOfMemory),
+                Err((Refusal::OutOfMemory, _)) => return Err(OutOfMemory.into()),
             };
             known.equal = core.search::<T, G, Q>(query, &mut known)?;
         }
@@ -183,8 +215,8 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         query: &Q,
         mut item: Item<T>,
         removed: &mut Removed<T>,
-    ) -> Result<Option<T>, Failure<Q::Error>> {
-        let core = self.core_or_new();
+    ) -> Result<Option<T>, Q::Error> {
+        let core = self.core_or_new()?;
         item.share(core);
         let mut known = Known::default();
         loop {
@@ -192,7 +224,10 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             match core.look_up::<T, G, Q, T>(query, &mut known, &look)? {
                 Sought::Found(value, _) => return Ok(Some(value)),
                 Sought::Expired(life) => {
-                    removed.extend(self.drop_expired(core, query, life, 0));
+                    removed.reserve()?;
+                    if let Some(expired) = self.drop_expired(core, query, life, 0) {
+                        removed.push(expired);
+                    }
                     continue;
                 }
                 Sought::Absent => {}
@@ -205,10 +240,11 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                 Ok(()) => return Ok(None),
                 Err((Refusal::Rival, item)) => item,
                 Err((Refusal::TooHeavy, item)) => {
+                    removed.reserve()?;
                     removed.push(turned_away(item));
                     return Ok(None);
                 }
-                Err((Refusal::OutOfMemory, _)) => return Err(Failure::OutOfMemory),
+                Err((Refusal::OutOfMemory, _)) => return Err(OutOfMemory.into()),
             }
         }
     }
@@ -238,7 +274,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             let Some(place) = locked.find(life) else { continue };
             let has_expired = self.has_passed(place.deadline(), 0);
             let words = locked.remove(life.index);
-            core.budget.release(words.weight, self.limit());
+            core.budget.release(words.weight);
             drop(locked);
             G::tidy();
             if has_expired {
@@ -251,19 +287,20 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     }
 
     /// Removes the next victim, and returns it. Expired items are no victims: they
-    /// are added to `removed`.
-    pub fn remove_victim(&self, removed: &mut Removed<T>) -> Option<(T, T)> {
+    /// are handed to `expired`, with nothing held.
+    pub fn remove_victim(&self, mut expired: impl FnMut(Evicted<T>)) -> Option<(T, T)> {
         let core = self.core()?;
         for shard in &core.shards {
-            let mut locked = shard.lock::<G>();
-            while let Some((words, deadline)) =
-                locked.evict(NIL).or_else(|| locked.evict_weightless())
-            {
-                core.budget.release(words.weight, self.limit());
+            let next = || {
+                let mut locked = shard.lock::<G>();
+                let victim = locked.evict(NIL).or_else(|| locked.evict_weightless());
+                victim.inspect(|(words, _)| core.budget.release(words.weight))
+            };
+            while let Some((words, deadline)) = next() {
                 if !self.has_passed(deadline, 0) {
                     return Some(own(&words));
                 }
-                removed.push(evicted(&words, Reason::Expired));
+                expired(evicted(&words, Reason::Expired));
             }
         }
         None
@@ -285,7 +322,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             let mut locked = shard.lock::<R>();
             // Where there is a limit it fits; where there is none, nothing was given out.
             let weight = u64::try_from(locked.state.policy.weight()).unwrap_or(u64::MAX);
-            core.budget.release(weight, self.limit());
+            core.budget.release(weight);
             let mut detached = locked.detach();
             drop(locked);
             loop {
@@ -313,16 +350,19 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     /// returns how many.
     pub fn expire(&self, mut sink: impl FnMut(Evicted<T>)) -> usize {
         let Some(core) = self.core() else { return 0 };
+        // Once: what `sink` puts is for another time.
+        let now = OnceCell::new();
+        let due = || *now.get_or_init(|| self.due());
         let mut count = 0;
         for shard in &core.shards {
             loop {
                 let mut removed = Removed::default();
                 let mut locked = shard.lock::<G>();
-                let some = self.expire_some(core, &mut locked, AT_ONCE, &mut removed);
+                let some = expire_some(core, &mut locked, AT_ONCE, due, &mut removed);
                 drop(locked);
                 removed.into_iter().for_each(&mut sink);
                 count += some;
-                if some < AT_ONCE {
+                if some == 0 {
                     break;
                 }
             }
@@ -331,21 +371,9 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         count
     }
 
-    /// Removes up to `most` expired items of a shard; returns how many.
-    fn expire_some(
-        &self,
-        core: &Core<P>,
-        locked: &mut Locked<'_, G, P>,
-        most: usize,
-        removed: &mut Removed<T>,
-    ) -> usize {
-        // Whose deadline was that long ago, their grace is over.
-        let due = std::iter::from_fn(|| locked.expire(|| self.now().saturating_sub(self.grace)));
-        let remove = |words: Words| {
-            core.budget.release(words.weight, self.limit());
-            removed.push(evicted(&words, Reason::Expired));
-        };
-        due.take(most).map(remove).count()
+    /// Whose deadline was that long ago, their grace is over.
+    fn due(&self) -> u64 {
+        self.now().saturating_sub(self.grace)
     }
 
     /// Removes an item that was found expired, if it still is.
@@ -359,24 +387,8 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     ) -> Option<Evicted<T>> {
         let mut locked = core.lock::<G>(mix(query.hash()));
         let place = locked.find(life)?;
-        let found = Found { place, index: life.index, stamp: life.stamp };
-        self.take_expired(core, &mut locked, found, grace)
-    }
-
-    /// Removes an item if its time is over, and so much more.
-    #[inline]
-    fn take_expired(
-        &self,
-        core: &Core<P>,
-        locked: &mut Locked<'_, G, P>,
-        found: Found<'_, P>,
-        grace: u64,
-    ) -> Option<Evicted<T>> {
-        self.has_passed(found.place.deadline(), grace).then(|| {
-            let words = locked.remove(found.index);
-            core.budget.release(words.weight, self.limit());
-            evicted(&words, Reason::Expired)
-        })
+        let is_over = self.has_passed(place.deadline(), grace);
+        is_over.then(|| take_expired(core, &mut locked, life.index))
     }
 
     /// Replaces the value of an item that is there.
@@ -388,14 +400,23 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         found: Found<'_, P>,
         item: Item<T>,
         removed: &mut Removed<T>,
-    ) {
+    ) -> Result<(), (Refusal, Item<T>)> {
+        if let Err(error) = locked.reserve_timer(item.deadline) {
+            return Err((error.into(), item));
+        }
         let before = P::weight_of(found.place);
-        if item.weight != before && !self.reweigh(core, &mut locked, found, item.weight, removed) {
-            let words = locked.remove(found.index);
-            core.budget.release(words.weight, self.limit());
-            drop(locked);
-            drop(own::<T>(&words));
-            return removed.push(turned_away(item));
+        if item.weight != before {
+            match self.reweigh(core, &mut locked, found, item.weight, removed) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let words = locked.remove(found.index);
+                    core.budget.release(words.weight);
+                    drop(locked);
+                    drop(own::<T>(&words));
+                    return Err((Refusal::TooHeavy, item));
+                }
+                Err(error) => return Err((error.into(), item)),
+            }
         }
         let Item { key, value, weight, deadline } = item;
         let old = locked.replace(found, value.into_raw(), deadline, weight);
@@ -405,10 +426,14 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         let old = unsafe { T::from_raw(old) };
         take_notice(core, &old);
         drop((old, key));
+        Ok(())
     }
 
     /// Gives out what an item is to weigh from now on. False if that is more than the limit is by
     /// now. (What is heavier than before is in an undivided cache, where all else may go for it.)
+    ///
+    /// # Errors
+    /// As [`Self::make_room`].
     #[cold]
     fn reweigh(
         &self,
@@ -417,16 +442,16 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         found: Found<'_, P>,
         weight: u64,
         removed: &mut Removed<T>,
-    ) -> bool {
+    ) -> Result<bool, OutOfMemory> {
         let before = P::weight_of(found.place);
         let growth = weight.saturating_sub(before);
         if weight == 0 {
-            self.make_room_for_weightless(core, locked, removed);
-        } else if !self.make_room(core, locked, growth, found.index, removed) {
-            return false;
+            self.make_room_for_weightless(core, locked, removed)?;
+        } else if !self.make_room(core, locked, growth, found.index, removed)? {
+            return Ok(false);
         }
-        core.budget.release(before.saturating_sub(weight), self.limit());
-        true
+        core.budget.release(before.saturating_sub(weight));
+        Ok(true)
     }
 
     /// Inserts an item that is not there, unless one comes in that its key was not
@@ -445,24 +470,28 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     ) -> Result<(), (Refusal, Item<T>)> {
         let hash = mix(query.hash());
         if locked.has_timers() {
-            self.expire_some(core, &mut locked, EXPIRED_AT_ONCE, removed);
+            expire_some(core, &mut locked, EXPIRED_AT_ONCE, || self.due(), removed);
         }
-        if let Err(error) = locked.reserve() {
+        if let Err(error) = locked.reserve(item.deadline) {
             return Err((error.into(), item));
         }
-        let limit = self.limit();
-        if item.weight > limit || limit == 0 {
+        if !core.budget.allows(item.weight) {
             return Err((Refusal::TooHeavy, item));
         }
-        if item.weight == 0 {
-            self.make_room_for_weightless(core, &mut locked, removed);
-        }
         let returns = locked.state.policy.returns(hash);
-        if !self.make_room(core, &mut locked, item.weight, NIL, removed) {
-            match self.find_room(core, locked, query, known, item.weight, removed) {
+        let fits = match item.weight {
+            0 => self.make_room_for_weightless(core, &mut locked, removed).map(|()| true),
+            weight => self.make_room(core, &mut locked, weight, NIL, removed),
+        };
+        let fits = match fits {
+            Ok(fits) => fits,
+            Err(error) => return Err((error.into(), item)),
+        };
+        if !fits {
+            match self.find_room(core, locked, query, known, &item, removed) {
                 Ok(relocked) if admit() => locked = relocked,
                 Ok(_) => {
-                    core.budget.release(item.weight, self.limit());
+                    core.budget.release(item.weight);
                     return Err((Refusal::Rival, item));
                 }
                 Err(refusal) => return Err((refusal, item)),
@@ -471,7 +500,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         let Item { key, value, weight, deadline } = item;
         let (key, value) = (key.into_raw(), value.into_raw());
         let content = Content { key, value, hash, by_hash: query.by_hash(), deadline, weight };
-        locked.insert(&content, &Admission { returns, room: core.room(limit) });
+        locked.insert(&content, &Admission { returns, room: core.room() });
         drop(locked);
         if let Some(first) = removed.iter().next() {
             take_notice(core, &first.key);
@@ -490,7 +519,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         mut locked: Locked<'a, G, P>,
         query: &Q,
         known: &Known,
-        weight: u64,
+        item: &Item<T>,
         removed: &mut Removed<T>,
     ) -> Result<Locked<'a, G, P>, Refusal> {
         let hash = mix(query.hash());
@@ -498,32 +527,37 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         loop {
             drop(locked);
             // The victim in another shard weighed 1 too.
-            let share = u64::from(self.evict_elsewhere(core, hash, removed));
+            let share = u64::from(self.evict_elsewhere(core, hash, removed)?);
             if share == 0 {
                 // All that is not in a shard is in the hands of writers.
                 backoff.wait();
             }
             locked = core.lock::<G>(hash);
             core.budget.in_flight.fetch_sub(share, Relaxed);
-            let limit = self.limit();
             let refusal = match locked.namesake(query, known) {
-                Namesake::Absent if weight > limit => Some(Refusal::TooHeavy),
-                Namesake::Absent => locked.reserve().err().map(Refusal::from),
+                Namesake::Absent if !core.budget.allows(item.weight) => Some(Refusal::TooHeavy),
+                Namesake::Absent => locked.reserve(item.deadline).err().map(Refusal::from),
                 _ => Some(Refusal::Rival),
             };
             if let Some(refusal) = refusal {
-                core.budget.release(share, limit);
+                core.budget.release(share);
                 return Err(refusal);
             }
-            if self.make_room(core, &mut locked, weight - share, NIL, removed) {
-                return Ok(locked);
+            match self.make_room(core, &mut locked, item.weight - share, NIL, removed) {
+                Ok(true) => return Ok(locked),
+                failed => {
+                    core.budget.release(share);
+                    failed?;
+                }
             }
-            core.budget.release(share, limit);
         }
     }
 
     /// Reserves `weight` in the budget, evicting what must go from this shard. False
     /// if it has nothing more to give.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]: there is no room for what must go.
     fn make_room(
         &self,
         core: &Core<P>,
@@ -531,53 +565,65 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         weight: u64,
         spared: u32,
         removed: &mut Removed<T>,
-    ) -> bool {
-        let limit = self.limit();
+    ) -> Result<bool, OutOfMemory> {
         let mut freed = 0;
-        while !core.budget.reserve(weight.saturating_sub(freed), limit) {
-            let Some((words, deadline)) = locked.evict(spared) else {
-                core.budget.release(freed, limit);
-                return false;
+        while !core.budget.reserve(weight.saturating_sub(freed)) {
+            let next = removed.reserve().map(|()| locked.evict(spared));
+            let Ok(Some((words, deadline))) = next else {
+                core.budget.release(freed);
+                return next.map(|_| false);
             };
             freed += words.weight;
             removed.push(evicted(&words, self.reason(deadline)));
         }
-        core.budget.release(freed.saturating_sub(weight), limit);
+        core.budget.release(freed.saturating_sub(weight));
         // The limit has become less while something was on its way from one shard to another.
-        while core.budget.exceeds(limit)
+        while core.budget.is_exceeded()
+            && removed.reserve().is_ok()
             && let Some((words, deadline)) = locked.evict(spared)
         {
-            core.budget.release(words.weight, limit);
+            core.budget.release(words.weight);
             removed.push(evicted(&words, self.reason(deadline)));
         }
-        true
+        Ok(true)
     }
 
     /// Sees to it that one more item may come into this shard that weighs nothing.
+    ///
+    /// # Errors
+    /// As [`Self::make_room`].
     #[cold]
     fn make_room_for_weightless(
         &self,
         core: &Core<P>,
         locked: &mut Locked<'_, G, P>,
         removed: &mut Removed<T>,
-    ) {
-        let room = core.room_for_weightless(self.limit());
-        while locked.state.policy.weightless() as u64 >= room
-            && let Some((words, deadline)) = locked.evict_weightless()
-        {
+    ) -> Result<(), OutOfMemory> {
+        while locked.state.policy.weightless() as u64 >= core.room_for_weightless() {
+            removed.reserve()?;
+            let Some((words, deadline)) = locked.evict_weightless() else { break };
             removed.push(evicted(&words, self.reason(deadline)));
         }
+        Ok(())
     }
 
     /// Sets what all items may weigh together. What is too much by now is evicted, and handed to
     /// `sink`, with nothing held.
-    pub fn set_limit(&self, limit: u64, mut sink: impl FnMut(Evicted<T>)) {
-        let core = self.core_or_new();
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; then nothing was changed.
+    pub fn set_limit(
+        &self,
+        limit: u64,
+        mut sink: impl FnMut(Evicted<T>),
+    ) -> Result<(), OutOfMemory> {
+        let core = self.core_or_new()?;
         while !self.change_limit(core, limit) {
             self.evict_from_each(core, &mut sink, |locked| locked.evict(NIL));
         }
-        while self.evict_from_each(core, &mut sink, |locked| self.evict_excess(core, locked)) {}
+        while self.evict_from_each(core, &mut sink, |locked| evict_excess(core, locked)) {}
         G::tidy();
+        Ok(())
     }
 
     /// With all shards locked, so that nobody keeps account by another limit than he began with.
@@ -594,6 +640,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         if !mutant!("cache.limit.uncounted") {
             core.budget.used.store(used, Relaxed);
         }
+        core.budget.limit.store(limit, Relaxed);
         self.limit.store(limit, Relaxed);
         true
     }
@@ -610,8 +657,10 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         for shard in &core.shards {
             let mut removed = Removed::default();
             let mut locked = shard.lock::<G>();
+            // For the first one there is room.
             for _ in 0..AT_ONCE / MOST_SHARDS {
-                let Some((words, deadline)) = evict(&mut locked) else { break };
+                let victim = removed.reserve().ok().and_then(|()| evict(&mut locked));
+                let Some((words, deadline)) = victim else { break };
                 removed.push(evicted(&words, self.reason(deadline)));
                 some = true;
             }
@@ -621,30 +670,24 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         some
     }
 
-    /// Evicts an item if there is more than the limit allows.
-    fn evict_excess(&self, core: &Core<P>, locked: &mut Locked<'_, G, P>) -> Option<(Words, u64)> {
-        let limit = self.limit();
-        let victim = if core.budget.exceeds(limit) { locked.evict(NIL) } else { None };
-        let room = if limit == 0 { 0 } else { core.room_for_weightless(limit) };
-        let victim = match victim {
-            None if locked.state.policy.weightless() as u64 > room => locked.evict_weightless(),
-            victim => victim,
-        };
-        victim.inspect(|(words, _)| core.budget.release(words.weight, limit))
-    }
-
     /// Evicts an item of another shard; false if there is none.
-    fn evict_elsewhere(&self, core: &Core<P>, hash: u64, removed: &mut Removed<T>) -> bool {
+    fn evict_elsewhere(
+        &self,
+        core: &Core<P>,
+        hash: u64,
+        removed: &mut Removed<T>,
+    ) -> Result<bool, OutOfMemory> {
+        removed.reserve()?;
         let others = (1..core.shards.len()).map(|i| (core.number(hash) + i) % core.shards.len());
         for number in others {
             let mut locked = core.shards[number].lock::<G>();
             if let Some((words, deadline)) = locked.evict(NIL) {
                 core.budget.in_flight.fetch_add(words.weight, Relaxed);
                 removed.push(evicted(&words, self.reason(deadline)));
-                return true;
+                return Ok(true);
             }
         }
-        false
+        Ok(false)
     }
 
     fn reason(&self, deadline: u64) -> Reason {
