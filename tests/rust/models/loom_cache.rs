@@ -425,19 +425,18 @@ fn one_of_two_insertions_finds_the_other() {
     assert_atomic(by_comparison, &[], [&[GetOrPut(0, 10)], &[GetOrPut(0, 20)]]);
 }
 
-/// Room for a third item is made by the one that was not used, if the other one's uses
-/// come in time.
+/// Room for a third item is made by the one that was not used, if the other one's use
+/// comes in time. (Among so few one is enough.)
 #[test]
-fn what_was_used_twice_is_not_evicted() {
+fn what_was_used_is_not_evicted() {
     let start = &[Put(0, 10), Put(1, 20)];
-    let seen = run(1, 2, by_hash, start, [&[Get(0), Get(0)], &[Put(2, 30)]]);
+    let seen = run(1, 2, by_hash, start, [&[Get(0)], &[Put(2, 30)]]);
     let outcome = |gets: &[Option<usize>], left| ([gets.to_vec(), vec![None]], left);
     let without = |gets| outcome(gets, vec![(1, 20), (2, 30)]);
     let expected = BTreeSet::from([
-        outcome(&[Some(10), Some(10)], vec![(0, 10), (2, 30)]),
-        without(&[Some(10), Some(10)]),
-        without(&[Some(10), None]),
-        without(&[None, None]),
+        outcome(&[Some(10)], vec![(0, 10), (2, 30)]),
+        without(&[Some(10)]),
+        without(&[None]),
     ]);
     assert_eq!(seen, expected);
 }
@@ -446,7 +445,7 @@ fn what_was_used_twice_is_not_evicted() {
 #[test]
 fn uses_end_with_the_item() {
     let start = &[Put(0, 10), Put(1, 20), Get(0), Get(0), Remove(0)];
-    let seen = run(1, 2, by_hash, start, [&[Put(2, 30), Put(3, 40)], &[Get(2)]]);
+    let seen = run(1, 2, by_hash, start, [&[Put(2, 30), Put(3, 40)], &[Get(0)]]);
     let left: BTreeSet<_> = seen.into_iter().map(|(_, left)| left).collect();
     assert_eq!(left, BTreeSet::from([vec![(1, 20), (3, 40)]]));
 }
