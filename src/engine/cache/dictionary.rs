@@ -24,7 +24,7 @@ use super::lookup::{Found, Known, Query, mix};
 use super::policy::Unlimited;
 use super::removed::Removed;
 use super::shard::{Locked, Namesake};
-use super::update::{Item, own};
+use super::update::{Item, own, take_notice};
 use super::{Cache, Clock, MOST_SHARDS, UNBOUNDED};
 
 /// Where nothing expires it is always the same time.
@@ -132,7 +132,7 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
     ) -> Result<Result<T, T>, Q::Error> {
         let Some(core) = self.table.core() else { return Ok(Err(value)) };
         if core.is_shared.load(Relaxed) {
-            value.share();
+            value.hand_over();
         }
         let word = value.into_raw();
         let replaced =
@@ -140,7 +140,11 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
         // SAFETY: E4: the reference of the one or of the other word is ours now.
         let own = |word| unsafe { T::from_raw(word) };
         match replaced {
-            Ok(Some(old)) => Ok(Ok(own(old))),
+            Ok(Some(old)) => {
+                let old = own(old);
+                take_notice(core, &old);
+                Ok(Ok(old))
+            }
             Ok(None) => Ok(Err(own(word))),
             Err(error) => {
                 drop(own(word));

@@ -352,13 +352,21 @@ fn nanoseconds(seconds: f64) -> u64 {
 
 /// What all items may weigh together.
 fn bound(maxsize: Arg<'_, '_>) -> Result<u64> {
-    if maxsize.is_none() {
+    if maxsize.is_none() || is_infinite(maxsize) {
         return Ok(UNBOUNDED);
     }
     let bound = int64(maxsize)?;
     u64::try_from(bound).map_err(|_| {
         Error::wrong_value(format_args!("maxsize must not be negative, but is {bound}"))
     })
+}
+
+/// Whether it is the float that is larger than all numbers.
+fn is_infinite(number: Arg<'_, '_>) -> bool {
+    // SAFETY: a live object; the check calls nothing.
+    let is_float = unsafe { ffi::PyFloat_Check(number.as_ptr()) } != 0;
+    // SAFETY: a live float.
+    is_float && unsafe { ffi::PyFloat_AS_DOUBLE(number.as_ptr()) } == f64::INFINITY
 }
 
 /// A mapping of bounded size that threads can share, and whose hits take no lock.
@@ -451,6 +459,19 @@ impl Cache {
     #[getter]
     fn maxsize(&self) -> Result<Made<Option<u64>>> {
         Ok(Made(Some(self.contents()?.engine.limit()).filter(|limit| *limit != UNBOUNDED)))
+    }
+
+    #[setter]
+    fn set_maxsize(slf: &Bound<'_, Self>, maxsize: &Bound<'_, PyAny>) -> Result<()> {
+        let limit = bound(maxsize.as_borrowed())?;
+        let contents = slf.get().contents()?;
+        let mut pauses = Pauses::new(slf.py());
+        contents.engine.set_limit(limit, |evicted| {
+            contents.report_one(&evicted);
+            drop(evicted);
+            pauses.step_on();
+        })?;
+        pauses.end()
     }
 
     /// How many seconds an entry lives, where `put` says nothing else; None is for ever.
