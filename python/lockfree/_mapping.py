@@ -242,8 +242,13 @@ class DictMethods(_Shared[K, V]):
 
 def install(cls: type, *mixins: type) -> None:
     """Give a native class the methods of `mixins`, and make it a mapping."""
+    give(cls, *mixins)
+    MutableMapping.register(cls)
+
+
+def give(cls: type, *mixins: type) -> None:
+    """Give a native class the methods of `mixins`."""
     for mixin in mixins:
         for name, member in vars(mixin).items():
             if _is_installed(name, member):
                 setattr(cls, name, member)
-    MutableMapping.register(cls)
