@@ -12,7 +12,7 @@ from lockfree._async import AsyncMethods, AsyncWait, install
 from lockfree._keyed import CounterMethods
 from lockfree._loading import DictLoadingMethods, LoadingMethods, Plain
 from lockfree._mapping import DictMethods, MappingMethods
-from lockfree._overrides import CacheRelations, QueueRelations, followed
+from lockfree._overrides import CacheRelations, DictRelations, QueueRelations, followed
 
 _VARIABLE = "LOCKFREE_IMPLEMENTATION"
 
@@ -62,6 +62,7 @@ def _import_native() -> None:
     _mapping.install(native.Cache, MappingMethods, LoadingMethods)
     native.Cache._base = followed(CacheRelations)(native.Cache)
     _mapping.install(native.ConcurrentDict, DictMethods, DictLoadingMethods, Plain)
+    native.ConcurrentDict._base = followed(DictRelations)(native.ConcurrentDict)
     _mapping.give(native.KeyedCounter, CounterMethods)
     install(native.Queue, AsyncMethods, native._Waiter)
     followed(QueueRelations)(native.Queue)

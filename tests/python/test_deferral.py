@@ -26,6 +26,7 @@ from lockfree import (
     AtomicRef,
     Cache,
     ConcurrentDict,
+    KeyedCounter,
     Queue,
     Stack,
     StripedCounter,
@@ -102,6 +103,8 @@ KINDS = {
     "Cache.in": Kind(partial(Cache, 10), lambda c: "k" in c),
     "ConcurrentDict": Kind(ConcurrentDict, set_and_get),
     "ConcurrentDict.in": Kind(ConcurrentDict, lambda d: "k" in d),
+    "KeyedCounter": Kind(KeyedCounter, lambda c: c.add("k")),
+    "KeyedCounter.in": Kind(KeyedCounter, lambda c: "k" in c),
     "cached": Kind(lambda: cached(lambda n: n), lambda f: f(1)),
     "cached coroutine function": Kind(cached_coroutine_function, lambda f: run_a_step(f(1))),
 }

@@ -37,8 +37,7 @@
 //! |---|---|---|---|
 //! | `Release` | an addition to a word or a stripe | `Acquire` in reading it | what was done before an addition is seen by whoever finds it in a sum |
 //! | `Release` | the stripes, published | `Acquire` of the word | what they begin with |
-//! | `Acquire` | the word or a stripe, taken | the additions | as for a sum |
-//! | `Relaxed` | a stripe, read by who adds to it | | its compare-and-swap looks again |
+//! | `AcqRel` | the word or a stripe, taken | the additions, before and after | as for a sum; whoever finds it closed finds no entry any more |
 //!
 //! # Progress
 //! To add to a key that is there is lock-free, comparisons aside: a retry means that another thread
@@ -199,13 +198,14 @@ impl<'a> Stripes<'a> {
     /// Adds to the stripe of a slot; false if it is closed.
     fn add(self, n: i64, slot: Slot) -> bool {
         let stripe = self.stripe(slot.number() as usize);
-        let mut count = stripe.load(Relaxed);
+        // Acquire: if it is closed, that the entry was detached.
+        let mut count = stripe.load(Acquire);
         while count != CLOSED_STRIPE || mutant!("counts.stripe.closed_is_open") {
             let next = count.checked_add(n).filter(|next| *next != CLOSED_STRIPE);
             let Some(next) = next else { return self.add_to_remainder(n) };
             // Release: what came before the addition.
             let release = ordering!(Release, "counts.stripe.add");
-            match stripe.compare_exchange_weak(count, next, release, Relaxed) {
+            match stripe.compare_exchange_weak(count, next, release, Acquire) {
                 Ok(_) => return true,
                 Err(found) => count = found,
             }
@@ -243,8 +243,8 @@ impl<'a> Stripes<'a> {
                 stripe.store(count, Relaxed);
                 return before;
             }
-            // Acquire: what came before the additions.
-            stripe.swap(count, Acquire)
+            // As a word.
+            stripe.swap(count, AcqRel)
         };
         Some(self.all().map(take).map(i128::from).sum::<i128>() + before)
     }
@@ -381,7 +381,9 @@ impl Cell {
             self.0.store(CLOSED, Relaxed);
             word
         } else {
-            self.0.swap(CLOSED, Acquire)
+            // Acquire: as for a sum. Release: that the entry was detached, so that who finds it closed looks
+            // elsewhere. (No model can miss that: they would look again.)
+            self.0.swap(CLOSED, AcqRel)
         };
         match self.read(word) {
             State::Closed => 0,
@@ -670,9 +672,8 @@ impl<T: Counted, G: Reclaim> Counts<T, G> {
         between: impl FnMut() -> Result<(), E>,
     ) -> Result<Vec<(T, i128)>, E> {
         // Under the lock, so that it is not closed.
-        let item = |place: &Entry<Counting>| {
-            (copy(place.words().0), place.note.sum().unwrap_or_default())
-        };
+        let item =
+            |place: &Entry<Counting>| (copy(place.words().0), place.note.sum().unwrap_or_default());
         self.table.snapshot(item, between)
     }
 
@@ -702,7 +703,8 @@ impl<T: Counted, G: Reclaim> Counts<T, G> {
     fn clear_by<R: Reclaim>(&self, mut step: impl FnMut()) {
         for shard in self.table.core().into_iter().flat_map(|core| &core.shards) {
             let mut locked = shard.lock::<R>();
-            *self.keys.lock() -= if self.most.is_some() { locked.state.policy.len as u64 } else { 0 };
+            *self.keys.lock() -=
+                if self.most.is_some() { locked.state.policy.len as u64 } else { 0 };
             let detached = locked.detach();
             drop(locked);
             end::<T, R>([detached], |_, _| (), &mut step);

@@ -198,7 +198,8 @@ impl KeyedCounter {
     }
 
     fn __sizeof__(slf: &Bound<'_, Self>) -> Made<usize> {
-        let beside = slf.get().engine.get().map_or(0, |engine| size_of::<Engine>() + engine.bytes());
+        let beside =
+            slf.get().engine.get().map_or(0, |engine| size_of::<Engine>() + engine.bytes());
         Made(size_with(slf.as_any(), beside))
     }
 
