@@ -2317,9 +2317,9 @@ class KeyedCounter(Generic[_K]):
     an ``int`` of any size. A key that was never added to counts 0, and is not in it.
 
     An addition to a key that is there takes no lock, and threads that add to the same key do
-    not slow each other down for long: its count is then kept in several places, whose sum it is. Like
-    that of a ``StripedCounter``, a sum contains every addition that happened before it, and none twice; of two
-    additions that other threads make meanwhile it may contain the later and not the earlier one.
+    not slow each other down for long: its count is then kept in several places, whose sum it
+    is. It contains every addition that happened before one looks, and none twice; of two
+    additions that other threads make meanwhile it may contain the later and not the earlier.
 
     Each addition is in exactly one ``reset``, or in what remains.
 
@@ -2405,11 +2405,11 @@ class KeyedCounter(Generic[_K]):
         With a key, that stays, and counts 0. Without one, all keys are dropped at one moment, and
         the dict has each with its count.
 
-        Should a key's ``__hash__`` or ``__eq__`` raise, or memory be missing, for the dict, what was taken
-        away is added again; what cannot be, to `other`.
+        Should a key's ``__hash__`` or ``__eq__`` raise, or memory be missing, for the dict, what
+        was taken away is added again; what cannot be, to `other`.
 
-        Progress: with a key lock-free, unless threads contend for its count, which takes a lock. Without one,
-        locks all shards for some instructions.
+        Progress: with a key lock-free, unless threads contend for its count, which takes a lock.
+        Without one, locks all shards for some instructions.
         """
 
     def __getitem__(self, key: _K, /) -> int: ...

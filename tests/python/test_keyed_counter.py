@@ -335,11 +335,12 @@ def test_many_keys_come_and_go(impl: ModuleType) -> None:
 # --- threads -------------------------------------------------------------------
 
 
-
 def draw(random: Random, number: int) -> Call:
     """Draw a call on the one key; what is added is a bit of its own."""
     added = Call("add", ("k", 1 << number))
-    return random.choice([added] * 4 + [Call("reset", ("k",)), Call("reset"), Call("__getitem__", ("k",))])
+    return random.choice(
+        [added] * 4 + [Call("reset", ("k",)), Call("reset"), Call("__getitem__", ("k",))]
+    )
 
 
 def bits(event: Event) -> int:
@@ -535,7 +536,7 @@ def test_what_a_reset_cannot_return_is_counted_on() -> None:
     bad.fails = True
     with pytest.raises(ZeroDivisionError):
         c.reset()
-    assert dict((k, n) for k, n in c.items() if k is not bad) == {
+    assert {k: n for k, n in c.items() if k is not bad} == {
         **dict.fromkeys(range(10), 1),
         key: 3 * WIDE,
     }

@@ -21,7 +21,7 @@ c = Counter("c", "c", ["key"], registry=CollectorRegistry())"""
 
 
 def _contenders(keys: str, key: str) -> tuple[Contender, ...]:
-    add = "    with c.lock:\n        c.d[{key}] += 1".format(key=key)
+    add = f"    with c.lock:\n        c.d[{key}] += 1"
     return (
         Contender("lockfree", _OURS, (f"{keys}\n    c.add({key})",), NATIVE),
         Contender("lockfree.locked", _LOCKED, (f"{keys}\n    c.add({key})",)),
