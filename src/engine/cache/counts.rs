@@ -65,7 +65,7 @@ use super::pages::{Detached, Entries};
 use super::policy::{Admission, Policy};
 use super::shard::{Locked, Namesake, Words, end_detached};
 use super::table::Place;
-use super::update::{Failure, own};
+use super::update::own;
 use super::{Apart, Cache, Core, UNBOUNDED, copy, dictionary::Never};
 
 /// Only new keys lock a shard.
@@ -523,7 +523,7 @@ impl<T: Counted, G: Reclaim> Counts<T, G> {
     /// running thread's; both are called only if need be.
     ///
     /// # Errors
-    /// [`Failure`]; then nothing was added.
+    /// As [`Query::is`], or [`OutOfMemory`]; then nothing was added.
     #[inline]
     pub fn add<Q: Query<T>>(
         &self,
@@ -531,10 +531,10 @@ impl<T: Counted, G: Reclaim> Counts<T, G> {
         n: i64,
         slot: impl Fn() -> Slot,
         key: impl Fn() -> T,
-    ) -> Result<(), Failure<Q::Error>> {
+    ) -> Result<(), Q::Error> {
         match self.table.find(query, |found| add(found, n, &slot), |_| ())? {
-            Some(added) => added.map_err(|OutOfMemory| Failure::OutOfMemory),
-            None => self.begin(self.table.core_or_new(), query, n, slot, key),
+            Some(added) => Ok(added?),
+            None => self.begin(self.table.core_or_new()?, query, n, slot, key),
         }
     }
 
@@ -555,18 +555,17 @@ impl<T: Counted, G: Reclaim> Counts<T, G> {
         n: i64,
         slot: impl Fn() -> Slot,
         key: impl Fn() -> T,
-    ) -> Result<(), Failure<Q::Error>> {
-        let memory = |OutOfMemory| Failure::OutOfMemory;
+    ) -> Result<(), Q::Error> {
         let hash = mix(query.hash());
         let mut known = Known::default();
         loop {
             let look = |found: Found<'_, Counting>| add(found, n, &slot);
             let sought = core.look_up::<T, G, Q, _>(query, &mut known, &look)?;
             if let Sought::Found(added, _) = sought {
-                return added.map_err(memory);
+                return Ok(added?);
             }
             // What is not used is dropped once the lock is released: it is declared later.
-            let begun = Begun::new(n).map_err(memory)?;
+            let begun = Begun::new(n)?;
             let (name, again) = (key(), key());
             if core.is_shared.load(Relaxed) {
                 name.share();
@@ -575,7 +574,7 @@ impl<T: Counted, G: Reclaim> Counts<T, G> {
             if !matches!(locked.namesake(query, &known), Namesake::Absent) {
                 continue;
             }
-            locked.reserve().map_err(memory)?;
+            locked.reserve(0)?;
             let mut keys = self.most.map(|most| (most, self.keys.lock()));
             if let Some((most, keys)) = &mut keys {
                 if **keys >= *most && !mutant!("counts.bound.unchecked") {

@@ -18,9 +18,9 @@ use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyString, PyTuple};
 use super::flights::Flights;
 use super::snapshot::snapshot;
 use super::ticket::{Ticket, Tickets};
-use crate::engine::cache::{Failure, Query};
+use crate::engine::Dictionary;
+use crate::engine::cache::Query;
 use crate::engine::memory::growth::collected;
-use crate::engine::{Dictionary, OutOfMemory};
 use crate::python::boundary::convert::{Given, boolean};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::epoch::Attached;
@@ -58,14 +58,6 @@ enum Change<R> {
     Remove(R),
 }
 
-/// Why nothing was put.
-pub(super) fn failed(failure: Failure<Error>) -> Error {
-    match failure {
-        Failure::Comparison(error) => error,
-        Failure::OutOfMemory => OutOfMemory.into(),
-    }
-}
-
 impl Contents {
     /// What of a value is stored.
     #[inline]
@@ -94,7 +86,7 @@ impl Contents {
         let query = Key::new(key)?;
         let stored = self.stored(key, value)?;
         self.tickets.revoke(query.hash());
-        self.engine.put(&query, Owned::new(key), stored).map_err(failed)
+        self.engine.put(&query, Owned::new(key), stored)
     }
 
     /// Gives a key the value that was loaded for it, unless its ticket was taken away.
@@ -102,7 +94,7 @@ impl Contents {
         let query = Key::new(key)?;
         let stored = self.stored(key, value)?;
         let admit = || ticket.redeem();
-        self.engine.put_if(&query, Owned::new(key), stored, admit).map_err(failed)
+        self.engine.put_if(&query, Owned::new(key), stored, admit)
     }
 
     /// Removes a key, and returns its value.
@@ -137,7 +129,7 @@ impl Contents {
                         replaced.map(|old| self.handover.end(old)).is_ok()
                     } else {
                         let there = self.engine.get_or_put(&query, Owned::new(key), stored);
-                        there.map_err(failed)?.is_none()
+                        there?.is_none()
                     };
                     if done {
                         return Ok(result);

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyDict, PyTuple};
 
-use super::concurrent_dict::{failed, fill};
+use super::concurrent_dict::fill;
 use super::snapshot::snapshot;
 use crate::engine::Counts;
 use crate::engine::memory::growth::{put, room};
@@ -50,7 +50,7 @@ fn slot() -> Slot {
 /// Adds to the count of a key.
 #[inline]
 fn add(engine: &Engine, key: Arg<'_, '_>, n: i64) -> Result<()> {
-    engine.add(&Key::new(key)?, n, slot, || Owned::new(key)).map_err(failed)
+    engine.add(&Key::new(key)?, n, slot, || Owned::new(key))
 }
 
 /// Keys and counts, as objects.

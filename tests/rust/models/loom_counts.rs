@@ -21,7 +21,7 @@ use counted::{Memory, Value};
 use lockfree::engine::{Counts, Slot, Slots};
 use lockfree::shim::{AtomicI64, Ordering::Relaxed};
 use outcomes::{PREEMPTIONS, outcomes_of};
-use sought::{Numbered, Sought, there_is_memory};
+use sought::{Numbered, Sought};
 
 impl Numbered for Value {
     fn number(&self) -> usize {
@@ -74,7 +74,7 @@ impl Model {
 
     fn add_to(&self, key: &Sought, thread: usize, n: i64) {
         let (slot, name) = (|| self.slots[thread], || self.memory.value(key.number));
-        there_is_memory(self.counts.add(key, n, slot, name));
+        self.counts.add(key, n, slot, name).unwrap();
     }
 
     fn add(&self, thread: usize, n: i64) -> i128 {
@@ -83,13 +83,11 @@ impl Model {
     }
 
     fn get(&self) -> i128 {
-        let Ok(count) = self.counts.get(&KEY);
-        count
+        self.counts.get(&KEY).unwrap()
     }
 
     fn reset(&self) -> i128 {
-        let Ok(count) = self.counts.reset(&KEY);
-        count
+        self.counts.reset(&KEY).unwrap()
     }
 
     fn take(&self) -> i128 {
