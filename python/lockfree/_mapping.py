@@ -60,7 +60,7 @@ def part_of(name: str | None = None) -> Callable[[type[C]], type[C]]:
         if issubclass(mixin, _Shared):
             for inherited, member in vars(_Shared).items():
                 if _is_installed(inherited, member):
-                    setattr(mixin, inherited, _copy(member))
+                    setattr(mixin, inherited, copied(member))
         for member in vars(mixin).values():
             function = getattr(member, "__func__", member)  # of a class method
             if isinstance(function, FunctionType):
@@ -75,7 +75,8 @@ def _is_installed(name: str, member: object) -> bool:
     return is_method or name in ("__hash__", "__reversed__")
 
 
-def _copy(member: Any) -> Any:
+def copied(member: Any) -> Any:
+    """Return a function of its own for another class to have."""
     if not isinstance(member, FunctionType):
         return member
     code, defaults, closure = member.__code__, member.__defaults__, member.__closure__
@@ -242,8 +243,13 @@ class DictMethods(_Shared[K, V]):
 
 def install(cls: type, *mixins: type) -> None:
     """Give a native class the methods of `mixins`, and make it a mapping."""
+    give(cls, *mixins)
+    MutableMapping.register(cls)
+
+
+def give(cls: type, *mixins: type) -> None:
+    """Give a native class the methods of `mixins`."""
     for mixin in mixins:
         for name, member in vars(mixin).items():
             if _is_installed(name, member):
                 setattr(cls, name, member)
-    MutableMapping.register(cls)

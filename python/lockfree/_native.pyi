@@ -2290,6 +2290,7 @@ class ConcurrentDict(MutableMapping[_K, _V]):
     def __len__(self, /) -> int: ...
     def __iter__(self, /) -> Iterator[_K]: ...
     def __eq__(self, other: object, /) -> bool: ...
+    def __init_subclass__(cls) -> None: ...
     def __or__(self, other: Mapping[Any, Any], /) -> Any: ...
     def __ror__(self, other: Mapping[Any, Any], /) -> Any: ...
     def __ior__(self, other: Any, /) -> Self: ...  # type: ignore[misc]
@@ -2299,6 +2300,7 @@ class ConcurrentDict(MutableMapping[_K, _V]):
     def __class_getitem__(cls, key: Any) -> GenericAlias: ...
 
     # What the shared methods are made of.
+    _base: ClassVar[type[ConcurrentDict[Any, Any]]]
     @property
     def _flights(self) -> dict[int, Any]:
         """The loads that are under way, by process; of lockfree._loading."""
@@ -2318,6 +2320,162 @@ class ConcurrentDict(MutableMapping[_K, _V]):
 
     def _keep(self, ticket: _Ticket, key: _K, value: _V, /) -> None:
         """Put what was loaded, unless the key was put or removed since the ticket was issued."""
+
+@disjoint_base
+class KeyedCounter(Generic[_K]):
+    """A counter for each key, which many threads add to; it hands out none of them.
+
+    It counts as ``collections.Counter`` does, and exactly: ``c[key] += 1`` of that loses
+    additions of threads that run at the same time, ``c.add(key)`` of this loses none. A count is
+    an ``int`` of any size. A key that was never added to counts 0, and is not in it.
+
+    An addition to a key that is there takes no lock, and threads that add to the same key do
+    not slow each other down for long: its count is then kept in several places, whose sum it
+    is. It contains every addition that happened before one looks, and none twice; of two
+    additions that other threads make meanwhile it may contain the later and not the earlier.
+
+    Each addition is in exactly one ``reset``, or in what remains.
+
+    With `maxsize`, a new key is let in only while there are fewer; what is added to others is
+    counted together, as `other`. So labels that come from outside cannot fill the memory.
+
+    No code of yours (``__hash__``, ``__eq__``, ``__del__``) runs while anything is locked: each may
+    use the counter, and an exception in it reaches the caller. Every method may be called from
+    a finalizer, a weakref callback or a signal handler. Copying and pickling are refused, since a
+    copy would not be shared.
+
+    On free-threaded CPython 3.14 and later, a counter that threads keep contending for stops
+    being reference counted, which makes sharing it cheap; it is then freed by the garbage
+    collector, and its keys as well, and no longer at once.
+
+    Args:
+        iterable: what is counted first, as by `update`.
+        maxsize: how many keys there may be; None is any number.
+
+    Raises:
+        TypeError: an argument is of the wrong type.
+        ValueError: `maxsize` is negative.
+
+    Progress: adding to a key that is there is lock-free; a new key locks one shard. Source: D. Lea,
+    ``LongAdder``, JDK 8, for each key that threads contend for.
+
+    Examples:
+        >>> requests = KeyedCounter()
+        >>> requests.add("GET")
+        >>> requests.add("PUT", 5)
+        >>> requests["PUT"], requests["POST"]
+        (5, 0)
+        >>> requests.most_common(1)
+        [('PUT', 5)]
+        >>> requests.reset("PUT")
+        5
+        >>> sorted(requests.reset().items())
+        [('GET', 1), ('PUT', 0)]
+        >>> requests
+        KeyedCounter({})
+    """
+
+    def __init__(
+        self,
+        iterable: Mapping[_K, SupportsIndex] | Iterable[_K] = (),
+        /,
+        *,
+        maxsize: SupportsIndex | None = None,
+    ) -> None: ...
+    @property
+    def maxsize(self) -> int | None:
+        """How many keys there may be; None is any number."""
+
+    @property
+    def other(self) -> int:
+        """What was added to keys for which there was no room.
+
+        No reset takes it away.
+
+        Progress: takes a lock, which additions to it do not wait for.
+        """
+
+    def add(self, key: _K, n: SupportsIndex = 1, /) -> None:
+        """Add `n` to the count of a key, which begins at 0.
+
+        It returns nothing, since no thread knows the count.
+
+        Raises:
+            TypeError: `n` is not an integer, or the key has no hash.
+            OverflowError: `n` does not fit in 64 bits.
+
+        Progress: lock-free if the key is there; a key's ``__eq__`` aside. Else locks one shard.
+        """
+
+    @overload
+    def reset(self, /) -> dict[_K, int]: ...
+    @overload
+    def reset(self, key: _K, /) -> int: ...
+    @overload
+    def reset(self, key: Any = ..., /) -> Any:
+        """Start again at 0 and return the counts so far; with a key, its count alone.
+
+        With a key, that stays, and counts 0. Without one, all keys are dropped at one moment, and
+        the dict has each with its count.
+
+        Should a key's ``__hash__`` or ``__eq__`` raise, or memory be missing, for the dict, what
+        was taken away is added again; what cannot be, to `other`.
+
+        Progress: with a key lock-free, unless threads contend for its count, which takes a lock.
+        Without one, locks all shards for some instructions.
+        """
+
+    def __getitem__(self, key: _K, /) -> int: ...
+    def __setitem__(self, key: _K, value: object, /) -> NoReturn: ...
+    def __delitem__(self, key: _K, /) -> NoReturn: ...
+    def __contains__(self, key: object, /) -> bool: ...
+    def __len__(self, /) -> int: ...
+    def __sizeof__(self, /) -> int: ...
+    def __iter__(self, /) -> Iterator[_K]: ...
+    def keys(self) -> list[_K]:
+        """Return a snapshot of the keys."""
+
+    def values(self) -> list[int]:
+        """Return a snapshot of the counts."""
+
+    def items(self) -> list[tuple[_K, int]]:
+        """Return a snapshot of the keys with their counts.
+
+        Keys that are there throughout appear once, others at most once; each count is read by
+        itself.
+
+        Progress: locks one shard at a time.
+        """
+
+    def most_common(self, n: int | None = None) -> list[tuple[_K, int]]:
+        """Return the `n` keys with the highest counts, and these, the highest first.
+
+        Without `n` all of them. Keys of equal counts are in no particular order.
+
+        Progress: as `items`.
+        """
+
+    def total(self) -> int:
+        """Return the sum of all counts, and of `other`.
+
+        Progress: as `items`.
+        """
+
+    def update(self, iterable: Mapping[_K, SupportsIndex] | Iterable[_K] = (), /) -> None:
+        """Count the items of an iterable, or add the counts of a mapping.
+
+        One after the other, as by `add`.
+
+        Progress: as `add`.
+        """
+
+    def __reduce__(self) -> NoReturn: ...
+    @classmethod
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
+
+    # What the shared methods are made of.
+    def _items(self, /) -> Iterable[tuple[_K, int]]:
+        """Return a snapshot of keys and counts."""
 
 @final
 class _Removal:

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn, SupportsIndex, TypeVar
 
 from lockfree._async import GETTERS, NOTHING, PUTTERS, Items, until
 from lockfree._errors import Empty, Full, ShutDown
-from lockfree._mapping import part_of
+from lockfree._mapping import copied, part_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
@@ -41,7 +41,7 @@ def followed(relations: type) -> Callable[[C], C]:
             # What another base may want; without one, `object` refuses it in its own words.
             super(base, cls).__init_subclass__(**keywords)
             own = cls.__mro__[: cls.__mro__.index(base)]
-            if relations is not CacheRelations:
+            if not issubclass(relations, _MappingRelations):
                 _refuse_hooks(cls, own, base)
             _follow(cls, own, relations)
 
@@ -223,21 +223,21 @@ class AsyncQueueRelations:
         return Items(self.get, getattr(asyncio, "QueueShutDown", ShutDown))
 
 
-@part_of("Cache")
-class CacheRelations:
-    """Those of `MutableMapping`, which cachetools' caches have, and `__missing__` as with both.
+class _MappingRelations:
+    """Those of `MutableMapping`, and `__missing__` as a `dict` has it."""
 
-    `put` is what `[]=` is, with a time to live.
-    """
+    def __init_subclass__(cls, /, of: str) -> None:
+        for name, relation in vars(_MappingRelations).items():
+            if hasattr(relation, "_goes_by"):
+                own = copied(relation)
+                own._goes_by = relation._goes_by
+                setattr(cls, name, own)
+        part_of(of)(cls)
 
     @goes_by("__missing__")
     def __getitem__(self: Any, key: Any, /) -> Any:
         value = self._base.get(self, key, _MISSING)
         return self.__missing__(key) if value is _MISSING else value
-
-    @goes_by("put")
-    def __setitem__(self: Any, key: Any, value: Any, /) -> None:
-        self.put(key, value)
 
     @goes_by("__getitem__")
     def get(self: Any, key: Any, default: Any = None, /) -> Any:
@@ -267,8 +267,20 @@ class CacheRelations:
             return default
         return value
 
+
+class CacheRelations(_MappingRelations, of="Cache"):
+    """The same of a cache. `put` is what `[]=` is, with a time to live."""
+
+    @goes_by("put")
+    def __setitem__(self: Any, key: Any, value: Any, /) -> None:
+        self.put(key, value)
+
     @goes_by("get", "__getitem__")
     def _cached_function(self: Any, *args: Any) -> Any:
         from lockfree.locked._cached import CachedFunction
 
         return CachedFunction(*args)
+
+
+class DictRelations(_MappingRelations, of="ConcurrentDict"):
+    """The same of a dictionary. What is one step over a key's value goes by nothing."""

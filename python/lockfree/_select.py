@@ -9,9 +9,10 @@ from typing import Final, Literal
 
 from lockfree import _mapping
 from lockfree._async import AsyncMethods, AsyncWait, install
+from lockfree._keyed import CounterMethods
 from lockfree._loading import DictLoadingMethods, LoadingMethods, Plain
 from lockfree._mapping import DictMethods, MappingMethods
-from lockfree._overrides import CacheRelations, QueueRelations, followed
+from lockfree._overrides import CacheRelations, DictRelations, QueueRelations, followed
 
 _VARIABLE = "LOCKFREE_IMPLEMENTATION"
 
@@ -61,6 +62,8 @@ def _import_native() -> None:
     _mapping.install(native.Cache, MappingMethods, LoadingMethods)
     native.Cache._base = followed(CacheRelations)(native.Cache)
     _mapping.install(native.ConcurrentDict, DictMethods, DictLoadingMethods, Plain)
+    native.ConcurrentDict._base = followed(DictRelations)(native.ConcurrentDict)
+    _mapping.give(native.KeyedCounter, CounterMethods)
     install(native.Queue, AsyncMethods, native._Waiter)
     followed(QueueRelations)(native.Queue)
     for name in ("AtomicBool", "AtomicFloat64", "AtomicInt64", "AtomicRef"):

@@ -8,7 +8,7 @@
 //! | [`atomics`] | single words that threads change: integer, flag, float, reference, striped counter |
 //! | [`stack`] | the stack |
 //! | [`queue`] | the queues: first in, first out; last in, first out; sorted |
-//! | [`cache`] | the cache, and the dictionary that has its table |
+//! | [`cache`] | the cache, and the dictionary and the counts that have its table |
 //! | [`event`] | sleeping until something may have changed |
 //! | [`memory`] | what containers are made of: nodes, words that name them, who may still be reading |
 //! | [`backoff`] | what a thread does after a lost race |
@@ -25,7 +25,7 @@ pub mod stack;
 
 pub use atomics::{Flag, Float64, Int64, Overflow, Reference, Striped};
 pub use backoff::Backoff;
-pub use cache::{Cache, Dictionary};
+pub use cache::{Cache, Counts, Dictionary};
 pub use event::{Event, Notice, Waiter};
 pub use memory::{Alone, Counted, Epochs, OutOfMemory, Pointer, Reclaim, Slot, Slots};
 pub use queue::guarded::{Guarded, Heap, Lifo, Ranked};

@@ -60,6 +60,8 @@ mod _native {
     #[pymodule_export]
     use super::classes::defer_refcount::defer_refcount;
     #[pymodule_export]
+    use super::classes::keyed_counter::KeyedCounter;
+    #[pymodule_export]
     use super::classes::lifo_queue::LifoQueue;
     #[pymodule_export]
     use super::classes::once::OnceFunction;
@@ -132,6 +134,7 @@ mod _native {
         once::prepare(py)?;
         fastcall::install::<Cache>(py)?;
         fastcall::install::<ConcurrentDict>(py)?;
+        fastcall::install::<KeyedCounter>(py)?;
         fastcall::install::<Queue>(py)?;
         fastcall::install::<Stack>(py)?;
         fastcall::install::<StripedCounter>(py)?;

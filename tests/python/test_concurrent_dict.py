@@ -53,8 +53,9 @@ def test_it_refuses_what_is_no_mapping(impl: ModuleType, bad: Any) -> None:
 
 
 def test_weak_values_is_a_bool(impl: ModuleType) -> None:
-    with pytest.raises(TypeError, match=r"^expected a bool, not 1$"):
-        impl.ConcurrentDict(weak_values=1)
+    for wrong in (1, None):
+        with pytest.raises(TypeError, match=rf"^expected a bool, not {wrong}$"):
+            impl.ConcurrentDict(weak_values=wrong)
 
 
 def test_it_is_a_mapping(impl: ModuleType) -> None:

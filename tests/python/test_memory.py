@@ -629,6 +629,39 @@ sweep_all(nothing, lambda _: None,
 )
 """
 
+COUNTERS = r"""
+keys = [BIG + i for i in range(20)]
+def counter(): return impl.KeyedCounter(dict.fromkeys(keys, BIG))
+def empty(): return impl.KeyedCounter()
+def wide():
+    c = impl.KeyedCounter(keys)
+    for key in keys[:4] * 3:
+        c.add(key, 2**63 - 1)
+    return c
+def bounded(): return impl.KeyedCounter(keys, maxsize=20)
+key, other = keys[2], BIG * 5
+counters = dict(
+    add=lambda c: c.add(key, BIG), add_one=lambda c: c.add(key), add_new=lambda c: c.add(other),
+    add_wide=lambda c: c.add(key, 2**63 - 1), add_new_wide=lambda c: c.add(other, -2**63),
+    add_wrong=lambda c: c.add(key, "no"), add_nothing=lambda c: c.add(), item=lambda c: c[key],
+    item_missing=lambda c: c[other], contains=lambda c: key in c, len=len, repr=repr, bool=bool,
+    set=lambda c: c.__setitem__(key, 1), delete=lambda c: c.__delitem__(key),
+    iter=lambda c: sorted(c), items=lambda c: len(c.items()), reset_key=lambda c: c.reset(key),
+    reset=lambda c: sorted(c.reset().items()), other=lambda c: c.other,
+    maxsize=lambda c: c.maxsize, size=lambda c: sys.getsizeof(c) > 0, again=lambda c: c.__init__(),
+    reduce=lambda c: c.__reduce__(),
+)
+def held(c): return sorted(c._items()), c.other
+for make in (counter, empty, wide, bounded):
+    sweep_all(make, held, **counters)
+sweep_all(nothing, lambda _: None,
+    make=lambda _: impl.KeyedCounter(), make_two=lambda _: impl.KeyedCounter(1, 2),
+    make_bounded=lambda _: impl.KeyedCounter(maxsize=BIG),
+    make_wrong=lambda _: impl.KeyedCounter(maxsize=-BIG),
+    make_of=lambda _: impl.KeyedCounter({BIG: BIG}),
+)
+"""
+
 
 def sweep(impl: ModuleType, classes: str) -> None:
     """Sweep over these classes in a child; what fails is its verdict."""
@@ -644,7 +677,9 @@ def test_without_memory_there_is_an_answer_or_no_change(impl: ModuleType, classe
 
 # Of the twin's queue and cache much is Python code, which may fail when it is nearly done.
 @pytest.mark.parametrize(
-    "classes", [QUEUES, KINDS, CACHES, DICTIONARIES], ids=["queue", "kinds", "cache", "dict"]
+    "classes",
+    [QUEUES, KINDS, CACHES, DICTIONARIES, COUNTERS],
+    ids=["queue", "kinds", "cache", "dict", "counter"],
 )
 def test_without_memory_native_containers_are_as_they_were(classes: str) -> None:
     sweep(lockfree, classes)

@@ -268,7 +268,7 @@ def test_a_cache_asks_missing_as_a_dict_does(impl: ModuleType) -> None:
 
         return Squares
 
-    for c in (squares(dict)(), squares(impl.Cache)(9)):
+    for c in (squares(dict)(), squares(impl.ConcurrentDict)(), squares(impl.Cache)(9)):
         assert (c.get(3), c.pop(3, None), c.setdefault(2, 0)) == (None, None, 0)
         assert (c[3], c[2], c.get(3), 4 in c, len(c)) == (9, 0, 9, False, 2)
     assert c.stats()[:2] == (2, 3)  # as before: `pop` is no look-up
@@ -281,8 +281,11 @@ def test_a_cache_asks_missing_as_a_dict_does(impl: ModuleType) -> None:
         Refusing(1)[1]
 
 
-def test_a_cache_goes_by_what_is_overridden_as_a_mutable_mapping(impl: ModuleType) -> None:
-    class Boxes(impl.Cache):  # type: ignore[name-defined, misc]
+@pytest.mark.parametrize(("name", "arguments"), [("Cache", (9,)), ("ConcurrentDict", ())])
+def test_a_mapping_goes_by_what_is_overridden_as_a_mutable_mapping(
+    impl: ModuleType, name: str, arguments: tuple[int, ...]
+) -> None:
+    class Boxes(getattr(impl, name)):  # type: ignore[misc]
         deleted: tuple[object, ...] = ()
 
         def __getitem__(self, key: object) -> Any:
@@ -295,7 +298,7 @@ def test_a_cache_goes_by_what_is_overridden_as_a_mutable_mapping(impl: ModuleTyp
             super().__delitem__(key)
             self.deleted += (key,)
 
-    c = Boxes(9)
+    c = Boxes(*arguments)
     c.update({"a": 1}, b=2)
     assert (c.setdefault("c", 3), c.setdefault("a", 4)) == (3, 1)
     assert (c.get("b"), c.get("x"), c.get("x", 5)) == (2, None, 5)
@@ -305,7 +308,8 @@ def test_a_cache_goes_by_what_is_overridden_as_a_mutable_mapping(impl: ModuleTyp
     assert caught.value.args == ("a",)
     assert dict(c.items()) == {"b": [2], "c": [3]}
     assert c.get_or_load("b", str) == 2
-    assert impl.cached(cache=c, key=lambda key: key)(str)("b") == 2
+    if name == "Cache":
+        assert impl.cached(cache=c, key=lambda key: key)(str)("b") == 2
 
 
 def test_assigning_goes_by_an_overridden_put(impl: ModuleType) -> None:

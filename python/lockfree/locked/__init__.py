@@ -17,6 +17,7 @@ from lockfree.locked._cache import Cache
 from lockfree.locked._cached import cached
 from lockfree.locked._concurrent_dict import ConcurrentDict
 from lockfree.locked._defer_refcount import defer_refcount
+from lockfree.locked._keyed_counter import KeyedCounter
 from lockfree.locked._once import once
 from lockfree.locked._queue import AsyncQueue, LifoQueue, PriorityQueue, Queue
 from lockfree.locked._stack import Stack
@@ -31,6 +32,7 @@ __all__ = [
     "AtomicStampedRef",
     "Cache",
     "ConcurrentDict",
+    "KeyedCounter",
     "LifoQueue",
     "PriorityQueue",
     "Queue",

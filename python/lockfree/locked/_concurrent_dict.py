@@ -11,6 +11,7 @@ from weakref import ref
 
 from lockfree._loading import DictLoadingMethods, Plain
 from lockfree._mapping import DictMethods
+from lockfree._overrides import DictRelations, followed
 from lockfree.locked._tickets import Ticket, Tickets
 from lockfree.locked._values import MISSING, boolean, not_copyable
 
@@ -21,10 +22,12 @@ _KEEP: Any = object()
 _REMOVE: Any = object()
 
 
+@followed(DictRelations)
 class ConcurrentDict(DictMethods[K, V], DictLoadingMethods[K, V], Plain):
     """A dictionary that threads can share, whose updates of a key are atomic."""
 
     __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)
+    _base: ClassVar[type[Any]]
 
     def __init__(
         self,
@@ -49,7 +52,7 @@ class ConcurrentDict(DictMethods[K, V], DictLoadingMethods[K, V], Plain):
         return default if value is MISSING else value
 
     def __getitem__(self, key: K, /) -> V:
-        value: V = self.get(key, MISSING)
+        value: V = ConcurrentDict.get(self, key, MISSING)
         if value is MISSING:
             raise KeyError(key)
         return value
@@ -99,7 +102,7 @@ class ConcurrentDict(DictMethods[K, V], DictLoadingMethods[K, V], Plain):
         return self._update(key, decide)
 
     def __delitem__(self, key: K, /) -> None:
-        self.pop(key)
+        ConcurrentDict.pop(self, key)
 
     def popitem(self, /) -> tuple[K, V]:
         """Remove some key and return it with its value."""
@@ -146,7 +149,7 @@ class ConcurrentDict(DictMethods[K, V], DictLoadingMethods[K, V], Plain):
         return [(key, value) for key, value in items if value is not MISSING]
 
     def _peek(self, key: Any, default: Any, /) -> Any:
-        return self.get(key, default)
+        return ConcurrentDict.get(self, key, default)
 
     def _ticket(self, key: K, /) -> Ticket:
         return self._tickets.issue(key)
@@ -193,6 +196,9 @@ class ConcurrentDict(DictMethods[K, V], DictLoadingMethods[K, V], Plain):
         with self._lock:
             if self._entries.get(key) is reference:
                 del self._entries[key]
+
+
+ConcurrentDict._base = ConcurrentDict
 
 
 class _Removal:

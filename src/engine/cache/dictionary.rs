@@ -29,7 +29,7 @@ use super::{Cache, Clock, MOST_SHARDS, UNBOUNDED};
 
 /// Where nothing expires it is always the same time.
 #[derive(Clone, Copy, Debug)]
-struct Never;
+pub(super) struct Never;
 
 impl Clock for Never {
     #[inline(always)]

@@ -33,6 +33,7 @@
 //! | `policy` | what decides who is evicted, and what it needs in an entry |
 //! | `s3fifo`, `ghost` | the cache's |
 //! | `dictionary` | the table without a bound |
+//! | `counts` | the same with a count for each key |
 //! | `timers`, `clock` | what expires |
 //! | `shard` | what a lock protects |
 //! | `update` | the operations that change the cache |
@@ -95,6 +96,7 @@
 //! drop them ([`Counted::hand_over`]).
 
 mod clock;
+mod counts;
 mod dictionary;
 mod entry;
 mod ghost;
@@ -123,6 +125,7 @@ use shard::{Locked, Shard};
 use table::Place;
 
 pub use clock::{Clock, Monotonic};
+pub use counts::Counts;
 pub use dictionary::Dictionary;
 pub use lookup::Query;
 pub use removed::{Evicted, Reason, Removed};

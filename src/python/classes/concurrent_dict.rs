@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
+use pyo3::type_object::PyTypeInfo;
 use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyString, PyTuple};
 
 use super::flights::Flights;
@@ -20,7 +21,7 @@ use super::ticket::{Ticket, Tickets};
 use crate::engine::Dictionary;
 use crate::engine::cache::Query;
 use crate::engine::memory::growth::collected;
-use crate::python::boundary::convert::boolean;
+use crate::python::boundary::convert::{Given, boolean};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::epoch::Attached;
 use crate::python::boundary::error::{Error, Result, not_copyable};
@@ -257,11 +258,11 @@ impl ConcurrentDict {
         Self { contents: OnceLock::new(), deferral: Deferral::default() }
     }
 
-    #[pyo3(signature = (*iterable, weak_values=None))]
+    #[pyo3(signature = (*iterable, weak_values=Given::default()))]
     fn __init__(
         slf: &Bound<'_, Self>,
         iterable: &Bound<'_, PyTuple>,
-        weak_values: Option<&Bound<'_, PyAny>>,
+        weak_values: Given<'_>,
     ) -> Result<()> {
         if iterable.len() > 1 {
             let given = iterable.len() + 1;
@@ -269,7 +270,7 @@ impl ConcurrentDict {
                 "ConcurrentDict.__init__() takes from 1 to 2 positional arguments but {given} were given"
             )));
         }
-        let is_weak = weak_values.map_or(Ok(false), |weak| boolean(weak.as_borrowed()))?;
+        let is_weak = weak_values.0.map_or(Ok(false), |weak| boolean(weak.as_borrowed()))?;
         let itself = is_weak.then(|| weak::reference(slf.as_any().as_borrowed(), None));
         let tickets = Shared::new(Tickets::default())?;
         let (engine, flights) = (Dictionary::default(), Flights::default());
@@ -416,10 +417,10 @@ impl ConcurrentDict {
     }
 }
 
-/// Gives a new dictionary what is in a mapping, or in an iterable of pairs.
-fn fill(slf: &Bound<'_, ConcurrentDict>, iterable: &Bound<'_, PyAny>) -> Result<()> {
+/// Gives a new mapping what its class's `update` makes of an argument.
+pub(super) fn fill<T: PyTypeInfo>(slf: &Bound<'_, T>, iterable: &Bound<'_, PyAny>) -> Result<()> {
     // Not a subclass's.
-    let (class, name) = (slf.py().get_type::<ConcurrentDict>(), names::UPDATE.get(slf.py()));
+    let (class, name) = (slf.py().get_type::<T>(), names::UPDATE.get(slf.py()));
     let update = class.getattr(name).map_err(Error::raised)?;
     // SAFETY: live objects, and the thread is attached (a `Bound` proves both).
     let none = unsafe { user::call(update.as_ptr(), &[slf.as_ptr(), iterable.as_ptr()]) };

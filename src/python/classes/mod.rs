@@ -11,6 +11,7 @@
 //! | `priority_queue` | class `PriorityQueue` |
 //! | `cache` | class `Cache` |
 //! | `concurrent_dict` | class `ConcurrentDict` |
+//! | `keyed_counter` | class `KeyedCounter` |
 //! | `snapshot` | class `_Snapshot`, which iterates over what was in a container |
 //! | `flights` | a mapping's loads that are under way |
 //! | `ticket` | class `_Ticket`, which tells whether a key was written while it was loaded |
@@ -25,6 +26,7 @@ pub(crate) mod cached;
 pub(crate) mod concurrent_dict;
 pub(crate) mod defer_refcount;
 mod flights;
+pub(crate) mod keyed_counter;
 pub(crate) mod lifo_queue;
 pub(crate) mod once;
 pub(crate) mod priority_queue;

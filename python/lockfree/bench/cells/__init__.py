@@ -6,6 +6,7 @@ from lockfree.bench.cells import (
     dictionary,
     flag,
     floating,
+    keyed,
     once,
     ordered,
     ordering,
@@ -30,5 +31,6 @@ CELLS: tuple[Cell, ...] = (
     *tasks.CELLS,
     *cache.CELLS,
     *dictionary.CELLS,
+    *keyed.CELLS,
     *once.CELLS,
 )

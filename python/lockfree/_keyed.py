@@ -1,0 +1,54 @@
+"""What of a keyed counter is made of a few primitives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from heapq import nlargest
+from operator import itemgetter
+from typing import TYPE_CHECKING, Generic, SupportsIndex, TypeVar
+
+from lockfree._mapping import part_of
+
+K = TypeVar("K")
+
+
+@part_of("KeyedCounter")
+class CounterMethods(Generic[K]):
+    """The methods, over a few primitives that native and locked counters have."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def other(self) -> int: ...
+        def add(self, key: K, n: SupportsIndex = 1, /) -> None: ...
+        def _items(self) -> Iterable[tuple[K, int]]: ...
+
+    def keys(self) -> list[K]:
+        """Return a snapshot of the keys."""
+        return [key for key, _ in self._items()]
+
+    def values(self) -> list[int]:
+        """Return a snapshot of the counts."""
+        return [count for _, count in self._items()]
+
+    def items(self) -> list[tuple[K, int]]:
+        """Return a snapshot of the keys with their counts."""
+        return list(self._items())
+
+    def most_common(self, n: int | None = None) -> list[tuple[K, int]]:
+        """Return the `n` keys with the highest counts, and these, the highest first."""
+        items, count = self._items(), itemgetter(1)
+        return sorted(items, key=count, reverse=True) if n is None else nlargest(n, items, count)
+
+    def total(self) -> int:
+        """Return the sum of all counts, and of `other`."""
+        return sum(count for _, count in self._items()) + self.other
+
+    def update(self, iterable: Mapping[K, SupportsIndex] | Iterable[K] = (), /) -> None:
+        """Count the items of an iterable, or add the counts of a mapping."""
+        if isinstance(iterable, Mapping):
+            for key, n in iterable.items():
+                self.add(key, n)
+        else:
+            for key in iterable:
+                self.add(key)

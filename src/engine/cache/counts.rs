@@ -1,0 +1,774 @@
+//! A count for each key: the dictionary's table, whose entries hold the counts.
+//!
+//! # Idea and source
+//! The count of a key is a word of its entry, its [`Cell`]. Whoever adds finds the entry as a
+//! reader does, inside a guard, and adds there: no lock, and no reference is counted, for the cell
+//! is handed out to nobody.
+//!
+//! | word | the cell |
+//! |---|---|
+//! | 0 | is closed: its count was taken away, and its key with it |
+//! | odd | twice the count, plus 1 |
+//! | even | the address of its stripes |
+//!
+//! A cell whose adder lost the race twice in a row is *striped*: its word becomes the address of several
+//! counts, each on a cache line of its own, of which a thread uses one, by the number of its slot. The sum
+//! is the count. That is D. Lea's `LongAdder` (`Striped64`, JDK 8), for each key that wants it. Two threads
+//! may have the same stripe, so an addition there is a compare-and-swap as well.
+//!
+//! What is rare goes to the *remainder* of the stripes, a wide number under a lock: additions to a stripe
+//! that would overflow. So sums are exact, however large.
+//!
+//! # Invariants
+//! Those of the table (C1, C2); and
+//! - **K1** No entry is removed alone: all are detached at once, and their pages retired. So inside a
+//!   guard an entry that was found is its key's as long as the guard lasts, and no life need be looked at.
+//! - **K2** A cell is closed by one swap of its word, and each stripe by one of its own. So each addition, a
+//!   compare-and-swap of what is not closed, is in what was taken, or finds the cell closed: then it looks for its
+//!   key again. That was detached before, so that it finds none, or a new one.
+//! - **K3** Stripes are retired by who closed the word, after that; who has the address is inside a guard.
+//! - **K4** The remainder's lock is held by whoever takes, or reads, all stripes; so such passes follow one
+//!   another. It is held by attached threads, for one pass that calls nothing.
+//! - **K5** With a bound, keys come in and are counted under one lock, so that it is exact. It is taken
+//!   after the lock of a shard.
+//!
+//! # Orderings
+//! | ordering | site | pairs with | protects |
+//! |---|---|---|---|
+//! | `Release` | an addition to a word or a stripe | `Acquire` in reading it | what was done before an addition is seen by whoever finds it in a sum |
+//! | `Release` | the stripes, published | `Acquire` of the word | what they begin with |
+//! | `AcqRel` | the word or a stripe, taken | the additions, before and after | as for a sum; whoever finds it closed finds no entry any more |
+//!
+//! # Progress
+//! To add to a key that is there is lock-free, comparisons aside: a retry means that another thread
+//! added, or took. To read a striped count waits for whoever takes or reads it, for one pass. A new key locks one shard;
+//! to take all counts locks all of them, for some instructions.
+
+use std::alloc::Layout;
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+use super::super::atomics::Striped;
+use super::super::memory::arena::OutOfMemory;
+use super::super::memory::epoch::{Alone, Block, Epochs, Header, Reclaim};
+use super::super::memory::growth::{put, room};
+use super::super::memory::pointer::Counted;
+use super::super::memory::slots::Slot;
+use super::super::shim::{
+    AtomicI64, AtomicU64, Mutex,
+    Ordering::{AcqRel, Acquire, Relaxed},
+    mutant, ordering,
+};
+use super::entry::{Content, Entry};
+use super::lookup::{Found, Known, Look, Query, Sought, mix};
+use super::pages::{Detached, Entries};
+use super::policy::{Admission, Policy};
+use super::shard::{Locked, Namesake, Words, end_detached};
+use super::table::Place;
+use super::update::own;
+use super::{Apart, Cache, Core, UNBOUNDED, copy, dictionary::Never};
+
+/// Only new keys lock a shard.
+const SHARDS: usize = if cfg!(loom) { 1 } else { 4 };
+
+/// So many are taken out before they are dropped.
+const AT_ONCE: usize = 64;
+
+/// A cell is striped by who has lost so many races in a row: one may be chance.
+const LOSSES: u32 = if cfg!(loom) { 1 } else { 2 };
+
+/// The word of a closed cell, and what a closed stripe holds.
+const CLOSED: u64 = 0;
+const CLOSED_STRIPE: i64 = i64::MIN;
+
+/// How many stripes a cell gets, a power of two.
+#[cfg(not(loom))]
+fn stripes() -> usize {
+    static STRIPES: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    *STRIPES.get_or_init(|| {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        // Twice as many: threads' numbers are not those of processors.
+        (2 * processors).next_power_of_two().clamp(4, 64)
+    })
+}
+
+#[cfg(loom)]
+fn stripes() -> usize {
+    2
+}
+
+/// The word of a count, if it has room for it.
+fn plain(count: i64) -> Option<u64> {
+    let doubled = count.checked_mul(2)?;
+    Some(doubled.cast_unsigned() | 1)
+}
+
+/// What a word says.
+enum State<'a> {
+    Closed,
+    Plain(i64),
+    Striped(Stripes<'a>),
+}
+
+/// A wide number. Aligned to 8 bytes, which is all that allocators promise where pointers have 32
+/// bits.
+#[derive(Clone, Copy, Debug)]
+#[repr(Rust, packed(8))]
+struct Wide(i128);
+
+/// What stripes begin with; they follow.
+#[derive(Debug)]
+#[repr(C, align(64))]
+struct Head {
+    header: Header,
+    /// One less than the number of stripes.
+    mask: usize,
+    /// `None` once the cell is closed.
+    remainder: Mutex<Option<Wide>>,
+}
+
+/// The stripes of a cell, which are there as long as `'a` lasts (K3).
+#[derive(Clone, Copy, Debug)]
+struct Stripes<'a> {
+    head: NonNull<Head>,
+    _there: PhantomData<&'a Head>,
+}
+
+impl<'a> Stripes<'a> {
+    /// Stripes that add up to a count.
+    fn new(count: i64) -> Result<Self, OutOfMemory> {
+        let len = stripes();
+        let size = size_of::<Head>() + len * size_of::<Apart<AtomicI64>>();
+        let layout = Layout::from_size_align(size, align_of::<Head>()).ok();
+        let block = layout.and_then(Block::new).ok_or(OutOfMemory)?;
+        let made = Self { head: block.0.cast(), _there: PhantomData };
+        // SAFETY: places in the new block.
+        let place = unsafe { &raw mut (*made.head.as_ptr()).mask };
+        // SAFETY: as above.
+        unsafe { place.write(len - 1) };
+        // SAFETY: as above.
+        let place = unsafe { &raw mut (*made.head.as_ptr()).remainder };
+        // SAFETY: as above.
+        unsafe { place.write(Mutex::new(Some(Wide(count.into())))) };
+        // Zeros are stripes; loom's types need constructing.
+        #[cfg(loom)]
+        for number in 0..len {
+            // SAFETY: as above.
+            unsafe { made.place(number).write(Apart(AtomicI64::new(0))) };
+        }
+        Ok(made)
+    }
+
+    /// # Safety
+    /// The word of a cell that is striped, and whose stripes are there as long as `'a` lasts.
+    unsafe fn at(word: u64) -> Self {
+        // An address, from `word`.
+        let address = usize::try_from(word).expect("an address");
+        let head = NonNull::new(std::ptr::with_exposed_provenance_mut(address));
+        let stripes = Self { head: head.expect("not closed"), _there: PhantomData };
+        stripes.known().header.check();
+        stripes
+    }
+
+    fn word(self) -> u64 {
+        self.head.as_ptr().expose_provenance() as u64
+    }
+
+    fn known(self) -> &'a Head {
+        // SAFETY: it is there.
+        unsafe { self.head.as_ref() }
+    }
+
+    fn place(self, number: usize) -> *mut Apart<AtomicI64> {
+        // SAFETY: the stripes begin where the head ends, in the same block.
+        let first = unsafe { self.head.add(1) }.cast::<Apart<AtomicI64>>().as_ptr();
+        // SAFETY: callers stay below their number.
+        unsafe { first.add(number) }
+    }
+
+    fn stripe(self, number: usize) -> &'a AtomicI64 {
+        // SAFETY: the mask keeps it in bounds; zeros are a stripe, and the block is there.
+        unsafe { &*self.place(number & self.known().mask) }
+    }
+
+    fn all(self) -> impl Iterator<Item = &'a AtomicI64> {
+        (0..=self.known().mask).map(move |number| self.stripe(number))
+    }
+
+    /// Adds to the stripe of a slot; false if it is closed.
+    fn add(self, n: i64, slot: Slot) -> bool {
+        let stripe = self.stripe(slot.number() as usize);
+        // Acquire: if it is closed, that the entry was detached.
+        let mut count = stripe.load(Acquire);
+        while count != CLOSED_STRIPE || mutant!("counts.stripe.closed_is_open") {
+            let next = count.checked_add(n).filter(|next| *next != CLOSED_STRIPE);
+            let Some(next) = next else { return self.add_to_remainder(n) };
+            // Release: what came before the addition.
+            let release = ordering!(Release, "counts.stripe.add");
+            match stripe.compare_exchange_weak(count, next, release, Acquire) {
+                Ok(_) => return true,
+                Err(found) => count = found,
+            }
+        }
+        false
+    }
+
+    #[cold]
+    fn add_to_remainder(self, n: i64) -> bool {
+        let mut remainder = self.known().remainder.lock();
+        let Some(wide) = &mut *remainder else {
+            return mutant!("counts.remainder.closed_is_open");
+        };
+        wide.0 += i128::from(n);
+        true
+    }
+
+    /// The sum, unless it is closed.
+    fn sum(self) -> Option<i128> {
+        let remainder = self.known().remainder.lock();
+        let Wide(rest) = (*remainder)?;
+        // Acquire: what came before the additions.
+        let counts = self.all().map(|stripe| stripe.load(ordering!(Acquire, "counts.stripe.sum")));
+        Some(counts.map(i128::from).sum::<i128>() + rest)
+    }
+
+    /// Leaves this in the remainder and in each stripe, and returns the sum so far, unless it was
+    /// closed (K2).
+    fn replace(self, rest: Option<Wide>, count: i64) -> Option<i128> {
+        let mut remainder = self.known().remainder.lock();
+        let Wide(before) = std::mem::replace(&mut *remainder, rest)?;
+        let take = |stripe: &AtomicI64| {
+            if mutant!("counts.stripe.taken_in_two_steps") {
+                let before = stripe.load(Acquire);
+                stripe.store(count, Relaxed);
+                return before;
+            }
+            // As a word.
+            stripe.swap(count, AcqRel)
+        };
+        Some(self.all().map(take).map(i128::from).sum::<i128>() + before)
+    }
+}
+
+/// The count of a key.
+#[derive(Debug)]
+#[repr(transparent)]
+pub(super) struct Cell(AtomicU64);
+
+impl Cell {
+    /// What the word says, for someone inside a guard, or who keeps the cell from being closed.
+    #[inline(always)]
+    fn read(&self, word: u64) -> State<'_> {
+        match word {
+            CLOSED => State::Closed,
+            odd if odd & 1 == 1 => State::Plain(odd.cast_signed() >> 1),
+            // SAFETY: K3.
+            even => State::Striped(unsafe { Stripes::at(even) }),
+        }
+    }
+
+    #[inline(always)]
+    fn load(&self) -> u64 {
+        // Acquire: the stripes, or what came before the additions.
+        self.0.load(ordering!(Acquire, "counts.word.load"))
+    }
+
+    /// Adds; false if it is closed.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`], if there is no room without stripes.
+    #[inline(always)]
+    fn add(&self, n: i64, slot: &impl Fn() -> Slot) -> Result<bool, OutOfMemory> {
+        let word = self.load();
+        if let State::Plain(count) = self.read(word)
+            && let Some(next) = count.checked_add(n).and_then(plain)
+            && self.count(word, next).is_ok()
+        {
+            return Ok(true);
+        }
+        self.add_on(n, slot)
+    }
+
+    /// One addition to a count that is not striped.
+    #[inline(always)]
+    fn count(&self, word: u64, next: u64) -> Result<u64, u64> {
+        // Release: what came before the addition. Acquire: the stripes.
+        let release = ordering!(Release, "counts.word.add");
+        self.0.compare_exchange(word, next, release, Acquire)
+    }
+
+    /// The rest of [`Self::add`], after one lost race.
+    #[inline(never)]
+    fn add_on(&self, n: i64, slot: &impl Fn() -> Slot) -> Result<bool, OutOfMemory> {
+        let (mut word, mut losses) = (self.load(), 1);
+        loop {
+            let count = match self.read(word) {
+                State::Closed if mutant!("counts.word.closed_is_open") => return Ok(true),
+                State::Closed => return Ok(false),
+                State::Striped(stripes) => return Ok(stripes.add(n, slot())),
+                State::Plain(count) => count,
+            };
+            let next = count.checked_add(n).and_then(plain);
+            if let Some(next) = next.filter(|_| losses < LOSSES) {
+                match self.count(word, next) {
+                    Ok(_) => return Ok(true),
+                    Err(found) => word = found,
+                }
+                losses += 1;
+                continue;
+            }
+            word = match Stripes::new(count) {
+                Ok(stripes) => self.publish(word, stripes),
+                Err(_) if next.is_some() => {
+                    losses = 0;
+                    self.load()
+                }
+                Err(error) => return Err(error),
+            };
+        }
+    }
+
+    /// Stripes the cell, if it still has that word; returns the word that it has then.
+    fn publish(&self, word: u64, stripes: Stripes<'_>) -> u64 {
+        // Release: what they begin with.
+        let release = ordering!(Release, "counts.stripes.publish");
+        match self.0.compare_exchange(word, stripes.word(), release, Acquire) {
+            Ok(_) => stripes.word(),
+            Err(found) => {
+                // SAFETY: made by the caller, and no other thread has seen them.
+                unsafe { Block(stripes.head.cast()).free() };
+                found
+            }
+        }
+    }
+
+    /// The count, unless it is closed.
+    fn sum(&self) -> Option<i128> {
+        match self.read(self.load()) {
+            State::Closed => None,
+            State::Plain(count) => Some(count.into()),
+            State::Striped(stripes) => stripes.sum(),
+        }
+    }
+
+    /// The bytes of its stripes.
+    fn bytes(&self) -> usize {
+        match self.read(self.load()) {
+            State::Striped(stripes) => stripes.known().header.size(),
+            State::Closed | State::Plain(_) => 0,
+        }
+    }
+
+    /// Starts again at 0; returns the count so far, unless it is closed.
+    fn reset(&self) -> Option<i128> {
+        let mut word = self.load();
+        loop {
+            match self.read(word) {
+                State::Closed => return None,
+                State::Striped(stripes) => return stripes.replace(Some(Wide(0)), 0),
+                State::Plain(count) => match self.0.compare_exchange(word, 1, AcqRel, Acquire) {
+                    Ok(_) => return Some(count.into()),
+                    Err(found) => word = found,
+                },
+            }
+        }
+    }
+
+    /// Closes it, and returns the count (K2). The stripes are retired by `R`.
+    fn close<R: Reclaim>(&self) -> i128 {
+        let word = if mutant!("counts.word.closed_in_two_steps") {
+            let word = self.load();
+            self.0.store(CLOSED, Relaxed);
+            word
+        } else {
+            // Acquire: as for a sum. Release: that the entry was detached, so that who finds it closed looks
+            // elsewhere. (No model can miss that: they would look again.)
+            self.0.swap(CLOSED, AcqRel)
+        };
+        match self.read(word) {
+            State::Closed => 0,
+            State::Plain(count) => count.into(),
+            State::Striped(stripes) => {
+                let sum = stripes.replace(None, CLOSED_STRIPE);
+                let block = Block(stripes.head.cast());
+                if mutant!("counts.stripes.freed_at_once") {
+                    // SAFETY: none, that is the fault.
+                    unsafe { block.free() };
+                } else {
+                    // SAFETY: K3.
+                    unsafe { R::retire(block) };
+                }
+                sum.expect("only who closed the word closes the stripes")
+            }
+        }
+    }
+}
+
+/// The word that a new key's cell begins with.
+struct Begun(u64);
+
+impl Begun {
+    fn new(n: i64) -> Result<Self, OutOfMemory> {
+        plain(n).map_or_else(|| Ok(Self(Stripes::new(n)?.word())), |word| Ok(Self(word)))
+    }
+
+    /// The word, which owns its stripes.
+    fn into_word(self) -> u64 {
+        std::mem::ManuallyDrop::new(self).0
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        Cell(AtomicU64::new(self.0)).close::<Alone>();
+    }
+}
+
+/// No key is evicted. An entry has its count, and what a search needs.
+#[derive(Debug, Default)]
+pub(super) struct Counting {
+    len: usize,
+}
+
+impl Policy for Counting {
+    type Uses = ();
+    type Note = Cell;
+
+    #[cfg(loom)]
+    fn zeroed() -> ((), Cell) {
+        ((), Cell(AtomicU64::new(CLOSED)))
+    }
+
+    /// What the item weighs is the word that its cell begins with.
+    fn begin(entry: &Entry<Self>, content: &Content) {
+        // Relaxed: it comes with the stamp.
+        entry.note.0.store(content.weight, Relaxed);
+    }
+
+    #[inline(always)]
+    fn deadline(_: &Entry<Self>) -> u64 {
+        0
+    }
+
+    fn set_deadline(_: &Entry<Self>, _: u64) {}
+
+    fn weight_of(_: &Entry<Self>) -> u64 {
+        1
+    }
+
+    #[inline(always)]
+    fn mark(_: &Entry<Self>) {}
+
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn weight(&self) -> u128 {
+        self.len as u128
+    }
+
+    fn remove_all(&mut self) {
+        *self = Self::default();
+    }
+
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn returns(&mut self, _: u64) -> bool {
+        false
+    }
+
+    fn admit(&mut self, _: &Entries<Self>, _: u32, _: &Entry<Self>, _: &Admission) {
+        self.len += 1;
+    }
+
+    fn remove(&mut self, _: &Entries<Self>, _: &Entry<Self>) {
+        debug_assert!(false, "K1: no entry is removed alone");
+    }
+
+    fn reweigh(&mut self, _: &Entry<Self>, _: u64) {}
+
+    fn victim<'a>(&mut self, _: &'a Entries<Self>, _: u32) -> Option<(u32, &'a Entry<Self>)> {
+        None
+    }
+
+    fn evict(&mut self, _: &Entries<Self>, _: &Entry<Self>) {}
+}
+
+/// The counts.
+#[derive(Debug)]
+pub struct Counts<T: Counted, G: Reclaim = Epochs> {
+    table: Cache<T, Never, G, Counting>,
+    /// How many keys there may be, and how many there are (K5).
+    most: Option<u64>,
+    keys: Mutex<u64>,
+    /// What was added to keys for which there was no room.
+    other: Striped<1>,
+}
+
+impl<T: Counted, G: Reclaim> Counts<T, G> {
+    /// No counts yet, and at most so many.
+    pub fn new(most: Option<u64>) -> Self {
+        let table = Cache::with(UNBOUNDED, SHARDS, Never);
+        Self { table, most, keys: Mutex::new(0), other: Striped::default() }
+    }
+
+    /// How many keys there may be.
+    pub fn most(&self) -> Option<u64> {
+        self.most
+    }
+
+    /// Adds to the count of a key, which begins at 0. `key` makes references to it, `slot` tells the
+    /// running thread's; both are called only if need be.
+    ///
+    /// # Errors
+    /// As [`Query::is`], or [`OutOfMemory`]; then nothing was added.
+    #[inline]
+    pub fn add<Q: Query<T>>(
+        &self,
+        query: &Q,
+        n: i64,
+        slot: impl Fn() -> Slot,
+        key: impl Fn() -> T,
+    ) -> Result<(), Q::Error> {
+        match self.table.find(query, |found| add(found, n, &slot), |_| ())? {
+            Some(added) => Ok(added?),
+            None => self.begin(self.table.core_or_new()?, query, n, slot, key),
+        }
+    }
+
+    /// Adds to what was added to keys for which there was no room.
+    pub fn add_other(&self, n: i64, slot: Slot) {
+        if !self.other.try_add(slot, 0, n) {
+            self.other.add_slowly(slot, 0, n);
+        }
+    }
+
+    /// The rest of [`Self::add`]: the key was not there.
+    #[cold]
+    #[inline(never)]
+    fn begin<Q: Query<T>>(
+        &self,
+        core: &Core<Counting>,
+        query: &Q,
+        n: i64,
+        slot: impl Fn() -> Slot,
+        key: impl Fn() -> T,
+    ) -> Result<(), Q::Error> {
+        let hash = mix(query.hash());
+        let mut known = Known::default();
+        loop {
+            let look = |found: Found<'_, Counting>| add(found, n, &slot);
+            let sought = core.look_up::<T, G, Q, _>(query, &mut known, &look)?;
+            if let Sought::Found(added, _) = sought {
+                return Ok(added?);
+            }
+            // What is not used is dropped once the lock is released: it is declared later.
+            let begun = Begun::new(n)?;
+            let (name, again) = (key(), key());
+            if core.is_shared.load(Relaxed) {
+                name.share();
+            }
+            let mut locked = core.lock::<G>(hash);
+            if !matches!(locked.namesake(query, &known), Namesake::Absent) {
+                continue;
+            }
+            locked.reserve(0)?;
+            let mut keys = self.most.map(|most| (most, self.keys.lock()));
+            if let Some((most, keys)) = &mut keys {
+                if **keys >= *most && !mutant!("counts.bound.unchecked") {
+                    break;
+                }
+                **keys += 1;
+            }
+            let content = Content {
+                key: name.into_raw(),
+                // The table wants a value: a key has no other.
+                value: again.into_raw(),
+                hash,
+                by_hash: query.by_hash(),
+                deadline: 0,
+                weight: begun.into_word(),
+            };
+            locked.insert(&content, &Admission { returns: false, room: 0 });
+            drop(keys);
+            drop(locked);
+            G::tidy();
+            return Ok(());
+        }
+        self.add_other(n, slot());
+        Ok(())
+    }
+
+    /// The count of a key; 0 if there is none.
+    ///
+    /// # Errors
+    /// As [`Query::is`].
+    pub fn get<Q: Query<T>>(&self, query: &Q) -> Result<i128, Q::Error> {
+        self.look(query, Cell::sum)
+    }
+
+    /// Has the count of a key start again at 0; returns what it was. The key stays.
+    ///
+    /// # Errors
+    /// As [`Query::is`].
+    pub fn reset<Q: Query<T>>(&self, query: &Q) -> Result<i128, Q::Error> {
+        self.look(query, Cell::reset)
+    }
+
+    fn look<Q: Query<T>>(
+        &self,
+        query: &Q,
+        look: impl Fn(&Cell) -> Option<i128>,
+    ) -> Result<i128, Q::Error> {
+        let look = |found: Found<'_, Counting>| {
+            look(&found.place.note).map_or(Look::Gone(None), Look::Found)
+        };
+        Ok(self.table.find(query, look, |_| ())?.unwrap_or(0))
+    }
+
+    /// What was added to keys for which there was no room.
+    pub fn other(&self) -> i128 {
+        self.other.sum(0)
+    }
+
+    /// Whether a key is there.
+    ///
+    /// # Errors
+    /// As [`Query::is`].
+    pub fn contains<Q: Query<T>>(&self, query: &Q) -> Result<bool, Q::Error> {
+        self.table.contains(query, |_| ())
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// The bytes that it has allocated.
+    pub fn bytes(&self) -> usize {
+        let stripes = |locked: Locked<'_, G, Counting>| {
+            let mut bytes = 0;
+            locked.some(Place::default(), usize::MAX, |place| bytes += place.note.bytes());
+            bytes
+        };
+        let stripes = self.table.each_shard(stripes).sum::<usize>();
+        self.table.bytes() + self.other.bytes() + stripes
+    }
+
+    /// The keys and counts, shard by shard.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`], or what `between` returned.
+    pub fn items<E: From<OutOfMemory>>(
+        &self,
+        between: impl FnMut() -> Result<(), E>,
+    ) -> Result<Vec<(T, i128)>, E> {
+        // Under the lock, so that it is not closed.
+        let item =
+            |place: &Entry<Counting>| (copy(place.words().0), place.note.sum().unwrap_or_default());
+        self.table.snapshot(item, between)
+    }
+
+    /// Takes all keys and counts away, as of one moment; calls `step` for each, with nothing held.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; then all are still there.
+    pub fn take(&self, step: impl FnMut()) -> Result<Vec<(T, i128)>, OutOfMemory> {
+        let Some(core) = self.table.core() else { return Ok(Vec::new()) };
+        // Always in the same order, so that two who take do not wait for each other.
+        let mut locked: [_; SHARDS] = std::array::from_fn(|shard| core.shards[shard].lock::<G>());
+        let len = locked.iter().map(|locked| locked.state.policy.len()).sum();
+        let mut taken = room(len)?;
+        let detached = locked.each_mut().map(|locked| locked.detach());
+        *self.keys.lock() = 0;
+        drop(locked);
+        // Room: above.
+        end::<T, G>(detached, |key, count| put(&mut taken, (key, count)), step);
+        Ok(taken)
+    }
+
+    /// Forgets everything; calls `step` for each key, with nothing held.
+    pub fn clear(&self, step: impl FnMut()) {
+        self.clear_by::<G>(step);
+    }
+
+    fn clear_by<R: Reclaim>(&self, mut step: impl FnMut()) {
+        for shard in self.table.core().into_iter().flat_map(|core| &core.shards) {
+            let mut locked = shard.lock::<R>();
+            *self.keys.lock() -=
+                if self.most.is_some() { locked.state.policy.len as u64 } else { 0 };
+            let detached = locked.detach();
+            drop(locked);
+            end::<T, R>([detached], |_, _| (), &mut step);
+        }
+    }
+
+    /// Calls `visit` with each key until it fails, for each reference to it; for a garbage
+    /// collector.
+    ///
+    /// # Safety
+    /// No other thread is inside an operation on these counts.
+    ///
+    /// # Errors
+    /// The first error of `visit`.
+    pub unsafe fn traverse<E>(&self, visit: impl FnMut(&T) -> Result<(), E>) -> Result<(), E> {
+        // SAFETY: the caller's promise.
+        unsafe { self.table.traverse(visit) }
+    }
+}
+
+impl<T: Counted, G: Reclaim> Drop for Counts<T, G> {
+    fn drop(&mut self) {
+        // For the stripes: of those the table knows nothing.
+        self.clear_by::<Alone>(|| ());
+    }
+}
+
+/// Adds to a key's cell.
+#[inline(always)]
+fn add<T>(
+    found: Found<'_, Counting>,
+    n: i64,
+    slot: &impl Fn() -> Slot,
+) -> Look<T, Result<(), OutOfMemory>> {
+    match found.place.note.add(n, slot) {
+        Ok(true) => Look::Found(Ok(())),
+        Ok(false) => Look::Gone(None),
+        Err(error) => Look::Found(Err(error)),
+    }
+}
+
+/// Ends what was detached: closes the cells, and hands keys and counts to `sink`.
+fn end<T: Counted, R: Reclaim>(
+    detached: impl IntoIterator<Item = Detached<Counting>>,
+    mut sink: impl FnMut(T, i128),
+    mut step: impl FnMut(),
+) {
+    for mut detached in detached {
+        let mut more = true;
+        while more {
+            let mut some: [Option<(Words, i128)>; AT_ONCE] = [const { None }; AT_ONCE];
+            let mut places = some.iter_mut();
+            more = detached.next::<R>(AT_ONCE, |place| {
+                if let Some(words) = end_detached(place) {
+                    let next = places.next().expect("so many at once");
+                    *next = Some((words, place.note.close::<R>()));
+                }
+            });
+            for (words, count) in some.iter().flatten() {
+                let (key, again) = own::<T>(words);
+                sink(key, *count);
+                drop(again);
+                step();
+            }
+        }
+        R::tidy();
+    }
+}
