@@ -69,6 +69,12 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
         self.table.peek(query, |_| ())
     }
 
+    /// The same, if the first look tells (as [`Cache::glance`]).
+    #[inline(always)]
+    pub fn glance<Q: Query<T>>(&self, query: &Q) -> Option<Option<T>> {
+        self.table.glance(query)
+    }
+
     /// Whether a key is there.
     ///
     /// # Errors

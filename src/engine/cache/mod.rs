@@ -92,9 +92,9 @@ use super::memory::arena::OutOfMemory;
 use super::memory::epoch::{Epochs, Reclaim};
 use super::memory::growth::room_for_one;
 use super::memory::pointer::Counted;
-use super::shim::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed, ordering};
+use super::shim::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed, mutant, ordering};
 use entry::{Entry, Taken};
-use lookup::{Found, Known, Look, Sought, Stop};
+use lookup::{Found, Known, Look, Sought, Step, Stop};
 use policy::Policy;
 use s3fifo::S3Fifo;
 use shard::{Locked, Shard};
@@ -183,8 +183,8 @@ impl<P: Policy> Core<P> {
 
     #[inline]
     fn shard(&self, hash: u64) -> &Shard<P> {
-        // A power of two, so that the mask keeps it in bounds.
-        &self.shards[self.number(hash)]
+        // SAFETY: a power of two, so that the mask keeps it in bounds.
+        unsafe { self.shards.get_unchecked(self.number(hash)) }
     }
 
     #[inline]
@@ -274,6 +274,41 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         expired: impl FnMut(Evicted<T>),
     ) -> Result<Option<T>, Q::Error> {
         self.find(query, |found| self.look_and_mark(found), expired)
+    }
+
+    /// The value of a key, as [`Self::get`], if the first look tells; `None` says nothing. No key is
+    /// compared but [plainly](Query::is_plainly).
+    ///
+    /// Most lookups end here, and are as fast as what this leaves out lets them be.
+    #[inline(always)]
+    pub fn glance<Q: Query<T>>(&self, query: &Q) -> Option<Option<T>> {
+        let Some(core) = self.core() else { return Some(None) };
+        // What was taken beside the value is dropped out here.
+        let (mut compared, mut in_vain) = (None, None);
+        let guard = if mutant!("cache.glance.guard") { None } else { Some(G::enter_again()?) };
+        let value = match core.walk(&guard, query, &mut compared) {
+            Step::Found(found) => match self.look_and_mark(found) {
+                Look::Found(value) => Some(Some(value)),
+                Look::Expired(taken) | Look::Gone(taken) => {
+                    in_vain = taken;
+                    None
+                }
+                Look::Unshared => None,
+            },
+            Step::Absent => Some(None),
+            Step::Compare(_, key, _) => {
+                in_vain = Some(key);
+                None
+            }
+            Step::Lost(taken) => {
+                in_vain = taken;
+                None
+            }
+            Step::Unshared(_) => None,
+        };
+        drop(guard);
+        drop((compared, in_vain));
+        value
     }
 
     /// The value of a key, as [`Self::get`], but not noted.

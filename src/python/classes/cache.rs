@@ -115,8 +115,13 @@ impl Contents {
     #[inline]
     fn look_up(&self, key: &Key<'_, '_>) -> Result<Option<Owned>> {
         let value = self.engine.get(key, |expired| self.report_one(&expired))?;
-        self.count(if value.is_some() { Event::Hit } else { Event::Miss });
+        self.count_lookup(&value);
         Ok(value)
+    }
+
+    #[inline(always)]
+    fn count_lookup(&self, found: &Option<Owned>) {
+        self.count(if found.is_some() { Event::Hit } else { Event::Miss });
     }
 
     /// Removes a key, and returns its value.
@@ -390,6 +395,26 @@ impl Cache {
     #[cold]
     fn not_initialized() -> Error {
         Error::wrong_value(format_args!("Cache.__init__() was not called"))
+    }
+
+    /// The value of a plain key, if the first look finds one; else nothing is counted.
+    #[inline(always)]
+    pub(crate) fn glance(&self, key: Arg<'_, '_>) -> Option<Owned> {
+        let contents = self.contents.get()?;
+        let value = contents.engine.glance(&Key::plain(key)?)?;
+        if value.is_some() {
+            contents.count(Event::Hit);
+        }
+        value
+    }
+
+    /// The value of a plain key, which is `default` if it has none, if the first look tells.
+    #[inline(always)]
+    fn glance_or(&self, key: Arg<'_, '_>, default: Option<Arg<'_, '_>>) -> Option<Owned> {
+        let contents = self.contents.get()?;
+        let value = contents.engine.glance(&Key::plain(key)?)?;
+        contents.count_lookup(&value);
+        Some(value.unwrap_or_else(|| default.map_or_else(|| Owned::none(key.py()), Owned::new)))
     }
 
     /// The value of a key, which has one.
@@ -723,8 +748,9 @@ impl Drop for Cache {
 
 fast_methods! {
     Cache;
-    mapping Cache::item, Cache::assign;
-    one_or_two c"get" c"get($self, key, default=None, /)\n--\n\nReturn the value of a key, or `default`."
+    mapping Cache::glance, Cache::item, Cache::assign;
+    quick_one_or_two c"get" c"get($self, key, default=None, /)\n--\n\nReturn the value of a key, or `default`."
+        Cache::glance_or,
         |this, py, key, default| match (this.look_up(&Key::new(key)?)?, default) {
             (Some(value), _) => Ok(value),
             (None, Some(default)) => Ok(Owned::new(default)),

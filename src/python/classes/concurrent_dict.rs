@@ -80,6 +80,12 @@ impl Contents {
         if self.itself.is_some() { weak::referent(py, &stored) } else { Some(stored) }
     }
 
+    /// The value of a plain key, if the first look tells.
+    #[inline(always)]
+    fn glance(&self, key: Arg<'_, '_>) -> Option<Option<Owned>> {
+        if self.itself.is_some() { None } else { self.engine.glance(&Key::plain(key)?) }
+    }
+
     /// The value of a key.
     #[inline]
     fn get(&self, py: Python<'_>, key: &Key<'_, '_>) -> Result<Option<Owned>> {
@@ -444,8 +450,12 @@ impl Drop for ConcurrentDict {
 
 fast_methods! {
     ConcurrentDict;
-    mapping ConcurrentDict::item, ConcurrentDict::assign;
-    one_or_two c"get" c"get($self, key, default=None, /)\n--\n\nReturn the value of a key, or `default`."
+    mapping |this, key| this.contents.get()?.glance(key)?, ConcurrentDict::item, ConcurrentDict::assign;
+    quick_one_or_two c"get" c"get($self, key, default=None, /)\n--\n\nReturn the value of a key, or `default`."
+        |this, key, default| {
+            let value = this.contents.get()?.glance(key)?;
+            Some(value.unwrap_or_else(|| default.map_or_else(|| Owned::none(key.py()), Owned::new)))
+        },
         |this, py, key, default| match (this.contents()?.get(py, &Key::new(key)?)?, default) {
             (Some(value), _) => Ok(value),
             (None, Some(default)) => Ok(Owned::new(default)),
