@@ -23,6 +23,8 @@
 //!   and keys that are equal if their hashes are ([`Query::by_hash`]). For any other
 //!   comparison it takes a reference to the key, lets go of everything, the guard included,
 //!   and asks ([`Query::is`]); afterwards it looks, by numbers, whether that life of the entry goes on.
+//! - *Most lookups are over at once.* [`Cache::glance`] is the same walk, and the same look at what it
+//!   finds, without a second try: what is not decided then is searched for.
 //!
 //! | file | what it holds |
 //! |---|---|

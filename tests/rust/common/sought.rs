@@ -64,7 +64,22 @@ impl<T: Numbered, C: Clock, M: Fn(usize) -> T> Map<T, C, M> {
         Sought { number, hash, by_hash }
     }
 
+    /// By a glance at first, for some of the keys.
     pub(crate) fn get(&self, key: usize) -> Option<usize> {
+        if !cfg!(loom) && key % 3 == 0 {
+            return self.glance(key);
+        }
+        self.search(key)
+    }
+
+    pub(crate) fn glance(&self, key: usize) -> Option<usize> {
+        match self.cache.glance(&self.sought(key)) {
+            Some(value) => value.map(|value| value.number()),
+            None => self.search(key),
+        }
+    }
+
+    fn search(&self, key: usize) -> Option<usize> {
         let Ok(value) = self.cache.get(&self.sought(key), drop);
         value.map(|value| value.number())
     }
