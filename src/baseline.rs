@@ -3,13 +3,12 @@
 //! The benchmark shows it beside the Python contenders as the ceiling: what is
 //! left above it is the cost of calling from Python.
 
-use std::convert::Infallible;
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::Instant;
 
 use engine::cache::{Cache, Item, Query, Removed};
-use engine::{Counted, Int64, Pointer, Queue, Stack, Striped, TryGet};
+use engine::{Counted, Int64, OutOfMemory, Pointer, Queue, Stack, Striped, TryGet};
 use shim::Ordering::SeqCst;
 
 #[cfg(any(not(feature = "python"), Py_GIL_DISABLED))]
@@ -98,8 +97,8 @@ pub fn run(cell: &str, threads: usize, iterations: u64, around: Around<'_>) -> O
             let cache = full_cache();
             let ran = timed.run(|| {
                 let hit = |key| {
-                    let Ok(value) = cache.get(&Number(black_box(key)), drop);
-                    value.map_or(0, |value| value.0 as u64)
+                    let value = cache.get(&Number(black_box(key)), drop);
+                    value.ok().flatten().map_or(0, |value| value.0 as u64)
                 };
                 (0..KEYS).map(hit).sum()
             });
@@ -148,7 +147,7 @@ unsafe impl Counted for Number {
 }
 
 impl Query<Self> for Number {
-    type Error = Infallible;
+    type Error = OutOfMemory;
 
     fn hash(&self) -> u64 {
         self.0 as u64
@@ -162,7 +161,7 @@ impl Query<Self> for Number {
         true
     }
 
-    fn is(&self, key: &Self) -> Result<bool, Infallible> {
+    fn is(&self, key: &Self) -> Result<bool, OutOfMemory> {
         Ok(self.0 == key.0)
     }
 }

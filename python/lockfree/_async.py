@@ -92,10 +92,14 @@ class AsyncMethods(Waitable, Generic[T]):
         _grab: Callable[[Any], Any]
         _press: Callable[[Any], Any]
         get_many: Callable[..., list[T]]
+        empty: Callable[[], bool]
         qsize: Callable[[], int]
 
         @property
         def unfinished_tasks(self) -> int: ...
+
+        @property
+        def is_shutdown(self) -> bool: ...
 
     async def async_get(self) -> T:
         """Remove and return the first item, waiting for one."""
@@ -103,7 +107,7 @@ class AsyncMethods(Waitable, Generic[T]):
             await _give_way(hold)
         item: T = self._grab(NOTHING)
         if item is NOTHING:
-            item = await _wait(self, GETTERS, self._yet_an_item)
+            item = await _wait(self, GETTERS, self._yet_an_item, self._may_get)
         return item
 
     async def async_get_many(self, n: SupportsIndex) -> list[T]:
@@ -112,7 +116,9 @@ class AsyncMethods(Waitable, Generic[T]):
             await _give_way(hold)
         items: list[T] = self._some(n, NOTHING)
         if items is NOTHING:
-            items = await _wait(self, GETTERS, lambda: self._yet(self._some(n, NOTHING)))
+            items = await _wait(
+                self, GETTERS, lambda: self._yet(self._some(n, NOTHING)), self._may_get
+            )
         return items
 
     async def async_put(self, item: T) -> None:
@@ -143,6 +149,9 @@ class AsyncMethods(Waitable, Generic[T]):
 
     def _yet_an_item(self) -> Any:
         return self._yet(self._grab(NOTHING))
+
+    def _may_get(self) -> bool:
+        return not self.empty() or self.is_shutdown
 
     def _yet_to_put(self, entry: Any) -> Coroutine[Any, Any, None]:
         return _wait(self, PUTTERS, lambda: self._press(entry) is True or NOTHING)
@@ -180,16 +189,32 @@ class Items(Generic[T]):
             raise StopAsyncIteration from None
 
 
-async def until(owner: Waitable, event: int, attempt: Callable[[], Any]) -> Any:
+async def until(
+    owner: Waitable,
+    event: int,
+    attempt: Callable[[], Any],
+    is_there: Callable[[], bool] | None = None,
+) -> Any:
     """Make attempts until one yields something."""
     if hold := owner._hold(event):
         await _give_way(hold)
     done = attempt()
-    return await _wait(owner, event, attempt) if done is NOTHING or done is _UNFILLED else done
+    if done is NOTHING or done is _UNFILLED:
+        done = await _wait(owner, event, attempt, is_there)
+    return done
 
 
-async def _wait(owner: Waitable, event: int, attempt: Callable[[], Any]) -> Any:
-    """Make attempts until one yields something, sleeping in between."""
+async def _wait(
+    owner: Waitable,
+    event: int,
+    attempt: Callable[[], Any],
+    is_there: Callable[[], bool] | None = None,
+) -> Any:
+    """Make attempts until one yields something, sleeping in between.
+
+    What is taken would be lost if a signal handler raised while the waiter leaves: where
+    attempts take something, `is_there` tells before whether one is worth while.
+    """
     # Most often what is missing comes from a task whose turn is next.
     await _pause()
     if (done := attempt()) is _UNFILLED:
@@ -200,13 +225,12 @@ async def _wait(owner: Waitable, event: int, attempt: Callable[[], Any]) -> Any:
     while True:
         try:
             owner._enrol(event, waiter)
-            if (done := attempt()) is _UNFILLED:
-                done = await _persist(attempt)
-            if done is not NOTHING:
+            done = NOTHING if is_there else attempt()
+            if done is not NOTHING or (is_there and is_there()):
                 owner._leave(event, waiter)
-                return done
-            await waiter
-            if (done := attempt()) is _UNFILLED:
+            else:
+                await waiter
+            if done is NOTHING and (done := attempt()) is _UNFILLED:
                 done = await _persist(attempt)
         except BaseException:
             # Also when it is cancelled, or a signal handler raises: then the news, if any,
@@ -286,5 +310,5 @@ def install(cls: type, methods: type[Waitable], waiter: type) -> None:
     """Give a native class the asynchronous methods: they are coroutines, hence Python."""
     cls._waiter = waiter  # type: ignore[attr-defined]
     for name, member in vars(methods).items():
-        if name.startswith(("async_", "_yet", "_look_again", "__aiter__")):
+        if name.startswith(("async_", "_yet", "_may_get", "_look_again", "__aiter__")):
             setattr(cls, name, member)

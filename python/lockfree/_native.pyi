@@ -185,7 +185,8 @@ class AtomicBool:
     def notify_one(self, /) -> None:
         """Let the one who has waited longest look again.
 
-        Call it after the change. Where nobody waits it costs a fence.
+        Each write does so by itself, promptly if it is sequentially consistent, as the plain
+        methods' are. Where nobody waits this costs a fence.
 
         Progress: wait-free where nobody waits; else it takes the lock of the list.
         """
@@ -193,7 +194,8 @@ class AtomicBool:
     def notify_all(self, /) -> None:
         """Let all who wait look again.
 
-        Call it after the change. Where nobody waits it costs a fence.
+        Each write does so by itself, promptly if it is sequentially consistent, as the plain
+        methods' are. Where nobody waits this costs a fence.
 
         Progress: wait-free where nobody waits; else it takes the lock of the list.
         """
@@ -406,7 +408,8 @@ class AtomicFloat64:
     def notify_one(self, /) -> None:
         """Let the one who has waited longest look again.
 
-        Call it after the change. Where nobody waits it costs a fence.
+        Each write does so by itself, promptly if it is sequentially consistent, as the plain
+        methods' are. Where nobody waits this costs a fence.
 
         Progress: wait-free where nobody waits; else it takes the lock of the list.
         """
@@ -414,7 +417,8 @@ class AtomicFloat64:
     def notify_all(self, /) -> None:
         """Let all who wait look again.
 
-        Call it after the change. Where nobody waits it costs a fence.
+        Each write does so by itself, promptly if it is sequentially consistent, as the plain
+        methods' are. Where nobody waits this costs a fence.
 
         Progress: wait-free where nobody waits; else it takes the lock of the list.
         """
@@ -697,7 +701,8 @@ class AtomicInt64:
     def notify_one(self, /) -> None:
         """Let the one who has waited longest look again.
 
-        Call it after the change. Where nobody waits it costs a fence.
+        Each write does so by itself, promptly if it is sequentially consistent, as the plain
+        methods' are. Where nobody waits this costs a fence.
 
         Progress: wait-free where nobody waits; else it takes the lock of the list.
         """
@@ -705,7 +710,8 @@ class AtomicInt64:
     def notify_all(self, /) -> None:
         """Let all who wait look again.
 
-        Call it after the change. Where nobody waits it costs a fence.
+        Each write does so by itself, promptly if it is sequentially consistent, as the plain
+        methods' are. Where nobody waits this costs a fence.
 
         Progress: wait-free where nobody waits; else it takes the lock of the list.
         """
@@ -1065,7 +1071,6 @@ class Queue(Generic[_T]):
 
     Raises:
         TypeError: `maxsize` is not a number.
-        OverflowError: `maxsize` is an integer that does not fit in 64 bits.
 
     Progress: no operation takes a lock unless a thread has to sleep or be woken.
     A thread that is suspended between claiming a place and filling it, some

@@ -37,13 +37,15 @@ def followed(relations: type) -> Callable[[C], C]:
     """Have the subclasses of a class get the methods of `relations` that they need."""
 
     def install(base: Any) -> Any:
-        def __init_subclass__(cls: type) -> None:  # noqa: N807 - it becomes that method
-            super(base, cls).__init_subclass__()
+        def __init_subclass__(cls: type, **keywords: Any) -> None:  # noqa: N807 - becomes that method
+            # What another base may want; without one, `object` refuses it in its own words.
+            super(base, cls).__init_subclass__(**keywords)
             own = cls.__mro__[: cls.__mro__.index(base)]
             if relations is not CacheRelations:
                 _refuse_hooks(cls, own, base)
             _follow(cls, own, relations)
 
+        __init_subclass__.__qualname__ = f"{base.__qualname__}.__init_subclass__"
         base.__init_subclass__ = classmethod(__init_subclass__)
         return base
 
@@ -212,7 +214,7 @@ class AsyncQueueRelations:
             except QueueEmpty:
                 return queue._yet(NOTHING)
 
-        return await until(queue, GETTERS, attempt)
+        return await until(queue, GETTERS, attempt, queue._may_get)
 
     @goes_by("get", "get_nowait")
     def __aiter__(self: Any) -> AsyncIterator[Any]:

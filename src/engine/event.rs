@@ -233,9 +233,10 @@ impl<W: Waiter> Event<W> {
         // Without the lock: it may call anything.
         let Some(meant) = first.filter(is_meant) else { return Ok(None) };
         let mut guard = self.lock();
-        let is_still = |first: &&W| std::ptr::eq(first.notice(), meant.notice());
-        let Some(list) =
-            guard.as_mut().filter(|list| list.waiters.front().is_some_and(|it| is_still(&it)))
+        let is_still = |first: &W| {
+            std::ptr::eq(first.notice(), meant.notice()) || mutant!("event.before.another")
+        };
+        let Some(list) = guard.as_mut().filter(|list| list.waiters.front().is_some_and(is_still))
         else {
             return Ok(None);
         };
@@ -300,7 +301,8 @@ impl<W: Waiter> Event<W> {
         let list = guard.as_mut()?;
         let arrival = |waiter: &W| waiter.notice().arrival.load(Relaxed);
         let until = *turn.until.get_or_insert(list.arrivals);
-        let place = list.waiters.partition_point(|waiter| arrival(waiter) <= turn.after);
+        let after = if mutant!("event.turn.again") { 0 } else { turn.after };
+        let place = list.waiters.partition_point(|waiter| arrival(waiter) <= after);
         turn.after = list.waiters.get(place).map(arrival).filter(|arrival| *arrival <= until)?;
         let woken = list.waiters.remove(place)?;
         self.enrolled.store(list.waiters.len(), Relaxed);

@@ -17,7 +17,6 @@ use super::shim;
 
 pub mod atomics;
 pub mod backoff;
-#[allow(clippy::disallowed_methods)] // not yet: its room for what it evicts, and for timers
 pub mod cache;
 pub mod event;
 pub mod memory;

@@ -107,10 +107,10 @@ mod _native {
         arguments::guard(module)?;
         fastcall::install::<AtomicBool>(py)?;
         fastcall::install::<AtomicBoolView>(py)?;
-        unsupported::install::<AtomicBool>(py);
-        unsupported::install::<AtomicFloat64>(py);
-        unsupported::install::<AtomicInt64>(py);
-        unsupported::install::<StripedCounter>(py);
+        unsupported::install::<AtomicBool>(py)?;
+        unsupported::install::<AtomicFloat64>(py)?;
+        unsupported::install::<AtomicInt64>(py)?;
+        unsupported::install::<StripedCounter>(py)?;
         fastcall::install::<AtomicFloat64>(py)?;
         fastcall::install::<AtomicFloat64View>(py)?;
         fastcall::install::<AtomicInt64>(py)?;

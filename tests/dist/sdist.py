@@ -16,7 +16,7 @@ import tomllib
 from pathlib import Path
 from urllib.parse import urlsplit
 
-LINK = re.compile(r"\]\(([^)\s]+)\)")
+LINK = re.compile(r"(?P<before>\]\(|^\[[\w-]+\]: )(?P<link>[^)\s]+)", re.MULTILINE)
 SHOWN_BY_THE_INDEX = {"README.md", "PKG-INFO"}
 
 
@@ -24,8 +24,8 @@ def absolute_links(text: str, base: str) -> str:
     """Return the page with its relative links led to `base`."""
 
     def absolute(match: re.Match[str]) -> str:
-        link = match[1]
-        return match[0] if urlsplit(link).scheme else f"]({base}/{link})"
+        before, link = match["before"], match["link"]
+        return match[0] if urlsplit(link).scheme else f"{before}{base}/{link}"
 
     return LINK.sub(absolute, text)
 

@@ -215,10 +215,17 @@ def fork_in_traffic(children, traffic, use, fork=os.fork):
 """
 """Begins the code of a child that forks while its threads are busy."""
 
-needs_fork: Final = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+SANITIZED: Final = "ASAN_OPTIONS" in os.environ
+"""Whether it runs under tests/sanitize."""
+
+needs_fork: Final = pytest.mark.skipif(
+    SANITIZED or not hasattr(os, "fork"),
+    reason="needs os.fork, and an allocator that no other thread has locked then",
+)
 
 needs_statm: Final = pytest.mark.skipif(
-    not Path("/proc/self/statm").exists(), reason="reads memory use from /proc/self/statm"
+    SANITIZED or not Path("/proc/self/statm").exists(),
+    reason="reads memory use from /proc/self/statm, and a sanitizer keeps what is freed",
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from collections import Counter
 from copy import deepcopy
@@ -512,10 +513,12 @@ def test_a_run_comes_to_a_line_for_each_structure() -> None:
         contest("queue.c", queues, 1, 2, kind="latency"),
         contest("counter.a", {"lockfree": 10.0, "threading.Lock": 50.0}, 1),
         contest("flag.a", {"threading.Lock": 50.0}, 1),
+        contest("ordered.a", {"lockfree": 10.0, "queue.PriorityQueue": 50.0}, 1),
     ]
     assert concluded(*results) == [
         ("queue", "2", "2", "x2.0 to x8.0", "x0.50 to x2.0"),
         ("counter", "1", "1", "x5.0", "-"),
+        ("ordered", "1", "1", "x5.0", "-"),
     ]
     assert conclusions.table(results[2:3]) is None
 
@@ -747,31 +750,74 @@ def test_a_percentile_curve_ends_with_the_longest() -> None:
     assert values == sorted(values)
 
 
-# The page.
+# The pages.
 
 
-def test_the_page_has_what_was_measured_and_keeps_the_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return the script that writes them, which writes them elsewhere."""
     pytest.importorskip("matplotlib")
     script = Path(__file__, "../../../benches/report").resolve()
-    page: Any = ModuleType("report")  # a script, whose name has no suffix
-    page.__file__ = str(script)
-    exec(compile(script.read_text(encoding="utf-8"), script, "exec"), vars(page))
-    assert page.BEGIN in page.PAGE.read_text(encoding="utf-8")
-    monkeypatch.setattr(page, "PAGE", tmp_path / "page.md")
-    monkeypatch.setattr(page, "CHARTS", tmp_path / "benchmarks")
-    page.PAGE.write_text(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n")
-    files = [written(tmp_path, name, throughput(TEN, 1, 2)) for name in "ab"]
-    assert page.main(files) == 0
-    text = page.PAGE.read_text()
-    assert page.main(files) == 0
-    assert page.PAGE.read_text() == text
-    assert text.startswith(f"before\n{page.BEGIN}\n\n| | |\n")
-    assert text.endswith(f"\n\n{page.END}\nafter\n")
-    assert text.count("| fast | 10.2 | 2% | x9.9 |") == 2
-    assert "![test.cell](benchmarks/test.cell.svg)" in text
-    assert (tmp_path / "benchmarks/test.cell.svg").is_file()
+    made: Any = ModuleType("report")  # a script, whose name has no suffix
+    made.__file__ = str(script)
+    exec(compile(script.read_text(encoding="utf-8"), script, "exec"), vars(made))
+    for name in ("README", "HOME", "PAGE"):
+        assert made.BEGIN in getattr(made, name).read_text(encoding="utf-8")
+        monkeypatch.setattr(made, name, tmp_path / name)
+        getattr(made, name).write_text(f"before\n{made.BEGIN}\nold\n{made.END}\nafter\n")
+    monkeypatch.setattr(made, "FOLDER", tmp_path / "benchmarks")
+    return made
+
+
+def test_the_pages_have_what_was_measured_and_keep_the_rest(pages: Any, tmp_path: Path) -> None:
+    lock = {"lockfree": 10.0, "threading.Lock": 50.0, "itertools.count": 20.0, "a peer": 1.0}
+    results = [
+        contest("counter.increment", lock, 1, 2),
+        contest("flag.load", {"threading.Lock": 50.0}, 1),
+    ]
+    files = [written(tmp_path, name, *results) for name in "ab"]
+
+    def outcome() -> dict[str, str]:
+        assert pages.main(files) == 0
+        return {
+            str(each.relative_to(tmp_path)): each.read_text(encoding="utf-8")
+            for each in tmp_path.glob("**/*")
+            if each.is_file() and each.suffix != ".json"
+        }
+
+    made = outcome()
+    assert outcome() == made
+    assert set(made) == {
+        *("README", "HOME", "PAGE", "benchmarks/counter.md", "benchmarks/flag.md"),
+        *(f"benchmarks/{name}.svg" for name in ("counter.increment", "flag.load", "summary")),
+    }
+    for name in ("README", "HOME", "PAGE"):
+        assert made[name].startswith(f"before\n{pages.BEGIN}\n\n")
+        assert made[name].endswith(f"\n\n{pages.END}\nafter\n")
+    row = "| 10 | x5.0: threading.Lock 50 | x2.0: itertools.count 20 |"
+    assert made["README"].count(f"| `AtomicInt64.increment()` {row}") == 2
+    spans = "| x5.0 | x2.0 | x5.0 | x2.0 |"
+    assert f"| [AtomicInt64, StripedCounter](benchmarks/counter.md) {spans}" in made["PAGE"]
+    assert "| [AtomicBool](benchmarks/flag.md) | - | - | - | - |" in made["PAGE"]
+    assert "**5.0 times as fast:**" in made["HOME"]
+    page = made["benchmarks/counter.md"]
+    assert page.count(f"| [`counter.increment`](#counterincrement) {row}") == 1
+    assert "\n## `counter.increment`\n" in page
+    assert "](counter.increment.svg)\n" in page
+    assert page.count('\n??? note "CPython') == 2
+    assert page.count("\n    | lockfree | 10.0 | ") == 2
+
+
+def test_each_structure_of_the_benchmark_has_a_title_and_a_page(pages: Any) -> None:
+    structures = {each.structure for each in CELLS}
+    assert set(pages.TITLES) == structures
+    known = {each.name for each in CELLS}
+    assert known >= set(pages.CHOSEN) | set(pages.CHARTED) | {pages.HEADLINE}
+    navigation = Path(__file__, "../../../mkdocs.yml").resolve().read_text(encoding="utf-8")
+    for structure, title in pages.TITLES.items():
+        assert re.search(rf"'?{re.escape(title)}'?: benchmarks/{structure}\.md\n", navigation), (
+            title
+        )
 
 
 # What may be missing.

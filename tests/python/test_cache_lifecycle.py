@@ -13,6 +13,7 @@ import weakref
 from types import ModuleType
 from typing import Any
 
+import lockfree
 import pytest
 from support import MEMORY, in_child, needs_statm
 
@@ -639,6 +640,24 @@ assert resident() - before < MIB, resident() - before
 """
     )
     assert child == (0, "", "")
+
+
+def test_a_long_snapshot_is_the_collector_s_if_a_cycle_may_lead_through_it() -> None:
+    """Else it is spared going through a million items at a stretch."""
+    c: lockfree.Cache[int, Any] = lockfree.Cache(None)
+    for key in range(20_000):
+        c[key] = str(key)
+    items = iter(c.items())
+    assert not any(map(gc.is_tracked, (items, next(items), iter(c))))
+    thing: Any = Thing()
+    c[7] = thing
+    thing.itself = items = iter(c.items())
+    ref = weakref.ref(thing)
+    assert gc.is_tracked(items)
+    assert [gc.is_tracked(pair) for pair in c.items() if pair[1] is thing] == [True]
+    del c, items, thing
+    gc.collect()
+    assert ref() is None
 
 
 def test_expired_entries_are_let_go(impl: ModuleType) -> None:

@@ -775,7 +775,7 @@ FORKS = (
         pid = os.fork()
         assert not _loading._forks.begun
         if not pid:
-            signal.alarm(10)
+            signal.alarm(30)
         return pid
     def await_child(pid):
         assert os.waitpid(pid, 0)[1] == 0

@@ -19,13 +19,14 @@ import doctest
 import inspect
 import io
 import re
+import runpy
 import shlex
 import tokenize
 from collections.abc import Iterator
 from contextlib import redirect_stdout, suppress
 from itertools import pairwise
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, ModuleType, SimpleNamespace
 from typing import Any, Final, NamedTuple
 
 import lockfree
@@ -45,7 +46,7 @@ FENCE: Final = re.compile(r"^( *)```(\w*)([^\n]*)\n(.*?)^ *```$", re.MULTILINE |
 TITLE: Final = re.compile(r'title="(.*?)"')
 VALUE: Final = re.compile(r"""['"\[({\d-]|True\b|False\b""")
 COMMAND: Final = re.compile(r"python -m lockfree\.(lab|bench)\b([^`&|\n]*)")
-LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
+LINK: Final = re.compile(r"\]\(([^)\s]+)\)|^\[[\w-]+\]: (\S+)$", re.MULTILINE)
 HEADING: Final = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -195,12 +196,34 @@ def test_commands_exist(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("name", PAGES)
 def test_links_lead_somewhere(name: str) -> None:
     page = PAGES[name]
-    for link in LINK.findall(page.read_text(encoding="utf-8")):
+    for link in map("".join, LINK.findall(page.read_text(encoding="utf-8"))):
         if "://" not in link:
             path, _, anchor = link.partition("#")
             target = page.parent / path if path else page
             assert target.exists(), link
             assert not anchor or anchor in anchors(target), link
+
+
+def test_what_two_pages_show_has_its_links_on_both() -> None:
+    readme, home = (
+        PAGES[name].read_text(encoding="utf-8") for name in ("README.md", "docs/index.md")
+    )
+    defined = dict(re.findall(r"^\[([\w-]+)\]: docs/(\S+)$", readme, re.MULTILINE))
+    assert defined == dict(re.findall(r"^\[([\w-]+)\]: (\S+)$", home, re.MULTILINE))
+    assert defined.keys() == set(re.findall(r"\]\[([\w-]+)\]", readme))
+
+
+def on_config(folder: Path, address: str) -> Any:
+    """Return what becomes of the site's configuration beside a project of that address."""
+    (folder / "pyproject.toml").write_text(f'[project.urls]\nSource = "{address}"\n')
+    hook = runpy.run_path(str(ROOT / "docs/repository.py"))["on_config"]
+    return hook(SimpleNamespace(config_file_path=str(folder / "mkdocs.yml")))
+
+
+def test_the_site_links_to_the_repository_once_there_is_one(tmp_path: Path) -> None:
+    assert not hasattr(on_config(tmp_path, "https://lockfree.invalid"), "repo_url")
+    found = on_config(tmp_path, "https://example.com/us/lockfree")
+    assert (found.repo_url, found.repo_name) == ("https://example.com/us/lockfree", "us/lockfree")
 
 
 def anchors(page: Path) -> set[str]:

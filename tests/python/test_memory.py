@@ -455,7 +455,8 @@ asyncio.run(main(), debug=False)
 """
 
 LOADS = r"""
-# What is loaded may be kept although the call failed; but nothing is in the way of the next one.
+# What is loaded may be kept although the call failed; but nothing is in the way of the next one,
+# which finds it.
 import time
 calls = []
 def load(key):
@@ -495,7 +496,13 @@ def sweep_loads(make, again, /, **calls):
             again(target)
     sweep_all(make, state, **calls)
 
-sweep_loads(cache, lambda c: c.get_or_load(key, load),
+def load_again(c):
+    was_kept = key in c
+    calls.clear()
+    if c.get_or_load(key, load) != key or was_kept == bool(calls):
+        failures.append(f"kept: {was_kept}, loaded again: {calls}")
+
+sweep_loads(cache, load_again,
     get_or_load=lambda c: c.get_or_load(key, load), ttl=lambda c: c.get_or_load(key, load, ttl=5),
     wrong=lambda c: c.get_or_load(key, load, ttl=-1),
     timeout=lambda c: c.get_or_load(key, load, timeout=5),

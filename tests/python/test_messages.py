@@ -32,6 +32,31 @@ def test_methods_are_called_by_public_names(impl: ModuleType, name: str) -> None
     assert not {each for each in private if not each.startswith("BaseException.")}
 
 
+@pytest.mark.parametrize("name", ["Queue", "LifoQueue", "PriorityQueue", "AsyncQueue"])
+def test_what_cannot_be_deleted_is_named(impl: ModuleType, name: str) -> None:
+    queue = getattr(impl, name)(5)
+    message = f"^property 'maxsize' of '{name}' object has no deleter$"
+    with pytest.raises(AttributeError, match=message):
+        del queue.maxsize
+    assert queue.maxsize == 5
+
+
+OPEN = ["Queue", "LifoQueue", "PriorityQueue", "AsyncQueue", "Cache", "ConcurrentDict", "Stack"]
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_keywords_of_a_class_are_for_its_other_bases(impl: ModuleType, name: str) -> None:
+    base = getattr(impl, name)
+    with pytest.raises(TypeError, match=r"^Sub\.__init_subclass__\(\) takes no keyword arguments$"):
+        type("Sub", (base,), {}, colour="red")
+
+    class Coloured:
+        def __init_subclass__(cls, colour: str) -> None:
+            cls.colour = colour  # type: ignore[attr-defined]
+
+    assert type("Sub", (base, Coloured), {}, colour="red").colour == "red"
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -137,7 +137,9 @@ def test_a_bound_may_be_any_real_number(impl: ModuleType, name: str, maxsize: An
 
 
 @kinds
-@pytest.mark.parametrize("maxsize", [math.inf, -math.inf, math.nan, -0.5, 0.0, 1e300])
+@pytest.mark.parametrize(
+    "maxsize", [math.inf, -math.inf, math.nan, -0.5, 0.0, 1e300, 2**63, 2**100, -(2**100)]
+)
 def test_a_bound_that_is_none(impl: ModuleType, name: str, maxsize: float) -> None:
     q = made(impl, name, maxsize)
     q.maxsize = maxsize
@@ -357,11 +359,62 @@ class Upside(int):
     __gt__ = __lt__
 
 
+class Sideways(float):
+    """A float that compares and converts in its own way."""
+
+    def __ne__(self, other: object) -> bool:
+        raise AssertionError("user code")
+
+    def __float__(self) -> float:
+        raise AssertionError("user code")
+
+
+class Hidden(tuple[Any, ...]):
+    """A tuple that shows other items than it has."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Any:
+        raise AssertionError("user code")
+
+    def __len__(self) -> int:
+        return 0
+
+
 def test_a_subclass_is_the_number_it_is(impl: ModuleType) -> None:
     q = impl.PriorityQueue()
     items = [Upside(3), Upside(-(2**90)), Upside(2**90), (Upside(1), "x")]
+    items += [Hidden((2, "x")), Sideways(2.5)]
     q.put_many(items)
-    assert [q.get() for _ in items] == [items[1], items[3], items[0], items[2]]
+    assert [q.get() for _ in items] == [items[index] for index in (1, 3, 4, 5, 0, 2)]
+    with pytest.raises(ValueError, match="nan has no order"):
+        q.put(Sideways("nan"))
+
+
+class Posing:
+    """What says that it is an int, as a mock does."""
+
+    __class__ = int  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return "Posing()"
+
+
+def test_asks_no_key_about_what_a_queue_that_was_shut_down_refuses(impl: ModuleType) -> None:
+    called: list[int] = []
+    q = impl.PriorityQueue(2, key=called.append)
+    q.shutdown()
+    assert q.put_many([]) == 0
+    for put in (
+        q.put,
+        q.put_nowait,
+        lambda item: q.put(item, timeout=NEVER),
+        lambda item: q.put_many([item, item]),
+        lambda item: asyncio.run(q.async_put(item)),
+    ):
+        with pytest.raises(ShutDown):
+            put(1)
+    assert called == []
 
 
 @pytest.mark.parametrize(
@@ -372,6 +425,7 @@ def test_a_subclass_is_the_number_it_is(impl: ModuleType) -> None:
         ((), None, TypeError, "use key="),
         (math.nan, None, ValueError, "nan has no order"),
         ((1, math.nan), None, ValueError, "nan has no order"),
+        (Posing(), None, TypeError, r"Posing\(\) is no number and no tuple"),
         (1, str, TypeError, r"key\(\) must return a number or a tuple of numbers, not '1'"),
         (1, lambda _: (1, "x"), TypeError, "must return a number or a tuple of numbers"),
         (1, lambda _: 1 / 0, ZeroDivisionError, "division"),

@@ -202,6 +202,43 @@ def test_an_exception_amid_waking_who_waits_for_room_costs_no_item(
     loop.close()
 
 
+@pytest.mark.parametrize("kind", ["Queue", "LifoQueue", "PriorityQueue"])
+@pytest.mark.parametrize("moment", ["begin", "end"])
+@pytest.mark.parametrize(
+    "get",
+    [
+        lambda q: q.async_get(),
+        lambda q: q.async_get_many(2),
+        lambda q: q.async_q.get(),
+        lambda q: anext(aiter(q)),
+    ],
+    ids=["async_get", "async_get_many", "async_q.get", "anext"],
+)
+def test_an_exception_as_a_getter_leaves_costs_no_item(
+    impl: ModuleType, get: Callable[[Any], Any], moment: str, kind: str
+) -> None:
+    raised = []
+
+    class Leaving(getattr(impl, kind)):  # type: ignore[misc]
+        def _enrol(self, *args: Any) -> None:
+            super()._enrol(*args)
+            self.put_nowait(7)  # so that it need not fall asleep
+
+        def _leave(self, *args: Any) -> None:
+            if moment == "end":
+                super()._leave(*args)
+            if not raised:
+                raised.append(True)
+                raise Interrupted
+            if moment == "begin":
+                super()._leave(*args)
+
+    q: Any = Leaving()
+    with pytest.raises(Interrupted):
+        asyncio.run(get(q))
+    assert q.drain() == [7]
+
+
 def test_who_was_asked_in_too_early_is_told_again() -> None:
     """A loop that a signal handler runs inside of another one, as notebooks do it."""
     loop, q = HandlersRaise(), lockfree.Queue[str](1)
@@ -428,7 +465,6 @@ def test_alarms_while_getting_lose_nothing() -> None:
     assert in_child(code) == (0, "rang\n", "")
 
 
-@pytest.mark.skipif(sys.version_info < (3, 14), reason="still aborts, though the calls are guarded")
 @pytest.mark.parametrize("method", ["add_reader", "call_soon_threadsafe", "call_soon"])
 def test_the_interpreter_may_end_while_a_loop_is_called(method: str) -> None:
     child = in_child(

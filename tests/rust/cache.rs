@@ -12,6 +12,8 @@ mod sought;
 #[path = "common/threads.rs"]
 mod threads;
 
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -316,23 +318,32 @@ fn the_victim_that_is_removed_is_the_next_to_be_evicted() {
     let map = numbers(100, 1);
     (0..100).for_each(|key| drop(map.put(key, key)));
     (0..50).for_each(|key| assert_eq!(map.get(key), map.get(key)));
-    let mut removed = Removed::default();
-    let (key, _) = map.cache.remove_victim(&mut removed).unwrap();
+    let next = || map.cache.remove_victim(|_| unreachable!("nothing expires"));
+    let (key, _) = next().unwrap();
     map.put(key.0, key.0);
-    let order: Vec<_> = std::iter::from_fn(|| map.cache.remove_victim(&mut removed)).collect();
-    assert_eq!(removed.iter().count(), 0);
+    let order: Vec<_> = std::iter::from_fn(next).collect();
     assert_eq!((order.len(), map.cache.len()), (100, 0));
     assert!(order[..49].iter().all(|(key, _)| key.0 >= 50), "used ones outlive the others");
+}
+
+/// What fails.
+#[derive(Debug, PartialEq, Eq)]
+struct Refused;
+
+impl From<OutOfMemory> for Refused {
+    fn from(_: OutOfMemory) -> Self {
+        Self
+    }
 }
 
 /// A comparison that uses the cache it is asked by, or fails.
 struct Meddler<'a> {
     map: &'a Numbers,
-    meddle: fn(&Numbers) -> Result<bool, &'static str>,
+    meddle: fn(&Numbers) -> Result<bool, Refused>,
 }
 
 impl Query<Number> for Meddler<'_> {
-    type Error = &'static str;
+    type Error = Refused;
 
     fn hash(&self) -> u64 {
         0
@@ -346,7 +357,7 @@ impl Query<Number> for Meddler<'_> {
         false
     }
 
-    fn is(&self, _key: &Number) -> Result<bool, &'static str> {
+    fn is(&self, _key: &Number) -> Result<bool, Refused> {
         (self.meddle)(self.map)
     }
 }
@@ -374,9 +385,9 @@ fn a_comparison_may_use_the_cache() {
 fn a_comparison_that_fails_changes_nothing() {
     let map = Map { hash: colliding, ..numbers(1, 1) };
     map.put(0, 0);
-    let meddler = Meddler { map: &map, meddle: |_| Err("refused") };
-    assert_eq!(map.cache.get(&meddler, drop).map(drop), Err("refused"));
-    assert_eq!(map.cache.remove(&meddler, drop).map(drop), Err("refused"));
+    let meddler = Meddler { map: &map, meddle: |_| Err(Refused) };
+    assert_eq!(map.cache.get(&meddler, drop).map(drop), Err(Refused));
+    assert_eq!(map.cache.remove(&meddler, drop).map(drop), Err(Refused));
     let item = Item { key: Number(1), value: Number(1), weight: 1, deadline: FOREVER };
     assert!(map.cache.put(&meddler, item, &mut Removed::default()).is_err());
     assert_eq!(map.items(), [(0, 0)]);
@@ -402,6 +413,133 @@ fn references_are_dropped_once() {
     (0..5).for_each(|key| drop(map.put(key, key)));
     drop(map);
     assert_eq!(memory.live(), 0);
+}
+
+thread_local! {
+    /// How often this thread may still allocate memory.
+    static ALLOWED: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// The system's allocator, which refuses a thread what is beyond its allowance.
+struct Refusing;
+
+// SAFETY: the system's allocator does it all, or nobody does.
+unsafe impl GlobalAlloc for Refusing {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let allowed = ALLOWED.get();
+        if allowed == 0 {
+            return std::ptr::null_mut();
+        }
+        ALLOWED.set(if allowed == usize::MAX { allowed } else { allowed - 1 });
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Refusing = Refusing;
+
+/// Runs an operation that puts 9 at the key 90, again and again, with one more allocation
+/// allowed each time, until all of them are.
+fn with_ever_more_memory(
+    make: impl Fn() -> Numbers,
+    operation: impl Fn(&Numbers, &mut Removed<Number>) -> Result<(), OutOfMemory>,
+) {
+    let mut failed = 0;
+    for allowed in 0.. {
+        let map = make();
+        let before = map.items();
+        let mut removed = Removed::default();
+        ALLOWED.set(allowed);
+        let result = operation(&map, &mut removed);
+        let left = ALLOWED.replace(usize::MAX);
+        let gone = sought::keys(&removed);
+        let stays = |item: &&(usize, usize)| !gone.contains(&item.0);
+        let mut expected: Vec<_> = before.iter().filter(stays).copied().collect();
+        if result.is_ok() {
+            expected.retain(|(key, _)| *key != 90);
+            expected.push((90, 9));
+        }
+        expected.sort_unstable();
+        assert_eq!(map.items(), expected, "with {allowed} allocations");
+        failed += usize::from(result.is_err());
+        if left > 0 {
+            break;
+        }
+    }
+    assert!(failed > 0, "it needs no memory");
+}
+
+fn nine(weight: u64, deadline: u64) -> Item<Number> {
+    Item { key: Number(90), value: Number(9), weight, deadline }
+}
+
+#[test]
+fn what_needs_memory_is_done_or_fails_and_loses_nothing() {
+    let put = |weight, deadline| {
+        move |map: &Numbers, removed: &mut Removed<Number>| {
+            map.cache.put(&map.sought(90), nine(weight, deadline), removed)
+        }
+    };
+    let full = || {
+        let map = numbers(40, 1);
+        (0..40).for_each(|key| drop(map.put(key, key)));
+        map
+    };
+    let with_it = |deadline| {
+        let map = numbers(UNBOUNDED, 1);
+        (0..4).for_each(|key| drop(map.put_weighed(key, key, 1, deadline)));
+        map.put(90, 1);
+        map
+    };
+    with_ever_more_memory(|| numbers(UNBOUNDED, 4), put(1, FOREVER)); // all there is
+    with_ever_more_memory(full, put(7, FOREVER)); // a list of what goes
+    with_ever_more_memory(|| with_it(FOREVER), put(1, 100)); // the first timer
+    with_ever_more_memory(|| with_it(50), put(1, 100)); // one more
+    let replace_by_heavier = || {
+        let map = full();
+        map.put(90, 1);
+        map
+    };
+    with_ever_more_memory(replace_by_heavier, put(7, FOREVER));
+}
+
+#[test]
+fn keys_of_one_hash_need_memory_to_be_told_apart() {
+    let same = |_| (0, false);
+    let map = || {
+        let map = Map { hash: same, ..numbers(UNBOUNDED, 1) };
+        map.put(90, 9);
+        (0..20).for_each(|key| drop(map.put(2 * key, key)));
+        map
+    };
+    let get = |map: &Numbers, _: &mut _| map.cache.get(&map.sought(90), drop).map(drop);
+    with_ever_more_memory(map, get);
+    let put = |map: &Numbers, removed: &mut Removed<Number>| {
+        map.cache.put(&map.sought(90), nine(1, FOREVER), removed)
+    };
+    with_ever_more_memory(map, put);
+}
+
+#[test]
+fn what_expires_needs_no_memory_to_go() {
+    const MANY: usize = 200;
+    for allowed in [0, 1, 2, usize::MAX] {
+        let clock = Manual::default();
+        let map = timed(MANY as u64, 1, &clock);
+        (0..MANY).for_each(|key| drop(map.put_weighed(key, key, 1, 5)));
+        clock.set(10);
+        let mut gone = 0;
+        ALLOWED.set(allowed);
+        let expired = map.cache.expire(|_| gone += 1);
+        ALLOWED.set(usize::MAX);
+        assert_eq!((expired, gone, map.cache.len()), (MANY, MANY, 0));
+    }
 }
 
 /// What a thread may do to the map, in the model's terms.

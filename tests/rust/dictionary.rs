@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use counted::{Memory, Value};
 use lockfree::engine::{Dictionary, OutOfMemory};
 use proptest::prelude::*;
-use sought::{Numbered, Sought, there_is_memory};
+use sought::{Numbered, Sought};
 use threads::on_threads;
 
 /// A `Value`'s number is never 0.
@@ -39,31 +39,33 @@ fn number(value: Option<Value>) -> Option<usize> {
 
 fn put(map: &Dictionary<Value>, values: &Values, key: usize, value: usize) {
     let (name, value) = (values.value(key + 1), values.value(value + 1));
-    there_is_memory(map.put(&sought(key), name, value));
+    map.put(&sought(key), name, value).unwrap();
 }
 
 fn get(map: &Dictionary<Value>, key: usize) -> Option<usize> {
-    let Ok(value) = map.get(&sought(key));
+    let value = map.get(&sought(key)).unwrap();
     number(value)
 }
 
 #[test]
 fn a_value_is_replaced_if_it_is_the_expected_one() {
     let (values, map) = (Values::default(), Dictionary::with(1));
-    let Ok(missing) = map.replace(&sought(1), None, values.value(5));
+    let missing = map.replace(&sought(1), None, values.value(5)).unwrap();
     assert_eq!(missing.map_err(|value| value.number()).unwrap_err(), 5, "it is given back");
     put(&map, &values, 1, 10);
     let Ok(Some(ten)) = map.get(&sought(1)) else { panic!("it was put") };
     // An equal one, elsewhere.
     let equal = values.value(11);
-    let Ok(refused) = map.replace(&sought(1), Some(equal.address()), values.value(21));
+    let refused = map.replace(&sought(1), Some(equal.address()), values.value(21)).unwrap();
     assert_eq!(refused.unwrap_err().number(), 21, "it is given back");
     assert_eq!(get(&map, 1), Some(10));
-    let Ok(replaced) = map.replace(&sought(1), Some(ten.address()), values.value(21));
+    let replaced = map.replace(&sought(1), Some(ten.address()), values.value(21)).unwrap();
     assert_eq!(replaced.unwrap().address(), ten.address());
-    let Ok(replaced) = map.replace(&sought(1), None, values.value(31));
+    let replaced = map.replace(&sought(1), None, values.value(31)).unwrap();
     assert_eq!(number(replaced.ok()), Some(20));
-    let Ok(None) = map.remove(&sought(1), Some(ten.address())) else { panic!("it was replaced") };
+    let None = map.remove(&sought(1), Some(ten.address())).unwrap() else {
+        panic!("it was replaced")
+    };
     assert_eq!((map.len(), get(&map, 1)), (1, Some(30)));
     drop((ten, equal, map));
     assert_eq!(values.live(), 0);
@@ -75,7 +77,7 @@ fn whatever_is_there_is_removed_in_some_order() {
     let mut left: BTreeMap<_, _> = (0..200).map(|key| (key, 2 * key)).collect();
     for (key, value) in &left {
         let (name, value) = (values.value(key + 1), values.value(value + 1));
-        there_is_memory(map.put(&sought(*key), name, value));
+        map.put(&sought(*key), name, value).unwrap();
     }
     while let Some((key, value)) = map.remove_any() {
         let (key, value) = (Numbered::number(&key), Numbered::number(&value));
@@ -84,7 +86,7 @@ fn whatever_is_there_is_removed_in_some_order() {
         if key == 100 {
             left.insert(0, 7);
             let (name, value) = (values.value(1), values.value(8));
-            there_is_memory(map.put(&sought(0), name, value));
+            map.put(&sought(0), name, value).unwrap();
         }
     }
     assert!(left.is_empty() && map.is_empty());
@@ -98,7 +100,7 @@ fn an_entry_has_nothing_of_a_policy() {
     let before = map.bytes();
     for key in 0..2000 {
         let (name, value) = (values.value(key + 1), values.value(key + 1));
-        there_is_memory(map.put(&sought(key), name, value));
+        map.put(&sought(key), name, value).unwrap();
     }
     // 40 for the entry, on pages that double, and at most 16 for the table.
     assert!(map.bytes() - before < 2000 * 100, "{}", map.bytes() - before);
@@ -113,7 +115,7 @@ fn of_several_threads_one_replaces_a_value() {
         while added < 500 {
             let Ok(Some(old)) = map.get(&sought(1)) else { panic!("it stays") };
             let next = values.value(old.number() + 1);
-            let Ok(replaced) = map.replace(&sought(1), Some(old.address()), next);
+            let replaced = map.replace(&sought(1), Some(old.address()), next).unwrap();
             added += usize::from(replaced.is_ok());
         }
         added
@@ -156,17 +158,17 @@ proptest! {
                 }
                 Op::GetOrPut(key, value) => {
                     let (name, new) = (values.value(key + 1), values.value(value + 1));
-                    let found = there_is_memory(map.get_or_put(&sought(key), name, new));
+                    let found = map.get_or_put(&sought(key), name, new).unwrap();
                     prop_assert_eq!(number(found), model.get(&key).copied());
                     model.entry(key).or_insert(value);
                 }
                 Op::Replace(key, value) => {
-                    let Ok(replaced) = map.replace(&sought(key), None, values.value(value + 1));
+                    let replaced = map.replace(&sought(key), None, values.value(value + 1)).unwrap();
                     let before = model.get_mut(&key).map(|old| std::mem::replace(old, value));
                     prop_assert_eq!(number(replaced.ok()), before);
                 }
                 Op::Remove(key) => {
-                    let Ok(removed) = map.remove(&sought(key), None);
+                    let removed = map.remove(&sought(key), None).unwrap();
                     prop_assert_eq!(number(removed.map(|(_, value)| value)), model.remove(&key));
                 }
                 Op::RemoveAny => {

@@ -7,6 +7,7 @@ mod threads;
 
 use std::cmp::Ordering;
 
+use lockfree::engine::memory::growth::WORTH;
 use lockfree::engine::{Guarded, Heap, Lifo, Number, Priority, Ranked, Refusal, TryGet};
 use proptest::prelude::*;
 use threads::{on_threads, until_threads_meet};
@@ -53,6 +54,26 @@ fn smallest_first_and_among_equals_first_in_first_out() {
         assert!(queue.try_put(ranked(priority, value)).is_ok());
     }
     assert_eq!(all(&queue), [3, 1, 4, 0, 2, 5]);
+}
+
+/// And those that are left come in the order that they would have come in.
+#[test]
+fn memory_that_is_not_needed_is_given_back() {
+    const COUNT: u32 = 100_000;
+    let (stacked, sorted) = (Stacked::default(), Sorted::default());
+    for value in 0..COUNT {
+        stacked.try_put(value).unwrap();
+        assert!(sorted.try_put(ranked(-i64::from(value), value)).is_ok());
+    }
+    let full = (stacked.bytes(), sorted.bytes());
+    for value in (0..COUNT).rev() {
+        assert_eq!(stacked.try_get(), TryGet::Got(value));
+        assert_eq!(sorted.try_get(), TryGet::Got(value));
+        if value == COUNT / 10 {
+            assert!(stacked.bytes() <= full.0 / 2 && sorted.bytes() <= full.1 / 2);
+        }
+    }
+    assert!(stacked.bytes() <= WORTH && sorted.bytes() <= WORTH);
 }
 
 #[test]

@@ -22,8 +22,11 @@ from lockfree.bench.report import count, digits, ranking
 from lockfree.bench.runner import Result
 from lockfree.bench.summary import Summary
 
-WIDTH, HEIGHT = 5.4, 3.9
+WIDTH, HEIGHT = 4.4, 3.1
 """Of a panel, in inches: narrow enough to be read on a telephone."""
+
+_LINE: Final = 0.22
+"""How high a line of the legend is."""
 
 STYLE: Final[Any] = {
     "font.size": 10,
@@ -75,8 +78,11 @@ _LOGARITHMIC: Final = 30
 
 _STEPS: Final = 400
 
-_TITLE: Final = 58
+_TITLE: Final = 46
 """So many characters of a title stand beside each other."""
+
+_NAME: Final = 20
+"""Of names that are longer there is no room for two beside each other."""
 
 
 class Run(Protocol):
@@ -113,11 +119,11 @@ def _figure(runs: Sequence[Run], cells: Sequence[str]) -> Figure:
         [(run, result) for run in runs for result in run.results if result.cell.name == cell]
         for cell in cells
     ]
-    panels = [len(each) for each in shown] or [1]
+    heights = [HEIGHT * len(each) + _LINE * _lines_below(each) for each in shown] or [HEIGHT]
     with mpl.rc_context(STYLE):
-        size = (WIDTH, HEIGHT * sum(panels))
+        size = (WIDTH, sum(heights))
         made = Figure(figsize=size, facecolor="white", layout="constrained")
-        parts = made.subfigures(len(panels), 1, squeeze=False, height_ratios=panels)[:, 0]
+        parts = made.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
         for part, each in zip(parts, shown, strict=False):
             _chart(part, each)
     return made
@@ -142,7 +148,26 @@ def _chart(part: Any, shown: Sequence[tuple[Run, Result]]) -> None:
         drawn = dict(zip(labels, handles, strict=True)) | drawn
     if drawn:
         names = [label for name, look in looks.items() if (label := _label(name, look)) in drawn]
-        part.legend([drawn[name] for name in names], names, loc="outside lower center", ncols=2)
+        part.legend(
+            [drawn[name] for name in names],
+            names,
+            loc="outside lower center",
+            ncols=_columns(names),
+        )
+
+
+def _columns(names: Iterable[str]) -> int:
+    """Return how many of a legend's names are beside each other."""
+    return 1 if max(map(len, names)) > _NAME else 2
+
+
+def _lines_below(shown: Sequence[tuple[Run, Result]]) -> int:
+    """Return how many lines a cell's legend has, if it has one, and a line of room."""
+    run, result = shown[0]
+    if _panel(result) is _bars:
+        return 1
+    looks = _looks([each for _, each in shown], run.baseline or result.cell.baseline)
+    return ceil(len(looks) / _columns(_label(*each) for each in looks.items())) + 1
 
 
 def _panel(result: Result) -> Callable[[Any, Result, Mapping[str, Look]], None]:

@@ -20,7 +20,8 @@ SUMMARY = "a compare-and-swap that succeeds and should not, and what prevents it
 
 INDEX_BITS: Final = 30  # as in the engine's word
 INDEX_MASK: Final = (1 << INDEX_BITS) - 1
-TAG_BITS: Final = 63 - INDEX_BITS  # the word is signed; the engine's is not, and has one more
+TAG_BITS: Final = 63 - INDEX_BITS  # the word is signed
+ENGINE_TAG_BITS: Final = 64 - INDEX_BITS  # and the engine's is not
 NIL, A, B, C = range(4)
 
 
@@ -280,8 +281,10 @@ _BARE = """
 _TAGGED = f"""
     2. The same class, a tag in the same word: right
 
-    A#2 is node A under tag 2. Each pop changes the tag, here of {TAG_BITS} bits, so that the CAS
-    fails, and thread 1 reads again. This is what lockfree.Stack does.
+    A#2 is node A under tag 2. Each pop changes the tag, so that the CAS fails, and thread 1 reads
+    again. This is what lockfree.Stack does. Of this stack's word, an AtomicInt64, which is signed,
+    {TAG_BITS} bits are left for the tag; the word of lockfree.Stack has no sign, and leaves
+    {ENGINE_TAG_BITS}.
 """
 
 _FRESH = """
@@ -301,10 +304,10 @@ _WRAPPED = """
 """
 
 _WRAP = f"""
-    The tag of lockfree.Stack has {64 - INDEX_BITS} bits. To be deceived, a thread must be paused
+    The tag of lockfree.Stack has {ENGINE_TAG_BITS} bits. To be deceived, a thread must be paused
     between its read and its CAS, a few instructions, while the others make exactly
-    {1 << (64 - INDEX_BITS):,} removals or a multiple, and leave the same node on top. At 10 ns a
-    removal that is a pause of {(1 << (64 - INDEX_BITS)) * 10e-9:.0f} s at least, with all others at
+    {1 << ENGINE_TAG_BITS:,} removals or a multiple, and leave the same node on top. At 10 ns a
+    removal that is a pause of {(1 << ENGINE_TAG_BITS) * 10e-9:.0f} s at least, with all others at
     full speed. With a GIL no other thread runs in between; without one, the first garbage
     collection of the others waits for the paused thread.
 """

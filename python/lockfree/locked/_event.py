@@ -198,7 +198,8 @@ def within(timeout: float | None) -> Callable[[], float | None]:
     """Return a function that tells how many seconds are left to wait; None is for ever."""
     if timeout is None:
         return lambda: None
-    if math.isnan(timeout) or timeout < 0:
+    seconds = math.ldexp(timeout, 0)  # the float that anything with `__index__` is, too
+    if math.isnan(seconds) or seconds < 0:
         raise ValueError(f"'timeout' must be a non-negative number, not {shown(timeout)}")
-    end = time.monotonic() + timeout
+    end = time.monotonic() + seconds
     return lambda: end - time.monotonic()

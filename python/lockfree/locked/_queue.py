@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -48,7 +49,11 @@ class Queue(AsyncMethods[T]):
 
     def put(self, /, item: T, block: object = True, timeout: float | None = None) -> None:
         """Put an item, waiting for room."""
-        self._put(self._entry(item), block, timeout)
+        with self._lock:
+            self._refuse_if_closed()
+        # Without a bound nobody waits, and `queue.Queue` looks at no timeout.
+        remaining = _patience(block, timeout) if self._maxsize else within(None)
+        self._put(self._entry(item), remaining)
 
     def put_nowait(self, /, item: T) -> None:
         """Put an item without waiting."""
@@ -56,9 +61,11 @@ class Queue(AsyncMethods[T]):
 
     def put_many(self, iterable: Iterable[T], /, timeout: float | None = None) -> int:
         """Put the items of `iterable` in their order; return how many went in."""
-        remaining = within(timeout)
-        items = [self._entry(item) for item in tuple(iterable)]
-        for done, entry in enumerate(items):
+        remaining, items = within(timeout), tuple(iterable)
+        if items:
+            with self._lock:
+                self._refuse_if_closed()
+        for done, entry in enumerate([self._entry(item) for item in items]):
             try:
                 with self._lock:
                     self._refuse_if_closed()
@@ -196,11 +203,10 @@ class Queue(AsyncMethods[T]):
     def _pop(self) -> Any:
         return self._items.popleft()
 
-    def _put(self, entry: Any, block: object, timeout: float | None) -> None:
+    def _put(self, entry: Any, remaining: Callable[[], float | None]) -> None:
         with self._lock:
             self._refuse_if_closed()
-            if self._maxsize:
-                self._await_room(_patience(block, timeout))
+            self._await_room(remaining)
             self._append(entry)
 
     def _append(self, entry: Any) -> None:
@@ -266,9 +272,12 @@ class Queue(AsyncMethods[T]):
             return nothing
 
     def _press(self, item: Any, /) -> Any:
+        if not isinstance(item, _Entry):
+            with self._lock:
+                self._refuse_if_closed()
         entry = item if isinstance(item, _Entry) else _Entry(self._entry(item))
         try:
-            self._put(entry.content, False, None)
+            self._put(entry.content, _patience(False, None))
         except Full:
             return entry
         return True
@@ -361,7 +370,8 @@ class PriorityQueue(Queue[T]):
 def _priority(item: Any, key: Callable[[Any], Any] | None) -> tuple[float, ...]:
     """Return the numbers that an item is sorted by."""
     rank = item if key is None else key(item)
-    numbers = tuple(rank) if isinstance(rank, tuple) else (rank,)
+    # A subclass may show other items than it has.
+    numbers = tuple(tuple.__iter__(rank)) if issubclass(type(rank), tuple) else (rank,)
     run = tuple(_number(number) for number in takewhile(_is_real, numbers))
     if not run or (key is not None and len(run) < len(numbers)):
         raise TypeError(
@@ -373,16 +383,17 @@ def _priority(item: Any, key: Callable[[Any], Any] | None) -> tuple[float, ...]:
 
 
 def _is_real(value: object) -> bool:
-    return isinstance(value, (int, float))
+    return issubclass(type(value), (int, float))  # whatever its `__class__` says
 
 
 def _number(value: float) -> float:
     """Return an int or a float itself: a subclass may compare in another way."""
     if isinstance(value, int):
         return int.__index__(value)
-    if value != value:
+    number = float.__float__(value)
+    if math.isnan(number):
         raise ValueError(f"{shown(value)} has no order")
-    return float.__float__(value)
+    return number
 
 
 def _patience(block: object, timeout: float | None) -> Callable[[], float | None]:

@@ -56,7 +56,8 @@ def limit(maxsize: SupportsFloat | SupportsIndex) -> int:
     """Return how many items `maxsize` allows; 0 is any number."""
     kind = type(maxsize)
     if hasattr(kind, "__index__"):
-        return max(0, int64(maxsize))  # type: ignore[arg-type]
+        items = operator.index(maxsize)  # type: ignore[arg-type]
+        return items if 0 < items <= _MAX else 0
     if not hasattr(kind, "__float__"):
         raise TypeError(f"maxsize must be a number, not {shown(maxsize)}")
     least = float(maxsize)

@@ -24,7 +24,7 @@ use super::lookup::{Found, Known, Query, mix};
 use super::policy::Unlimited;
 use super::removed::Removed;
 use super::shard::{Locked, Namesake};
-use super::update::{Failure, Item, own};
+use super::update::{Item, own};
 use super::{Cache, Clock, MOST_SHARDS, UNBOUNDED};
 
 /// Where nothing expires it is always the same time.
@@ -86,9 +86,9 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
     /// Gives a key a value.
     ///
     /// # Errors
-    /// [`Failure`]; then nothing was changed.
+    /// As [`Query::is`], or [`OutOfMemory`]; then nothing was changed.
     #[inline]
-    pub fn put<Q: Query<T>>(&self, query: &Q, key: T, value: T) -> Result<(), Failure<Q::Error>> {
+    pub fn put<Q: Query<T>>(&self, query: &Q, key: T, value: T) -> Result<(), Q::Error> {
         self.table.put(query, item(key, value), &mut Removed::default())
     }
 
@@ -102,7 +102,7 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
         key: T,
         value: T,
         admit: impl Fn() -> bool,
-    ) -> Result<(), Failure<Q::Error>> {
+    ) -> Result<(), Q::Error> {
         self.table.put_if(query, item(key, value), &mut Removed::default(), admit)
     }
 
@@ -115,7 +115,7 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
         query: &Q,
         key: T,
         value: T,
-    ) -> Result<Option<T>, Failure<Q::Error>> {
+    ) -> Result<Option<T>, Q::Error> {
         self.table.get_or_put(query, item(key, value), &mut Removed::default())
     }
 
@@ -200,7 +200,7 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
 
     /// Removes some item, and returns it.
     pub fn remove_any(&self) -> Option<(T, T)> {
-        let item = self.table.remove_victim(&mut Removed::default());
+        let item = self.table.remove_victim(drop);
         G::tidy();
         item
     }

@@ -158,8 +158,8 @@ impl<P: Policy> Entry<P> {
 
     #[inline]
     pub(super) fn hash(&self) -> u64 {
-        // Acquire: E3. (No model can miss it, here and with the key and the value: whoever
-        // goes on acquires a link, or a reference, that comes with the stamp as well.)
+        // Acquire: E3. (No model can miss it, here and with the key and the value: the fence
+        // behind a reference that is taken, or the link that the walk goes on by, does the same.)
         self.hash.load(Acquire)
     }
 
@@ -260,10 +260,10 @@ impl<P: Policy> Entry<P> {
     pub(super) fn fill(&self, content: &Content, number: u64) {
         // Release: E3, for readers who come from an earlier life.
         self.era.store((number >> 30) as u16, Release);
-        self.hash.store(content.hash, Release);
+        self.hash.store(content.hash, ordering!(Release, "cache.fill.hash"));
         self.by_hash.store(content.by_hash, Release);
-        self.key.store(content.key, Release);
-        self.value.store(content.value, Release);
+        self.key.store(content.key, ordering!(Release, "cache.fill.key"));
+        self.value.store(content.value, ordering!(Release, "cache.fill.value"));
         P::begin(self, content);
     }
 

@@ -12,6 +12,8 @@
 //!
 //! A fingerprint takes 8 bytes. Two keys are taken for one another once in 2^16 / 15.
 
+use super::super::memory::growth::filled;
+
 const SLOTS: usize = 15;
 
 /// Fingerprints to a bucket, on average, when it is made.
@@ -113,9 +115,7 @@ impl Ghost {
     #[cold]
     fn grow(&mut self) {
         let wanted = (self.capacity as usize).div_ceil(LOAD);
-        let mut buckets = Vec::new();
-        if buckets.try_reserve_exact(wanted).is_ok() {
-            buckets.resize(wanted, Bucket::default());
+        if let Ok(buckets) = filled(Bucket::default(), wanted) {
             self.buckets = buckets;
         }
     }

@@ -8,8 +8,9 @@
 //! `table.rs` has the argument why what the walk does not find is not there;
 //! `entry.rs` has the invariants that start with E.
 
-use super::super::memory::arena::NIL;
+use super::super::memory::arena::{NIL, OutOfMemory};
 use super::super::memory::epoch::Reclaim;
+use super::super::memory::growth::{put, room_for_one};
 use super::super::memory::pointer::Counted;
 use super::super::shim::{Ordering::Relaxed, mutant, spin};
 use super::entry::{Entry, Life, Stamp, Taken};
@@ -20,8 +21,8 @@ use super::{Core, share};
 
 /// A key that is looked for.
 pub trait Query<T> {
-    /// What a comparison may fail with.
-    type Error;
+    /// What a comparison, or the search, may fail with.
+    type Error: From<OutOfMemory>;
 
     /// The key's hash.
     fn hash(&self) -> u64;
@@ -95,14 +96,26 @@ impl Known {
     const NOTHING: Self = Self { equal: None, unequal: Vec::new(), rest: None };
 
     /// Notes whether a key was equal.
-    pub(super) fn note(&mut self, life: Life, generation: u64, equal: bool) {
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; it must be compared again.
+    pub(super) fn note(
+        &mut self,
+        life: Life,
+        generation: u64,
+        equal: bool,
+    ) -> Result<(), OutOfMemory> {
+        if !equal {
+            room_for_one(&mut self.unequal)?;
+        }
         let before = self.rest.map_or(self.unequal.len(), |rest| rest.before);
         self.rest = Some(Rest { life, generation, before });
         if equal {
             self.equal = Some(life);
         } else {
-            self.unequal.push(life);
+            put(&mut self.unequal, life); // room: above
         }
+        Ok(())
     }
 
     /// The walk starts again.
@@ -223,7 +236,7 @@ impl<P: Policy> Core<P> {
                 }
                 Stop::Compare(life, key, generation) => {
                     let equal = query.is(&key)?;
-                    known.note(life, generation, equal);
+                    known.note(life, generation, equal)?;
                 }
             }
         }

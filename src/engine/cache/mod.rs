@@ -92,7 +92,7 @@ use std::marker::PhantomData;
 
 use super::memory::arena::OutOfMemory;
 use super::memory::epoch::{Epochs, Reclaim};
-use super::memory::growth::room_for_one;
+use super::memory::growth::{boxed, boxed_slice, put, room_for_one};
 use super::memory::pointer::Counted;
 use super::shim::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed, mutant, ordering};
 use entry::{Entry, Taken};
@@ -106,7 +106,7 @@ pub use clock::{Clock, Monotonic};
 pub use dictionary::Dictionary;
 pub use lookup::Query;
 pub use removed::{Evicted, Reason, Removed};
-pub use update::{Failure, Item};
+pub use update::Item;
 
 /// A limit that is none.
 pub const UNBOUNDED: u64 = u64::MAX;
@@ -175,12 +175,12 @@ struct Core<P: Policy> {
 }
 
 impl<P: Policy> Core<P> {
-    fn new(shards: usize, limit: u64) -> Self {
-        Self {
-            shards: (0..shards).map(|_| Shard::new()).collect(),
+    fn new(shards: usize, limit: u64) -> Result<Self, OutOfMemory> {
+        Ok(Self {
+            shards: boxed_slice((0..shards).map(|_| Shard::new()))?,
             is_shared: AtomicBool::new(false),
             budget: Apart(Budget { limit, used: AtomicU64::new(0) }),
-        }
+        })
     }
 
     #[inline]
@@ -452,7 +452,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                     if is_good(place, now) {
                         grown = grown.and_then(|()| room_for_one(&mut copies));
                         if grown.is_ok() {
-                            copies.push(copy(place)); // room: above
+                            put(&mut copies, copy(place)); // room: above
                         }
                     }
                 });
@@ -492,13 +492,13 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     }
 
     #[inline]
-    fn core_or_new(&self) -> &Core<P> {
-        self.core().unwrap_or_else(|| self.new_core())
+    fn core_or_new(&self) -> Result<&Core<P>, OutOfMemory> {
+        self.core().map_or_else(|| self.new_core(), Ok)
     }
 
     #[cold]
-    fn new_core(&self) -> &Core<P> {
-        let made = Box::into_raw(Box::new(Core::new(self.shards, self.limit)));
+    fn new_core(&self) -> Result<&Core<P>, OutOfMemory> {
+        let made = Box::into_raw(boxed(Core::new(self.shards, self.limit)?)?);
         let publish = ordering!(AcqRel, "cache.core.publish");
         let lost = ordering!(Acquire, "cache.core.lost");
         let core = match self.core.compare_exchange(std::ptr::null_mut(), made, publish, lost) {
@@ -510,7 +510,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             }
         };
         // SAFETY: as in `core`.
-        unsafe { &*core }
+        Ok(unsafe { &*core })
     }
 
     /// Searches for a key until `look` has found what it looks for in its entry, or
@@ -535,7 +535,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                 if equal && let Some(found) = core.revisit::<T, G, R>(query.hash(), life, &look) {
                     return Ok(Some(found));
                 }
-                known.note(life, generation, equal);
+                known.note(life, generation, equal)?;
             }
             Stop::Lost(in_vain) | Stop::Looked(Look::Gone(in_vain) | Look::Expired(in_vain), _) => {
                 drop(in_vain);

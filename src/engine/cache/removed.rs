@@ -1,5 +1,10 @@
 //! What an operation removed for want of room or of time: to be reported, and
 //! dropped, once no lock is held.
+//!
+//! Room for an item is made before it is removed: where there is none it stays.
+
+use super::super::memory::arena::OutOfMemory;
+use super::super::memory::growth::{put, room_for_one};
 
 /// Why an item was removed without being asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,20 +40,22 @@ impl<T> Default for Removed<T> {
 }
 
 impl<T> Removed<T> {
-    /// Adds one.
+    /// Sees to it that one more can be added. The first one needs no memory.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    #[inline]
+    pub(super) fn reserve(&mut self) -> Result<(), OutOfMemory> {
+        if self.first.is_none() { Ok(()) } else { room_for_one(&mut self.more) }
+    }
+
+    /// Adds one, for which there is room.
     #[inline]
     pub(super) fn push(&mut self, evicted: Evicted<T>) {
         if self.first.is_none() {
             self.first = Some(evicted);
         } else {
-            self.more.push(evicted);
-        }
-    }
-
-    /// Adds one, if there is one.
-    pub(super) fn extend(&mut self, evicted: Option<Evicted<T>>) {
-        if let Some(evicted) = evicted {
-            self.push(evicted);
+            put(&mut self.more, evicted);
         }
     }
 

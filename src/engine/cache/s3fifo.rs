@@ -19,8 +19,8 @@
 use super::super::memory::arena::NIL;
 use super::super::shim::{
     AtomicU8, AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
-    UnsafeCell, mutant,
+    Ordering::{Relaxed, Release},
+    UnsafeCell, mutant, ordering,
 };
 use super::entry::{self, Content};
 use super::ghost::Ghost;
@@ -190,7 +190,7 @@ impl Policy for S3Fifo {
 
     fn begin(entry: &Entry, content: &Content) {
         // Release: E3.
-        entry.note.deadline.store(content.deadline, Release);
+        entry.note.deadline.store(content.deadline, ordering!(Release, "cache.fill.deadline"));
         if !mutant!("cache.used.inherited") {
             entry.forget_use();
         }
@@ -199,7 +199,7 @@ impl Policy for S3Fifo {
 
     #[inline]
     fn deadline(entry: &Entry) -> u64 {
-        entry.note.deadline.load(Acquire)
+        entry.note.deadline.load(ordering!(Acquire, "cache.deadline.load"))
     }
 
     fn set_deadline(entry: &Entry, deadline: u64) {

@@ -148,12 +148,24 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
         self.entries.held().find(life.index).filter(|place| place.has(life))
     }
 
-    /// Sees to it that one more item can be inserted, also after others were removed.
-    pub(super) fn reserve(&mut self) -> Result<(), OutOfMemory> {
+    /// Sees to it that one more item can be inserted, also after others were evicted.
+    pub(super) fn reserve(&mut self, deadline: u64) -> Result<(), OutOfMemory> {
+        self.reserve_timer(deadline)?;
         let state = &mut *self.state;
         let len = state.policy.len() + 1;
         self.tables.reserve::<P, G>(self.entries, len, &mut state.generations)?;
         state.pages.reserve::<P, G>(self.entries)
+    }
+
+    /// Sees to it that one more item can have this deadline.
+    #[inline]
+    pub(super) fn reserve_timer(&mut self, deadline: u64) -> Result<(), OutOfMemory> {
+        if deadline == 0 { Ok(()) } else { self.reserve_one_timer() }
+    }
+
+    fn reserve_one_timer(&mut self) -> Result<(), OutOfMemory> {
+        let (entries, state) = (self.entries, &mut *self.state);
+        state.timers.reserve(state.policy.len(), |timer| is_valid(entries, timer))
     }
 
     /// Puts an item in the cache, for which [`Self::reserve`] has made provision. (Its
@@ -175,7 +187,7 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
         self.set_timer(content.deadline, Found { place, index, stamp });
     }
 
-    /// Replaces the value of a live item.
+    /// Replaces the value of a live item. [`Self::reserve_timer`] has made provision.
     pub(super) fn replace(
         &mut self,
         found: Found<'_, P>,
@@ -192,14 +204,8 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
     #[inline]
     fn set_timer(&mut self, deadline: u64, found: Found<'_, P>) {
         if deadline != 0 {
-            let timer = Timer { deadline, index: found.index, stamp: found.stamp };
-            self.start_timer(timer);
+            self.state.timers.set(Timer { deadline, index: found.index, stamp: found.stamp });
         }
-    }
-
-    fn start_timer(&mut self, timer: Timer) {
-        let (entries, state) = (self.entries, &mut *self.state);
-        state.timers.set(timer, state.policy.len(), |timer| is_valid(entries, timer));
     }
 
     /// Removes a live item.

@@ -53,7 +53,7 @@ use super::super::memory::arena::{NIL, OutOfMemory};
 use super::super::memory::epoch::{Block, Header, Reclaim};
 use super::super::shim::{
     AtomicPtr, AtomicU32,
-    Ordering::{Acquire, Relaxed, Release},
+    Ordering::{Relaxed, Release},
     mutant, ordering,
 };
 use super::entry::Entry;
@@ -162,9 +162,8 @@ impl<'a> Table<'a> {
 
     #[inline]
     pub(super) fn head(self, hash: u64) -> u32 {
-        // Acquire: the entry that it names. (No model can miss it, nor the other half: zeros come
-        // with the page's address, and what was filled in with the entry's stamp.)
-        self.bucket(hash).load(Acquire)
+        // Acquire: the entry that it names, and its life.
+        self.bucket(hash).load(ordering!(Acquire, "cache.head.load"))
     }
 
     /// Its number; the lowest bit is which of the two links is this table's.
@@ -240,7 +239,7 @@ impl<'a> Table<'a> {
         filled.set_next(self.generation(), bucket.load(Relaxed));
         linking();
         // Release: the entry is whole.
-        bucket.store(index, Release);
+        bucket.store(index, ordering!(Release, "cache.head.link"));
     }
 
     /// Takes an entry out of its chain. The caller holds the lock.
@@ -250,7 +249,8 @@ impl<'a> Table<'a> {
         let bucket = self.bucket(unlinked.hash());
         let mut before = bucket.load(Relaxed);
         if before == index {
-            // Release: as in `link`.
+            // Release: as in `link`. (No model can miss it: to loom, a thread's later stores
+            // publish what an earlier one did.)
             return bucket.store(next, Release);
         }
         loop {

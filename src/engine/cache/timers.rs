@@ -7,6 +7,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::super::memory::arena::OutOfMemory;
+use super::super::memory::growth::shrink;
 use super::entry::Stamp;
 
 /// Void timers that are not worth sorting out.
@@ -36,14 +38,28 @@ impl Timers {
         self.heap.is_empty()
     }
 
-    /// Sets a timer. There are `len` items, each with one valid timer at most;
-    /// `is_valid` tells which.
-    pub(super) fn set(&mut self, timer: Timer, len: usize, is_valid: impl Fn(Timer) -> bool) {
+    /// Sees to it that one more can be set. There are `len` items, each with one valid timer
+    /// at most; `is_valid` tells which.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub(super) fn reserve(
+        &mut self,
+        len: usize,
+        is_valid: impl Fn(Timer) -> bool,
+    ) -> Result<(), OutOfMemory> {
         let most = len + len / 3 + NEGLIGIBLE;
         if self.heap.len() > most {
             self.heap.retain(|&Reverse(timer)| is_valid(timer));
-            self.heap.shrink_to(most);
+            self.shrink(most);
         }
+        self.heap.try_reserve(1).map_err(|_| OutOfMemory)
+    }
+
+    /// Sets a timer, for which there is room.
+    #[allow(clippy::disallowed_methods)] // into room that was made
+    pub(super) fn set(&mut self, timer: Timer) {
+        debug_assert!(self.heap.len() < self.heap.capacity(), "room was made");
         self.heap.push(Reverse(timer));
     }
 
@@ -55,9 +71,15 @@ impl Timers {
         }
         self.heap.pop();
         if self.heap.capacity() > 4 * self.heap.len() + NEGLIGIBLE {
-            self.heap.shrink_to(2 * self.heap.len());
+            self.shrink(2 * self.heap.len());
         }
         Some(timer)
+    }
+
+    fn shrink(&mut self, capacity: usize) {
+        let mut timers = std::mem::take(&mut self.heap).into_vec();
+        shrink(&mut timers, capacity);
+        self.heap = timers.into();
     }
 
     /// The bytes that they take.

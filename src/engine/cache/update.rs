@@ -4,6 +4,8 @@
 //! compared as readers do it, with nothing held; under the lock it shows whether what
 //! came of that is still so. References are dropped after the lock was released.
 
+use std::cell::OnceCell;
+
 use super::super::Backoff;
 use super::super::memory::arena::{NIL, OutOfMemory};
 use super::super::memory::epoch::{Alone, Reclaim};
@@ -47,21 +49,6 @@ impl<T: Counted> Item<T> {
     }
 }
 
-/// Why nothing was put.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Failure<E> {
-    /// A comparison failed.
-    Comparison(E),
-    /// The allocator refused.
-    OutOfMemory,
-}
-
-impl<E> From<E> for Failure<E> {
-    fn from(error: E) -> Self {
-        Self::Comparison(error)
-    }
-}
-
 /// Why an item was not inserted.
 #[derive(Clone, Copy, Debug)]
 enum Refusal {
@@ -89,19 +76,48 @@ fn evicted<T: Counted>(words: &Words, reason: Reason) -> Evicted<T> {
     Evicted { key, value, reason }
 }
 
+/// Removes up to `most` items of a shard that are due, as many as there is room for, which is
+/// one at least if `removed` is empty; returns how many.
+fn expire_some<T: Counted, G: Reclaim, P: Policy>(
+    core: &Core<P>,
+    locked: &mut Locked<'_, G, P>,
+    most: usize,
+    due: impl Fn() -> u64,
+    removed: &mut Removed<T>,
+) -> usize {
+    for count in 0..most {
+        let room = removed.reserve().ok();
+        let Some(words) = room.and_then(|()| locked.expire(&due)) else { return count };
+        core.budget.release(words.weight);
+        removed.push(evicted(&words, Reason::Expired));
+    }
+    most
+}
+
+/// Removes an item whose time is over.
+fn take_expired<T: Counted, G: Reclaim, P: Policy>(
+    core: &Core<P>,
+    locked: &mut Locked<'_, G, P>,
+    index: u32,
+) -> Evicted<T> {
+    let words = locked.remove(index);
+    core.budget.release(words.weight);
+    evicted(&words, Reason::Expired)
+}
+
 impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     /// Puts an item in, in place of the one that has the same key. What had to go
     /// for it is added to `removed`, even where this fails.
     ///
     /// # Errors
-    /// [`Failure`]; then nothing was put.
+    /// As [`Query::is`], or [`OutOfMemory`]; then nothing was put.
     #[inline]
     pub fn put<Q: Query<T>>(
         &self,
         query: &Q,
         item: Item<T>,
         removed: &mut Removed<T>,
-    ) -> Result<(), Failure<Q::Error>> {
+    ) -> Result<(), Q::Error> {
         self.put_if(query, item, removed, || true)
     }
 
@@ -120,8 +136,8 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         mut item: Item<T>,
         removed: &mut Removed<T>,
         admit: impl Fn() -> bool,
-    ) -> Result<(), Failure<Q::Error>> {
-        let core = self.core_or_new();
+    ) -> Result<(), Q::Error> {
+        let core = self.core_or_new()?;
         item.share(core);
         let mut known = Known::default();
         loop {
@@ -130,15 +146,16 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                 return Ok(());
             }
             let inserted = match locked.namesake(query, &known) {
-                Namesake::Equal(found) => {
-                    // What has expired is not there: it is not replaced, but goes.
-                    if let Some(expired) = self.take_expired(core, &mut locked, found, 0) {
-                        removed.push(expired);
+                // What has expired is not there: it is not replaced, but goes.
+                Namesake::Equal(found) if self.has_passed(found.place.deadline(), 0) => {
+                    if removed.reserve().is_ok() {
+                        removed.push(take_expired(core, &mut locked, found.index));
                         continue;
                     }
-                    self.replace(core, locked, found, item, removed);
-                    return Ok(());
+                    drop(locked);
+                    Err((Refusal::OutOfMemory, item))
                 }
+                Namesake::Equal(found) => self.replace(core, locked, found, item, removed),
                 Namesake::Absent => self.insert(core, locked, query, &known, item, removed, &admit),
                 Namesake::Unknown => {
                     drop(locked);
@@ -148,7 +165,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             item = match inserted {
                 Ok(()) => return Ok(()),
                 Err((Refusal::Rival, item)) => item,
-                Err((Refusal::OutOfMemory, _)) => return Err(Failure::OutOfMemory),
+                Err((Refusal::OutOfMemory, _)) => return Err(OutOfMemory.into()),
             };
             known.equal = core.search::<T, G, Q>(query, &mut known)?;
         }
@@ -163,8 +180,8 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         query: &Q,
         mut item: Item<T>,
         removed: &mut Removed<T>,
-    ) -> Result<Option<T>, Failure<Q::Error>> {
-        let core = self.core_or_new();
+    ) -> Result<Option<T>, Q::Error> {
+        let core = self.core_or_new()?;
         item.share(core);
         let mut known = Known::default();
         loop {
@@ -172,7 +189,10 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             match core.look_up::<T, G, Q, T>(query, &mut known, &look)? {
                 Sought::Found(value, _) => return Ok(Some(value)),
                 Sought::Expired(life) => {
-                    removed.extend(self.drop_expired(core, query, life, 0));
+                    removed.reserve()?;
+                    if let Some(expired) = self.drop_expired(core, query, life, 0) {
+                        removed.push(expired);
+                    }
                     continue;
                 }
                 Sought::Absent => {}
@@ -184,7 +204,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             item = match self.insert(core, locked, query, &known, item, removed, || true) {
                 Ok(()) => return Ok(None),
                 Err((Refusal::Rival, item)) => item,
-                Err((Refusal::OutOfMemory, _)) => return Err(Failure::OutOfMemory),
+                Err((Refusal::OutOfMemory, _)) => return Err(OutOfMemory.into()),
             }
         }
     }
@@ -227,17 +247,17 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     }
 
     /// Removes the next victim, and returns it. Expired items are no victims: they
-    /// are added to `removed`.
-    pub fn remove_victim(&self, removed: &mut Removed<T>) -> Option<(T, T)> {
+    /// are handed to `expired`, with nothing held.
+    pub fn remove_victim(&self, mut expired: impl FnMut(Evicted<T>)) -> Option<(T, T)> {
         let core = self.core()?;
         for shard in &core.shards {
-            let mut locked = shard.lock::<G>();
-            while let Some((words, deadline)) = locked.evict(NIL) {
+            let next = || shard.lock::<G>().evict(NIL);
+            while let Some((words, deadline)) = next() {
                 core.budget.release(words.weight);
                 if !self.has_passed(deadline, 0) {
                     return Some(own(&words));
                 }
-                removed.push(evicted(&words, Reason::Expired));
+                expired(evicted(&words, Reason::Expired));
             }
         }
         None
@@ -287,16 +307,19 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     /// returns how many.
     pub fn expire(&self, mut sink: impl FnMut(Evicted<T>)) -> usize {
         let Some(core) = self.core() else { return 0 };
+        // Once: what `sink` puts is for another time.
+        let now = OnceCell::new();
+        let due = || *now.get_or_init(|| self.due());
         let mut count = 0;
         for shard in &core.shards {
             loop {
                 let mut removed = Removed::default();
                 let mut locked = shard.lock::<G>();
-                let some = self.expire_some(core, &mut locked, AT_ONCE, &mut removed);
+                let some = expire_some(core, &mut locked, AT_ONCE, due, &mut removed);
                 drop(locked);
                 removed.into_iter().for_each(&mut sink);
                 count += some;
-                if some < AT_ONCE {
+                if some == 0 {
                     break;
                 }
             }
@@ -305,21 +328,9 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         count
     }
 
-    /// Removes up to `most` expired items of a shard; returns how many.
-    fn expire_some(
-        &self,
-        core: &Core<P>,
-        locked: &mut Locked<'_, G, P>,
-        most: usize,
-        removed: &mut Removed<T>,
-    ) -> usize {
-        // Whose deadline was that long ago, their grace is over.
-        let due = std::iter::from_fn(|| locked.expire(|| self.now().saturating_sub(self.grace)));
-        let remove = |words: Words| {
-            core.budget.release(words.weight);
-            removed.push(evicted(&words, Reason::Expired));
-        };
-        due.take(most).map(remove).count()
+    /// Whose deadline was that long ago, their grace is over.
+    fn due(&self) -> u64 {
+        self.now().saturating_sub(self.grace)
     }
 
     /// Removes an item that was found expired, if it still is.
@@ -333,24 +344,8 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     ) -> Option<Evicted<T>> {
         let mut locked = core.lock::<G>(mix(query.hash()));
         let place = locked.find(life)?;
-        let found = Found { place, index: life.index, stamp: life.stamp };
-        self.take_expired(core, &mut locked, found, grace)
-    }
-
-    /// Removes an item if its time is over, and so much more.
-    #[inline]
-    fn take_expired(
-        &self,
-        core: &Core<P>,
-        locked: &mut Locked<'_, G, P>,
-        found: Found<'_, P>,
-        grace: u64,
-    ) -> Option<Evicted<T>> {
-        self.has_passed(found.place.deadline(), grace).then(|| {
-            let words = locked.remove(found.index);
-            core.budget.release(words.weight);
-            evicted(&words, Reason::Expired)
-        })
+        let is_over = self.has_passed(place.deadline(), grace);
+        is_over.then(|| take_expired(core, &mut locked, life.index))
     }
 
     /// Replaces the value of an item that is there.
@@ -362,21 +357,27 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         found: Found<'_, P>,
         item: Item<T>,
         removed: &mut Removed<T>,
-    ) {
-        let Item { key, value, weight, deadline } = item;
-        let before = P::weight_of(found.place);
-        if weight != before {
-            let growth = weight.saturating_sub(before);
-            let fits = self.make_room(core, &mut locked, growth, found.index, removed);
-            debug_assert!(fits, "the item alone fits, and only an undivided cache is weighed");
-            core.budget.release(before.saturating_sub(weight));
+    ) -> Result<(), (Refusal, Item<T>)> {
+        if let Err(error) = locked.reserve_timer(item.deadline) {
+            return Err((error.into(), item));
         }
+        let before = P::weight_of(found.place);
+        if item.weight != before {
+            let growth = item.weight.saturating_sub(before);
+            match self.make_room(core, &mut locked, growth, found.index, removed) {
+                Ok(fits) => debug_assert!(fits, "the item alone fits, and there is one shard"),
+                Err(error) => return Err((error.into(), item)),
+            }
+            core.budget.release(before.saturating_sub(item.weight));
+        }
+        let Item { key, value, weight, deadline } = item;
         let old = locked.replace(found, value.into_raw(), deadline, weight);
         found.place.mark();
         drop(locked);
         // SAFETY: E4: the word's reference is ours now.
         drop(unsafe { T::from_raw(old) });
         drop(key);
+        Ok(())
     }
 
     /// Inserts an item that is not there, unless one comes in that its key was not
@@ -395,14 +396,18 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     ) -> Result<(), (Refusal, Item<T>)> {
         let hash = mix(query.hash());
         if locked.has_timers() {
-            self.expire_some(core, &mut locked, EXPIRED_AT_ONCE, removed);
+            expire_some(core, &mut locked, EXPIRED_AT_ONCE, || self.due(), removed);
         }
-        if let Err(error) = locked.reserve() {
+        if let Err(error) = locked.reserve(item.deadline) {
             return Err((error.into(), item));
         }
         let returns = locked.state.policy.returns(hash);
-        if !self.make_room(core, &mut locked, item.weight, NIL, removed) {
-            match self.find_room(core, locked, query, known, item.weight, removed) {
+        let fits = match self.make_room(core, &mut locked, item.weight, NIL, removed) {
+            Ok(fits) => fits,
+            Err(error) => return Err((error.into(), item)),
+        };
+        if !fits {
+            match self.find_room(core, locked, query, known, &item, removed) {
                 Ok(relocked) if admit() => locked = relocked,
                 Ok(_) => {
                     core.budget.release(item.weight);
@@ -429,7 +434,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         mut locked: Locked<'a, G, P>,
         query: &Q,
         known: &Known,
-        weight: u64,
+        item: &Item<T>,
         removed: &mut Removed<T>,
     ) -> Result<Locked<'a, G, P>, Refusal> {
         let hash = mix(query.hash());
@@ -437,29 +442,35 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         loop {
             drop(locked);
             // The victim in another shard weighed 1 too.
-            let share = u64::from(self.evict_elsewhere(core, hash, removed));
+            let share = u64::from(self.evict_elsewhere(core, hash, removed)?);
             if share == 0 {
                 // All that is not in a shard is in the hands of writers.
                 backoff.wait();
             }
             locked = core.lock::<G>(hash);
             let refusal = match locked.namesake(query, known) {
-                Namesake::Absent => locked.reserve().err().map(Refusal::from),
+                Namesake::Absent => locked.reserve(item.deadline).err().map(Refusal::from),
                 _ => Some(Refusal::Rival),
             };
             if let Some(refusal) = refusal {
                 core.budget.release(share);
                 return Err(refusal);
             }
-            if self.make_room(core, &mut locked, weight - share, NIL, removed) {
-                return Ok(locked);
+            match self.make_room(core, &mut locked, item.weight - share, NIL, removed) {
+                Ok(true) => return Ok(locked),
+                failed => {
+                    core.budget.release(share);
+                    failed?;
+                }
             }
-            core.budget.release(share);
         }
     }
 
     /// Reserves `weight` in the budget, evicting what must go from this shard. False
     /// if it has nothing more to give.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]: there is no room for what must go.
     fn make_room(
         &self,
         core: &Core<P>,
@@ -467,31 +478,38 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         weight: u64,
         spared: u32,
         removed: &mut Removed<T>,
-    ) -> bool {
+    ) -> Result<bool, OutOfMemory> {
         let mut freed = 0;
         while !core.budget.reserve(weight.saturating_sub(freed)) {
-            let Some((words, deadline)) = locked.evict(spared) else {
+            let next = removed.reserve().map(|()| locked.evict(spared));
+            let Ok(Some((words, deadline))) = next else {
                 core.budget.release(freed);
-                return false;
+                return next.map(|_| false);
             };
             freed += words.weight;
             removed.push(evicted(&words, self.reason(deadline)));
         }
         core.budget.release(freed.saturating_sub(weight));
-        true
+        Ok(true)
     }
 
     /// Evicts an item of another shard; false if there is none.
-    fn evict_elsewhere(&self, core: &Core<P>, hash: u64, removed: &mut Removed<T>) -> bool {
+    fn evict_elsewhere(
+        &self,
+        core: &Core<P>,
+        hash: u64,
+        removed: &mut Removed<T>,
+    ) -> Result<bool, OutOfMemory> {
+        removed.reserve()?;
         let others = (1..core.shards.len()).map(|i| (core.number(hash) + i) % core.shards.len());
         for number in others {
             let mut locked = core.shards[number].lock::<G>();
             if let Some((words, deadline)) = locked.evict(NIL) {
                 removed.push(evicted(&words, self.reason(deadline)));
-                return true;
+                return Ok(true);
             }
         }
-        false
+        Ok(false)
     }
 
     fn reason(&self, deadline: u64) -> Reason {

@@ -21,6 +21,16 @@ pub fn room<T>(len: usize) -> Result<Vec<T>, OutOfMemory> {
     Ok(items)
 }
 
+/// A vector with `item` so often.
+///
+/// # Errors
+/// [`OutOfMemory`].
+pub fn filled<T: Copy>(item: T, len: usize) -> Result<Vec<T>, OutOfMemory> {
+    let mut items = room(len)?;
+    items.resize(len, item);
+    Ok(items)
+}
+
 /// Sees to it that one more item can be put.
 ///
 /// # Errors
@@ -35,6 +45,31 @@ pub fn room_for_one<T>(items: &mut Vec<T>) -> Result<(), OutOfMemory> {
 pub fn put<T>(items: &mut Vec<T>, item: T) {
     debug_assert!(items.len() < items.capacity(), "room was made");
     items.push(item);
+}
+
+/// Gives memory back: there is room for `capacity` items then, or for all that there are. Where
+/// there is none for fewer it stays as it is.
+pub fn shrink<T>(items: &mut Vec<T>, capacity: usize) {
+    if let Ok(mut fewer) = room(capacity.max(items.len())) {
+        fewer.append(items);
+        *items = fewer;
+    }
+}
+
+/// Fewer bytes than that are not worth to be given back.
+pub const WORTH: usize = 1 << 16;
+
+/// Whether three quarters of the room are not needed any more, and are worth to be given back.
+#[inline]
+pub fn is_generous<T>(len: usize, capacity: usize) -> bool {
+    capacity * size_of::<T>() > WORTH && len <= capacity / 4
+}
+
+/// Gives back half of the room or more, so that it may grow as much again before it needs memory.
+#[cold]
+#[inline(never)]
+pub fn trim<T>(items: &mut Vec<T>) {
+    shrink(items, 2 * items.len());
 }
 
 /// The items of an iterator.

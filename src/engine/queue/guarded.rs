@@ -25,6 +25,8 @@
 //!   comes here again, with the lock in hand.
 //! - **G3** `len` is the length of the shelf, and at most the limit, unless that was
 //!   lowered.
+//! - **G4** A shelf has room for at most four times what is in it, or a little (`WORTH`). Whoever
+//!   takes out of one that has more gives half of it back or more, for which as many were taken out.
 //!
 //! # Orderings
 //! | ordering | site | pairs with | protects |
@@ -39,7 +41,7 @@ use std::collections::BinaryHeap;
 
 use super::super::Backoff;
 use super::super::memory::arena::OutOfMemory;
-use super::super::memory::growth::put;
+use super::super::memory::growth::{is_generous, put, trim};
 use super::super::shim::{
     AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering::SeqCst, mutant,
 };
@@ -68,7 +70,7 @@ pub trait Shelf: Default {
     /// Puts an entry where it belongs; there is room for it.
     fn push(&mut self, entry: Self::Entry);
 
-    /// Takes the value whose turn it is.
+    /// Takes the value whose turn it is. Gives memory back that is not needed any more.
     fn pop(&mut self) -> Option<Self::Value>;
 
     /// The bytes that it has allocated.
@@ -107,7 +109,11 @@ impl<T> Shelf for Lifo<T> {
 
     #[inline]
     fn pop(&mut self) -> Option<T> {
-        self.0.pop()
+        let value = self.0.pop();
+        if is_generous::<T>(self.0.len(), self.0.capacity()) {
+            trim(&mut self.0);
+        }
+        value
     }
 
     fn bytes(&self) -> usize {
@@ -189,7 +195,13 @@ impl<T> Shelf for Heap<T> {
 
     #[inline]
     fn pop(&mut self) -> Option<T> {
-        self.heap.pop().map(|place| place.value)
+        let place = self.heap.pop();
+        if is_generous::<Place<T>>(self.heap.len(), self.heap.capacity()) {
+            let mut places = std::mem::take(&mut self.heap).into_vec();
+            trim(&mut places);
+            self.heap = places.into(); // in the order of a heap already
+        }
+        place.map(|place| place.value)
     }
 
     fn bytes(&self) -> usize {

@@ -102,13 +102,15 @@ fn index64(object: Arg<'_, '_>) -> Result<i64> {
     if unsafe { ffi::PyIndex_Check(object.as_ptr()) } == 0 {
         return Err(Error::wrong_type(format_args!("expected an int, not {}", shown(&object))));
     }
+    int64_of(index(object)?.as_borrowed(), object)
+}
+
+/// The `int` that an object with `__index__` stands for. Runs user code.
+pub(crate) fn index<'py>(object: Arg<'_, 'py>) -> Result<Bound<'py, PyAny>> {
     // SAFETY: a live object, and the thread is attached (a `Borrowed` proves it).
     let int = unsafe { user::index(object.as_ptr()) };
     // SAFETY: a new reference, or null with an exception set.
-    let Some(int) = (unsafe { Bound::from_owned_ptr_or_opt(object.py(), int) }) else {
-        return Err(Error::pending());
-    };
-    int64_of(int.as_borrowed(), object)
+    unsafe { Bound::from_owned_ptr_or_opt(object.py(), int) }.ok_or_else(Error::pending)
 }
 
 /// The value of `int`, which is what `given` stands for.

@@ -38,6 +38,9 @@
 //! and never one too few.
 
 #[cfg(Py_GIL_DISABLED)]
+use std::mem::ManuallyDrop;
+
+#[cfg(Py_GIL_DISABLED)]
 use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -45,7 +48,13 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 #[cfg(Py_GIL_DISABLED)]
-use super::identity;
+use super::{identity, user};
+#[cfg(Py_GIL_DISABLED)]
+use crate::shim::Ordering::Relaxed;
+
+/// What a shared count of 0 is, beside its flags, once references may be tried to be taken.
+#[cfg(Py_GIL_DISABLED)]
+const MAY_BE_TRIED: isize = 1;
 
 #[cfg(not(Py_GIL_DISABLED))]
 pub(crate) use with_gil::{is_anothers, share, try_incref, try_incref as incref_own};
@@ -68,33 +77,61 @@ pub(crate) fn prepare(_py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// Looks whether counts are where these lines think they are: that of a thread's own object, and
-/// that of an immortal one.
+/// Looks whether counts are where these lines think they are: both of a thread's own object, by
+/// what the interpreter says that there are, and that of an immortal one.
 ///
 /// # Errors
 /// An `ImportError`: nothing here may be used.
 #[cfg(Py_GIL_DISABLED)]
 pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
-    #[allow(clippy::disallowed_methods)] // at import
-    let own = PyList::empty(py);
-    // SAFETY: a live object.
-    let before = unsafe { ffi::Py_REFCNT(own.as_ptr()) };
-    // SAFETY: a live object, and the token proves the thread attached.
-    let taken = unsafe { incref_own(own.as_ptr()) };
-    // SAFETY: as above.
-    let counted = unsafe { ffi::Py_REFCNT(own.as_ptr()) } - before;
-    if taken {
-        // SAFETY: the reference taken above is given up.
-        drop(unsafe { Bound::from_owned_ptr(py, own.as_ptr()) });
+    if !identity::IS_CPYTHONS {
+        return Ok(());
     }
-    // SAFETY: as above; nothing is counted.
+    // SAFETY: a live object, and the token proves the thread attached; nothing is counted.
     let immortal = unsafe { incref_own(py.None().as_ptr()) };
-    let known = taken && counted == 1 && immortal;
-    if known || !identity::IS_CPYTHONS {
+    if immortal && counts_as_it_is_told(py)? {
         return Ok(());
     }
     let text = "this Python counts references in a way that lockfree does not know";
     Err(PyImportError::new_err(text))
+}
+
+/// Takes references to an object and gives them up, and compares with what `sys` says. An object
+/// whose counts are elsewhere is not touched any more.
+#[cfg(Py_GIL_DISABLED)]
+fn counts_as_it_is_told(py: Python<'_>) -> PyResult<bool> {
+    let told = py.import("sys")?.getattr("getrefcount")?;
+    #[allow(clippy::disallowed_methods)] // at import
+    let own = ManuallyDrop::new(PyList::empty(py));
+    let object = own.as_ptr();
+    let count = || user::function(&told, [own.as_any()])?.extract::<isize>();
+    let before = count()?;
+    // SAFETY: here and below a live object, and the token proves the thread attached.
+    if !unsafe { incref_own(object) } || count()? != before + 1 {
+        return Ok(false);
+    }
+    // Before anything is written there, CPython marks the word itself.
+    // SAFETY: as above.
+    let shared = || unsafe { (*object).ob_ref_shared.load(Relaxed) };
+    let unmarked = shared();
+    // SAFETY: as above.
+    unsafe { share(object) };
+    // SAFETY: as above.
+    if unmarked != 0 || shared() != MAY_BE_TRIED || !unsafe { incref_shared(object) } {
+        return Ok(false);
+    }
+    // SAFETY: as above.
+    unsafe { move_to_shared(object) };
+    if count()? != before + 2 {
+        return Ok(false);
+    }
+    for _ in 0..2 {
+        // SAFETY: a reference that was taken above is given up.
+        drop(unsafe { Bound::from_owned_ptr(py, object) });
+    }
+    let known = count()? == before;
+    drop(ManuallyDrop::into_inner(own));
+    Ok(known)
 }
 
 #[cfg(not(Py_GIL_DISABLED))]

@@ -5,8 +5,6 @@
 //! items takes a step for each. Between two steps anything may happen, as between two
 //! byte codes: nothing may be half done then.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +12,7 @@ use pyo3::prelude::*;
 
 use super::error::{Error, Result};
 use super::user;
+use crate::shim::{AtomicU32, Mutex, Ordering::Relaxed};
 
 /// Steps between two looks at the clock: some microseconds.
 const STEPS: u32 = 256;
@@ -48,10 +47,10 @@ impl SharedPauses {
 
     #[cold]
     fn look(&self, py: Python<'_>) -> Result<()> {
-        let last = || self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut pauses = Pauses { last: *last(), ..Pauses::new(py) };
-        let looked = pauses.look();
-        *last() = pauses.last;
+        let last = *self.last.lock();
+        let mut pauses = Pauses { last, ..Pauses::new(py) };
+        let looked = pauses.look(); // detaches, so not under the lock
+        *self.last.lock() = pauses.last;
         looked
     }
 }

@@ -5,13 +5,14 @@
 //! slots are put on the type behind PyO3's back, which would want two methods for each of
 //! them, and they have no place in `dir()`.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_void};
 use std::panic::catch_unwind;
 
 use pyo3::PyTypeInfo;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use super::arguments::replaced;
 use super::error::{Error, raise_panic};
 
 /// A class whose operators are refused.
@@ -42,28 +43,40 @@ const NAMES: [&str; 17] = [
 ];
 
 /// Refuses all operators that the type does not have. Call it once, at import.
-pub(crate) fn install<T: Unsupported>(py: Python<'_>) {
+///
+/// # Errors
+/// An `ImportError`: these are not the slots that the interpreter reads.
+pub(crate) fn install<T: Unsupported>(py: Python<'_>) -> PyResult<()> {
+    let class = py.get_type::<T>();
     // SAFETY: a live class.
-    let slots = unsafe { (*py.get_type::<T>().as_type_ptr()).tp_as_number };
-    // SAFETY: part of the class, as in all that are made at run time; nobody uses it yet.
-    let slots = unsafe { &mut *slots };
-    slots.nb_add = Some(binary::<T, 0>);
-    slots.nb_subtract = Some(binary::<T, 1>);
-    slots.nb_multiply = Some(binary::<T, 2>);
-    slots.nb_true_divide = Some(binary::<T, 3>);
-    slots.nb_floor_divide = Some(binary::<T, 4>);
-    slots.nb_remainder = Some(binary::<T, 5>);
-    slots.nb_divmod = Some(binary::<T, 6>);
-    slots.nb_lshift = Some(binary::<T, 7>);
-    slots.nb_rshift = Some(binary::<T, 8>);
-    slots.nb_and = Some(binary::<T, 9>);
-    slots.nb_or = Some(binary::<T, 10>);
-    slots.nb_xor = Some(binary::<T, 11>);
-    slots.nb_power = Some(power::<T>);
-    slots.nb_negative = Some(unary::<T, 13>);
-    slots.nb_positive = Some(unary::<T, 14>);
-    slots.nb_absolute = Some(unary::<T, 15>);
-    slots.nb_invert = Some(unary::<T, 16>);
+    let slots = unsafe { (*class.as_type_ptr()).tp_as_number };
+    macro_rules! refuse {
+        ($($member:ident $slot:ident $function:expr;)*) => {$(
+            // SAFETY: part of the class, as in all that are made at run time; nobody uses it yet.
+            unsafe { (*slots).$member = Some($function) };
+            replaced(&class, ffi::$slot, &[], None, $function as *mut c_void)?;
+        )*};
+    }
+    refuse! {
+        nb_add Py_nb_add binary::<T, 0>;
+        nb_subtract Py_nb_subtract binary::<T, 1>;
+        nb_multiply Py_nb_multiply binary::<T, 2>;
+        nb_true_divide Py_nb_true_divide binary::<T, 3>;
+        nb_floor_divide Py_nb_floor_divide binary::<T, 4>;
+        nb_remainder Py_nb_remainder binary::<T, 5>;
+        nb_divmod Py_nb_divmod binary::<T, 6>;
+        nb_lshift Py_nb_lshift binary::<T, 7>;
+        nb_rshift Py_nb_rshift binary::<T, 8>;
+        nb_and Py_nb_and binary::<T, 9>;
+        nb_or Py_nb_or binary::<T, 10>;
+        nb_xor Py_nb_xor binary::<T, 11>;
+        nb_power Py_nb_power power::<T>;
+        nb_negative Py_nb_negative unary::<T, 13>;
+        nb_positive Py_nb_positive unary::<T, 14>;
+        nb_absolute Py_nb_absolute unary::<T, 15>;
+        nb_invert Py_nb_invert unary::<T, 16>;
+    }
+    Ok(())
 }
 
 unsafe extern "C" fn binary<T: Unsupported, const OPERATOR: usize>(

@@ -92,53 +92,73 @@ fn guarded<R>(call: impl FnOnce() -> R) -> R {
     result
 }
 
-/// The functions that may run user code. pyo3-ffi declares them as "C", through
-/// which nothing may unwind; and of two declarations of a function the compiler takes
-/// the one that it meets first for both. So nothing else here may use the methods of
-/// PyO3 that compare or hash, which would bring theirs.
+/// The functions that may run user code. pyo3-ffi declares them as "C", through which nothing may
+/// unwind; and of two declarations of a function the compiler takes the one that it meets first
+/// for both, and leaves the guard out. So below CPython 3.14 they are called by pointers of which
+/// it does not know where they lead.
 mod c {
     use super::c_int;
     use pyo3::ffi::{Py_hash_t, PyObject, PyThreadState};
 
-    unsafe extern "C-unwind" {
-        pub(super) fn PyObject_CallOneArg(f: *mut PyObject, arg: *mut PyObject) -> *mut PyObject;
-        pub(super) fn PyObject_GetIter(iterable: *mut PyObject) -> *mut PyObject;
-        pub(super) fn PyIter_Next(iterator: *mut PyObject) -> *mut PyObject;
-        pub(super) fn PySequence_Tuple(iterable: *mut PyObject) -> *mut PyObject;
-        pub(super) fn PyNumber_Index(object: *mut PyObject) -> *mut PyObject;
-        pub(super) fn PyObject_Repr(object: *mut PyObject) -> *mut PyObject;
-        pub(super) fn PyObject_RichCompare(
-            a: *mut PyObject,
-            b: *mut PyObject,
-            op: c_int,
-        ) -> *mut PyObject;
-        pub(super) fn PyErr_CheckSignals() -> c_int;
-        pub(super) fn PyFloat_AsDouble(object: *mut PyObject) -> f64;
-        pub(super) fn PyObject_Hash(object: *mut PyObject) -> Py_hash_t;
-        pub(super) fn PyObject_Vectorcall(
+    macro_rules! functions {
+        ($($(#[$when:meta])? fn $name:ident($($arg:ident: $kind:ty),*) $(-> $result:ty)?;)*) => {
+            mod declared {
+                use super::*;
+
+                unsafe extern "C-unwind" {
+                    $($(#[$when])? pub(super) fn $name($($arg: $kind),*) $(-> $result)?;)*
+                }
+            }
+            $(
+                $(#[$when])?
+                #[inline(always)]
+                #[allow(non_snake_case)] // CPython's names
+                pub(super) unsafe fn $name($($arg: $kind),*) $(-> $result)? {
+                    let function: unsafe extern "C-unwind" fn($($kind),*) $(-> $result)? =
+                        declared::$name;
+                    #[cfg(not(Py_3_14))]
+                    let function = std::hint::black_box(function);
+                    // SAFETY: the caller's promises, passed on.
+                    unsafe { function($($arg),*) }
+                }
+            )*
+        };
+    }
+
+    functions! {
+        fn PyObject_CallOneArg(f: *mut PyObject, arg: *mut PyObject) -> *mut PyObject;
+        fn PyObject_GetIter(iterable: *mut PyObject) -> *mut PyObject;
+        fn PyIter_Next(iterator: *mut PyObject) -> *mut PyObject;
+        fn PySequence_Tuple(iterable: *mut PyObject) -> *mut PyObject;
+        fn PyNumber_Index(object: *mut PyObject) -> *mut PyObject;
+        fn PyObject_Repr(object: *mut PyObject) -> *mut PyObject;
+        fn PyObject_RichCompare(a: *mut PyObject, b: *mut PyObject, op: c_int) -> *mut PyObject;
+        fn PyErr_CheckSignals() -> c_int;
+        fn PyFloat_AsDouble(object: *mut PyObject) -> f64;
+        fn PyObject_Hash(object: *mut PyObject) -> Py_hash_t;
+        fn PyObject_Vectorcall(
             f: *mut PyObject,
             args: *const *mut PyObject,
             count: usize,
-            names: *mut PyObject,
+            names: *mut PyObject
         ) -> *mut PyObject;
-        pub(super) fn PyObject_VectorcallMethod(
+        fn PyObject_VectorcallMethod(
             name: *mut PyObject,
             args: *const *mut PyObject,
             count: usize,
-            names: *mut PyObject,
+            names: *mut PyObject
         ) -> *mut PyObject;
-        pub(super) fn PyObject_IsTrue(object: *mut PyObject) -> c_int;
-        pub(super) fn PyErr_WriteUnraisable(object: *mut PyObject);
-        pub(super) fn PyObject_GetAttr(object: *mut PyObject, name: *mut PyObject)
-        -> *mut PyObject;
-        pub(super) fn PyObject_SetAttr(
+        fn PyObject_IsTrue(object: *mut PyObject) -> c_int;
+        fn PyErr_WriteUnraisable(object: *mut PyObject);
+        fn PyObject_GetAttr(object: *mut PyObject, name: *mut PyObject) -> *mut PyObject;
+        fn PyObject_SetAttr(
             object: *mut PyObject,
             name: *mut PyObject,
-            value: *mut PyObject,
+            value: *mut PyObject
         ) -> c_int;
-        pub(super) fn PyEval_RestoreThread(state: *mut PyThreadState);
+        fn PyEval_RestoreThread(state: *mut PyThreadState);
         #[cfg(not(Py_3_14))]
-        pub(super) fn Py_DecRef(object: *mut PyObject);
+        fn Py_DecRef(object: *mut PyObject);
     }
 }
 

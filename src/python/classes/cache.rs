@@ -16,7 +16,7 @@ use pyo3::types::{PyDict, PyTuple};
 use super::flights::Flights;
 use super::snapshot::snapshot;
 use super::ticket::{Ticket, Tickets};
-use crate::engine::cache::{Evicted, Failure, Item, Monotonic, Query, Reason, Removed, UNBOUNDED};
+use crate::engine::cache::{Evicted, Item, Monotonic, Query, Reason, Removed, UNBOUNDED};
 use crate::engine::memory::growth::{boxed, put, room};
 use crate::engine::{self, Reference, Striped};
 use crate::python::boundary::convert::{Given, double, int64};
@@ -253,15 +253,8 @@ impl Contents {
     }
 
     /// Reports what an operation removed, also where that failed then.
-    fn finish<R>(
-        &self,
-        result: std::result::Result<R, Failure<Error>>,
-        removed: &Removed<Owned>,
-    ) -> Result<R> {
-        let result = result.map_err(|failure| match failure {
-            Failure::Comparison(error) => error.taken_off(),
-            Failure::OutOfMemory => Error::from(engine::OutOfMemory).taken_off(),
-        });
+    fn finish<R>(&self, result: Result<R>, removed: &Removed<Owned>) -> Result<R> {
+        let result = result.map_err(Error::taken_off);
         self.report(removed);
         result
     }
@@ -543,9 +536,7 @@ impl Cache {
         let contents = self.contents()?;
         // Made before: what is not returned would be lost.
         let pair = Pair::new(py)?;
-        let mut removed = Removed::default();
-        let item = contents.engine.remove_victim(&mut removed);
-        contents.report(&removed);
+        let item = contents.engine.remove_victim(|expired| contents.report_one(&expired));
         let Some((key, value)) = item else {
             return Err(Error::missing(made(py, "popitem(): the cache is empty")?.into()));
         };

@@ -17,9 +17,9 @@ use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyString, PyTuple};
 use super::flights::Flights;
 use super::snapshot::snapshot;
 use super::ticket::{Ticket, Tickets};
-use crate::engine::cache::{Failure, Query};
+use crate::engine::Dictionary;
+use crate::engine::cache::Query;
 use crate::engine::memory::growth::collected;
-use crate::engine::{Dictionary, OutOfMemory};
 use crate::python::boundary::convert::boolean;
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::epoch::Attached;
@@ -57,13 +57,6 @@ enum Change<R> {
     Remove(R),
 }
 
-fn failed(failure: Failure<Error>) -> Error {
-    match failure {
-        Failure::Comparison(error) => error,
-        Failure::OutOfMemory => OutOfMemory.into(),
-    }
-}
-
 impl Contents {
     /// What of a value is stored.
     #[inline]
@@ -98,7 +91,7 @@ impl Contents {
         let query = Key::new(key)?;
         let stored = self.stored(key, value)?;
         self.tickets.revoke(query.hash());
-        self.engine.put(&query, Owned::new(key), stored).map_err(failed)
+        self.engine.put(&query, Owned::new(key), stored)
     }
 
     /// Gives a key the value that was loaded for it, unless its ticket was taken away.
@@ -106,7 +99,7 @@ impl Contents {
         let query = Key::new(key)?;
         let stored = self.stored(key, value)?;
         let admit = || ticket.redeem();
-        self.engine.put_if(&query, Owned::new(key), stored, admit).map_err(failed)
+        self.engine.put_if(&query, Owned::new(key), stored, admit)
     }
 
     /// Removes a key, and returns its value.
@@ -141,7 +134,7 @@ impl Contents {
                         replaced.map(|old| self.handover.end(old)).is_ok()
                     } else {
                         let there = self.engine.get_or_put(&query, Owned::new(key), stored);
-                        there.map_err(failed)?.is_none()
+                        there?.is_none()
                     };
                     if done {
                         return Ok(result);

@@ -463,7 +463,7 @@ impl Queue {
                 this.put_all(py, patience, items, |items| engine.try_put_some(items))
             }
             Engine::Sorted { engine, key } => {
-                let items = all_ranked(py, key, items)?;
+                let items = all_ranked(py, engine, key, items)?;
                 this.put_all(py, patience, items, |items| engine.try_put_some(items))
             }
         };
@@ -600,6 +600,13 @@ impl Queue {
     fn set_maxsize(&self, maxsize: &Bound<'_, PyAny>) -> Result<()> {
         self.inner.engine.set_limit(limit(maxsize.as_borrowed())?);
         self.inner.not_full.notify(usize::MAX)
+    }
+
+    /// Refused: PyO3's own words do not say what.
+    #[deleter(maxsize)]
+    fn delete_maxsize(slf: &Bound<'_, Self>) -> Result<()> {
+        let class = slf.get_type().name().map_err(Error::raised)?;
+        Err(Error::absent(format_args!("property 'maxsize' of '{class}' object has no deleter")))
     }
 
     /// How many items were put and are not done.

@@ -11,7 +11,7 @@ use crate::engine::memory::growth::{collected, put, room};
 use crate::engine::{
     self, Guarded, Heap, Lifo, Number, Priority, Ranked, Reference, Refusal, TryGet,
 };
-use crate::python::boundary::convert::{converts_to_float, double, int64, plain_int64};
+use crate::python::boundary::convert::{converts_to_float, double, index, plain_int64};
 use crate::python::boundary::error::{Error, QueueError, Result, shown};
 use crate::python::boundary::names::{self, Name};
 use crate::python::boundary::object::{Arg, IntoObject, made};
@@ -187,6 +187,7 @@ impl Engine {
             Self::Fifo(engine) => run(&mut putting(item, |item| engine.try_put(item))),
             Self::Lifo(engine) => run(&mut putting(item, |item| engine.try_put(item))),
             Self::Sorted { engine, key } => {
+                refuse_if_closed(engine)?;
                 let entry = ranked(py, key, item)?;
                 run(&mut putting(entry, |entry| engine.try_put(entry)))
             }
@@ -323,7 +324,10 @@ pub(crate) fn press_sorted<'py>(
     let kept = item.cast_exact::<Entry>().ok();
     let entry = match kept.and_then(|kept| kept.get().take()) {
         Some(entry) => entry,
-        None => ranked(py, key, begin())?,
+        None => {
+            refuse_if_closed(engine)?;
+            ranked(py, key, begin())?
+        }
     };
     match engine.try_put(entry) {
         Ok(()) => Ok(Pressed::Done),
@@ -344,7 +348,9 @@ pub(crate) fn no_force_put() -> Error {
 pub(crate) fn limit(maxsize: Arg<'_, '_>) -> Result<u64> {
     // SAFETY: a live object; the check calls nothing.
     if unsafe { ffi::PyIndex_Check(maxsize.as_ptr()) } != 0 {
-        return Ok(u64::try_from(int64(maxsize)?).unwrap_or(0));
+        // More than 64 bits is more than there will ever be.
+        let limit = plain_int64(index(maxsize)?.as_borrowed()).unwrap_or(0);
+        return Ok(u64::try_from(limit).unwrap_or(0));
     }
     if !converts_to_float(maxsize) {
         let text = shown(&maxsize);
@@ -356,7 +362,7 @@ pub(crate) fn limit(maxsize: Arg<'_, '_>) -> Result<u64> {
 }
 
 /// An item with its priority. Runs user code: the key.
-pub(crate) fn ranked(py: Python<'_>, key: &Key, item: Owned) -> Result<Ranked<Owned>> {
+fn ranked(py: Python<'_>, key: &Key, item: Owned) -> Result<Ranked<Owned>> {
     let priority = match key.get() {
         Some(key) => {
             // SAFETY: live objects, and the token proves the thread attached.
@@ -370,12 +376,21 @@ pub(crate) fn ranked(py: Python<'_>, key: &Key, item: Owned) -> Result<Ranked<Ow
     Ok(Ranked { priority, value: item })
 }
 
+/// No key is asked about what a queue that was shut down will refuse.
+fn refuse_if_closed(engine: &Guarded<Heap<Owned>>) -> Result<()> {
+    if engine.is_closed() { Err(Error::queue(QueueError::ShutDown)) } else { Ok(()) }
+}
+
 /// The same of many.
 pub(crate) fn all_ranked(
     py: Python<'_>,
+    engine: &Guarded<Heap<Owned>>,
     key: &Key,
     items: Vec<Owned>,
 ) -> Result<Vec<Ranked<Owned>>> {
+    if !items.is_empty() {
+        refuse_if_closed(engine)?;
+    }
     let mut pauses = Pauses::new(py);
     let mut all = room(items.len())?;
     for item in items {

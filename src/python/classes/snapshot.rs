@@ -6,6 +6,7 @@
 
 use std::vec::IntoIter;
 
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 
@@ -14,7 +15,7 @@ use crate::python::boundary::error::{Error, Result};
 use crate::python::boundary::list::list_of;
 use crate::python::boundary::object::tuple;
 use crate::python::boundary::owned::Owned;
-use crate::python::boundary::pauses::SharedPauses;
+use crate::python::boundary::pauses::{Pauses, SharedPauses};
 use crate::shim::{Mutex, MutexGuard};
 
 /// So many items are handed out at a stretch.
@@ -24,12 +25,22 @@ const SHORT: usize = 1 << 14;
 pub(crate) trait Handed: Sized {
     fn object(self) -> Result<Owned>;
 
+    /// Whether it cannot be part of a cycle.
+    fn is_leaf(&self) -> bool;
+
     fn rest(items: IntoIter<Self>) -> Rest;
 }
 
 impl Handed for Owned {
     fn object(self) -> Result<Owned> {
         Ok(self)
+    }
+
+    fn is_leaf(&self) -> bool {
+        // SAFETY: a live object.
+        let class = unsafe { ffi::Py_TYPE(self.as_ptr()) };
+        // SAFETY: its class.
+        unsafe { ffi::PyType_IS_GC(class) == 0 }
     }
 
     fn rest(items: IntoIter<Self>) -> Rest {
@@ -39,12 +50,28 @@ impl Handed for Owned {
 
 impl Handed for (Owned, Owned) {
     fn object(self) -> Result<Owned> {
-        tuple([self.0, self.1])
+        let is_leaf = self.is_leaf();
+        let pair = tuple([self.0, self.1])?;
+        if is_leaf {
+            // As CPython's own from 3.14 on, and before as soon as the collector has seen one.
+            untrack(pair.as_py());
+        }
+        Ok(pair)
+    }
+
+    fn is_leaf(&self) -> bool {
+        self.0.is_leaf() && self.1.is_leaf()
     }
 
     fn rest(items: IntoIter<Self>) -> Rest {
         Rest::Pairs(items)
     }
+}
+
+/// Spares the collector a new object of which nothing leads on.
+fn untrack(object: &Py<PyAny>) {
+    // SAFETY: a live object of a class that is collected, which nobody else has seen.
+    unsafe { ffi::PyObject_GC_UnTrack(object.as_ptr().cast()) };
 }
 
 /// What was not handed out yet.
@@ -78,15 +105,33 @@ impl Rest {
 /// An iterable of the items, which has a length hint.
 pub(crate) fn snapshot<T: Handed>(py: Python<'_>, items: Vec<T>) -> Result<Bound<'_, PyAny>> {
     if items.len() > SHORT {
+        // The collector, which is called as tuples are made of them, would go through all at a
+        // stretch.
+        let are_leaves = are_leaves(py, &items)?;
         let rest = Mutex::new(T::rest(items.into_iter()));
         let snapshot = Snapshot { rest, pauses: SharedPauses::default() };
-        return Ok(Bound::new(py, snapshot).map_err(Error::raised)?.into_any());
+        let snapshot = Bound::new(py, snapshot).map_err(Error::raised)?.into_any();
+        if are_leaves {
+            untrack(snapshot.as_unbound());
+        }
+        return Ok(snapshot);
     }
     let mut objects = room(items.len())?;
     for item in items {
         put(&mut objects, item.object()?); // room: above
     }
     list_of(py, objects).map(Bound::into_any)
+}
+
+fn are_leaves<T: Handed>(py: Python<'_>, items: &[T]) -> Result<bool> {
+    let mut pauses = Pauses::new(py);
+    for item in items {
+        if !item.is_leaf() {
+            return Ok(false);
+        }
+        pauses.step()?;
+    }
+    Ok(true)
 }
 
 /// Hands out a long snapshot.

@@ -1,8 +1,6 @@
 //! Keys for the tests of the cache, and the cache as they see it.
 
-use std::convert::Infallible;
-
-use lockfree::engine::cache::{Cache, Clock, Failure, Item, Query, Removed};
+use lockfree::engine::cache::{Cache, Clock, Item, Query, Removed};
 use lockfree::engine::{Counted, OutOfMemory};
 
 /// A reference that shows a number.
@@ -20,7 +18,7 @@ pub(crate) struct Sought {
 }
 
 impl<T: Numbered> Query<T> for Sought {
-    type Error = Infallible;
+    type Error = OutOfMemory;
 
     fn hash(&self) -> u64 {
         self.hash
@@ -40,7 +38,7 @@ impl<T: Numbered> Query<T> for Sought {
         is_plain.then(|| key.number() == self.number)
     }
 
-    fn is(&self, key: &T) -> Result<bool, Infallible> {
+    fn is(&self, key: &T) -> Result<bool, OutOfMemory> {
         assert!(!self.by_hash, "the hash tells");
         Ok(key.number() == self.number)
     }
@@ -80,13 +78,12 @@ impl<T: Numbered, C: Clock, M: Fn(usize) -> T> Map<T, C, M> {
     }
 
     fn search(&self, key: usize) -> Option<usize> {
-        let Ok(value) = self.cache.get(&self.sought(key), drop);
+        let value = self.cache.get(&self.sought(key), drop).unwrap();
         value.map(|value| value.number())
     }
 
     pub(crate) fn contains(&self, key: usize) -> bool {
-        let Ok(there) = self.cache.contains(&self.sought(key), drop);
-        there
+        self.cache.contains(&self.sought(key), drop).unwrap()
     }
 
     pub(crate) fn put(&self, key: usize, value: usize) -> Vec<usize> {
@@ -103,19 +100,19 @@ impl<T: Numbered, C: Clock, M: Fn(usize) -> T> Map<T, C, M> {
     ) -> Vec<usize> {
         let item = Item { key: (self.make)(key), value: (self.make)(value), weight, deadline };
         let mut removed = Removed::default();
-        there_is_memory(self.cache.put(&self.sought(key), item, &mut removed));
+        self.cache.put(&self.sought(key), item, &mut removed).unwrap();
         keys(&removed)
     }
 
     pub(crate) fn get_or_put(&self, key: usize, value: usize, deadline: u64) -> Option<usize> {
         let item = Item { key: (self.make)(key), value: (self.make)(value), weight: 1, deadline };
         let mut removed = Removed::default();
-        let found = there_is_memory(self.cache.get_or_put(&self.sought(key), item, &mut removed));
+        let found = self.cache.get_or_put(&self.sought(key), item, &mut removed).unwrap();
         found.map(|value| value.number())
     }
 
     pub(crate) fn remove(&self, key: usize) -> Option<usize> {
-        let Ok(item) = self.cache.remove(&self.sought(key), drop);
+        let item = self.cache.remove(&self.sought(key), drop).unwrap();
         item.map(|(key, value)| {
             assert_eq!(key.number(), key.number());
             value.number()
@@ -129,10 +126,6 @@ impl<T: Numbered, C: Clock, M: Fn(usize) -> T> Map<T, C, M> {
         items.sort_unstable();
         items
     }
-}
-
-pub(crate) fn there_is_memory<R>(result: Result<R, Failure<Infallible>>) -> R {
-    result.unwrap_or_else(|failure| panic!("{failure:?}"))
 }
 
 pub(crate) fn keys<T: Numbered>(removed: &Removed<T>) -> Vec<usize> {

@@ -26,7 +26,7 @@ use lockfree::engine::cache::{Cache, Item, Monotonic, Removed, UNBOUNDED};
 use lockfree::engine::{Counted, Pointer};
 use lockfree::shim::{AtomicBool, Ordering::SeqCst};
 use outcomes::{PREEMPTIONS, outcomes_of};
-use sought::{FOREVER, Map, Numbered, there_is_memory};
+use sought::{FOREVER, Map, Numbered};
 
 /// A number below this is a key's.
 const VALUES: usize = 10;
@@ -98,11 +98,13 @@ enum Op {
     Get(usize),
     Glance(usize),
     Put(usize, usize),
+    /// What has expired already.
+    PutExpired(usize, usize),
     GetOrPut(usize, usize),
     Remove(usize),
     Clear,
 }
-use Op::{Clear, Get, GetOrPut, Glance, Put, Remove};
+use Op::{Clear, Get, GetOrPut, Glance, Put, PutExpired, Remove};
 
 impl Op {
     fn run(self, map: &Things) -> Option<usize> {
@@ -111,6 +113,10 @@ impl Op {
             Glance(key) => map.glance(key),
             Put(key, value) => {
                 map.put(key, value);
+                None
+            }
+            PutExpired(key, value) => {
+                map.put_weighed(key, value, 1, 1);
                 None
             }
             GetOrPut(key, value) => map.get_or_put(key, value, FOREVER),
@@ -127,6 +133,10 @@ impl Op {
             Get(key) | Glance(key) => map.get(&key).copied(),
             Put(key, value) => {
                 map.insert(key, value);
+                None
+            }
+            PutExpired(key, _) => {
+                map.remove(&key);
                 None
             }
             GetOrPut(key, value) => {
@@ -211,7 +221,17 @@ fn assert_atomic<const THREADS: usize>(
     start: &'static [Op],
     threads: [&'static [Op]; THREADS],
 ) {
-    let seen = run(PREEMPTIONS, UNBOUNDED, hash, start, threads);
+    assert_atomic_within(PREEMPTIONS, hash, start, threads);
+}
+
+/// The same, with so many preemptions.
+fn assert_atomic_within<const THREADS: usize>(
+    preemptions: usize,
+    hash: Hash,
+    start: &'static [Op],
+    threads: [&'static [Op]; THREADS],
+) {
+    let seen = run(preemptions, UNBOUNDED, hash, start, threads);
     let mut items = BTreeMap::new();
     for op in start {
         op.meaning(&mut items);
@@ -265,7 +285,7 @@ fn what_is_no_longer_admitted_does_not_come_later() {
     let insert = |(map, is_admitted): &Guarded| {
         let item = Item { key: Thing::Key(0), value: Thing::Key(2), weight: 1, deadline: FOREVER };
         let admit = || is_admitted.load(SeqCst);
-        there_is_memory(map.cache.put_if(&map.sought(0), item, &mut Removed::default(), admit));
+        map.cache.put_if(&map.sought(0), item, &mut Removed::default(), admit).unwrap();
         None
     };
     let forbid = |(map, is_admitted): &Guarded| {
@@ -308,6 +328,29 @@ fn an_entry_may_be_used_anew_under_a_reader() {
 #[test]
 fn what_is_there_all_the_while_is_found() {
     assert_atomic(by_hash, &[Put(0, 10), Put(2, 20)], [&[Remove(2), Put(1, 30)], &[Get(0)]]);
+}
+
+/// The last in the chain is taken out, and used anew at the head. A reader who took it for what it
+/// was before would find the end of the chain behind it.
+#[test]
+fn an_entry_used_anew_at_the_head_hides_nothing() {
+    assert_atomic(by_hash, &[Put(0, 1), Put(2, 2)], [&[Remove(0), Put(4, 3)], &[Get(2)]]);
+}
+
+/// The values are always there, as small integers of Python's are: to take a reference to one
+/// orders nothing, and that the life has changed is seen by what was filled in alone.
+#[test]
+fn the_fill_of_the_next_life_is_not_this_ones() {
+    let anew = &[Remove(0), Put(1, 2)][..];
+    assert_atomic_within(1, by_hash, &[Put(0, 1)], [anew, &[Get(0)]]);
+    assert_atomic_within(1, by_hash, &[Put(0, 1)], [anew, &[Get(1)]]);
+    assert_atomic_within(1, by_comparison, &[Put(0, 1)], [anew, &[Get(1)]]);
+}
+
+/// What has expired is not found, whatever deadline the entry gets in its next life.
+#[test]
+fn the_deadline_of_the_next_life_is_not_this_ones() {
+    assert_atomic_within(1, by_hash, &[PutExpired(0, 1)], [&[Put(1, 2)], &[Get(0)]]);
 }
 
 #[test]

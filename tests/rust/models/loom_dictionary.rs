@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 use counted::{Memory, Value};
 use lockfree::engine::{Dictionary, Pointer};
 use outcomes::{PREEMPTIONS, outcomes_of};
-use sought::{Numbered, Sought, there_is_memory};
+use sought::{Numbered, Sought};
 
 impl Numbered for Value {
     fn number(&self) -> usize {
@@ -41,25 +41,25 @@ struct Model {
 impl Model {
     fn new() -> Self {
         let (map, memory) = (Dictionary::with(1), Memory::default());
-        there_is_memory(map.put(&KEY, memory.value(1), memory.value(10)));
+        map.put(&KEY, memory.value(1), memory.value(10)).unwrap();
         let Ok(Some(first)) = map.get(&KEY) else { panic!("it was put") };
         Self { map, first: first.into_raw(), memory }
     }
 
     fn get(&self) -> Option<usize> {
-        let Ok(value) = self.map.get(&KEY);
+        let value = self.map.get(&KEY).unwrap();
         value.map(|value| value.number())
     }
 
     /// What was there, if it was the expected value, and was replaced.
     fn replace(&self, value: usize) -> Option<usize> {
         let expected = Some(self.first);
-        let Ok(replaced) = self.map.replace(&KEY, expected, self.memory.value(value));
+        let replaced = self.map.replace(&KEY, expected, self.memory.value(value)).unwrap();
         replaced.ok().map(|old| old.number())
     }
 
     fn remove(&self) -> Option<usize> {
-        let Ok(removed) = self.map.remove(&KEY, Some(self.first));
+        let removed = self.map.remove(&KEY, Some(self.first)).unwrap();
         removed.map(|(_, value)| value.number())
     }
 }

@@ -183,6 +183,46 @@ fn a_notification_publishes_what_came_before() {
     assert_eq!(seen, [([None, None], ()), ([Some(1), None], ())].into());
 }
 
+/// Between the choice of one who is told before a change and the telling it is notified by
+/// another thread. It looks when the one who told it is through: in the end.
+#[test]
+fn who_is_told_before_a_change_is_who_was_chosen() {
+    let take: fn(&Awaited) -> u32 = |(tokens, _)| tokens.take();
+    let put: fn(&Awaited) -> u32 = |(tokens, _)| PUT(tokens);
+    let tell_and_put: fn(&Awaited) -> u32 = |(tokens, waiter)| {
+        let is_it = |first: &Sleeper| std::ptr::eq(first.notice(), waiter.notice());
+        let told = tokens.event.notify_before(is_it, |_| true).unwrap();
+        tokens.count.fetch_add(1, Relaxed);
+        if told.is_none() {
+            tokens.event.notify(1).unwrap();
+        }
+        0
+    };
+    let end = |(tokens, waiter): &Awaited| (waiter.is_notified(), tokens.left());
+    let seen = outcomes(awaited, [take, put, tell_and_put], end);
+    let left = (true, (1, 0));
+    assert_eq!(seen, [([0, 0, 0], left), ([1, 0, 0], left)].into());
+}
+
+/// One that was notified for nothing is back in its old place before the next one's turn.
+#[test]
+fn who_is_back_takes_nobody_s_notification() {
+    type Two = (Event<Sleeper>, [Sleeper; 2]);
+    let two = || {
+        let (event, waiters) = Two::default();
+        waiters.iter().for_each(|waiter| event.enrol(waiter).unwrap());
+        (event, waiters)
+    };
+    let come_back: fn(&Two) = |(event, [first, _])| {
+        first.sleep();
+        event.enrol(first).unwrap();
+    };
+    let sleep: fn(&Two) = |(_, [_, second])| second.sleep();
+    let notify: fn(&Two) = |(event, _)| event.notify(2).unwrap();
+    let seen = outcomes(two, [come_back, sleep, notify], |(event, _)| event.len());
+    assert_eq!(seen, [([(), (), ()], 1)].into());
+}
+
 /// A newcomer that holds back sees the end of the urgency, or is woken by it.
 #[test]
 fn the_end_of_an_urgency_is_seen_or_wakes() {

@@ -25,15 +25,29 @@ _UNBOUNDED = (
 )
 
 # What goes through makes a difference: an int that is always there, ints of which the producer
-# makes each and the consumer gets rid, tuples that it makes.
-_ITEMS = {"ints": "i + 1000", "tuples": "(i, 1000)"}
+# makes each and the consumer gets rid, tuples that it makes, instances that hold nothing or an int.
+_ITEMS = {
+    "ints": ("ints", "i + 1000"),
+    "tuples": ("tuples", "(i, 1000)"),
+    "instances": ("instances", "Item()"),
+    "holders": ("instances with an int", "Holder(i + 1000)"),
+}
+_CLASSES = """\
+class Item:
+    pass
+class Holder:
+    def __init__(self, number):
+        self.number = number
+"""
 
 
 def _transferring(item: str) -> tuple[Contender, ...]:
     """Return all with this for an item."""
     return tuple(
         replace(
-            each, statements=(each.statements[0].replace("(1)", f"({item})"), *each.statements[1:])
+            each,
+            setup=_CLASSES + each.setup,
+            statements=(each.statements[0].replace("(1)", f"({item})"), *each.statements[1:]),
         )
         for each in _UNBOUNDED
     )
@@ -137,14 +151,14 @@ CELLS = (
     ),
     *(
         Cell(
-            f"queue.transfer_{what}",
-            f"through a queue, one puts {what} that it makes and one gets them",
+            f"queue.transfer_{name}",
+            f"through a queue, one puts {words} that it makes and one gets them",
             _transferring(item),
             baseline="queue.SimpleQueue",
             kind="transfer",
             threads=(2,),
         )
-        for what, item in _ITEMS.items()
+        for name, (words, item) in _ITEMS.items()
     ),
     Cell(
         "queue.tutorial",
