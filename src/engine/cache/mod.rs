@@ -139,6 +139,25 @@ impl<T> std::ops::Deref for Apart<T> {
     }
 }
 
+/// What a first look tells of a key.
+#[derive(Debug)]
+pub enum Glance<T> {
+    /// Its value.
+    Found(T),
+    /// It is not there.
+    Absent,
+    /// Nothing: it is to be searched for.
+    Unknown,
+}
+
+impl<T> Glance<T> {
+    /// The value, if there is one.
+    #[inline(always)]
+    pub fn found(self) -> Option<T> {
+        if let Self::Found(value) = self { Some(value) } else { None }
+    }
+}
+
 /// What all items may weigh together, and how much of it is given out (C3).
 #[derive(Debug)]
 struct Budget {
@@ -278,39 +297,44 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         self.find(query, |found| self.look_and_mark(found), expired)
     }
 
-    /// The value of a key, as [`Self::get`], if the first look tells; `None` says nothing. No key is
-    /// compared but [plainly](Query::is_plainly).
+    /// The value of a key, as [`Self::get`], if the first look tells. No key is compared but
+    /// [plainly](Query::is_plainly).
     ///
     /// Most lookups end here, and are as fast as what this leaves out lets them be.
     #[inline(always)]
-    pub fn glance<Q: Query<T>>(&self, query: &Q) -> Option<Option<T>> {
-        let Some(core) = self.core() else { return Some(None) };
+    pub fn glance<Q: Query<T>>(&self, query: &Q) -> Glance<T> {
+        let Some(core) = self.core() else { return Glance::Absent };
         // What was taken beside the value is dropped out here.
         let (mut compared, mut in_vain) = (None, None);
-        let guard = if mutant!("cache.glance.guard") { None } else { Some(G::enter_again()?) };
-        let value = match core.walk(&guard, query, &mut compared) {
+        let guard = if mutant!("cache.glance.guard") {
+            None
+        } else {
+            let Some(guard) = G::enter_again() else { return Glance::Unknown };
+            Some(guard)
+        };
+        let answer = match core.walk(&guard, query, &mut compared) {
             Step::Found(found) => match self.look_and_mark(found) {
-                Look::Found(value) => Some(Some(value)),
+                Look::Found(value) => Glance::Found(value),
                 Look::Expired(taken) | Look::Gone(taken) => {
                     in_vain = taken;
-                    None
+                    Glance::Unknown
                 }
-                Look::Unshared => None,
+                Look::Unshared => Glance::Unknown,
             },
-            Step::Absent => Some(None),
+            Step::Absent => Glance::Absent,
             Step::Compare(_, key, _) => {
                 in_vain = Some(key);
-                None
+                Glance::Unknown
             }
             Step::Lost(taken) => {
                 in_vain = taken;
-                None
+                Glance::Unknown
             }
-            Step::Unshared(_) => None,
+            Step::Unshared(_) => Glance::Unknown,
         };
         drop(guard);
         drop((compared, in_vain));
-        value
+        answer
     }
 
     /// The value of a key, as [`Self::get`], but not noted.

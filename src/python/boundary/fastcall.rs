@@ -514,9 +514,9 @@ macro_rules! mapping {
                 // SAFETY: the caller of the slot keeps its arguments alive.
                 attempt(this, unsafe { $crate::python::boundary::object::borrowed(py, key) })
             };
-            // SAFETY: called for objects of this class; the table's author promises that the
-            // attempt cannot panic.
             let done =
+                // SAFETY: called for objects of this class; the table's author promises that the
+                // attempt cannot panic.
                 unsafe { $crate::python::boundary::fastcall::attempt::<$class, _>(slf, attempt) };
             match done {
                 Some(object) => object,

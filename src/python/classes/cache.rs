@@ -16,7 +16,7 @@ use pyo3::types::{PyDict, PyTuple};
 use super::flights::Flights;
 use super::snapshot::snapshot;
 use super::ticket::{Ticket, Tickets};
-use crate::engine::cache::{Evicted, Item, Monotonic, Query, Reason, Removed, UNBOUNDED};
+use crate::engine::cache::{Evicted, Glance, Item, Monotonic, Query, Reason, Removed, UNBOUNDED};
 use crate::engine::memory::growth::{boxed, put, room};
 use crate::engine::{self, Reference, Striped};
 use crate::python::boundary::convert::{Given, double, int64};
@@ -115,13 +115,8 @@ impl Contents {
     #[inline]
     fn look_up(&self, key: &Key<'_, '_>) -> Result<Option<Owned>> {
         let value = self.engine.get(key, |expired| self.report_one(&expired))?;
-        self.count_lookup(&value);
+        self.count(if value.is_some() { Event::Hit } else { Event::Miss });
         Ok(value)
-    }
-
-    #[inline(always)]
-    fn count_lookup(&self, found: &Option<Owned>) {
-        self.count(if found.is_some() { Event::Hit } else { Event::Miss });
     }
 
     /// Removes a key, and returns its value.
@@ -394,20 +389,26 @@ impl Cache {
     #[inline(always)]
     pub(crate) fn glance(&self, key: Arg<'_, '_>) -> Option<Owned> {
         let contents = self.contents.get()?;
-        let value = contents.engine.glance(&Key::plain(key)?)?;
-        if value.is_some() {
-            contents.count(Event::Hit);
-        }
-        value
+        let value = contents.engine.glance(&Key::plain(key)?).found()?;
+        contents.count(Event::Hit);
+        Some(value)
     }
 
     /// The value of a plain key, which is `default` if it has none, if the first look tells.
     #[inline(always)]
     fn glance_or(&self, key: Arg<'_, '_>, default: Option<Arg<'_, '_>>) -> Option<Owned> {
         let contents = self.contents.get()?;
-        let value = contents.engine.glance(&Key::plain(key)?)?;
-        contents.count_lookup(&value);
-        Some(value.unwrap_or_else(|| default.map_or_else(|| Owned::none(key.py()), Owned::new)))
+        match contents.engine.glance(&Key::plain(key)?) {
+            Glance::Found(value) => {
+                contents.count(Event::Hit);
+                Some(value)
+            }
+            Glance::Absent => {
+                contents.count(Event::Miss);
+                Some(default.map_or_else(|| Owned::none(key.py()), Owned::new))
+            }
+            Glance::Unknown => None,
+        }
     }
 
     /// The value of a key, which has one.

@@ -18,7 +18,7 @@ use super::flights::Flights;
 use super::snapshot::snapshot;
 use super::ticket::{Ticket, Tickets};
 use crate::engine::Dictionary;
-use crate::engine::cache::Query;
+use crate::engine::cache::{Glance, Query};
 use crate::engine::memory::growth::collected;
 use crate::python::boundary::convert::boolean;
 use crate::python::boundary::deferral::Deferral;
@@ -75,8 +75,11 @@ impl Contents {
 
     /// The value of a plain key, if the first look tells.
     #[inline(always)]
-    fn glance(&self, key: Arg<'_, '_>) -> Option<Option<Owned>> {
-        if self.itself.is_some() { None } else { self.engine.glance(&Key::plain(key)?) }
+    fn glance(&self, key: Arg<'_, '_>) -> Glance<Owned> {
+        match Key::plain(key) {
+            Some(key) if self.itself.is_none() => self.engine.glance(&key),
+            _ => Glance::Unknown,
+        }
     }
 
     /// The value of a key.
@@ -443,11 +446,12 @@ impl Drop for ConcurrentDict {
 
 fast_methods! {
     ConcurrentDict;
-    mapping |this, key| this.contents.get()?.glance(key)?, ConcurrentDict::item, ConcurrentDict::assign;
+    mapping |this, key| this.contents.get()?.glance(key).found(), ConcurrentDict::item, ConcurrentDict::assign;
     quick_one_or_two c"get" c"get($self, key, default=None, /)\n--\n\nReturn the value of a key, or `default`."
-        |this, key, default| {
-            let value = this.contents.get()?.glance(key)?;
-            Some(value.unwrap_or_else(|| default.map_or_else(|| Owned::none(key.py()), Owned::new)))
+        |this, key, default| match this.contents.get()?.glance(key) {
+            Glance::Found(value) => Some(value),
+            Glance::Absent => Some(default.map_or_else(|| Owned::none(key.py()), Owned::new)),
+            Glance::Unknown => None,
         },
         |this, py, key, default| match (this.contents()?.get(py, &Key::new(key)?)?, default) {
             (Some(value), _) => Ok(value),
