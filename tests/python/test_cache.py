@@ -625,6 +625,29 @@ def test_evictions_of_what_expired_are_expirations(impl: ModuleType) -> None:
 # --- statistics ----------------------------------------------------------------
 
 
+class Name(str):
+    """A key that only Python can compare."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    "key", ["key", "", 7, -1, 2**61, 2**70, b"key", (1, "key"), Name("key"), 1.5]
+)
+def test_each_lookup_is_counted_once_whatever_the_key(impl: ModuleType, key: Any) -> None:
+    c = impl.Cache(4)
+    assert (c.get(key), c.get(key, 1)) == (None, 1)
+    with pytest.raises(KeyError):
+        c[key]
+    assert c.stats()[:2] == (0, 3)
+    c[key] = "value"
+    # An equal one that is another object, and, if it is a text, was never hashed.
+    equal = "".join(list(key)) if type(key) is str else type(key)(key)
+    for each in (key, equal):
+        assert (c[each], c.get(each), c.get(each, 1)) == ("value", "value", "value")
+    assert c.stats()[:2] == (6, 3)
+
+
 def test_what_counts(impl: ModuleType) -> None:
     c = impl.Cache(10)
     c["a"] = 1

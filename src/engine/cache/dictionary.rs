@@ -25,7 +25,7 @@ use super::policy::Unlimited;
 use super::removed::Removed;
 use super::shard::{Locked, Namesake};
 use super::update::{Item, own, take_notice};
-use super::{Cache, Clock, MOST_SHARDS, UNBOUNDED};
+use super::{Cache, Clock, Glance, MOST_SHARDS, UNBOUNDED};
 
 /// Where nothing expires it is always the same time.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +67,12 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
     #[inline]
     pub fn get<Q: Query<T>>(&self, query: &Q) -> Result<Option<T>, Q::Error> {
         self.table.peek(query, |_| ())
+    }
+
+    /// The same, if the first look tells (as [`Cache::glance`]).
+    #[inline(always)]
+    pub fn glance<Q: Query<T>>(&self, query: &Q) -> Glance<T> {
+        self.table.glance(query)
     }
 
     /// Whether a key is there.

@@ -23,6 +23,8 @@
 //!   and keys that are equal if their hashes are ([`Query::by_hash`]). For any other
 //!   comparison it takes a reference to the key, lets go of everything, the guard included,
 //!   and asks ([`Query::is`]); afterwards it looks, by numbers, whether that life of the entry goes on.
+//! - *Most lookups are over at once.* [`Cache::glance`] is the same walk, and the same look at what it
+//!   finds, without a second try: what is not decided then is searched for.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -116,9 +118,9 @@ use super::memory::arena::OutOfMemory;
 use super::memory::epoch::{Epochs, Reclaim};
 use super::memory::growth::{boxed, boxed_slice, put, room_for_one};
 use super::memory::pointer::Counted;
-use super::shim::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed, ordering};
+use super::shim::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed, mutant, ordering};
 use entry::{Entry, Taken};
-use lookup::{Found, Known, Look, Sought, Stop};
+use lookup::{Found, Known, Look, Sought, Step, Stop};
 use policy::Policy;
 use s3fifo::S3Fifo;
 use shard::{Locked, Shard};
@@ -163,6 +165,25 @@ impl<T> std::ops::Deref for Apart<T> {
     #[inline(always)]
     fn deref(&self) -> &T {
         &self.0
+    }
+}
+
+/// What a first look tells of a key.
+#[derive(Debug)]
+pub enum Glance<T> {
+    /// Its value.
+    Found(T),
+    /// It is not there.
+    Absent,
+    /// Nothing: it is to be searched for.
+    Unknown,
+}
+
+impl<T> Glance<T> {
+    /// The value, if there is one.
+    #[inline(always)]
+    pub fn found(self) -> Option<T> {
+        if let Self::Found(value) = self { Some(value) } else { None }
     }
 }
 
@@ -240,8 +261,8 @@ impl<P: Policy> Core<P> {
 
     #[inline]
     fn shard(&self, hash: u64) -> &Shard<P> {
-        // A power of two, so that the mask keeps it in bounds.
-        &self.shards[self.number(hash)]
+        // SAFETY: a power of two, so that the mask keeps it in bounds.
+        unsafe { self.shards.get_unchecked(self.number(hash)) }
     }
 
     #[inline]
@@ -340,6 +361,46 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         expired: impl FnMut(Evicted<T>),
     ) -> Result<Option<T>, Q::Error> {
         self.find(query, |found| self.look_and_mark(found), expired)
+    }
+
+    /// The value of a key, as [`Self::get`], if the first look tells. No key is compared but
+    /// [plainly](Query::is_plainly).
+    ///
+    /// Most lookups end here, and are as fast as what this leaves out lets them be.
+    #[inline(always)]
+    pub fn glance<Q: Query<T>>(&self, query: &Q) -> Glance<T> {
+        let Some(core) = self.core() else { return Glance::Absent };
+        // What was taken beside the value is dropped out here.
+        let (mut compared, mut in_vain) = (None, None);
+        let guard = if mutant!("cache.glance.guard") {
+            None
+        } else {
+            let Some(guard) = G::enter_again() else { return Glance::Unknown };
+            Some(guard)
+        };
+        let answer = match core.walk(&guard, query, &mut compared) {
+            Step::Found(found) => match self.look_and_mark(found) {
+                Look::Found(value) => Glance::Found(value),
+                Look::Expired(taken) | Look::Gone(taken) => {
+                    in_vain = taken;
+                    Glance::Unknown
+                }
+                Look::Unshared => Glance::Unknown,
+            },
+            Step::Absent => Glance::Absent,
+            Step::Compare(_, key, _) => {
+                in_vain = Some(key);
+                Glance::Unknown
+            }
+            Step::Lost(taken) => {
+                in_vain = taken;
+                Glance::Unknown
+            }
+            Step::Unshared(_) => Glance::Unknown,
+        };
+        drop(guard);
+        drop((compared, in_vain));
+        answer
     }
 
     /// The value of a key, as [`Self::get`], but not noted.

@@ -187,7 +187,7 @@ unsafe impl Counted for Owned {
         unsafe { counting::share(self.0.as_ptr()) };
     }
 
-    #[inline]
+    #[inline(always)]
     unsafe fn try_acquire(word: usize) -> Option<Self> {
         let object = std::ptr::with_exposed_provenance_mut(word);
         // SAFETY: the address of what was an object a moment ago, as the caller

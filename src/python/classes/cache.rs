@@ -16,7 +16,7 @@ use pyo3::types::{PyDict, PyTuple};
 use super::flights::Flights;
 use super::snapshot::snapshot;
 use super::ticket::{Ticket, Tickets};
-use crate::engine::cache::{Evicted, Item, Monotonic, Query, Reason, Removed, UNBOUNDED};
+use crate::engine::cache::{Evicted, Glance, Item, Monotonic, Query, Reason, Removed, UNBOUNDED};
 use crate::engine::memory::growth::{boxed, put, room};
 use crate::engine::{self, Reference, Striped};
 use crate::python::boundary::convert::{Given, double, int64};
@@ -393,6 +393,32 @@ impl Cache {
         Error::wrong_value(format_args!("Cache.__init__() was not called"))
     }
 
+    /// The value of a plain key, if the first look finds one; else nothing is counted.
+    #[inline(always)]
+    pub(crate) fn glance(&self, key: Arg<'_, '_>) -> Option<Owned> {
+        let contents = self.contents.get()?;
+        let value = contents.engine.glance(&Key::plain(key)?).found()?;
+        contents.count(Event::Hit);
+        Some(value)
+    }
+
+    /// The value of a plain key, which is `default` if it has none, if the first look tells.
+    #[inline(always)]
+    fn glance_or(&self, key: Arg<'_, '_>, default: Option<Arg<'_, '_>>) -> Option<Owned> {
+        let contents = self.contents.get()?;
+        match contents.engine.glance(&Key::plain(key)?) {
+            Glance::Found(value) => {
+                contents.count(Event::Hit);
+                Some(value)
+            }
+            Glance::Absent => {
+                contents.count(Event::Miss);
+                Some(default.map_or_else(|| Owned::none(key.py()), Owned::new))
+            }
+            Glance::Unknown => None,
+        }
+    }
+
     /// The value of a key, which has one.
     #[inline]
     fn item(&self, key: Arg<'_, '_>) -> Result<Owned> {
@@ -735,8 +761,9 @@ impl Drop for Cache {
 
 fast_methods! {
     Cache;
-    mapping Cache::item, Cache::assign;
-    one_or_two c"get" c"get($self, key, default=None, /)\n--\n\nReturn the value of a key, or `default`."
+    mapping Cache::glance, Cache::item, Cache::assign;
+    quick_one_or_two c"get" c"get($self, key, default=None, /)\n--\n\nReturn the value of a key, or `default`."
+        Cache::glance_or,
         |this, py, key, default| match (this.look_up(&Key::new(key)?)?, default) {
             (Some(value), _) => Ok(value),
             (None, Some(default)) => Ok(Owned::new(default)),

@@ -141,6 +141,9 @@ impl CachedFunction {
     /// The value of a call's key.
     #[inline(always)]
     fn value(&self, key: Arg<'_, '_>, call: &Call<'_, '_>) -> Result<Owned> {
+        if let Some(value) = self.cache.get().glance(key) {
+            return Ok(value);
+        }
         if let Some(value) = self.cache.get().look_up(&Key::new(key)?)? {
             return Ok(value);
         }

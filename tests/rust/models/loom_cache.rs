@@ -96,6 +96,7 @@ type Things = Map<Thing, Monotonic, Box<dyn Fn(usize) -> Thing + Send + Sync>>;
 #[derive(Clone, Copy, Debug)]
 enum Op {
     Get(usize),
+    Glance(usize),
     Put(usize, usize),
     /// What has expired already.
     PutExpired(usize, usize),
@@ -103,12 +104,13 @@ enum Op {
     Remove(usize),
     Clear,
 }
-use Op::{Clear, Get, GetOrPut, Put, PutExpired, Remove};
+use Op::{Clear, Get, GetOrPut, Glance, Put, PutExpired, Remove};
 
 impl Op {
     fn run(self, map: &Things) -> Option<usize> {
         match self {
             Get(key) => map.get(key),
+            Glance(key) => map.glance(key),
             Put(key, value) => {
                 map.put(key, value);
                 None
@@ -128,7 +130,7 @@ impl Op {
 
     fn meaning(self, map: &mut BTreeMap<usize, usize>) -> Option<usize> {
         match self {
-            Get(key) => map.get(&key).copied(),
+            Get(key) | Glance(key) => map.get(&key).copied(),
             Put(key, value) => {
                 map.insert(key, value);
                 None
@@ -401,6 +403,21 @@ fn a_page_comes_back_under_a_reader() {
     let start = &[Put(0, 10), Put(1, 10), Put(2, 10), Put(3, 10), Put(4, 10), Put(5, 10)];
     let threads = [&[Remove(0), Remove(1), Remove(2), Put(6, 20), Put(7, 20)][..], &[Get(0)]];
     assert_atomic(by_hash, start, threads);
+}
+
+/// A second reader has shared what is there, so that a look may do.
+#[test]
+fn a_glance_finds_what_a_search_finds() {
+    let there = &[Put(0, 10), Get(0)];
+    assert_atomic(by_hash, there, [&[Put(0, 20)], &[Glance(0)]]);
+    assert_atomic(by_hash, there, [&[Remove(0), Put(1, 20)], &[Glance(1)]]);
+    assert_atomic(by_comparison, there, [&[Remove(0)], &[Glance(0)]]);
+}
+
+#[test]
+fn a_page_goes_under_a_glance() {
+    let start = &[Put(0, 10), Put(1, 10), Put(2, 10), Get(0)];
+    assert_atomic(by_hash, start, [&[Remove(0), Remove(1), Remove(2)], &[Glance(0)]]);
 }
 
 #[test]
