@@ -268,7 +268,7 @@ impl Drop for KeyedCounter {
 
 fast_methods! {
     KeyedCounter;
-    mapping KeyedCounter::item, KeyedCounter::assign;
+    mapping |_, _| None::<()>, KeyedCounter::item, KeyedCounter::assign;
     one_or_two c"add"
         c"add($self, key, n=1, /)\n--\n\nAdd `n` to the count of a key, which begins at 0."
         |this, _, key, n| add(this.engine()?, key, n.map_or(Ok(1), int64)?);
