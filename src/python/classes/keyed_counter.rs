@@ -207,7 +207,9 @@ impl KeyedCounter {
         let mut pauses = Pauses::new(py);
         let items = self.engine()?.items::<Error>(|| pauses.rest())?;
         let mut keys = room(items.len()).map_err(Error::from)?;
-        items.into_iter().for_each(|(key, _)| put(&mut keys, key)); // room: above
+        for (key, _) in items {
+            put(&mut keys, key); // room: above
+        }
         Ok(snapshot(py, keys)?.try_iter()?.into_any())
     }
 
