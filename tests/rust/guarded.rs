@@ -60,7 +60,9 @@ fn smallest_first_and_among_equals_first_in_first_out() {
 fn bytes_of<S: Shelf<Value = u32>>(entry: impl Fn(u32) -> S::Entry) -> [usize; 4] {
     const MANY: u32 = if cfg!(miri) { 500 } else { 50_000 };
     let queue = Guarded::<S>::default();
-    (0..MANY).for_each(|value| assert!(queue.try_put(entry(value)).is_ok()));
+    for value in 0..MANY {
+        assert!(queue.try_put(entry(value)).is_ok());
+    }
     let full = queue.bytes();
     let get = |count| {
         let mut got: Vec<u32> = Vec::new();
