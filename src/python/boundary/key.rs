@@ -41,7 +41,7 @@ impl<'a, 'py> Key<'a, 'py> {
 
 /// The number that is the hash of an `int`, if it is.
 #[inline]
-fn small_int(object: Arg<'_, '_>) -> Option<i64> {
+pub(super) fn small_int(object: Arg<'_, '_>) -> Option<i64> {
     // SAFETY: a live object; the check calls nothing.
     if unsafe { ffi::PyLong_CheckExact(object.as_ptr()) } == 0 {
         return None;
@@ -89,7 +89,7 @@ impl Query<Owned> for Key<'_, '_> {
 
 /// Whether two objects are equal, if both are of `str` itself or both of `bytes`
 /// itself: that takes no call into Python.
-fn equal_text(a: Arg<'_, '_>, b: Arg<'_, '_>) -> Option<bool> {
+pub(super) fn equal_text(a: Arg<'_, '_>, b: Arg<'_, '_>) -> Option<bool> {
     if let (Ok(a), Ok(b)) = (a.cast_exact::<PyString>(), b.cast_exact::<PyString>()) {
         // SAFETY: two live strings, and the thread is attached (a `Borrowed` proves it).
         return Some(unsafe { ffi::PyUnicode_Compare(a.as_ptr(), b.as_ptr()) } == 0);

@@ -113,7 +113,7 @@ impl Contents {
 
     /// The value of a key, counted.
     #[inline]
-    fn look_up(&self, key: &Key<'_, '_>) -> Result<Option<Owned>> {
+    fn look_up(&self, key: &impl Query<Owned, Error = Error>) -> Result<Option<Owned>> {
         let value = self.engine.get(key, |expired| self.report_one(&expired))?;
         self.count(if value.is_some() { Event::Hit } else { Event::Miss });
         Ok(value)
@@ -412,7 +412,7 @@ impl Cache {
 
     /// The value of a key, noted and counted as used.
     #[inline]
-    pub(crate) fn look_up(&self, key: &Key<'_, '_>) -> Result<Option<Owned>> {
+    pub(crate) fn look_up(&self, key: &impl Query<Owned, Error = Error>) -> Result<Option<Owned>> {
         self.contents()?.look_up(key)
     }
 }
