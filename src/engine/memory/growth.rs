@@ -6,8 +6,9 @@
 
 #![allow(clippy::disallowed_methods)] // the only place: each into room that was made before
 
-use std::alloc::{Layout, alloc};
+use std::alloc::{Layout, alloc, realloc};
 use std::fmt;
+use std::mem::ManuallyDrop;
 
 use super::arena::OutOfMemory;
 
@@ -47,13 +48,29 @@ pub fn put<T>(items: &mut Vec<T>, item: T) {
     items.push(item);
 }
 
-/// Gives memory back: there is room for `capacity` items then, or for all that there are. Where
-/// there is none for fewer it stays as it is.
+/// Gives memory back: there is room for `capacity` items then, or for all that there are. If the
+/// allocator refuses, it stays as it is. (A copy would leave the allocator with the old memory,
+/// in parts that it does not give back.)
 pub fn shrink<T>(items: &mut Vec<T>, capacity: usize) {
-    if let Ok(mut fewer) = room(capacity.max(items.len())) {
-        fewer.append(items);
-        *items = fewer;
+    let (capacity, before) = (capacity.max(items.len()), items.capacity());
+    if capacity == 0 {
+        *items = Vec::new();
+        return;
     }
+    let layouts = (Layout::array::<T>(before), Layout::array::<T>(capacity));
+    let (Ok(old), Ok(new)) = layouts else { return };
+    if new.size() >= old.size() {
+        return;
+    }
+    let mut all = ManuallyDrop::new(std::mem::take(items));
+    // SAFETY: a vector's memory is allocated like that, and the new size is not 0: who has items
+    // of size 0 has as much room as there can be, and came to the end above.
+    let fewer = unsafe { realloc(all.as_mut_ptr().cast(), old, new.size()) }.cast::<T>();
+    let (memory, capacity) =
+        if fewer.is_null() { (all.as_mut_ptr(), before) } else { (fewer, capacity) };
+    // SAFETY: allocated for so many, of which so many are there; if it was refused, the memory is
+    // what it was.
+    *items = unsafe { Vec::from_raw_parts(memory, all.len(), capacity) };
 }
 
 /// Fewer bytes than that are not worth to be given back.
