@@ -77,8 +77,11 @@ def pop_all(it: Any, keys: list[str]) -> None:
 
 
 def clear(it: Any, _keys: list[str]) -> None:
-    """Take out all at once."""
-    (it.clear if hasattr(it, "clear") else it.drain)()
+    """Take out all at once; from a queue many, for a list of all would itself be large."""
+    if hasattr(it, "clear"):
+        it.clear()
+    while hasattr(it, "get_many") and it.qsize():
+        it.get_many(1000)
 
 
 WAYS: dict[str, Callable[[Any, list[str]], object]] = {"clear": clear, "pop": pop_all}

@@ -1669,17 +1669,20 @@ class Cache(MutableMapping[_K, _V]):
     garbage collector, and its entries with it, and no longer at once.
 
     Args:
-        maxsize: what the entries may weigh together; None is no bound. Without a
-            `weigher` each weighs 1. With 0 nothing is kept. It is exceeded, if at all, by no
-            more than one entry for each thread that is just putting one.
+        maxsize: what the entries may weigh together; None is no bound, nor is ``math.inf``.
+            Without a `weigher` each weighs 1. With 0 nothing is kept. It is exceeded, if at all,
+            by no more than one entry for each thread that is just putting one.
         ttl: how many seconds an entry lives after it was put; None is for ever.
         grace: for how many seconds after that ``get_or_load`` and ``async_get_or_load`` serve
             it as it is, while one of their callers loads it anew; None is for none.
         weigher: called as ``weigher(key, value)``, returns what the entry weighs. One that
-            weighs more than `maxsize` is evicted at once.
-        on_evict: called as ``on_evict(key, value, reason)`` after an entry was dropped;
-            the reason is ``'size'`` or ``'expired'``. Not called for what was popped, replaced
-            or cleared. What it raises goes to ``sys.unraisablehook``.
+            weighs more than `maxsize` is evicted at once. What weighs 0 is never evicted for
+            others; of such there are at most 10,000, or `maxsize`, if that is more.
+        on_evict: called as ``on_evict(key, value, reason)`` after an entry was dropped
+            without being asked for; the reason is ``'size'`` or ``'expired'``. It is not told of
+            what goes by ``pop``, ``popitem``, ``del`` or ``clear``, of a value that is replaced,
+            nor of what is left when the cache itself goes. What it raises goes to
+            ``sys.unraisablehook``.
 
     Raises:
         TypeError: an argument is of the wrong type.
@@ -1706,7 +1709,7 @@ class Cache(MutableMapping[_K, _V]):
 
     def __init__(
         self,
-        maxsize: SupportsIndex | None,
+        maxsize: SupportsIndex | float | None,
         *,
         ttl: float | None = None,
         grace: float | None = None,
@@ -1715,8 +1718,13 @@ class Cache(MutableMapping[_K, _V]):
     ) -> None: ...
     @property
     def maxsize(self) -> int | None:
-        """The bound of `weight`; None is no bound."""
+        """The bound of `weight`; None is no bound.
 
+        It can be set. What is too much then is evicted, which `on_evict` and ``stats`` are told.
+        """
+
+    @maxsize.setter
+    def maxsize(self, maxsize: SupportsIndex | float | None) -> None: ...
     @property
     def ttl(self) -> float | None:
         """How many seconds an entry lives, where `put` says nothing else; None is for ever."""

@@ -37,7 +37,7 @@ def followed(relations: type) -> Callable[[C], C]:
     """Have the subclasses of a class get the methods of `relations` that they need."""
 
     def install(base: Any) -> Any:
-        def __init_subclass__(cls: type, **keywords: Any) -> None:  # noqa: N807 - becomes that method
+        def __init_subclass__(cls: type, /, **keywords: Any) -> None:  # noqa: N807 - becomes it
             # What another base may want; without one, `object` refuses it in its own words.
             super(base, cls).__init_subclass__(**keywords)
             own = cls.__mro__[: cls.__mro__.index(base)]

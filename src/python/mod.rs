@@ -23,6 +23,7 @@ mod _native {
     use super::boundary::error;
     use super::boundary::fastcall::{self, PanicProbe};
     use super::boundary::fork;
+    use super::boundary::key;
     use super::boundary::names;
     use super::boundary::spare;
     use super::boundary::unsupported;
@@ -126,6 +127,7 @@ mod _native {
         error::prepare(py)?;
         convert::prepare(py)?;
         counting::prepare(py)?;
+        key::prepare(py)?;
         spare::prepare(py)?;
         ordering::prepare(py)?;
         user::find_main_thread(py)?;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import math
 import sys
 import time
 import weakref
@@ -207,6 +208,8 @@ REFUSED = [
     ((-1,), {}, ValueError, "maxsize must not be negative, but is -1"),
     (("a",), {}, TypeError, "expected an int, not 'a'"),
     ((1.5,), {}, TypeError, "expected an int, not 1.5"),
+    ((-math.inf,), {}, TypeError, "expected an int, not -inf"),
+    ((math.nan,), {}, TypeError, "expected an int, not nan"),
     ((2**70,), {}, OverflowError, f"{2**70} does not fit in 64 bits"),
     ((1,), {"ttl": 0}, ValueError, "ttl must be positive or None, but is 0"),
     ((1,), {"ttl": -1.5}, ValueError, "ttl must be positive or None, but is -1.5"),
@@ -338,9 +341,10 @@ def test_popped_replaced_and_cleared_are_not_told(impl: ModuleType) -> None:
     assert c.stats()[2:] == (0, 0, 0, 0, 0, 0)
 
 
-def test_without_a_bound_nothing_is_evicted(impl: ModuleType) -> None:
+@pytest.mark.parametrize("no_bound", [None, math.inf])
+def test_without_a_bound_nothing_is_evicted(impl: ModuleType, no_bound: float | None) -> None:
     log = Log()
-    c = impl.Cache(None, on_evict=log)
+    c = impl.Cache(no_bound, on_evict=log)
     c.update((key, key) for key in range(10_000))
     assert (len(c), c.maxsize, log.calls) == (10_000, None, [])
 
@@ -379,8 +383,134 @@ def test_wrong_weights(impl: ModuleType) -> None:
             use("a", "x")
         with pytest.raises(ValueError, match=r"^weight must not be negative, but is -1$"):
             use("a", -1)
+        with pytest.raises(TypeError, match=r"^expected an int, not 1\.5$"):
+            use("a", 1.5)
     c["light"] = 0
     assert (c.weight, len(c)) == (0, 1)
+
+
+def test_what_weighs_nothing_makes_no_room(impl: ModuleType) -> None:
+    log = Log()
+    c = impl.Cache(10, weigher=heavy, on_evict=log)
+    for key in range(1000):
+        c[key] = 0
+    c["a"], c["b"] = 6, 4
+    c["c"] = 5
+    assert log.calls[0][0] == "a"
+    assert len(c) == 1000 + len({"a", "b", "c"} & set(c))
+    assert c.weight <= 10
+    c["d"] = 10
+    assert len(c) == 1001
+    assert len(dict(c.popitem() for _ in range(1001))) == 1001
+    assert (len(c), c.weight) == (0, 0)
+
+
+def test_what_becomes_weightless_and_heavy_again(impl: ModuleType) -> None:
+    log = Log()
+    c = impl.Cache(10, weigher=heavy, on_evict=log)
+    c.update(a=4, b=6)
+    c["a"] = 0
+    assert (c.weight, log.calls) == (6, [])
+    c["c"] = 10
+    assert log.calls == [("b", 6, "size")]
+    c["a"] = 1
+    assert log.calls == [("b", 6, "size"), ("c", 10, "size")]
+    assert (dict(c), c.weight) == ({"a": 1}, 1)
+    c["d"] = 10
+    assert dict(c) == {"d": 10}
+
+
+def test_what_weighs_nothing_is_bounded_by_number(impl: ModuleType) -> None:
+    c = impl.Cache(10_001, weigher=heavy)
+    c["heavy"] = 10_001
+    for key in range(10_005):
+        c[key] = 0
+    assert len(c) == 10_002
+    assert (c.weight, c.stats().evictions) == (10_001, 4)
+    c.maxsize = 3
+    assert (len(c), c.weight) == (10_000, 0)
+    c.maxsize = 0
+    assert (len(c), c.weight) == (0, 0)
+
+
+def test_the_bound_can_be_set(impl: ModuleType) -> None:
+    log = Log()
+    c = impl.Cache(5, on_evict=log)
+    c.update((key, -key) for key in range(5))
+    c.maxsize = 2
+    assert (c.maxsize, len(c), c.weight) == (2, 2, 2)
+    assert sorted(log.calls + [(*item, "size") for item in c.items()]) == [
+        (key, -key, "size") for key in range(5)
+    ]
+    assert c.stats().evictions == 3
+    c.maxsize = 4
+    c.update((key, -key) for key in range(10, 20))
+    assert len(c) == 4
+    c.maxsize = None
+    c.update((key, -key) for key in range(100))
+    assert (c.maxsize, len(c)) == (None, len({*range(100), *c}))
+    c.maxsize = 50
+    assert (c.maxsize, len(c)) == (50, 50)
+    c["new"] = 1
+    assert len(c) == 50
+    c.maxsize = math.inf
+    assert c.maxsize is None
+    c.maxsize = 0
+    c["new"] = 1
+    assert (len(c), c.maxsize, log.calls[-1]) == (0, 0, ("new", 1, "size"))
+
+
+def test_a_wrong_bound_is_not_set(impl: ModuleType) -> None:
+    c = impl.Cache(5)
+    c["a"] = 1
+    for (wrong,), kwargs, error, text in REFUSED:
+        if not kwargs:
+            with pytest.raises(error) as caught:
+                c.maxsize = wrong
+            assert str(caught.value) == text
+    assert (c.maxsize, len(c)) == (5, 1)
+
+
+def test_a_bound_that_was_none_counts_what_is_there(impl: ModuleType) -> None:
+    heaviest = 2**63 - 1
+    c = impl.Cache(None, weigher=heavy)
+    for key in range(5):
+        c[key] = heaviest
+    c["light"] = 3
+    c.maxsize = 10
+    assert c.weight <= 10
+    for key in range(20):
+        c[key] = 1
+    assert c.weight == 10
+
+
+def test_shrinking_while_others_put(impl: ModuleType) -> None:
+    told: list[object] = []
+    c = impl.Cache(8192, on_evict=lambda key, _value, _reason: told.append(key))
+
+    def change(thread: int) -> None:
+        if thread == 0:
+            for bound in (3000, None, 100, 6000, 10, None, 50):
+                c.maxsize = bound
+        else:
+            for key in range(5000):
+                c[thread, key] = key
+
+    run_threads(3, change)
+    assert len(c) == c.weight <= 50
+    assert len(told) == c.stats().evictions == 10_000 - len(c)
+    c.update((key, key) for key in range(60))
+    assert len(c) == c.weight == 50
+
+
+@pytest.mark.parametrize("maxsize", [2, 3, 10, 30, 100])
+def test_in_a_small_cache_one_hit_saves_an_entry(impl: ModuleType, maxsize: int) -> None:
+    for saved in {0, 1, maxsize - 1}:
+        c = impl.Cache(maxsize)
+        c.update((key, key) for key in range(maxsize))
+        c[saved]
+        c["new"] = 1
+        assert saved in c
 
 
 def test_weigher_is_asked_once_per_entry(impl: ModuleType) -> None:
@@ -493,6 +623,29 @@ def test_evictions_of_what_expired_are_expirations(impl: ModuleType) -> None:
 
 
 # --- statistics ----------------------------------------------------------------
+
+
+class Name(str):
+    """A key that only Python can compare."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    "key", ["key", "", 7, -1, 2**61, 2**70, b"key", (1, "key"), Name("key"), 1.5]
+)
+def test_each_lookup_is_counted_once_whatever_the_key(impl: ModuleType, key: Any) -> None:
+    c = impl.Cache(4)
+    assert (c.get(key), c.get(key, 1)) == (None, 1)
+    with pytest.raises(KeyError):
+        c[key]
+    assert c.stats()[:2] == (0, 3)
+    c[key] = "value"
+    # An equal one that is another object, and, if it is a text, was never hashed.
+    equal = "".join(list(key)) if type(key) is str else type(key)(key)
+    for each in (key, equal):
+        assert (c[each], c.get(each), c.get(each, 1)) == ("value", "value", "value")
+    assert c.stats()[:2] == (6, 3)
 
 
 def test_what_counts(impl: ModuleType) -> None:

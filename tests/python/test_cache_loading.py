@@ -521,6 +521,8 @@ def test_who_would_block_the_loop_that_loads_is_told(impl: ModuleType) -> None:
         [other] = waiting(
             lambda: c.get_or_load("other", lambda _key: c.get_or_load("k", pytest.fail))
         )
+        while not _loading._waits:
+            time.sleep(0.001)
         with pytest.raises(RuntimeError, match="'other' would never end"):
             c.get_or_load("other", pytest.fail)
         assert await leader == "k"

@@ -123,6 +123,37 @@ def test_keys_are_those_of_lru_cache(
         assert ours.cache_info() == theirs.cache_info()
 
 
+@pytest.mark.parametrize(
+    "args",
+    [(), (1, 2), (-1, -2), (2**61 - 1, 2**61), (0.0, "text", b"bytes"), (10**40, None), (1,) * 99],
+    ids=repr,
+)
+def test_a_call_and_a_look_for_it_have_one_key(impl: ModuleType, args: tuple[Any, ...]) -> None:
+    f = impl.cached(lambda *args: args)
+    assert not f.cache_contains(*args)
+    f(*args)
+    assert f.cache_contains(*args)
+    f(*args)
+    assert f.cache_info()[:2] == (1, 1)
+
+
+def test_arguments_are_compared_as_in_a_tuple(impl: ModuleType) -> None:
+    class Equal:
+        def __hash__(self) -> int:
+            return hash(1000)
+
+        def __eq__(self, other: object) -> bool:
+            return other == 1000
+
+    f = impl.cached(lambda *args: args)
+    first = f(1000, "".join(["te", "xt"]))
+    nan = float("nan")
+    assert f(int("1000"), "text") is f(1000.0, "text") is f(Equal(), "text") is first
+    assert f(nan, 1) is f(nan, 1)
+    assert f(float("nan"), 1) is not f(nan, 1)
+    assert f.cache_info().misses == 3
+
+
 def test_unhashable_arguments(impl: ModuleType) -> None:
     with pytest.raises(TypeError, match="unhashable"):
         impl.cached(len)([])

@@ -8,6 +8,7 @@ one that created it, since any other merely tells that one.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import sys
 import time
@@ -27,11 +28,14 @@ from lockfree import (
     Cache,
     ConcurrentDict,
     KeyedCounter,
+    LifoQueue,
+    PriorityQueue,
     Queue,
     Stack,
     StripedCounter,
     cached,
     defer_refcount,
+    once,
 )
 from support import CORES, FREE_THREADED, Node, in_child, needs_statm, run_threads
 
@@ -98,6 +102,8 @@ KINDS = {
     "Queue": Kind(Queue, put_and_get),
     "Queue.empty": Kind(Queue, lambda q: q.empty()),
     "Queue.task_done": Kind(Queue, tick_off),
+    "LifoQueue": Kind(LifoQueue, put_and_get),
+    "PriorityQueue": Kind(PriorityQueue, put_and_get),
     "AsyncQueue": Kind(AsyncQueue, lambda q: q.put_nowait(None)),
     "Cache": Kind(partial(Cache, 10), set_and_get),
     "Cache.in": Kind(partial(Cache, 10), lambda c: "k" in c),
@@ -106,6 +112,8 @@ KINDS = {
     "KeyedCounter": Kind(KeyedCounter, lambda c: c.add("k")),
     "KeyedCounter.in": Kind(KeyedCounter, lambda c: "k" in c),
     "cached": Kind(lambda: cached(lambda n: n), lambda f: f(1)),
+    "cached method": Kind(lambda: cached(lambda _self, n: n), lambda f: f(None, 1)),
+    "once": Kind(lambda: once(lambda: 1), lambda f: f()),
     "cached coroutine function": Kind(cached_coroutine_function, lambda f: run_a_step(f(1))),
 }
 all_kinds = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
@@ -304,6 +312,68 @@ assert resident() - before < 4_000_000, resident() - before
 """
     )
     assert child == (0, "", "")
+
+
+# --- what a name costs ----------------------------------------------------------
+
+THING: Any = None
+"""What is named as a global."""
+
+
+class Owner:
+    """It has one attribute."""
+
+    def __init__(self, thing: object) -> None:
+        self.thing = thing
+
+
+def references_taken(thing: object) -> dict[str, int]:
+    """Name `thing` in a thread that did not make it; tell how many references that took."""
+    # Before it lie the owner's identity, flags and the owner's own count.
+    address = id(thing) + 16
+
+    def shared_count(_named: object = None) -> int:
+        return ctypes.c_ssize_t.from_address(address).value >> 2
+
+    owner, ref = defer_refcount(Owner(thing)), defer_refcount(AtomicRef(thing))
+    forms: dict[str, Callable[[], int]] = {
+        "global": lambda: shared_count(THING),
+        "closure": lambda: shared_count(thing),
+        "attribute": lambda: shared_count(owner.thing),
+        "AtomicRef.value": lambda: shared_count(ref.value),
+    }
+    taken = {}
+
+    def name_it(_index: int) -> None:
+        for form, named in forms.items():
+            for _ in range(1000):  # until the interpreter has specialized the code
+                taken[form] = named() - shared_count()
+
+    global THING
+    THING = thing
+    try:
+        run_threads(1, name_it)
+    finally:
+        THING = None
+    return taken
+
+
+@needs_deferral
+@pytest.mark.parametrize("make", [Node, Queue, partial(Cache, 10)], ids=["Node", "Queue", "Cache"])
+def test_names_of_a_deferred_object_are_not_counted(make: Callable[[], Any]) -> None:
+    assert references_taken(defer_refcount(make())) == {
+        "global": 0,
+        "closure": 0,
+        "attribute": 0,
+        "AtomicRef.value": 0,
+    }
+
+
+@pytest.mark.skipif(
+    not FREE_THREADED or sys.version_info[:2] != (3, 14), reason="3.15 defers by itself"
+)
+def test_names_of_another_object_are_counted() -> None:
+    assert set(references_taken(Node()).values()) == {1}
 
 
 # --- defer_refcount -------------------------------------------------------------

@@ -576,7 +576,9 @@ caches = dict(
     keys=lambda c: list(c.keys()),
     eq=lambda c: c == {}, maxsize=lambda c: c.maxsize, ttl=lambda c: c.ttl,
     weight=lambda c: c.weight, stats=lambda c: c.stats().size, bool=bool, grace=lambda c: c.grace,
-    size=lambda c: sys.getsizeof(c) > 0,
+    size=lambda c: sys.getsizeof(c) > 0, unbound=lambda c: setattr(c, "maxsize", None),
+    shrink=lambda c: setattr(c, "maxsize", 3),
+    bound_wrong=lambda c: setattr(c, "maxsize", -1),
 )
 def cached(c):
     return sorted((k, id(v)) for k, v in c._items()), c.weight

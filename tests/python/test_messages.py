@@ -54,7 +54,8 @@ def test_keywords_of_a_class_are_for_its_other_bases(impl: ModuleType, name: str
         def __init_subclass__(cls, colour: str) -> None:
             cls.colour = colour  # type: ignore[attr-defined]
 
-    assert type("Sub", (base, Coloured), {}, colour="red").colour == "red"
+    sub: Any = type("Sub", (base, Coloured), {}, colour="red")
+    assert sub.colour == "red"
 
 
 @pytest.mark.parametrize(

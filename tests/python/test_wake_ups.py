@@ -217,7 +217,7 @@ def test_an_exception_amid_waking_who_waits_for_room_costs_no_item(
 def test_an_exception_as_a_getter_leaves_costs_no_item(
     impl: ModuleType, get: Callable[[Any], Any], moment: str, kind: str
 ) -> None:
-    raised = []
+    raised: list[bool] = []
 
     class Leaving(getattr(impl, kind)):  # type: ignore[misc]
         def _enrol(self, *args: Any) -> None:

@@ -126,6 +126,37 @@ fn a_snapshot_is_whole_although_tables_grow_and_shrink_under_it() {
 }
 
 #[test]
+fn the_limit_can_be_set() {
+    for shards in [1, 4] {
+        let map = numbers(UNBOUNDED, shards);
+        (0..100).for_each(|key| assert!(map.put(key, key).is_empty()));
+        for (limit, left) in [(70, 70), (80, 70), (UNBOUNDED, 70), (10, 10), (0, 0)] {
+            let before = map.cache.len();
+            let mut evicted = 0;
+            map.cache.set_limit(limit, |_| evicted += 1).expect("there is memory");
+            assert_eq!((map.cache.len(), before - evicted), (left, left));
+        }
+        map.cache.set_limit(80, drop).expect("there is memory");
+        (0..200).for_each(|key| drop(map.put(key, key)));
+        assert_eq!((map.cache.len(), map.cache.weight()), (80, 80));
+    }
+}
+
+#[test]
+fn what_weighs_nothing_makes_no_room() {
+    let map = numbers(10, 1);
+    (0..20).for_each(|key| assert!(map.put_weighed(key, key, 0, FOREVER).is_empty()));
+    for key in 20..40 {
+        map.put_weighed(key, key, 10, FOREVER);
+        assert_eq!((map.cache.len(), map.cache.weight()), (21, 10));
+    }
+    map.put_weighed(0, 0, 10, FOREVER);
+    assert_eq!((map.cache.len(), map.cache.weight(), map.get(0)), (20, 10, Some(0)));
+    map.put_weighed(0, 1, 0, FOREVER);
+    assert_eq!((map.cache.len(), map.cache.weight(), map.get(0)), (20, 0, Some(1)));
+}
+
+#[test]
 fn a_small_cache_holds_just_so_many_and_the_newest() {
     for limit in [1, 2, 3, 10] {
         let map = numbers(limit, 1);
@@ -702,7 +733,9 @@ fn ratios(requests: impl Iterator<Item = usize>, capacity: usize, shards: usize)
 fn the_hit_ratio_is_that_of_the_model() {
     const KEYS: usize = 20_000;
     const REQUESTS: usize = 200_000;
-    for (shards, capacities) in [(1, &[KEYS / 100, KEYS / 10][..]), (16, &[KEYS / 10])] {
+    for (shards, capacities) in
+        [(1, &[KEYS / 100, KEYS / 10][..]), (16, &[KEYS / 10]), (4, &[KEYS / 20])]
+    {
         for &capacity in capacities {
             for (skew, scan) in [(0.7, 0), (0.9, 0), (1.1, 0), (1.0, 2), (1.0, 5)] {
                 let requests = Requests::zipf(KEYS, skew, scan).take(REQUESTS);

@@ -9,7 +9,7 @@ from math import inf, isnan
 from reprlib import recursive_repr
 from time import monotonic
 from types import GenericAlias
-from typing import Any, ClassVar, NamedTuple, SupportsIndex, TypeVar
+from typing import Any, ClassVar, Final, NamedTuple, SupportsIndex, TypeVar, cast
 
 from lockfree._loading import LoadingMethods, Unraisable
 from lockfree._mapping import MappingMethods
@@ -33,6 +33,9 @@ class _Entry(NamedTuple):
         return None if self.deadline == inf else self.deadline - now
 
 
+_FEWEST_WEIGHTLESS: Final = 10_000
+"""So many entries that weigh nothing there may be, or `maxsize`, if that is more."""
+
 _Dropped = list[tuple[Any, _Entry, str]]
 """Keys and entries that are gone, and why: `on_evict` is told without the lock."""
 
@@ -47,7 +50,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
 
     def __init__(
         self,
-        maxsize: SupportsIndex | None,
+        maxsize: SupportsIndex | float | None,
         *,
         ttl: float | None = None,
         grace: float | None = None,
@@ -62,7 +65,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         # Reentrant: comparing keys runs code of theirs, which may use the cache.
         self._lock = threading.RLock()
         self._entries: OrderedDict[K, _Entry] = OrderedDict()  # the next victim first
-        self._weight = 0
+        self._weight = self._weightless = 0
         self._mortal = False  # whether any entry ever had a time to live
         self._hits = self._misses = self._evictions = self._expirations = self._loads = 0
         self._waits = self._stale_served = 0
@@ -73,6 +76,15 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
     def maxsize(self) -> int | None:
         """The bound of `weight`; None is no bound."""
         return self._maxsize
+
+    @maxsize.setter
+    def maxsize(self, maxsize: SupportsIndex | float | None) -> None:
+        bound = _bound(maxsize)
+        dropped: _Dropped = []
+        with self._lock:
+            self._maxsize = bound
+            self._make_room(dropped)
+        self._tell(dropped)
 
     @property
     def ttl(self) -> float | None:
@@ -169,7 +181,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         with self._lock:
             self._tickets.revoke_all()
             entries, self._entries = self._entries, OrderedDict()
-            self._weight = 0
+            self._weight = self._weightless = 0
         while entries:  # one by one, so that other threads run meanwhile
             entries.popitem()
 
@@ -313,16 +325,26 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         self._entries[key] = entry
         self._weight += entry.weight
         self._mortal = self._mortal or entry.deadline < inf
-        if self._maxsize is not None:
-            # To drop the others would not help. A bound of 0 keeps not even what weighs nothing.
-            if entry.weight > self._maxsize or self._maxsize == 0:
-                self._drop(key, "size", dropped)
-            while self._weight > self._maxsize:
-                self._evict(dropped)
+        self._weightless += not entry.weight
+        # To drop the others would not help. A bound of 0 keeps not even what weighs nothing.
+        if self._maxsize is not None and (entry.weight > self._maxsize or self._maxsize == 0):
+            self._drop(key, "size", dropped)
+        self._make_room(dropped)
         return replaced
 
-    def _evict(self, dropped: _Dropped) -> None:
-        key, entry = next(iter(self._entries.items()))
+    def _make_room(self, dropped: _Dropped) -> None:
+        """Drop what is too much: by weight, and of what weighs nothing by number."""
+        if self._maxsize is None:
+            return
+        most = max(self._maxsize, _FEWEST_WEIGHTLESS) if self._maxsize else 0
+        while self._weight > self._maxsize:
+            self._evict(dropped, heavy=True)
+        while self._weightless > most:
+            self._evict(dropped, heavy=False)
+
+    def _evict(self, dropped: _Dropped, *, heavy: bool) -> None:
+        candidates = ((key, e) for key, e in self._entries.items() if (e.weight > 0) == heavy)
+        key, entry = next(candidates)
         self._drop(key, "size" if monotonic() < entry.deadline else "expired", dropped)
 
     def _next_victim(self, dropped: _Dropped) -> Any:
@@ -342,6 +364,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
     def _remove(self, key: K) -> _Entry:
         entry = self._entries.pop(key)
         self._weight -= entry.weight
+        self._weightless -= not entry.weight
         return entry
 
     def _size(self) -> int:
@@ -373,10 +396,10 @@ def _deadline(ttl: float | None) -> float:
     return inf if ttl is None else monotonic() + ttl
 
 
-def _bound(maxsize: SupportsIndex | None) -> int | None:
-    if maxsize is None:
+def _bound(maxsize: SupportsIndex | float | None) -> int | None:
+    if maxsize is None or (isinstance(maxsize, float) and maxsize == inf):
         return None
-    bound = int64(maxsize)
+    bound = int64(cast(SupportsIndex, maxsize))
     if bound < 0:
         raise ValueError(f"maxsize must not be negative, but is {bound}")
     return bound

@@ -61,11 +61,9 @@ class Queue(AsyncMethods[T]):
 
     def put_many(self, iterable: Iterable[T], /, timeout: float | None = None) -> int:
         """Put the items of `iterable` in their order; return how many went in."""
-        remaining, items = within(timeout), tuple(iterable)
-        if items:
-            with self._lock:
-                self._refuse_if_closed()
-        for done, entry in enumerate([self._entry(item) for item in items]):
+        remaining = within(timeout)
+        items = [self._entry(item) for item in tuple(iterable)]
+        for done, entry in enumerate(items):
             try:
                 with self._lock:
                     self._refuse_if_closed()
@@ -272,9 +270,6 @@ class Queue(AsyncMethods[T]):
             return nothing
 
     def _press(self, item: Any, /) -> Any:
-        if not isinstance(item, _Entry):
-            with self._lock:
-                self._refuse_if_closed()
         entry = item if isinstance(item, _Entry) else _Entry(self._entry(item))
         try:
             self._put(entry.content, _patience(False, None))
@@ -356,6 +351,8 @@ class PriorityQueue(Queue[T]):
     force_put = _no_force_put
 
     def _entry(self, item: T) -> Any:
+        with self._lock:
+            self._refuse_if_closed()
         return _priority(item, self._key), item
 
     def _push(self, entry: Any) -> None:

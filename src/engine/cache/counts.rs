@@ -257,6 +257,7 @@ pub(super) struct Cell(AtomicU64);
 
 impl Cell {
     /// What the word says, for someone inside a guard, or who keeps the cell from being closed.
+    #[allow(clippy::unused_self)] // stripes live as long as it
     #[inline(always)]
     fn read(&self, word: u64) -> State<'_> {
         match word {
@@ -463,6 +464,10 @@ impl Policy for Counting {
         self.len
     }
 
+    fn weightless(&self) -> usize {
+        0
+    }
+
     fn weight(&self) -> u128 {
         self.len as u128
     }
@@ -487,9 +492,13 @@ impl Policy for Counting {
         debug_assert!(false, "K1: no entry is removed alone");
     }
 
-    fn reweigh(&mut self, _: &Entry<Self>, _: u64) {}
+    fn reweigh(&mut self, _: &Entries<Self>, _: u32, _: &Entry<Self>, _: u64) {}
 
     fn victim<'a>(&mut self, _: &'a Entries<Self>, _: u32) -> Option<(u32, &'a Entry<Self>)> {
+        None
+    }
+
+    fn weightless_victim(&mut self, _: &Entries<Self>) -> Option<u32> {
         None
     }
 
@@ -686,7 +695,7 @@ impl<T: Counted, G: Reclaim> Counts<T, G> {
         let mut locked: [_; SHARDS] = std::array::from_fn(|shard| core.shards[shard].lock::<G>());
         let len = locked.iter().map(|locked| locked.state.policy.len()).sum();
         let mut taken = room(len)?;
-        let detached = locked.each_mut().map(|locked| locked.detach());
+        let detached = locked.each_mut().map(Locked::detach);
         *self.keys.lock() = 0;
         drop(locked);
         // Room: above.

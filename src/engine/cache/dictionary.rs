@@ -24,8 +24,8 @@ use super::lookup::{Found, Known, Query, mix};
 use super::policy::Unlimited;
 use super::removed::Removed;
 use super::shard::{Locked, Namesake};
-use super::update::{Item, own};
-use super::{Cache, Clock, MOST_SHARDS, UNBOUNDED};
+use super::update::{Item, own, take_notice};
+use super::{Cache, Clock, Glance, MOST_SHARDS, UNBOUNDED};
 
 /// Where nothing expires it is always the same time.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +67,12 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
     #[inline]
     pub fn get<Q: Query<T>>(&self, query: &Q) -> Result<Option<T>, Q::Error> {
         self.table.peek(query, |_| ())
+    }
+
+    /// The same, if the first look tells (as [`Cache::glance`]).
+    #[inline(always)]
+    pub fn glance<Q: Query<T>>(&self, query: &Q) -> Glance<T> {
+        self.table.glance(query)
     }
 
     /// Whether a key is there.
@@ -132,7 +138,7 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
     ) -> Result<Result<T, T>, Q::Error> {
         let Some(core) = self.table.core() else { return Ok(Err(value)) };
         if core.is_shared.load(Relaxed) {
-            value.share();
+            value.hand_over();
         }
         let word = value.into_raw();
         let replaced =
@@ -140,7 +146,11 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
         // SAFETY: E4: the reference of the one or of the other word is ours now.
         let own = |word| unsafe { T::from_raw(word) };
         match replaced {
-            Ok(Some(old)) => Ok(Ok(own(old))),
+            Ok(Some(old)) => {
+                let old = own(old);
+                take_notice(core, &old);
+                Ok(Ok(old))
+            }
             Ok(None) => Ok(Err(own(word))),
             Err(error) => {
                 drop(own(word));

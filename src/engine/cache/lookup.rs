@@ -125,7 +125,7 @@ impl Known {
 }
 
 /// What a walk came to.
-enum Step<'a, T, P: Policy> {
+pub(super) enum Step<'a, T, P: Policy> {
     /// The key's entry.
     Found(Found<'a, P>),
     /// It has the same hash; only a comparison can tell. The generation is that of the walk's
@@ -283,7 +283,7 @@ impl<P: Policy> Core<P> {
 
     /// Walks the chain of a hash to the first entry that is, or may be, the key's.
     #[inline(always)]
-    fn walk<'a, T: Counted, Q: Query<T>, G>(
+    pub(super) fn walk<'a, T: Counted, Q: Query<T>, G>(
         &self,
         guard: &'a G,
         query: &Q,

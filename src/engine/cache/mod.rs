@@ -23,6 +23,8 @@
 //!   and keys that are equal if their hashes are ([`Query::by_hash`]). For any other
 //!   comparison it takes a reference to the key, lets go of everything, the guard included,
 //!   and asks ([`Query::is`]); afterwards it looks, by numbers, whether that life of the entry goes on.
+//! - *Most lookups are over at once.* [`Cache::glance`] is the same walk, and the same look at what it
+//!   finds, without a second try: what is not decided then is searched for.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -46,7 +48,8 @@
 //! - **C2** No two live entries have equal keys: whoever inserts holds the lock, and
 //!   has compared its key with each live entry of the same hash.
 //! - **C3** The weights of all items, and of those about to be inserted, add up to
-//!   what the budget has given out, which is never more than the limit.
+//!   what the budget has given out, which is never more than the limit, unless that has become
+//!   less just now; without a limit nobody counts, and who sets one adds up (`Cache::set_limit`).
 //! - **C4** What a reader returns was the value of a live entry with its key at the
 //!   moment of its second look at the value (E3, E4).
 //!
@@ -63,7 +66,7 @@
 //! | `Release` | the core, published | `Acquire` of the core | all of it |
 //! | `Relaxed` | whether the cache is shared | | nothing: a reader who finds an item that is not shares it |
 //! | `Relaxed` | the use count | | nothing: a lost use is one less |
-//! | `Relaxed` | the budget | itself | nothing but the sum |
+//! | `Relaxed` | the budget, the limit | itself; the locks of all shards | nothing but the sum |
 //!
 //! # Progress
 //! A hit, a miss and `contains` are lock-free, comparisons aside: starting again
@@ -71,7 +74,28 @@
 //! item that was put before a second thread read anything, its first reader there
 //! locks the shard.) All that
 //! changes the cache locks one shard; an insertion that finds no victim there,
-//! another one as well, after it has released the first.
+//! another one as well, after it has released the first. Setting the limit locks all, in their order,
+//! which nobody else does who holds one.
+//!
+//! # Many writers
+//! This is argued, not measured: the machines at hand have two processors.
+//! - *Shards.* Who puts holds a lock for a third to a half of the time that it takes. So 16 of them
+//!   are enough for about as many threads that do nothing else; of 64, on average one or two
+//!   wait for each, and together they put as fast as 16 locks change hands, each with the two or three
+//!   cache lines that it protects: some hundred millions a second, and each thread a quarter of
+//!   what it would alone. More shards would help them, and cost all others: a small cache its
+//!   memory, and the policy its view of what is rare. Who reads locks none.
+//! - *The budget* is one word. A full cache only reads it: what is evicted makes room for what
+//!   comes. Each insertion into one that is not full adds to it, and so do removals; then the threads
+//!   share that line, and 64 of them put no faster than it travels, until the cache is full.
+//! - *Entries* are the shard's own, and are handed out under its lock. The arena in which
+//!   statistics are counted is asked for a cell once in a thread's life.
+//!
+//! # What another thread will drop
+//! A reference that the thread which made an object takes in its own count, and another drops,
+//! sends the object to its maker to be freed: more than the rest of a put. Who first drops what is
+//! another's notes that the cache is shared, and from then on references go in where any thread may
+//! drop them ([`Counted::hand_over`]).
 
 mod clock;
 mod counts;
@@ -94,9 +118,9 @@ use super::memory::arena::OutOfMemory;
 use super::memory::epoch::{Epochs, Reclaim};
 use super::memory::growth::{boxed, boxed_slice, put, room_for_one};
 use super::memory::pointer::Counted;
-use super::shim::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed, ordering};
+use super::shim::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed, mutant, ordering};
 use entry::{Entry, Taken};
-use lookup::{Found, Known, Look, Sought, Stop};
+use lookup::{Found, Known, Look, Sought, Step, Stop};
 use policy::Policy;
 use s3fifo::S3Fifo;
 use shard::{Locked, Shard};
@@ -112,9 +136,13 @@ pub use update::Item;
 /// A limit that is none.
 pub const UNBOUNDED: u64 = u64::MAX;
 
-/// Caches for fewer items are not divided: in parts of some hundred, how often a loop
-/// hits is a matter of luck.
-const FEWEST_TO_SHARD: u64 = 4096;
+/// So many items that weigh nothing there may be in any case; as many as the limit says, if that
+/// is more.
+pub const FEWEST_WEIGHTLESS: u64 = 10_000;
+
+/// So many items there are in each part of a divided cache, on average and when it is full: with
+/// fewer, how often a loop hits is a matter of luck.
+const FEWEST_IN_SHARD: u64 = 250;
 const MOST_SHARDS: usize = 16;
 /// Caches for so many are divided into eight at least, however few processors there are: a
 /// table that grows is filled under the lock, and at a stretch.
@@ -140,27 +168,74 @@ impl<T> std::ops::Deref for Apart<T> {
     }
 }
 
-/// What all items may weigh together, and how much of it is given out (C3).
+/// What a first look tells of a key.
+#[derive(Debug)]
+pub enum Glance<T> {
+    /// Its value.
+    Found(T),
+    /// It is not there.
+    Absent,
+    /// Nothing: it is to be searched for.
+    Unknown,
+}
+
+impl<T> Glance<T> {
+    /// The value, if there is one.
+    #[inline(always)]
+    pub fn found(self) -> Option<T> {
+        if let Self::Found(value) = self { Some(value) } else { None }
+    }
+}
+
+/// What all items may weigh together, and how much of it is given out (C3); without a limit
+/// nobody keeps that up to date. It changes under the lock of one of the shards, so that who holds
+/// them all may set it right.
 #[derive(Debug)]
 struct Budget {
-    limit: u64,
+    limit: AtomicU64,
     used: AtomicU64,
+    /// What was taken out of one shard, for an item that will go into another, and is part of
+    /// what is used.
+    in_flight: AtomicU64,
 }
 
 impl Budget {
+    fn new(limit: u64) -> Self {
+        let [limit, used, in_flight] = [limit, 0, 0].map(AtomicU64::new);
+        Self { limit, used, in_flight }
+    }
+
+    #[inline]
+    fn limit(&self) -> u64 {
+        self.limit.load(Relaxed)
+    }
+
+    /// Whether an item may weigh that, if there is nothing else.
+    fn allows(&self, weight: u64) -> bool {
+        let limit = self.limit();
+        weight <= limit && limit != 0
+    }
+
     /// Gives out `weight`, unless that is too much. A full budget is not written to.
     fn reserve(&self, weight: u64) -> bool {
-        if weight == 0 || self.limit == UNBOUNDED {
+        let limit = self.limit();
+        if weight == 0 || limit == UNBOUNDED {
             return true;
         }
-        let fits = |used: u64| used.checked_add(weight).filter(|used| *used <= self.limit);
+        let fits = |used: u64| used.checked_add(weight).filter(|used| *used <= limit);
         self.used.fetch_update(Relaxed, Relaxed, fits).is_ok()
     }
 
     fn release(&self, weight: u64) {
-        if weight > 0 && self.limit != UNBOUNDED {
+        if weight > 0 && self.limit() != UNBOUNDED {
             self.used.fetch_sub(weight, Relaxed);
         }
+    }
+
+    /// Whether more is given out than the limit, since that became less.
+    fn is_exceeded(&self) -> bool {
+        let limit = self.limit();
+        limit != UNBOUNDED && self.used.load(Relaxed) > limit
     }
 }
 
@@ -180,14 +255,14 @@ impl<P: Policy> Core<P> {
         Ok(Self {
             shards: boxed_slice((0..shards).map(|_| Shard::new()))?,
             is_shared: AtomicBool::new(false),
-            budget: Apart(Budget { limit, used: AtomicU64::new(0) }),
+            budget: Apart(Budget::new(limit)),
         })
     }
 
     #[inline]
     fn shard(&self, hash: u64) -> &Shard<P> {
-        // A power of two, so that the mask keeps it in bounds.
-        &self.shards[self.number(hash)]
+        // SAFETY: a power of two, so that the mask keeps it in bounds.
+        unsafe { self.shards.get_unchecked(self.number(hash)) }
     }
 
     #[inline]
@@ -202,7 +277,12 @@ impl<P: Policy> Core<P> {
 
     /// A shard's share of the limit.
     fn room(&self) -> u64 {
-        self.budget.limit / self.shards.len() as u64
+        self.budget.limit() / self.shards.len() as u64
+    }
+
+    /// How many items that weigh nothing a shard may hold.
+    fn room_for_weightless(&self) -> u64 {
+        self.budget.limit().max(FEWEST_WEIGHTLESS) / self.shards.len() as u64
     }
 }
 
@@ -211,7 +291,8 @@ impl<P: Policy> Core<P> {
 pub struct Cache<T: Counted, C: Clock = Monotonic, G: Reclaim = Epochs, P: Policy = S3Fifo> {
     /// Null before the first insertion.
     core: AtomicPtr<Core<P>>,
-    limit: u64,
+    /// It changes while all shards are locked.
+    limit: AtomicU64,
     shards: usize,
     clock: C,
     /// How long an item stays after its time, for [`Cache::stale`] alone.
@@ -230,13 +311,15 @@ impl<T: Counted, G: Reclaim> Cache<T, Monotonic, G> {
     /// allocated nothing.
     ///
     /// `weighed` tells that weights are not all 1. Such a cache is not divided, for
-    /// a shard might hold a single item, recent or not.
+    /// a shard might hold a single item, recent or not. Of others a shard holds
+    /// [`FEWEST_IN_SHARD`] at least, when it is full.
     pub fn new(limit: u64, weighed: bool) -> Self {
-        let divided = !weighed && limit >= FEWEST_TO_SHARD;
+        let parts = if weighed { 0 } else { limit / FEWEST_IN_SHARD };
+        let most = parts.min(MOST_SHARDS as u64).checked_ilog2().map_or(1, |log| 1 << log);
         let processors = || std::thread::available_parallelism().map_or(1, usize::from);
-        let shards = if divided { 2 * processors().next_power_of_two() } else { 1 };
-        let fewest = if divided && limit >= MANY { FEWEST_OF_MANY } else { 1 };
-        Self::with(limit, shards.clamp(fewest, MOST_SHARDS), Monotonic)
+        let wanted = if most > 1 { 2 * processors().next_power_of_two() } else { 1 };
+        let fewest = if limit >= MANY { FEWEST_OF_MANY.min(most) } else { 1 };
+        Self::with(limit, wanted.clamp(fewest, most), Monotonic)
     }
 }
 
@@ -245,6 +328,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     pub fn with(limit: u64, shards: usize, clock: C) -> Self {
         debug_assert!(shards.is_power_of_two() && shards <= MOST_SHARDS);
         let core = AtomicPtr::new(std::ptr::null_mut());
+        let limit = AtomicU64::new(limit);
         Self { core, limit, shards, clock, grace: 0, _owns: PhantomData }
     }
 
@@ -257,7 +341,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
 
     /// What all items may weigh together.
     pub fn limit(&self) -> u64 {
-        self.limit
+        self.limit.load(Relaxed)
     }
 
     /// The time, for deadlines.
@@ -277,6 +361,46 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         expired: impl FnMut(Evicted<T>),
     ) -> Result<Option<T>, Q::Error> {
         self.find(query, |found| self.look_and_mark(found), expired)
+    }
+
+    /// The value of a key, as [`Self::get`], if the first look tells. No key is compared but
+    /// [plainly](Query::is_plainly).
+    ///
+    /// Most lookups end here, and are as fast as what this leaves out lets them be.
+    #[inline(always)]
+    pub fn glance<Q: Query<T>>(&self, query: &Q) -> Glance<T> {
+        let Some(core) = self.core() else { return Glance::Absent };
+        // What was taken beside the value is dropped out here.
+        let (mut compared, mut in_vain) = (None, None);
+        let guard = if mutant!("cache.glance.guard") {
+            None
+        } else {
+            let Some(guard) = G::enter_again() else { return Glance::Unknown };
+            Some(guard)
+        };
+        let answer = match core.walk(&guard, query, &mut compared) {
+            Step::Found(found) => match self.look_and_mark(found) {
+                Look::Found(value) => Glance::Found(value),
+                Look::Expired(taken) | Look::Gone(taken) => {
+                    in_vain = taken;
+                    Glance::Unknown
+                }
+                Look::Unshared => Glance::Unknown,
+            },
+            Step::Absent => Glance::Absent,
+            Step::Compare(_, key, _) => {
+                in_vain = Some(key);
+                Glance::Unknown
+            }
+            Step::Lost(taken) => {
+                in_vain = taken;
+                Glance::Unknown
+            }
+            Step::Unshared(_) => Glance::Unknown,
+        };
+        drop(guard);
+        drop((compared, in_vain));
+        answer
     }
 
     /// The value of a key, as [`Self::get`], but not noted.
@@ -464,7 +588,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
 
     #[cold]
     fn new_core(&self) -> Result<&Core<P>, OutOfMemory> {
-        let made = Box::into_raw(boxed(Core::new(self.shards, self.limit)?)?);
+        let made = Box::into_raw(boxed(Core::new(self.shards, self.limit())?)?);
         let publish = ordering!(AcqRel, "cache.core.publish");
         let lost = ordering!(Acquire, "cache.core.lost");
         let core = match self.core.compare_exchange(std::ptr::null_mut(), made, publish, lost) {

@@ -592,7 +592,8 @@ impl<P: Policy> Drop for Entries<P> {
 #[inline(always)]
 fn place(index: u32) -> (u32, u32) {
     let shifted = index - 1 + (1 << FIRST_BITS);
-    let log = shifted.ilog2();
+    // (Its lowest bit does not matter, but that it is not 0.)
+    let log = (shifted | 1).ilog2();
     if log < PAGE_BITS {
         (log - FIRST_BITS, shifted - (1 << log))
     } else {

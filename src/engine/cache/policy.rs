@@ -47,6 +47,9 @@ pub trait Policy: Debug + Default {
     /// How many items there are.
     fn len(&self) -> usize;
 
+    /// How many of them weigh nothing.
+    fn weightless(&self) -> usize;
+
     /// What they weigh together.
     fn weight(&self) -> u128;
 
@@ -73,16 +76,25 @@ pub trait Policy: Debug + Default {
     fn remove(&mut self, entries: &Entries<Self>, removed: &Entry<Self>);
 
     /// Takes note of a new weight.
-    fn reweigh(&mut self, reweighed: &Entry<Self>, weight: u64);
+    fn reweigh(
+        &mut self,
+        entries: &Entries<Self>,
+        index: u32,
+        reweighed: &Entry<Self>,
+        weight: u64,
+    );
 
-    /// Who is to go next; not `spared`.
+    /// Who is to go next of those that weigh anything; not `spared`.
     fn victim<'a>(
         &mut self,
         entries: &'a Entries<Self>,
         spared: u32,
     ) -> Option<(u32, &'a Entry<Self>)>;
 
-    /// Lets the victim go.
+    /// Who is to go next of those that weigh nothing, by its index.
+    fn weightless_victim(&mut self, entries: &Entries<Self>) -> Option<u32>;
+
+    /// Lets the victim go, which weighs something.
     fn evict(&mut self, entries: &Entries<Self>, victim: &Entry<Self>);
 }
 
@@ -129,6 +141,10 @@ impl Policy for Unlimited {
         self.len
     }
 
+    fn weightless(&self) -> usize {
+        0
+    }
+
     fn weight(&self) -> u128 {
         self.len as u128
     }
@@ -153,7 +169,7 @@ impl Policy for Unlimited {
         self.len -= 1;
     }
 
-    fn reweigh(&mut self, _: &Entry<Self>, _: u64) {}
+    fn reweigh(&mut self, _: &Entries<Self>, _: u32, _: &Entry<Self>, _: u64) {}
 
     /// The one that lies next, whichever that is.
     fn victim<'a>(
@@ -165,6 +181,10 @@ impl Policy for Unlimited {
         let found = entries.next_live(self.cursor).or_else(|| entries.next_live(NIL));
         self.cursor = found.map_or(NIL, |(index, _)| index);
         found
+    }
+
+    fn weightless_victim(&mut self, _: &Entries<Self>) -> Option<u32> {
+        None
     }
 
     fn evict(&mut self, entries: &Entries<Self>, victim: &Entry<Self>) {

@@ -12,9 +12,12 @@
 //! need no lock. The parameters, and filling the main queue too as long as nothing
 //! was ever evicted, are those of the authors' simulator, libCacheSim.
 //!
-//! Two things differ. The small queue's tenth is of what the shard holds, because
-//! shards share one bound. And a search for a victim passes over
-//! [`MOST_PASSED`] items at most, because it happens under the shard's lock.
+//! Four things differ. The small queue's tenth is of what the shard holds, because
+//! shards share one bound. A search for a victim passes over
+//! [`MOST_PASSED`] items at most, because it happens under the shard's lock. Among [`FEW`] items
+//! one use is enough to earn the main queue: a small queue of one to ten items is passed through
+//! so soon that hardly any is used twice there. And an item that weighs nothing gives no room, so
+//! it is no victim: it has a queue of its own, the *weightless* one, which the cache bounds by number.
 
 use super::super::memory::arena::NIL;
 use super::super::shim::{
@@ -37,6 +40,9 @@ const SMALL_SHARE: u64 = 10;
 
 /// Uses in the small queue that earn a place in the main one.
 const EARNED: u8 = 2;
+
+/// Among so many items one use does.
+const FEW: usize = 100;
 
 /// How many items a search for a victim may pass over.
 const MOST_PASSED: usize = 256;
@@ -172,6 +178,8 @@ impl Queue {
 pub struct S3Fifo {
     small: Queue,
     main: Queue,
+    /// Of what weighs nothing.
+    weightless: Queue,
     ghost: Ghost,
     /// Whether anything was ever evicted.
     was_full: bool,
@@ -220,7 +228,11 @@ impl Policy for S3Fifo {
     }
 
     fn len(&self) -> usize {
-        self.small.len + self.main.len
+        self.weighing() + self.weightless.len
+    }
+
+    fn weightless(&self) -> usize {
+        self.weightless.len
     }
 
     fn weight(&self) -> u128 {
@@ -229,6 +241,7 @@ impl Policy for S3Fifo {
 
     fn remove_all(&mut self) {
         (self.small, self.main) = (Queue::default(), Queue::default());
+        self.weightless = Queue::default();
     }
 
     fn bytes(&self) -> usize {
@@ -242,7 +255,9 @@ impl Policy for S3Fifo {
     fn admit(&mut self, entries: &Entries, index: u32, new: &Entry, admission: &Admission) {
         let small_share = (admission.room / SMALL_SHARE).max(1);
         let filling = !self.was_full && self.small.weight >= u128::from(small_share);
-        if admission.returns || filling {
+        if new.links().weight() == 0 {
+            self.weightless.push(entries, index, new, Place::Main);
+        } else if admission.returns || filling {
             self.main.push(entries, index, new, Place::Main);
         } else {
             self.small.push(entries, index, new, Place::Small);
@@ -253,25 +268,30 @@ impl Policy for S3Fifo {
         self.queue(removed).remove(entries, &removed.links());
     }
 
-    fn reweigh(&mut self, reweighed: &Entry, weight: u64) {
-        let before = reweighed.with_links(|links| {
-            let before = links.weight();
-            links.set_weight(weight);
-            before
-        });
-        let queue = self.queue(reweighed);
-        queue.weight = queue.weight - u128::from(before) + u128::from(weight);
+    fn reweigh(&mut self, entries: &Entries, index: u32, reweighed: &Entry, weight: u64) {
+        let before = reweighed.links().weight();
+        if (before == 0) == (weight == 0) {
+            reweighed.with_links(|links| links.set_weight(weight));
+            let queue = self.queue(reweighed);
+            queue.weight = queue.weight - u128::from(before) + u128::from(weight);
+            return;
+        }
+        self.remove(entries, reweighed);
+        reweighed.with_links(|links| links.set_weight(weight));
+        let queue = if weight == 0 { &mut self.weightless } else { &mut self.main };
+        queue.push(entries, index, reweighed, Place::Main);
     }
 
     fn victim<'a>(&mut self, entries: &'a Entries, spared: u32) -> Option<(u32, &'a Entry)> {
-        let mut passes = self.len().min(MOST_PASSED);
+        let mut passes = self.weighing().min(MOST_PASSED);
+        let earned = if self.weighing() <= FEW { 1 } else { EARNED };
         loop {
             let index = self.front(spared);
-            if index == NIL || index == spared && self.len() == 1 {
+            if index == NIL || index == spared && self.weighing() == 1 {
                 return None;
             }
             let front = entries.entry(index);
-            if index != spared && (passes == 0 || !has_earned(front)) {
+            if index != spared && (passes == 0 || !has_earned(front, earned)) {
                 return Some((index, front));
             }
             // To the end of the main queue.
@@ -281,11 +301,24 @@ impl Policy for S3Fifo {
         }
     }
 
+    fn weightless_victim(&mut self, entries: &Entries) -> Option<u32> {
+        for _ in 0..self.weightless.len.min(MOST_PASSED) {
+            let index = self.weightless.oldest;
+            let front = entries.entry(index);
+            if front.unmark() == 0 {
+                break;
+            }
+            self.weightless.remove(entries, &front.links());
+            self.weightless.push(entries, index, front, Place::Main);
+        }
+        (self.weightless.len > 0).then_some(self.weightless.oldest)
+    }
+
     fn evict(&mut self, entries: &Entries, victim: &Entry) {
         self.was_full = true;
         if victim.links().place() == Place::Small {
             // As many as the main queue should have.
-            let share = self.len() - self.len() / 10;
+            let share = self.weighing() - self.weighing() / 10;
             self.ghost.insert(victim.hash(), share);
         }
         self.queue(victim).remove(entries, &victim.links());
@@ -293,6 +326,11 @@ impl Policy for S3Fifo {
 }
 
 impl S3Fifo {
+    /// How many items there are that weigh anything.
+    fn weighing(&self) -> usize {
+        self.small.len + self.main.len
+    }
+
     /// The item whose turn it is: the small queue's while that has its share, or there is
     /// nobody else in the main one but `spared`.
     fn front(&self, spared: u32) -> u32 {
@@ -305,18 +343,21 @@ impl S3Fifo {
     }
 
     fn queue(&mut self, of: &Entry) -> &mut Queue {
-        match of.links().place() {
+        let links = of.links();
+        match links.place() {
+            _ if links.weight() == 0 => &mut self.weightless,
             Place::Small => &mut self.small,
             Place::Main => &mut self.main,
         }
     }
 }
 
-/// Whether the item whose turn it is has earned to be passed over; that is used up.
-fn has_earned(front: &Entry) -> bool {
+/// Whether the item whose turn it is has earned to be passed over, by so many uses in the small
+/// queue; that is used up.
+fn has_earned(front: &Entry, uses: u8) -> bool {
     match front.links().place() {
         Place::Small => {
-            let earned = front.used() >= EARNED;
+            let earned = front.used() >= uses;
             if earned {
                 front.forget_use();
             }

@@ -8,8 +8,12 @@ use std::marker::PhantomData;
 
 use super::super::memory::arena::OutOfMemory;
 use super::super::memory::epoch::Reclaim;
+#[cfg(not(loom))]
+use super::super::memory::lock::{Lock, LockGuard};
 use super::super::memory::pointer::Counted;
-use super::super::shim::{Mutex, MutexGuard, mutant};
+use super::super::shim::mutant;
+#[cfg(loom)] // loom's own has fewer states, and ours has a model of its own
+use super::super::shim::{Mutex as Lock, MutexGuard as LockGuard};
 use super::Apart;
 use super::entry::{Content, Entry, Life};
 use super::lookup::{Found, Known, Query, mix};
@@ -52,7 +56,7 @@ pub(super) struct State<P> {
 pub(super) struct Shard<P: Policy> {
     /// What readers read.
     readable: Apart<Readable<P>>,
-    state: Apart<Mutex<State<P>>>,
+    state: Apart<Lock<State<P>>>,
 }
 
 /// What readers read of a shard.
@@ -74,10 +78,10 @@ impl<P: Policy> std::ops::Deref for Shard<P> {
 impl<P: Policy> Shard<P> {
     pub(super) fn new() -> Self {
         let readable = Readable { tables: Tables::new(), entries: Entries::new() };
-        Self { readable: Apart(readable), state: Apart(Mutex::default()) }
+        Self { readable: Apart(readable), state: Apart(Lock::default()) }
     }
 
-    pub(super) fn lock_state(&self) -> MutexGuard<'_, State<P>> {
+    pub(super) fn lock_state(&self) -> LockGuard<'_, State<P>> {
         self.state.lock()
     }
 
@@ -92,7 +96,7 @@ impl<P: Policy> Shard<P> {
 pub(super) struct Locked<'a, G, P: Policy> {
     pub(super) entries: &'a Entries<P>,
     tables: &'a Tables,
-    pub(super) state: MutexGuard<'a, State<P>>,
+    pub(super) state: LockGuard<'a, State<P>>,
     _retires: PhantomData<G>,
 }
 
@@ -196,7 +200,7 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
         weight: u64,
     ) -> usize {
         let old = found.place.replace(value, deadline);
-        self.state.policy.reweigh(found.place, weight);
+        self.state.policy.reweigh(self.entries, found.index, found.place, weight);
         self.set_timer(deadline, found);
         old
     }
@@ -221,6 +225,14 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
         let deadline = victim.deadline();
         self.state.policy.evict(self.entries, victim);
         Some((self.take_out(index, victim), deadline))
+    }
+
+    /// Removes the policy's next victim of those that weigh nothing.
+    #[cold]
+    pub(super) fn evict_weightless(&mut self) -> Option<(Words, u64)> {
+        let index = self.state.policy.weightless_victim(self.entries)?;
+        let deadline = self.entries.entry(index).deadline();
+        Some((self.remove(index), deadline))
     }
 
     /// Whether any item may expire.

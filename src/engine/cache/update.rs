@@ -16,7 +16,7 @@ use super::lookup::{Found, Known, Query, Sought, mix};
 use super::policy::{Admission, Policy};
 use super::removed::{Evicted, Reason, Removed};
 use super::shard::{Locked, Namesake, Words, end_detached};
-use super::{Cache, Clock, Core};
+use super::{Cache, Clock, Core, MOST_SHARDS};
 
 /// An insertion removes up to so many expired items on its way, so that they do
 /// not pile up.
@@ -43,8 +43,8 @@ impl<T: Counted> Item<T> {
     #[inline]
     fn share<P: Policy>(&self, core: &Core<P>) {
         if core.is_shared.load(Relaxed) {
-            self.key.share();
-            self.value.share();
+            self.key.hand_over();
+            self.value.hand_over();
         }
     }
 }
@@ -54,6 +54,8 @@ impl<T: Counted> Item<T> {
 enum Refusal {
     /// Something came in between: look again.
     Rival,
+    /// The limit is less than it weighs, or 0.
+    TooHeavy,
     OutOfMemory,
 }
 
@@ -69,6 +71,19 @@ pub(super) fn own<T: Counted>(words: &Words) -> (T, T) {
     let key = unsafe { T::from_raw(words.key) };
     // SAFETY: as above.
     (key, unsafe { T::from_raw(words.value) })
+}
+
+/// Who drops what another thread has put knows that the cache is shared.
+#[inline]
+pub(super) fn take_notice<T: Counted, P: Policy>(core: &Core<P>, dropped: &T) {
+    if !core.is_shared.load(Relaxed) && dropped.is_anothers() {
+        core.is_shared.store(true, Relaxed);
+    }
+}
+
+/// What was to be put, and was evicted before it was in.
+fn turned_away<T>(Item { key, value, .. }: Item<T>) -> Evicted<T> {
+    Evicted { key, value, reason: Reason::Size }
 }
 
 fn evicted<T: Counted>(words: &Words, reason: Reason) -> Evicted<T> {
@@ -94,6 +109,20 @@ fn expire_some<T: Counted, G: Reclaim, P: Policy>(
     most
 }
 
+/// Evicts an item if there is more than the limit allows.
+fn evict_excess<G: Reclaim, P: Policy>(
+    core: &Core<P>,
+    locked: &mut Locked<'_, G, P>,
+) -> Option<(Words, u64)> {
+    let victim = if core.budget.is_exceeded() { locked.evict(NIL) } else { None };
+    let most = if core.budget.allows(0) { core.room_for_weightless() } else { 0 };
+    let victim = match victim {
+        None if locked.state.policy.weightless() as u64 > most => locked.evict_weightless(),
+        victim => victim,
+    };
+    victim.inspect(|(words, _)| core.budget.release(words.weight))
+}
+
 /// Removes an item whose time is over.
 fn take_expired<T: Counted, G: Reclaim, P: Policy>(
     core: &Core<P>,
@@ -107,7 +136,8 @@ fn take_expired<T: Counted, G: Reclaim, P: Policy>(
 
 impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     /// Puts an item in, in place of the one that has the same key. What had to go
-    /// for it is added to `removed`, even where this fails.
+    /// for it is added to `removed`, even where this fails; the item itself, if it weighs more than
+    /// the limit, or that is 0.
     ///
     /// # Errors
     /// As [`Query::is`], or [`OutOfMemory`]; then nothing was put.
@@ -165,6 +195,11 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             item = match inserted {
                 Ok(()) => return Ok(()),
                 Err((Refusal::Rival, item)) => item,
+                Err((Refusal::TooHeavy, item)) => {
+                    removed.reserve()?;
+                    removed.push(turned_away(item));
+                    return Ok(());
+                }
                 Err((Refusal::OutOfMemory, _)) => return Err(OutOfMemory.into()),
             };
             known.equal = core.search::<T, G, Q>(query, &mut known)?;
@@ -204,6 +239,11 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             item = match self.insert(core, locked, query, &known, item, removed, || true) {
                 Ok(()) => return Ok(None),
                 Err((Refusal::Rival, item)) => item,
+                Err((Refusal::TooHeavy, item)) => {
+                    removed.reserve()?;
+                    removed.push(turned_away(item));
+                    return Ok(None);
+                }
                 Err((Refusal::OutOfMemory, _)) => return Err(OutOfMemory.into()),
             }
         }
@@ -234,8 +274,8 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             let Some(place) = locked.find(life) else { continue };
             let has_expired = self.has_passed(place.deadline(), 0);
             let words = locked.remove(life.index);
-            drop(locked);
             core.budget.release(words.weight);
+            drop(locked);
             G::tidy();
             if has_expired {
                 expired(evicted(&words, Reason::Expired));
@@ -251,9 +291,12 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     pub fn remove_victim(&self, mut expired: impl FnMut(Evicted<T>)) -> Option<(T, T)> {
         let core = self.core()?;
         for shard in &core.shards {
-            let next = || shard.lock::<G>().evict(NIL);
+            let next = || {
+                let mut locked = shard.lock::<G>();
+                let victim = locked.evict(NIL).or_else(|| locked.evict_weightless());
+                victim.inspect(|(words, _)| core.budget.release(words.weight))
+            };
             while let Some((words, deadline)) = next() {
-                core.budget.release(words.weight);
                 if !self.has_passed(deadline, 0) {
                     return Some(own(&words));
                 }
@@ -363,21 +406,52 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         }
         let before = P::weight_of(found.place);
         if item.weight != before {
-            let growth = item.weight.saturating_sub(before);
-            match self.make_room(core, &mut locked, growth, found.index, removed) {
-                Ok(fits) => debug_assert!(fits, "the item alone fits, and there is one shard"),
+            match self.reweigh(core, &mut locked, found, item.weight, removed) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let words = locked.remove(found.index);
+                    core.budget.release(words.weight);
+                    drop(locked);
+                    drop(own::<T>(&words));
+                    return Err((Refusal::TooHeavy, item));
+                }
                 Err(error) => return Err((error.into(), item)),
             }
-            core.budget.release(before.saturating_sub(item.weight));
         }
         let Item { key, value, weight, deadline } = item;
         let old = locked.replace(found, value.into_raw(), deadline, weight);
         found.place.mark();
         drop(locked);
         // SAFETY: E4: the word's reference is ours now.
-        drop(unsafe { T::from_raw(old) });
-        drop(key);
+        let old = unsafe { T::from_raw(old) };
+        take_notice(core, &old);
+        drop((old, key));
         Ok(())
+    }
+
+    /// Gives out what an item is to weigh from now on. False if that is more than the limit is by
+    /// now. (What is heavier than before is in an undivided cache, where all else may go for it.)
+    ///
+    /// # Errors
+    /// As [`Self::make_room`].
+    #[cold]
+    fn reweigh(
+        &self,
+        core: &Core<P>,
+        locked: &mut Locked<'_, G, P>,
+        found: Found<'_, P>,
+        weight: u64,
+        removed: &mut Removed<T>,
+    ) -> Result<bool, OutOfMemory> {
+        let before = P::weight_of(found.place);
+        let growth = weight.saturating_sub(before);
+        if weight == 0 {
+            self.make_room_for_weightless(core, locked, removed)?;
+        } else if !self.make_room(core, locked, growth, found.index, removed)? {
+            return Ok(false);
+        }
+        core.budget.release(before.saturating_sub(weight));
+        Ok(true)
     }
 
     /// Inserts an item that is not there, unless one comes in that its key was not
@@ -401,8 +475,15 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         if let Err(error) = locked.reserve(item.deadline) {
             return Err((error.into(), item));
         }
+        if !core.budget.allows(item.weight) {
+            return Err((Refusal::TooHeavy, item));
+        }
         let returns = locked.state.policy.returns(hash);
-        let fits = match self.make_room(core, &mut locked, item.weight, NIL, removed) {
+        let fits = match item.weight {
+            0 => self.make_room_for_weightless(core, &mut locked, removed).map(|()| true),
+            weight => self.make_room(core, &mut locked, weight, NIL, removed),
+        };
+        let fits = match fits {
             Ok(fits) => fits,
             Err(error) => return Err((error.into(), item)),
         };
@@ -421,6 +502,10 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         let content = Content { key, value, hash, by_hash: query.by_hash(), deadline, weight };
         locked.insert(&content, &Admission { returns, room: core.room() });
         drop(locked);
+        if let Some(first) = removed.iter().next() {
+            take_notice(core, &first.key);
+            take_notice(core, &first.value);
+        }
         G::tidy();
         Ok(())
     }
@@ -448,7 +533,9 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                 backoff.wait();
             }
             locked = core.lock::<G>(hash);
+            core.budget.in_flight.fetch_sub(share, Relaxed);
             let refusal = match locked.namesake(query, known) {
+                Namesake::Absent if !core.budget.allows(item.weight) => Some(Refusal::TooHeavy),
                 Namesake::Absent => locked.reserve(item.deadline).err().map(Refusal::from),
                 _ => Some(Refusal::Rival),
             };
@@ -490,7 +577,97 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             removed.push(evicted(&words, self.reason(deadline)));
         }
         core.budget.release(freed.saturating_sub(weight));
+        // The limit has become less while something was on its way from one shard to another.
+        while core.budget.is_exceeded()
+            && removed.reserve().is_ok()
+            && let Some((words, deadline)) = locked.evict(spared)
+        {
+            core.budget.release(words.weight);
+            removed.push(evicted(&words, self.reason(deadline)));
+        }
         Ok(true)
+    }
+
+    /// Sees to it that one more item may come into this shard that weighs nothing.
+    ///
+    /// # Errors
+    /// As [`Self::make_room`].
+    #[cold]
+    fn make_room_for_weightless(
+        &self,
+        core: &Core<P>,
+        locked: &mut Locked<'_, G, P>,
+        removed: &mut Removed<T>,
+    ) -> Result<(), OutOfMemory> {
+        while locked.state.policy.weightless() as u64 >= core.room_for_weightless() {
+            removed.reserve()?;
+            let Some((words, deadline)) = locked.evict_weightless() else { break };
+            removed.push(evicted(&words, self.reason(deadline)));
+        }
+        Ok(())
+    }
+
+    /// Sets what all items may weigh together. What is too much by now is evicted, and handed to
+    /// `sink`, with nothing held.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; then nothing was changed.
+    pub fn set_limit(
+        &self,
+        limit: u64,
+        mut sink: impl FnMut(Evicted<T>),
+    ) -> Result<(), OutOfMemory> {
+        let core = self.core_or_new()?;
+        while !self.change_limit(core, limit) {
+            self.evict_from_each(core, &mut sink, |locked| locked.evict(NIL));
+        }
+        while self.evict_from_each(core, &mut sink, |locked| evict_excess(core, locked)) {}
+        G::tidy();
+        Ok(())
+    }
+
+    /// With all shards locked, so that nobody keeps account by another limit than he began with.
+    /// False if there is more than can be counted, as there may be without a limit.
+    fn change_limit(&self, core: &Core<P>, limit: u64) -> bool {
+        let mut states = [const { None }; MOST_SHARDS];
+        for (state, shard) in states.iter_mut().zip(&core.shards) {
+            *state = Some(shard.lock_state());
+        }
+        let weight: u128 = states.iter().flatten().map(|state| state.policy.weight()).sum();
+        let used = u64::try_from(weight).ok();
+        let used = used.and_then(|used| used.checked_add(core.budget.in_flight.load(Relaxed)));
+        let Some(used) = used else { return false };
+        if !mutant!("cache.limit.uncounted") {
+            core.budget.used.store(used, Relaxed);
+        }
+        core.budget.limit.store(limit, Relaxed);
+        self.limit.store(limit, Relaxed);
+        true
+    }
+
+    /// Removes some items from each shard, which `evict` chooses, and hands them to `sink`, with
+    /// nothing held; false if there was none.
+    fn evict_from_each(
+        &self,
+        core: &Core<P>,
+        mut sink: impl FnMut(Evicted<T>),
+        mut evict: impl FnMut(&mut Locked<'_, G, P>) -> Option<(Words, u64)>,
+    ) -> bool {
+        let mut some = false;
+        for shard in &core.shards {
+            let mut removed = Removed::default();
+            let mut locked = shard.lock::<G>();
+            // For the first one there is room.
+            for _ in 0..AT_ONCE / MOST_SHARDS {
+                let victim = removed.reserve().ok().and_then(|()| evict(&mut locked));
+                let Some((words, deadline)) = victim else { break };
+                removed.push(evicted(&words, self.reason(deadline)));
+                some = true;
+            }
+            drop(locked);
+            removed.into_iter().for_each(&mut sink);
+        }
+        some
     }
 
     /// Evicts an item of another shard; false if there is none.
@@ -505,6 +682,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         for number in others {
             let mut locked = core.shards[number].lock::<G>();
             if let Some((words, deadline)) = locked.evict(NIL) {
+                core.budget.in_flight.fetch_add(words.weight, Relaxed);
                 removed.push(evicted(&words, self.reason(deadline)));
                 return Ok(true);
             }

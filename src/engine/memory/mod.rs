@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`arena`] | nodes addressed by number |
 //! | [`growth`] | vectors that grow fallibly |
+//! | [`lock`] | a lock that is held for some instructions |
 //! | [`pages`] | memory that the system may have back |
 //! | [`tagged`] | an index and a version tag in one word |
 //! | [`pointer`] | values that are addresses |
@@ -14,6 +15,7 @@
 pub mod arena;
 pub mod epoch;
 pub mod growth;
+pub mod lock;
 pub mod pages;
 pub mod pointer;
 pub mod reclaim;

@@ -52,6 +52,18 @@ pub unsafe trait Counted: Pointer {
     /// called before the word is written where others read it.
     fn share(&self);
 
+    /// The same for a reference that was taken just now, and which another thread may drop: from
+    /// now on that costs no more there than here. It may turn out not to be shared after all, if
+    /// other references change hands, too.
+    fn hand_over(&self) {
+        self.share();
+    }
+
+    /// Whether it was made by another thread, to which its end has to be told.
+    fn is_anothers(&self) -> bool {
+        false
+    }
+
     /// Takes one more reference to what is at an address, unless it is dead.
     ///
     /// # Safety

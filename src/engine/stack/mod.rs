@@ -379,9 +379,9 @@ impl<T: Clone, H: Hook, P: Place<T>> Stack<T, H, P> {
         if head.index() != NIL {
             depth = depth.wrapping_add(self.node(head.index()).depth.load(Relaxed));
         }
-        self.supply.each(chain.first, chain.count, |node| {
+        self.supply.each_of(chain, |node| {
             fill(node);
-            node.depth.store(depth, ordering!(Release, "stack.depth.store"));
+            node.set_depth(depth);
             depth = depth.wrapping_sub(1);
         });
         chain.last.set_link(head.index());
@@ -434,9 +434,8 @@ impl<T: Clone, H: Hook, P: Place<T>> Stack<T, H, P> {
         let lowest = count.min(2 * supply::KEPT);
         for count in [count - lowest, lowest] {
             if count > 0 {
-                let last = self.supply.each(first, count, |node| sink(node.take()));
-                let next = last.next.load(Relaxed);
-                self.supply.give_back(&Chain { first, last, count });
+                let (chain, next) = self.supply.each(first, count, |node| sink(node.take()));
+                self.supply.give_back(&chain);
                 first = next;
             }
         }
@@ -446,11 +445,10 @@ impl<T: Clone, H: Hook, P: Place<T>> Stack<T, H, P> {
     /// the nodes in limbo, with the originals in them.
     #[cold]
     fn claim_chain_shared(&self, first: u32, count: u32, mut sink: impl FnMut(T)) {
-        let last = self.supply.each(first, count, |node| sink(node.copy()));
-        let chain = Chain { first, last, count };
+        let (chain, _) = self.supply.each(first, count, |node| sink(node.copy()));
         if !self.defer(&chain) {
             // The readers left meanwhile: the originals are ours after all.
-            self.supply.each(first, count, |node| drop(node.take()));
+            self.supply.each_of(&chain, |node| drop(node.take()));
             self.supply.give_back(&chain);
         }
     }
@@ -460,7 +458,7 @@ impl<T: Clone, H: Hook, P: Place<T>> Stack<T, H, P> {
     fn defer(&self, chain: &Chain<'_, T, P>) -> bool {
         // Relaxed: to `len`, the full fence after the removal is as good as a
         // release here; whoever takes the limbo acquires it as a whole.
-        self.supply.each(chain.first, chain.count, |node| {
+        self.supply.each_of(chain, |node| {
             node.depth.store(node.next.load(Relaxed), Relaxed);
         });
         self.readers.defer(chain.first, |next| chain.last.depth.store(next, Relaxed))
@@ -484,7 +482,7 @@ impl<T: Clone, H: Hook, P: Place<T>> Stack<T, H, P> {
             let node = self.node(limbo);
             let next = node.depth.load(Relaxed);
             let value = node.take();
-            self.supply.give_back(&Chain { first: limbo, last: node, count: 1 });
+            self.supply.give_back(&Chain::of_one(limbo, node));
             // Only now: dropping may run anything.
             drop(value);
             limbo = next;

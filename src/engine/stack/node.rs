@@ -150,10 +150,14 @@ pub(super) struct Node<T, P: Place<T>> {
     place: P,
     /// The node below, or the next free one.
     pub(super) next: AtomicU32,
-    /// In the stack: how many nodes from here down. In limbo: the next there.
+    /// In the stack: how many nodes from here down. In limbo: the next there. In the list of
+    /// free nodes: how long the run is that begins here, if [`RUN`] is set.
     pub(super) depth: AtomicU32,
     value: PhantomData<ManuallyDrop<T>>,
 }
+
+/// Above any depth and any index.
+const RUN: u32 = 1 << 31;
 
 // SAFETY: a place is zeroable by its promise, an atomic is any number; neither has drop glue.
 unsafe impl<T, P: Place<T>> Zeroed for Node<T, P> {
@@ -181,6 +185,34 @@ impl<T, P: Place<T>> Node<T, P> {
     #[inline]
     pub(super) fn set_link(&self, next: u32) {
         self.next.store(next, ordering!(Release, "stack.link.store"));
+    }
+
+    /// Sets the depth. The caller holds the node (I1).
+    #[inline]
+    pub(super) fn set_depth(&self, depth: u32) {
+        self.depth.store(depth, ordering!(Release, "stack.depth.store"));
+    }
+
+    /// Notes that a run of so many nodes begins here (F5). The caller holds them.
+    #[inline]
+    pub(super) fn begin_run(&self, count: u32) {
+        self.set_depth(RUN | count);
+    }
+
+    /// How long the run is that begins here, or 0. Not held, the node may tell anything that
+    /// was true at some time.
+    #[inline]
+    pub(super) fn run(&self) -> u32 {
+        let depth = self.depth.load(Relaxed);
+        if depth & RUN == 0 { 0 } else { depth & !RUN }
+    }
+
+    /// Notes that no run begins here. The caller holds the node.
+    #[inline]
+    pub(super) fn end_run(&self) {
+        if self.run() != 0 {
+            self.set_depth(0);
+        }
     }
 
     /// Writes a value. The caller holds the node (I1).
@@ -229,4 +261,14 @@ pub(super) struct Chain<'a, T, P: Place<T>> {
     pub(super) first: u32,
     pub(super) last: &'a Node<T, P>,
     pub(super) count: u32,
+    /// Whether each link but the last is known to lead to the neighbour.
+    pub(super) is_straight: bool,
+}
+
+impl<'a, T, P: Place<T>> Chain<'a, T, P> {
+    /// Of one node.
+    #[inline]
+    pub(super) fn of_one(first: u32, node: &'a Node<T, P>) -> Self {
+        Self { first, last: node, count: 1, is_straight: true }
+    }
 }

@@ -7,6 +7,10 @@
 //! stack of Treiber's too, and below that are those that were never used, or whose memory
 //! the system has back.
 //!
+//! A batch stays in one piece: nodes that are neighbours and linked in their order, as those
+//! of `push_many` are from their first day, are given back as a *run*, whose length is noted in
+//! its first node. A batch of that length takes the run as it is, and walks over no links.
+//!
 //! *Trimming* gives memory back. The list cannot be searched while others use it; but it
 //! can be taken as a whole, by one compare-and-swap, which leaves some nodes in its stead. In
 //! what was taken the nodes of each large segment are counted: if they are as many as were
@@ -24,6 +28,10 @@
 //! - **F3** The range is set only by who trims, one thread at a time, and is empty or one
 //!   that nobody has taken from in between.
 //! - **F4** Every removal from the list changes its tag (I4).
+//! - **F5** Where a node in the list says that a run begins there, so many neighbours from it
+//!   on are in the list, each linked to the next. Links in the list do not change; who takes
+//!   nodes to link them anew (trimming) ends their runs. By F4 and I4 what was read of a run
+//!   is true if the list's head could be swung.
 //!
 //! # Orderings
 //! | ordering | site | pairs with | protects |
@@ -32,6 +40,7 @@
 //! | `Release` | the list's head, replaced by who trims | the same | the same: the nodes that stay were others' before |
 //! | `Release` | the range, set | `Acquire` in taking from it | the discarding, before new values are written |
 //! | `Acquire`/`Release` | the word of who trims | each other | F3 |
+//! | `Relaxed` | a run's length, read | | F5 |
 //! | `Relaxed` | spares | | F2; a number is handed on by an acquire of a release |
 //!
 //! # Progress
@@ -109,7 +118,7 @@ impl<T, P: Place<T>> Supply<T, P> {
             let first = spare.load(Relaxed);
             if first != NIL {
                 spare.store(NIL, Relaxed);
-                return Ok(Chain { first, last: self.node(first), count: 1 });
+                return Ok(Chain::of_one(first, self.node(first)));
             }
         }
         self.take_free(1).map_or_else(|| self.grow(1), Ok)
@@ -132,7 +141,7 @@ impl<T, P: Place<T>> Supply<T, P> {
         match self.grow(count - recycled.count) {
             Ok(grown) => {
                 recycled.last.set_link(grown.first);
-                Ok(Chain { first: recycled.first, last: grown.last, count })
+                Ok(Chain { first: recycled.first, last: grown.last, count, is_straight: false })
             }
             Err(error) => {
                 self.give_back(&recycled);
@@ -150,13 +159,16 @@ impl<T, P: Place<T>> Supply<T, P> {
         {
             spare.store(index, Relaxed);
         } else {
-            self.give_back(&Chain { first: index, last: node, count: 1 });
+            self.give_back(&Chain::of_one(index, node));
         }
     }
 
     /// Gets nodes back that hold nothing (I2).
     #[inline]
     pub(super) fn give_back(&self, chain: &Chain<'_, T, P>) {
+        if chain.is_straight && chain.count > 1 {
+            self.node(chain.first).begin_run(chain.count);
+        }
         let mut backoff = Backoff::new();
         loop {
             let head = Tagged(self.top.free.load(Relaxed));
@@ -188,7 +200,7 @@ impl<T, P: Place<T>> Supply<T, P> {
             if first == NIL {
                 return None;
             }
-            let (chain, end) = self.walk(first, count);
+            let (chain, end) = self.run(first, count).unwrap_or_else(|| self.walk(first, count));
             let next = head.popped(end);
             if self.top.free.compare_exchange(head.0, next.0, Relaxed, Relaxed).is_ok() {
                 return Some(chain);
@@ -203,24 +215,63 @@ impl<T, P: Place<T>> Supply<T, P> {
         Tagged(self.top.free.load(ordering!(Acquire, "stack.free.load")))
     }
 
+    /// The run that begins with a free node, if it has just `count` nodes, and what is linked
+    /// behind it. The caller does not hold them: it may be over (F5).
+    #[inline]
+    fn run(&self, first: u32, count: u32) -> Option<(Chain<'_, T, P>, u32)> {
+        if count == 1 || self.node(first).run() != count {
+            return None;
+        }
+        // Found with its segment, which the length may be newer than.
+        let last = self.nodes.find(first + count - 1)?;
+        // Acquire: as in `walk`.
+        let next = last.next.load(ordering!(Acquire, "stack.link.follow"));
+        Some((Chain { first, last, count, is_straight: true }, next))
+    }
+
     /// The chain of up to `count` nodes from `first` on, and what is linked
     /// behind it. The caller does not hold them: links may be stale (I4 tells).
     #[inline]
     pub(super) fn walk(&self, first: u32, count: u32) -> (Chain<'_, T, P>, u32) {
         // Acquire: a link comes with the segment of the node it names.
         let order = ordering!(Acquire, "stack.link.follow");
-        let (last, next, count) = self.follow(first, count, order, |_| ());
-        (Chain { first, last, count }, next)
+        self.follow(first, count, order, |_| ())
     }
 
-    /// Calls `f` with each of the linked nodes, which the caller holds; returns
-    /// the last one.
+    /// Calls `f` with each of the linked nodes, which the caller holds; returns their chain,
+    /// and what is linked behind it.
     #[inline]
-    pub(super) fn each(&self, first: u32, count: u32, f: impl FnMut(&Node<T, P>)) -> &Node<T, P> {
-        self.follow(first, count, Relaxed, f).0
+    pub(super) fn each(
+        &self,
+        first: u32,
+        count: u32,
+        f: impl FnMut(&Node<T, P>),
+    ) -> (Chain<'_, T, P>, u32) {
+        self.follow(first, count, Relaxed, f)
     }
 
-    /// Calls `f` with up to `count` linked nodes. Returns the last one, its link, and how many.
+    /// Calls `f` with each node of a chain that the caller holds.
+    #[inline]
+    pub(super) fn each_of(&self, chain: &Chain<'_, T, P>, mut f: impl FnMut(&Node<T, P>)) {
+        if !chain.is_straight {
+            self.each(chain.first, chain.count, f);
+            return;
+        }
+        let (mut index, mut left) = (chain.first, chain.count);
+        while left > 0 {
+            // SAFETY: as in `node`.
+            let neighbours = unsafe { self.nodes.segment_from(index) };
+            let start = index;
+            for node in neighbours.iter().take(left as usize) {
+                f(node);
+                index += 1;
+            }
+            left -= index - start;
+        }
+    }
+
+    /// Calls `f` with up to `count` linked nodes. Returns their chain, and what is linked
+    /// behind it.
     ///
     /// As long as links lead to the neighbour, as after `push_many`, no lookup waits for them.
     #[inline]
@@ -230,8 +281,8 @@ impl<T, P: Place<T>> Supply<T, P> {
         count: u32,
         order: Ordering,
         mut f: impl FnMut(&Node<T, P>),
-    ) -> (&Node<T, P>, u32, u32) {
-        let (mut index, mut left) = (first, count);
+    ) -> (Chain<'_, T, P>, u32) {
+        let (mut index, mut left, mut is_straight) = (first, count, true);
         loop {
             // SAFETY: as in `node`.
             let neighbours = unsafe { self.nodes.segment_from(index) };
@@ -247,8 +298,9 @@ impl<T, P: Place<T>> Supply<T, P> {
             }
             left -= index - start;
             if left == 0 || next == NIL {
-                return (last, next, count - left);
+                return (Chain { first, last, count: count - left, is_straight }, next);
             }
+            is_straight &= next == index;
             index = next;
         }
     }
@@ -268,7 +320,7 @@ impl<T, P: Place<T>> Supply<T, P> {
         for index in first..end - 1 {
             self.node(index).set_link(index + 1);
         }
-        Chain { first, last: self.node(end - 1), count: end - first }
+        Chain { first, last: self.node(end - 1), count: end - first, is_straight: true }
     }
 
     /// Takes from the range, if there are as many.
@@ -313,6 +365,9 @@ impl<T, P: Place<T>> Supply<T, P> {
     fn take_rest(&self) -> Option<u32> {
         let kept = self.take_free(KEPT)?;
         kept.last.set_link(NIL);
+        if !mutant!("stack.run.kept") {
+            self.each(kept.first, kept.count, Node::end_run);
+        }
         loop {
             let head = self.load_free();
             if head.index() == NIL {
@@ -372,7 +427,7 @@ impl<T, P: Place<T>> Supply<T, P> {
 
     /// Calls `f` with the indices of a chain that the caller holds and that ends with `NIL`,
     /// each after the one before it, and with its segment. It may change the links of those
-    /// that it was called with.
+    /// that it was called with: they begin no run any more.
     fn each_linked(&self, first: u32, mut f: impl FnMut(u32, u32, usize)) {
         let (mut before, mut index) = (NIL, first);
         while index != NIL {
@@ -382,6 +437,9 @@ impl<T, P: Place<T>> Supply<T, P> {
             let nodes = unsafe { self.nodes.segment_from(start) };
             while let Some(node) = nodes.get(index.wrapping_sub(start) as usize) {
                 let next = node.next.load(Relaxed);
+                if !mutant!("stack.run.pile") {
+                    node.end_run();
+                }
                 f(before, index, number);
                 (before, index) = (index, next);
             }
@@ -402,7 +460,8 @@ impl<T, P: Place<T>> Supply<T, P> {
     fn give_pile_back(&self, pile: &Pile) {
         if pile.count > 0 {
             let last = self.node(pile.last);
-            self.give_back(&Chain { first: pile.first, last, count: pile.count });
+            let (first, count) = (pile.first, pile.count);
+            self.give_back(&Chain { first, last, count, is_straight: false });
         }
     }
 }

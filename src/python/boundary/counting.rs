@@ -289,7 +289,7 @@ mod without_gil {
     /// # Safety
     /// The address is that of an object that was alive and [`share`]d a moment ago, and
     /// the thread has been attached since.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn try_incref(object: *mut ffi::PyObject) -> bool {
         // SAFETY: the caller's promise. What is a thread's own does not die but by
         // that thread, and what is dead is nobody's own.

@@ -471,8 +471,8 @@ macro_rules! methods {
 }
 
 /// Implements [`FastClass`] for a class with one table of its own and a field `deferral`;
-/// the table of a mapping begins with the bodies of `obj[key]` and of assigning, or
-/// deleting, that.
+/// the table of a mapping begins with the [`attempt`] and the body of `obj[key]`, and the
+/// body of assigning, or deleting, that.
 macro_rules! fast_methods {
     (@ $class:ty; [$($constant:tt)*] $($rows:tt)*) => {
         impl $crate::python::boundary::fastcall::FastClass for $class {
@@ -486,11 +486,11 @@ macro_rules! fast_methods {
             }
         }
     };
-    ($class:ty; mapping $subscript:expr, $assign:expr; $($rows:tt)*) => {
+    ($class:ty; mapping $attempt:expr, $subscript:expr, $assign:expr; $($rows:tt)*) => {
         $crate::python::boundary::fastcall::fast_methods! {
             @ $class;
             [const MAPPING: Option<$crate::python::boundary::fastcall::Mapping> =
-                Some($crate::python::boundary::fastcall::mapping!($class, $subscript, $assign));]
+                Some($crate::python::boundary::fastcall::mapping!($class, $attempt, $subscript, $assign));]
             $($rows)*
         }
     };
@@ -501,8 +501,32 @@ macro_rules! fast_methods {
 
 /// The C functions around the bodies of a mapping's slots.
 macro_rules! mapping {
-    ($class:ty, $subscript:expr, $assign:expr) => {{
+    ($class:ty, $attempt:expr, $subscript:expr, $assign:expr) => {{
         unsafe extern "C" fn subscript(
+            slf: *mut pyo3::ffi::PyObject,
+            key: *mut pyo3::ffi::PyObject,
+        ) -> *mut pyo3::ffi::PyObject {
+            let attempt: fn(&$class, $crate::python::boundary::object::Arg<'_, '_>) -> Option<_> =
+                $attempt;
+            let attempt = |this: &$class| {
+                // SAFETY: called for an object of this class, attached.
+                let py = unsafe { pyo3::Python::assume_attached() };
+                // SAFETY: the caller of the slot keeps its arguments alive.
+                attempt(this, unsafe { $crate::python::boundary::object::borrowed(py, key) })
+            };
+            let done =
+                // SAFETY: called for objects of this class; the table's author promises that the
+                // attempt cannot panic.
+                unsafe { $crate::python::boundary::fastcall::attempt::<$class, _>(slf, attempt) };
+            match done {
+                Some(object) => object,
+                // SAFETY: as above.
+                None => unsafe { guarded(slf, key) },
+            }
+        }
+        #[cold]
+        #[inline(never)]
+        unsafe extern "C" fn guarded(
             slf: *mut pyo3::ffi::PyObject,
             key: *mut pyo3::ffi::PyObject,
         ) -> *mut pyo3::ffi::PyObject {
@@ -674,6 +698,61 @@ macro_rules! slot {
         }
         $crate::python::boundary::fastcall::Call::OneOrTwo(slot::<$($arguments)*>)
     }};
+    (quick_one_or_two [$($generics:tt)*] [$($arguments:tt)*] $class:ty, $name:literal, $attempt:expr, $body:expr) => {{
+        #[cold]
+        #[inline(never)]
+        unsafe extern "C" fn guarded<$($generics)*>(
+            slf: *mut pyo3::ffi::PyObject,
+            args: *mut *mut pyo3::ffi::PyObject,
+            given: pyo3::ffi::Py_ssize_t,
+        ) -> *mut pyo3::ffi::PyObject {
+            let body: fn(
+                &$class,
+                pyo3::Python<'_>,
+                $crate::python::boundary::object::Arg<'_, '_>,
+                Option<$crate::python::boundary::object::Arg<'_, '_>>,
+            ) -> $crate::python::boundary::error::Result<_> = $body;
+            let body = |this: &$class, py: pyo3::Python<'_>| {
+                // SAFETY: METH_FASTCALL passes `given` live objects.
+                let args = unsafe { $crate::python::boundary::fastcall::one_or_two(py, $name, args, given) };
+                let (first, second) = args?;
+                body(this, py, first, second)
+            };
+            // SAFETY: called by a method descriptor of this class.
+            unsafe { $crate::python::boundary::fastcall::enter::<$class, _>(slf, body) }
+        }
+        unsafe extern "C" fn slot<$($generics)*>(
+            slf: *mut pyo3::ffi::PyObject,
+            args: *mut *mut pyo3::ffi::PyObject,
+            given: pyo3::ffi::Py_ssize_t,
+        ) -> *mut pyo3::ffi::PyObject {
+            let attempt: fn(
+                &$class,
+                $crate::python::boundary::object::Arg<'_, '_>,
+                Option<$crate::python::boundary::object::Arg<'_, '_>>,
+            ) -> Option<_> = $attempt;
+            let attempt = |this: &$class| {
+                // SAFETY: called by a method descriptor, attached.
+                let py = unsafe { pyo3::Python::assume_attached() };
+                if !(1..=2).contains(&given) {
+                    return None;
+                }
+                // SAFETY: METH_FASTCALL passes `given` live objects.
+                let args = unsafe { $crate::python::boundary::fastcall::one_or_two(py, $name, args, given) };
+                let (first, second) = args.ok()?;
+                attempt(this, first, second)
+            };
+            // SAFETY: called by a method descriptor of this class; the table's
+            // author promises that the attempt cannot panic.
+            let done = unsafe { $crate::python::boundary::fastcall::attempt::<$class, _>(slf, attempt) };
+            match done {
+                Some(object) => object,
+                // SAFETY: as above.
+                None => unsafe { guarded::<$($arguments)*>(slf, args, given) },
+            }
+        }
+        $crate::python::boundary::fastcall::Call::OneOrTwo(slot::<$($arguments)*>)
+    }};
     (two [$($generics:tt)*] [$($arguments:tt)*] $class:ty, $name:literal, $body:expr) => {{
         unsafe extern "C" fn slot<$($generics)*>(
             slf: *mut pyo3::ffi::PyObject,
@@ -739,7 +818,7 @@ impl PanicProbe {
 
 fast_methods! {
     PanicProbe;
-    mapping |_, key| -> Result<()> { panic!("deliberate: {}", &*key) },
+    mapping |_, _| None::<()>, |_, key| -> Result<()> { panic!("deliberate: {}", &*key) },
         |_, key, value| panic!("deliberate: {} {}", &*key, value.is_some());
     noargs c"noargs" c"noargs($self, /)\n--\n\nPanic." |_, _| -> Result<()> {
         panic!("deliberate")
@@ -751,7 +830,7 @@ fast_methods! {
         |_, _, arg| -> Result<()> {
             panic!("deliberate: {}", arg.is_some())
         };
-    one_or_two c"one_or_two" c"one_or_two($self, a, b=None, /)\n--\n\nPanic."
+    quick_one_or_two c"one_or_two" c"one_or_two($self, a, b=None, /)\n--\n\nPanic." |_, _, _| None::<()>,
         |_, _, a, b| -> Result<()> {
             panic!("deliberate: {} {}", &*a, b.is_some())
         };

@@ -1,12 +1,15 @@
 //! Keys: hashed and compared as a `dict` does, outside of everything.
 
+use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
+
+use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
 use super::convert::plain_int64;
 use super::error::{Error, Result};
-use super::object::Arg;
+use super::object::{Arg, made};
 use super::owned::Owned;
 use super::user;
 use crate::engine::cache::Query;
@@ -25,11 +28,21 @@ pub(crate) struct Key<'a, 'py> {
 }
 
 impl<'a, 'py> Key<'a, 'py> {
+    /// A key whose hash is known, and that is compared without a call into Python.
+    #[inline(always)]
+    pub(crate) fn plain(object: Arg<'a, 'py>) -> Option<Self> {
+        if let Some(number) = small_int(object) {
+            return Some(Self { object, hash: number.cast_unsigned(), is_number: true });
+        }
+        let hash = known_hash(object)?.cast_unsigned();
+        Some(Self { object, hash, is_number: false })
+    }
+
     /// Hashes a key, which may run user code.
     #[inline]
     pub(crate) fn new(object: Arg<'a, 'py>) -> Result<Self> {
-        if let Some(number) = small_int(object) {
-            return Ok(Self { object, hash: number.cast_unsigned(), is_number: true });
+        if let Some(key) = Self::plain(object) {
+            return Ok(key);
         }
         // SAFETY: a live object, and the thread is attached (a `Borrowed` proves both).
         match unsafe { user::hash(object.as_ptr()) } {
@@ -41,13 +54,44 @@ impl<'a, 'py> Key<'a, 'py> {
 
 /// The number that is the hash of an `int`, if it is.
 #[inline]
-fn small_int(object: Arg<'_, '_>) -> Option<i64> {
+pub(super) fn small_int(object: Arg<'_, '_>) -> Option<i64> {
     // SAFETY: a live object; the check calls nothing.
     if unsafe { ffi::PyLong_CheckExact(object.as_ptr()) } == 0 {
         return None;
     }
     // A C function returns -1 for an error, so that no hash is -1.
     plain_int64(object).filter(|number| -MODULUS < *number && *number < MODULUS && *number != -1)
+}
+
+/// The hash of a `str` that was hashed before. (CPython keeps it in the object.)
+#[inline(always)]
+fn known_hash(object: Arg<'_, '_>) -> Option<i64> {
+    // SAFETY: a live object; the check calls nothing.
+    if unsafe { ffi::PyUnicode_CheckExact(object.as_ptr()) } == 0 {
+        return None;
+    }
+    let text = object.as_ptr().cast::<ffi::PyASCIIObject>();
+    // SAFETY: a live string, which begins so.
+    let hash = unsafe { &raw mut (*text).hash };
+    // SAFETY: other threads write to it, but atomically.
+    let hash = unsafe { AtomicIsize::from_ptr(hash) }.load(Relaxed);
+    (hash != -1).then_some(hash as i64)
+}
+
+/// Looks whether strings keep their hashes where these lines think they do.
+///
+/// # Errors
+/// An `ImportError`: no key may be used.
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    let text = made(py, "lockfree")?;
+    let before = known_hash(text.as_borrowed());
+    // SAFETY: a live object, and the token proves the thread attached.
+    let hash = unsafe { user::hash(text.as_ptr()) } as i64;
+    if before.is_none_or(|before| before == hash) && known_hash(text.as_borrowed()) == Some(hash) {
+        return Ok(());
+    }
+    let text = "this Python's strings are laid out in a way that lockfree does not know";
+    Err(PyImportError::new_err(text))
 }
 
 impl Query<Owned> for Key<'_, '_> {
@@ -89,9 +133,13 @@ impl Query<Owned> for Key<'_, '_> {
 
 /// Whether two objects are equal, if both are of `str` itself or both of `bytes`
 /// itself: that takes no call into Python.
-fn equal_text(a: Arg<'_, '_>, b: Arg<'_, '_>) -> Option<bool> {
+pub(super) fn equal_text(a: Arg<'_, '_>, b: Arg<'_, '_>) -> Option<bool> {
     if let (Ok(a), Ok(b)) = (a.cast_exact::<PyString>(), b.cast_exact::<PyString>()) {
         // SAFETY: two live strings, and the thread is attached (a `Borrowed` proves it).
+        #[cfg(Py_3_14)]
+        return Some(unsafe { ffi::PyUnicode_Equal(a.as_ptr(), b.as_ptr()) } == 1);
+        // SAFETY: as above.
+        #[cfg(not(Py_3_14))]
         return Some(unsafe { ffi::PyUnicode_Compare(a.as_ptr(), b.as_ptr()) } == 0);
     }
     if let (Ok(a), Ok(b)) = (a.cast_exact::<PyBytes>(), b.cast_exact::<PyBytes>()) {

@@ -22,6 +22,7 @@
 //! | `door` | the way into an event loop from outside |
 //! | `descriptor` | what event loops watch |
 //! | `key` | keys, hashed and compared |
+//! | `tuple_key` | the same of tuples that are not made |
 //! | `lazy` | what is made by the first who needs it |
 //! | `list` | lists of items, on their way in and out |
 //! | `names` | the names of attributes, made at import |
@@ -63,6 +64,7 @@ pub(crate) mod retention;
 pub(crate) mod shared;
 pub(crate) mod spare;
 pub(crate) mod task;
+pub(crate) mod tuple_key;
 pub(crate) mod unsupported;
 pub(crate) mod user;
 pub(crate) mod waiting;

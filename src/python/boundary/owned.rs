@@ -187,7 +187,7 @@ unsafe impl Counted for Owned {
         unsafe { counting::share(self.0.as_ptr()) };
     }
 
-    #[inline]
+    #[inline(always)]
     unsafe fn try_acquire(word: usize) -> Option<Self> {
         let object = std::ptr::with_exposed_provenance_mut(word);
         // SAFETY: the address of what was an object a moment ago, as the caller
@@ -204,5 +204,19 @@ unsafe impl Counted for Owned {
         let taken = unsafe { counting::incref_own(object) };
         // SAFETY: the address of an object.
         taken.then(|| Self(unsafe { NonNull::new_unchecked(object) }))
+    }
+
+    /// What is not this thread's own has this reference in its shared count already, and with
+    /// one there others may take more.
+    #[cfg(Py_GIL_DISABLED)]
+    #[inline]
+    fn hand_over(&self) {
+        // SAFETY: a live object by this reference, and the thread is attached by the invariant.
+        unsafe { counting::move_to_shared(self.0.as_ptr()) };
+    }
+
+    #[inline]
+    fn is_anothers(&self) -> bool {
+        Self::is_anothers(self)
     }
 }

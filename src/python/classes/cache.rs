@@ -16,7 +16,7 @@ use pyo3::types::{PyDict, PyTuple};
 use super::flights::Flights;
 use super::snapshot::snapshot;
 use super::ticket::{Ticket, Tickets};
-use crate::engine::cache::{Evicted, Item, Monotonic, Query, Reason, Removed, UNBOUNDED};
+use crate::engine::cache::{Evicted, Glance, Item, Monotonic, Query, Reason, Removed, UNBOUNDED};
 use crate::engine::memory::growth::{boxed, put, room};
 use crate::engine::{self, Reference, Striped};
 use crate::python::boundary::convert::{Given, double, int64};
@@ -113,7 +113,7 @@ impl Contents {
 
     /// The value of a key, counted.
     #[inline]
-    fn look_up(&self, key: &Key<'_, '_>) -> Result<Option<Owned>> {
+    fn look_up(&self, key: &impl Query<Owned, Error = Error>) -> Result<Option<Owned>> {
         let value = self.engine.get(key, |expired| self.report_one(&expired))?;
         self.count(if value.is_some() { Event::Hit } else { Event::Miss });
         Ok(value)
@@ -352,13 +352,21 @@ fn nanoseconds(seconds: f64) -> u64 {
 
 /// What all items may weigh together.
 fn bound(maxsize: Arg<'_, '_>) -> Result<u64> {
-    if maxsize.is_none() {
+    if maxsize.is_none() || is_infinite(maxsize) {
         return Ok(UNBOUNDED);
     }
     let bound = int64(maxsize)?;
     u64::try_from(bound).map_err(|_| {
         Error::wrong_value(format_args!("maxsize must not be negative, but is {bound}"))
     })
+}
+
+/// Whether it is the float that is larger than all numbers.
+fn is_infinite(number: Arg<'_, '_>) -> bool {
+    // SAFETY: a live object; the check calls nothing.
+    let is_float = unsafe { ffi::PyFloat_Check(number.as_ptr()) } != 0;
+    // SAFETY: a live float.
+    is_float && unsafe { ffi::PyFloat_AS_DOUBLE(number.as_ptr()) } == f64::INFINITY
 }
 
 /// A mapping of bounded size that threads can share, and whose hits take no lock.
@@ -385,6 +393,32 @@ impl Cache {
         Error::wrong_value(format_args!("Cache.__init__() was not called"))
     }
 
+    /// The value of a plain key, if the first look finds one; else nothing is counted.
+    #[inline(always)]
+    pub(crate) fn glance(&self, key: Arg<'_, '_>) -> Option<Owned> {
+        let contents = self.contents.get()?;
+        let value = contents.engine.glance(&Key::plain(key)?).found()?;
+        contents.count(Event::Hit);
+        Some(value)
+    }
+
+    /// The value of a plain key, which is `default` if it has none, if the first look tells.
+    #[inline(always)]
+    fn glance_or(&self, key: Arg<'_, '_>, default: Option<Arg<'_, '_>>) -> Option<Owned> {
+        let contents = self.contents.get()?;
+        match contents.engine.glance(&Key::plain(key)?) {
+            Glance::Found(value) => {
+                contents.count(Event::Hit);
+                Some(value)
+            }
+            Glance::Absent => {
+                contents.count(Event::Miss);
+                Some(default.map_or_else(|| Owned::none(key.py()), Owned::new))
+            }
+            Glance::Unknown => None,
+        }
+    }
+
     /// The value of a key, which has one.
     #[inline]
     fn item(&self, key: Arg<'_, '_>) -> Result<Owned> {
@@ -404,7 +438,7 @@ impl Cache {
 
     /// The value of a key, noted and counted as used.
     #[inline]
-    pub(crate) fn look_up(&self, key: &Key<'_, '_>) -> Result<Option<Owned>> {
+    pub(crate) fn look_up(&self, key: &impl Query<Owned, Error = Error>) -> Result<Option<Owned>> {
         self.contents()?.look_up(key)
     }
 }
@@ -451,6 +485,19 @@ impl Cache {
     #[getter]
     fn maxsize(&self) -> Result<Made<Option<u64>>> {
         Ok(Made(Some(self.contents()?.engine.limit()).filter(|limit| *limit != UNBOUNDED)))
+    }
+
+    #[setter]
+    fn set_maxsize(slf: &Bound<'_, Self>, maxsize: &Bound<'_, PyAny>) -> Result<()> {
+        let limit = bound(maxsize.as_borrowed())?;
+        let contents = slf.get().contents()?;
+        let mut pauses = Pauses::new(slf.py());
+        contents.engine.set_limit(limit, |evicted| {
+            contents.report_one(&evicted);
+            drop(evicted);
+            pauses.step_on();
+        })?;
+        pauses.end()
     }
 
     /// How many seconds an entry lives, where `put` says nothing else; None is for ever.
@@ -714,8 +761,9 @@ impl Drop for Cache {
 
 fast_methods! {
     Cache;
-    mapping Cache::item, Cache::assign;
-    one_or_two c"get" c"get($self, key, default=None, /)\n--\n\nReturn the value of a key, or `default`."
+    mapping Cache::glance, Cache::item, Cache::assign;
+    quick_one_or_two c"get" c"get($self, key, default=None, /)\n--\n\nReturn the value of a key, or `default`."
+        Cache::glance_or,
         |this, py, key, default| match (this.look_up(&Key::new(key)?)?, default) {
             (Some(value), _) => Ok(value),
             (None, Some(default)) => Ok(Owned::new(default)),

@@ -19,6 +19,7 @@ use crate::python::boundary::error::{Error, Result};
 use crate::python::boundary::key::Key;
 use crate::python::boundary::object::{Arg, tuple};
 use crate::python::boundary::owned::Owned;
+use crate::python::boundary::tuple_key::{self, TupleKey};
 use crate::python::boundary::user;
 
 unsafe extern "C" {
@@ -56,6 +57,7 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     // bound method.
     wrapper::prepare(&probe, &probe.get().vectorcall, ffi::Py_TPFLAGS_METHOD_DESCRIPTOR)?;
     mark(py)?;
+    tuple_key::prepare(py)?;
     // How `lockfree._cached` finds the one that belongs to a cache; its twin has its own.
     py.get_type::<Cache>().setattr("_cached_function", py.get_type::<CachedFunction>())
 }
@@ -121,6 +123,14 @@ impl CachedFunction {
                 None => self.miss(key, &args, &kwargs),
             };
         }
+        if !self.is_shared {
+            let key = TupleKey::new(call.py, call.items())?;
+            if let Some(value) = self.cache.get().look_up(&key)? {
+                return Ok(value);
+            }
+            let (args, kwargs) = call.spelled()?;
+            return self.miss(args.as_any().as_borrowed(), &args, &kwargs);
+        }
         let key = match call.only().filter(|only| is_plain(*only)) {
             Some(only) => Owned::new(only),
             None => call.positional()?,
@@ -131,6 +141,9 @@ impl CachedFunction {
     /// The value of a call's key.
     #[inline(always)]
     fn value(&self, key: Arg<'_, '_>, call: &Call<'_, '_>) -> Result<Owned> {
+        if let Some(value) = self.cache.get().glance(key) {
+            return Ok(value);
+        }
         if let Some(value) = self.cache.get().look_up(&Key::new(key)?)? {
             return Ok(value);
         }

@@ -19,7 +19,7 @@ use super::flights::Flights;
 use super::snapshot::snapshot;
 use super::ticket::{Ticket, Tickets};
 use crate::engine::Dictionary;
-use crate::engine::cache::Query;
+use crate::engine::cache::{Glance, Query};
 use crate::engine::memory::growth::collected;
 use crate::python::boundary::convert::{Given, boolean};
 use crate::python::boundary::deferral::Deferral;
@@ -72,6 +72,15 @@ impl Contents {
     #[inline]
     fn live(&self, py: Python<'_>, stored: Owned) -> Option<Owned> {
         if self.itself.is_some() { weak::referent(py, &stored) } else { Some(stored) }
+    }
+
+    /// The value of a plain key, if the first look tells.
+    #[inline(always)]
+    fn glance(&self, key: Arg<'_, '_>) -> Glance<Owned> {
+        match Key::plain(key) {
+            Some(key) if self.itself.is_none() => self.engine.glance(&key),
+            _ => Glance::Unknown,
+        }
     }
 
     /// The value of a key.
@@ -438,8 +447,13 @@ impl Drop for ConcurrentDict {
 
 fast_methods! {
     ConcurrentDict;
-    mapping ConcurrentDict::item, ConcurrentDict::assign;
-    one_or_two c"get" c"get($self, key, default=None, /)\n--\n\nReturn the value of a key, or `default`."
+    mapping |this, key| this.contents.get()?.glance(key).found(), ConcurrentDict::item, ConcurrentDict::assign;
+    quick_one_or_two c"get" c"get($self, key, default=None, /)\n--\n\nReturn the value of a key, or `default`."
+        |this, key, default| match this.contents.get()?.glance(key) {
+            Glance::Found(value) => Some(value),
+            Glance::Absent => Some(default.map_or_else(|| Owned::none(key.py()), Owned::new)),
+            Glance::Unknown => None,
+        },
         |this, py, key, default| match (this.contents()?.get(py, &Key::new(key)?)?, default) {
             (Some(value), _) => Ok(value),
             (None, Some(default)) => Ok(Owned::new(default)),

@@ -207,7 +207,9 @@ impl KeyedCounter {
         let mut pauses = Pauses::new(py);
         let items = self.engine()?.items::<Error>(|| pauses.rest())?;
         let mut keys = room(items.len()).map_err(Error::from)?;
-        items.into_iter().for_each(|(key, _)| put(&mut keys, key)); // room: above
+        for (key, _) in items {
+            put(&mut keys, key); // room: above
+        }
         Ok(snapshot(py, keys)?.try_iter()?.into_any())
     }
 
@@ -268,7 +270,7 @@ impl Drop for KeyedCounter {
 
 fast_methods! {
     KeyedCounter;
-    mapping KeyedCounter::item, KeyedCounter::assign;
+    mapping |_, _| None::<()>, KeyedCounter::item, KeyedCounter::assign;
     one_or_two c"add"
         c"add($self, key, n=1, /)\n--\n\nAdd `n` to the count of a key, which begins at 0."
         |this, _, key, n| add(this.engine()?, key, n.map_or(Ok(1), int64)?);

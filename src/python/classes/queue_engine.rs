@@ -187,8 +187,7 @@ impl Engine {
             Self::Fifo(engine) => run(&mut putting(item, |item| engine.try_put(item))),
             Self::Lifo(engine) => run(&mut putting(item, |item| engine.try_put(item))),
             Self::Sorted { engine, key } => {
-                refuse_if_closed(engine)?;
-                let entry = ranked(py, key, item)?;
+                let entry = ranked(py, engine, key, item)?;
                 run(&mut putting(entry, |entry| engine.try_put(entry)))
             }
         })
@@ -324,10 +323,7 @@ pub(crate) fn press_sorted<'py>(
     let kept = item.cast_exact::<Entry>().ok();
     let entry = match kept.and_then(|kept| kept.get().take()) {
         Some(entry) => entry,
-        None => {
-            refuse_if_closed(engine)?;
-            ranked(py, key, begin())?
-        }
+        None => ranked(py, engine, key, begin())?,
     };
     match engine.try_put(entry) {
         Ok(()) => Ok(Pressed::Done),
@@ -361,8 +357,17 @@ pub(crate) fn limit(maxsize: Arg<'_, '_>) -> Result<u64> {
     Ok(if least.is_finite() { least as u64 } else { 0 })
 }
 
-/// An item with its priority. Runs user code: the key.
-fn ranked(py: Python<'_>, key: &Key, item: Owned) -> Result<Ranked<Owned>> {
+/// An item with its priority. Runs user code: the key; but not for what a queue that was shut
+/// down will refuse.
+fn ranked(
+    py: Python<'_>,
+    engine: &Guarded<Heap<Owned>>,
+    key: &Key,
+    item: Owned,
+) -> Result<Ranked<Owned>> {
+    if engine.is_closed() {
+        return Err(Error::queue(QueueError::ShutDown));
+    }
     let priority = match key.get() {
         Some(key) => {
             // SAFETY: live objects, and the token proves the thread attached.
@@ -376,11 +381,6 @@ fn ranked(py: Python<'_>, key: &Key, item: Owned) -> Result<Ranked<Owned>> {
     Ok(Ranked { priority, value: item })
 }
 
-/// No key is asked about what a queue that was shut down will refuse.
-fn refuse_if_closed(engine: &Guarded<Heap<Owned>>) -> Result<()> {
-    if engine.is_closed() { Err(Error::queue(QueueError::ShutDown)) } else { Ok(()) }
-}
-
 /// The same of many.
 pub(crate) fn all_ranked(
     py: Python<'_>,
@@ -388,13 +388,10 @@ pub(crate) fn all_ranked(
     key: &Key,
     items: Vec<Owned>,
 ) -> Result<Vec<Ranked<Owned>>> {
-    if !items.is_empty() {
-        refuse_if_closed(engine)?;
-    }
     let mut pauses = Pauses::new(py);
     let mut all = room(items.len())?;
     for item in items {
-        put(&mut all, ranked(py, key, item)?); // room: above
+        put(&mut all, ranked(py, engine, key, item)?); // room: above
         pauses.step()?;
     }
     Ok(all)

@@ -124,7 +124,17 @@ impl<'py> Call<'_, 'py> {
         unsafe { borrowed(self.py, arg) }
     }
 
-    /// Those that have no names, as a tuple.
+    /// Those that have no names.
+    #[inline]
+    pub(super) fn items(&self) -> &[Arg<'_, 'py>] {
+        if self.count == 0 {
+            return &[];
+        }
+        // SAFETY: so many arguments, which live during the call; an `Arg` is an address.
+        unsafe { std::slice::from_raw_parts(self.args.cast(), self.count.cast_unsigned()) }
+    }
+
+    /// The same, as a tuple.
     pub(super) fn positional(&self) -> Result<Owned> {
         tuple(
             (0..self.count.cast_unsigned()).map(|place| Owned::new(self.arg(place.cast_signed()))),

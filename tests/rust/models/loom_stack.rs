@@ -389,6 +389,15 @@ fn what_is_given_back_was_emptied_before() {
     assert_trimmed(&[PushMany(1, 3)], [&[PopAll], &[Trim, PushMany(4, 3)]]);
 }
 
+/// Free nodes that lie side by side are taken as one run, but not after one of them went.
+#[test]
+fn a_run_that_was_cut_is_none() {
+    assert_trimmed(&[PushMany(1, 4), PopAll], [&[Trim, PushMany(5, 3), PushMany(8, 2)], &[]]);
+    let start = &[Push(1), PushMany(2, 2), PopMany(2), Pop];
+    assert_trimmed(start, [&[Trim, PushMany(4, 2), Push(6)], &[]]);
+    assert_trimmed(&[PushMany(1, 3), PopAll], [&[PushMany(4, 3), PopMany(2)], &[PushMany(7, 3)]]);
+}
+
 /// The second thread to trim finds what the first one has given back.
 #[test]
 fn what_was_given_back_is_trimmed_again() {

@@ -128,12 +128,13 @@ _CALLS = (
 def _method(name: str, imports: str, decorator: str, needs: str | None = None) -> Contender:
     setup = f"""\
 {imports}
+from lockfree import defer_refcount
 keys = range(100)
 class Owner:
     @{decorator}
     def method(self, key):
         return key
-c = Owner()"""
+c = defer_refcount(Owner())"""
     return Contender(name, setup, ("for key in keys:\n    c.method(key)",), needs)
 
 
@@ -218,7 +219,7 @@ CELLS = (
     ),
     Cell(
         "cached.global_method",
-        "call a decorated method of an object in a module global",
+        "call a decorated method of a deferred object in a module global",
         _METHODS,
         baseline="functools.lru_cache",
         scope="global",

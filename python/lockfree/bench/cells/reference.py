@@ -28,6 +28,10 @@ def _loads(value: str) -> tuple[Contender, ...]:
     )
 
 
+_DEFERRED = """\
+from lockfree import AtomicRef, defer_refcount
+c = defer_refcount(AtomicRef(defer_refcount(obj)))"""
+
 # As the recipe has it: one instance, replaced as a whole, of which an attribute is read.
 _SETTINGS = """\
 class Settings:
@@ -36,7 +40,8 @@ class Settings:
 obj = Settings()
 """
 _CONFIGURATION = (
-    Contender("lockfree", _SETTINGS + _LOCKFREE, ("c.load().timeout",), needs=NATIVE),
+    Contender("lockfree", _SETTINGS + _DEFERRED, ("c.value.timeout",), needs=NATIVE),
+    Contender("AtomicRef.load", _SETTINGS + _LOCKFREE, ("c.load().timeout",), needs=NATIVE),
     Contender("lockfree.locked", _SETTINGS + _LOCKED, ("c.load().timeout",)),
     Contender(
         "threading.Lock",

@@ -41,13 +41,19 @@ pub struct Note(AtomicU64);
 
 const OUTSIDE: u64 = 0;
 
+/// What readers read, and hardly anybody writes.
+#[derive(Debug)]
+struct Seldom {
+    epoch: AtomicU64,
+    /// So many notes were ever used.
+    used: AtomicUsize,
+}
+
 /// So many readers at a time can have a note of their own.
 #[derive(Debug)]
 pub struct Domain<const NOTES: usize> {
-    epoch: CachePadded<AtomicU64>,
+    seldom: CachePadded<Seldom>,
     notes: [CachePadded<Note>; NOTES],
-    /// So many notes were ever used.
-    used: AtomicUsize,
     /// How many readers are inside who have no note.
     uncounted: CachePadded<AtomicU64>,
     /// The first of the blocks that wait.
@@ -68,9 +74,11 @@ macro_rules! new_domain {
         /// Nobody is inside, and nothing waits.
         pub $($const)? fn new() -> Self {
             Self {
-                epoch: CachePadded::new(AtomicU64::new(OUTSIDE + 1)),
+                seldom: CachePadded::new(Seldom {
+                    epoch: AtomicU64::new(OUTSIDE + 1),
+                    used: AtomicUsize::new(0),
+                }),
                 notes: new_domain!(@notes $($const)?),
-                used: AtomicUsize::new(0),
                 uncounted: CachePadded::new(AtomicU64::new(0)),
                 waiting: CachePadded::new(AtomicPtr::new(std::ptr::null_mut())),
                 bytes: AtomicUsize::new(0),
@@ -91,8 +99,21 @@ impl<const NOTES: usize> Domain<NOTES> {
     /// A note, which is the caller's own as long as it says.
     pub fn note(&self, number: usize) -> &Note {
         // Relaxed: whoever looks at it does so after everybody's fence.
-        self.used.fetch_max(number + 1, Relaxed);
+        self.seldom.used.fetch_max(number + 1, Relaxed);
         &self.notes[number]
+    }
+
+    /// The same, if so many notes are known to be used; the caller enters by it, if at all.
+    #[cfg(not(loom))]
+    #[inline(always)]
+    pub fn used_note(&self, number: usize) -> Option<&Note> {
+        // Relaxed: it only grows. Who has seen this value, and is then fenced by everybody's
+        // fence, keeps who looks behind that fence from seeing an older one.
+        if number < self.seldom.used.load(Relaxed) {
+            self.notes.get(number).map(|note| &**note)
+        } else {
+            None
+        }
     }
 
     /// Enters, by this note.
@@ -101,7 +122,7 @@ impl<const NOTES: usize> Domain<NOTES> {
         debug_assert!(note.0.load(Relaxed) == OUTSIDE, "nobody enters twice");
         // Acquire: what was unlinked before that epoch began. (No model can miss it: the light
         // barrier is a fence there.)
-        let now = self.epoch.load(Acquire);
+        let now = self.seldom.epoch.load(Acquire);
         if mutant!("epoch.enter.late") {
             return barrier::light();
         }
@@ -175,7 +196,7 @@ impl<const NOTES: usize> Domain<NOTES> {
         // Relaxed: everybody's fence is this thread's, too (P2).
         let mut next = self.waiting.swap(std::ptr::null_mut(), Relaxed);
         // Release: P3; what was unlinked is seen by whoever notes the next epoch.
-        let stamp = self.epoch.fetch_add(1, ordering!(Release, "epoch.collect.end"));
+        let stamp = self.seldom.epoch.fetch_add(1, ordering!(Release, "epoch.collect.end"));
         // Loom does not count a fence for a step. So that it tries what may come in between,
         // there is one that depends on the readers.
         #[cfg(loom)]
@@ -217,7 +238,7 @@ impl<const NOTES: usize> Domain<NOTES> {
         if self.uncounted.load(ordering!(Acquire, "epoch.collect.uncounted")) != 0 {
             return OUTSIDE;
         }
-        let notes = &self.notes[..self.used.load(Relaxed)];
+        let notes = &self.notes[..self.seldom.used.load(Relaxed)];
         let inside = notes.iter().filter_map(|note| {
             // Acquire: as above.
             let since = note.0.load(ordering!(Acquire, "epoch.collect.notes"));
@@ -229,7 +250,7 @@ impl<const NOTES: usize> Domain<NOTES> {
     /// To be called in a forked child, which has one thread, and by that thread: the
     /// others have left, and it is not inside itself.
     pub fn forked(&self) {
-        for note in &self.notes[..self.used.load(Relaxed)] {
+        for note in &self.notes[..self.seldom.used.load(Relaxed)] {
             note.0.store(OUTSIDE, Relaxed);
         }
         self.uncounted.store(0, Relaxed);

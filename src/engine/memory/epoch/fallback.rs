@@ -89,9 +89,14 @@ pub(super) fn forked() {
 
 impl Reclaim for Crossbeam {
     type Guard = Guard;
+    type Again = Guard;
 
     fn enter() -> Guard {
         pin()
+    }
+
+    fn enter_again() -> Option<Guard> {
+        Some(pin())
     }
 
     unsafe fn retire(block: Block) {

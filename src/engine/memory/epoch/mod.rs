@@ -61,9 +61,14 @@ pub use running::{Epochs, waiting};
 pub trait Reclaim: 'static {
     /// Somebody is inside, as long as it lives.
     type Guard;
+    /// The same, for a thread that was inside before.
+    type Again;
 
     /// Enters: what can be reached from now on stays until the guard is dropped.
     fn enter() -> Self::Guard;
+
+    /// Enters, if the thread was inside before; `None` says that it takes [`Self::enter`].
+    fn enter_again() -> Option<Self::Again>;
 
     /// Frees a block, as soon as nobody is inside who entered before.
     ///
@@ -83,9 +88,15 @@ pub struct Alone;
 
 impl Reclaim for Alone {
     type Guard = ();
+    type Again = ();
 
     #[inline(always)]
     fn enter() {}
+
+    #[inline(always)]
+    fn enter_again() -> Option<()> {
+        Some(())
+    }
 
     unsafe fn retire(block: Block) {
         // SAFETY: the caller is the only one who runs, and has unlinked it.

@@ -1,7 +1,8 @@
 //! The readers of this process.
 //!
-//! A thread gets a note with its first guard, and gives it back when it ends. A
-//! thread that has none (too many run; it is about to end) is counted instead.
+//! A thread's note is that of its [slot](super::super::slots), which it has from its first guard,
+//! or before, until it ends. A thread that has none (too many run; it is about to end) is counted
+//! instead.
 
 use super::domain::{Domain, Note};
 
@@ -14,45 +15,19 @@ pub use process::{forked, waiting};
 
 #[cfg(not(loom))]
 mod process {
-    use std::cell::Cell;
     use std::marker::PhantomData;
     use std::time::{Duration, Instant};
 
     use super::super::super::super::shim::{AtomicU64, Ordering::Relaxed};
-    use super::super::super::slots::{SLOTS, Slot, Slots};
+    use super::super::super::slots::{self, SLOTS, Slot};
     use super::super::block::ALLOCATED;
     use super::super::fallback::{self, Crossbeam};
     use super::super::{Block, Reclaim, barrier};
     use super::{Domain, Epochs, Note};
 
+    /// Who has a [slot](slots) has the note of that number. (N1, N2: it has one holder at a time,
+    /// who finds it as the last one left it.)
     static DOMAIN: Domain<SLOTS> = Domain::new();
-    static NOTES: Slots = Slots::new();
-
-    thread_local! {
-        /// The thread's note; none before its first guard, and when it is about to end.
-        static NOTE: Cell<Option<&'static Note>> = const { Cell::new(None) };
-        static LEASE: Lease = Lease::new();
-    }
-
-    /// Holds the thread's note, and gives it back when the thread ends.
-    struct Lease(Slot);
-
-    impl Lease {
-        fn new() -> Self {
-            let slot = NOTES.take();
-            let number = (slot.number() as usize).checked_sub(1);
-            NOTE.set(number.map(|number| DOMAIN.note(number)));
-            Self(slot)
-        }
-    }
-
-    impl Drop for Lease {
-        fn drop(&mut self) {
-            // First: what is still to run in this thread must not use the note.
-            NOTE.set(None);
-            NOTES.give_back(self.0);
-        }
-    }
 
     /// See [`Reclaim::enter`]. It does not leave its thread.
     #[derive(Debug)]
@@ -76,12 +51,30 @@ mod process {
         }
     }
 
+    /// See [`Reclaim::enter_again`]. It does not leave its thread.
+    #[derive(Debug)]
+    pub struct Again(&'static Note, PhantomData<*mut ()>);
+
+    impl Drop for Again {
+        #[inline(always)]
+        fn drop(&mut self) {
+            DOMAIN.leave(self.0);
+        }
+    }
+
+    /// The running thread's note, unless it needs more than a look.
+    #[inline(always)]
+    fn note_of(slot: Slot) -> Option<&'static Note> {
+        DOMAIN.used_note((slot.number() as usize).wrapping_sub(1))
+    }
+
     impl Reclaim for Epochs {
         type Guard = Guard;
+        type Again = Again;
 
         #[inline(always)]
         fn enter() -> Guard {
-            let inside = match NOTE.get() {
+            let inside = match note_of(slots::current()) {
                 Some(note) => {
                     DOMAIN.enter(note);
                     Inside::Noted(note)
@@ -89,6 +82,13 @@ mod process {
                 None => enter_first(),
             };
             Guard(inside, PhantomData)
+        }
+
+        #[inline(always)]
+        fn enter_again() -> Option<Again> {
+            let note = note_of(slots::current())?;
+            DOMAIN.enter(note);
+            Some(Again(note, PhantomData))
         }
 
         unsafe fn retire(block: Block) {
@@ -115,9 +115,10 @@ mod process {
         if !has_barrier() {
             return Inside::Pinned { _guard: fallback::pin() };
         }
-        // An error: the thread is about to end.
-        let _ = LEASE.try_with(|_| ());
-        if let Some(note) = NOTE.get() {
+        // None: the thread is about to end, or there are too many.
+        let number = (slots::take_current().number() as usize).checked_sub(1);
+        if let Some(number) = number {
+            let note = DOMAIN.note(number);
             DOMAIN.enter(note);
             Inside::Noted(note)
         } else {
@@ -170,9 +171,7 @@ mod process {
     /// thread that forked; it is not inside.
     pub fn forked() {
         DOMAIN.forked();
-        // A lease is not made here: that would allocate.
-        let slot = NOTE.get().and_then(|_| LEASE.try_with(|lease| lease.0).ok());
-        NOTES.keep_only(slot.unwrap_or(Slot::NONE));
+        slots::forked();
         fallback::forked();
     }
 }
@@ -212,6 +211,11 @@ mod model {
 
     impl Reclaim for Epochs {
         type Guard = Guard;
+        type Again = Guard;
+
+        fn enter_again() -> Option<Guard> {
+            Some(Self::enter())
+        }
 
         fn enter() -> Guard {
             let domain: &'static Domain<4> = &PROCESS.domain;
