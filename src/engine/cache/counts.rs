@@ -468,10 +468,6 @@ impl Policy for Counting {
         0
     }
 
-    fn weightless(&self) -> usize {
-        0
-    }
-
     fn weight(&self) -> u128 {
         self.len as u128
     }
@@ -499,10 +495,6 @@ impl Policy for Counting {
     fn reweigh(&mut self, _: &Entries<Self>, _: u32, _: &Entry<Self>, _: u64) {}
 
     fn victim<'a>(&mut self, _: &'a Entries<Self>, _: u32) -> Option<(u32, &'a Entry<Self>)> {
-        None
-    }
-
-    fn weightless_victim(&mut self, _: &Entries<Self>) -> Option<u32> {
         None
     }
 
