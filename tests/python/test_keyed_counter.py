@@ -199,13 +199,13 @@ def test_it_shows_what_is_in_it(impl: ModuleType) -> None:
     c.add("a", 2)
     assert repr(c) == "KeyedCounter({'a': 2})"
     c.reset()
-    node = Node()
-    c.add((node,))
-    type(node).__repr__ = lambda _self: repr(c)
-    try:
-        assert repr(c) == "KeyedCounter({(KeyedCounter(...),): 1})"
-    finally:
-        del type(node).__repr__
+
+    class Showing:
+        def __repr__(self) -> str:
+            return repr(c)
+
+    c.add((Showing(),))
+    assert repr(c) == "KeyedCounter({(KeyedCounter(...),): 1})"
 
 
 def test_it_is_not_copied(impl: ModuleType) -> None:
@@ -227,9 +227,10 @@ def test_it_is_itself_and_may_be_referred_to_weakly(impl: ModuleType) -> None:
 def test_the_number_of_arguments_is_checked(impl: ModuleType, arguments: Any) -> None:
     with pytest.raises(TypeError, match=r"takes from \d to \d positional arguments but \d were"):
         impl.KeyedCounter(*arguments)
-    for attempt in (lambda c: c.add(), lambda c: c.add(1, 2, 3), lambda c: c.reset(1, 2)):
+    c: Any = impl.KeyedCounter()
+    for method, given in ((c.add, ()), (c.add, (1, 2, 3)), (c.reset, (1, 2))):
         with pytest.raises(TypeError):
-            attempt(impl.KeyedCounter())
+            method(*given)
 
 
 def test_a_subclass_goes_by_its_own_add(impl: ModuleType) -> None:
@@ -345,7 +346,8 @@ def draw(random: Random, number: int) -> Call:
 
 def bits(event: Event) -> int:
     """Return what a look or a reset found."""
-    return event.outcome.get("k", 0) if isinstance(event.outcome, dict) else event.outcome
+    found: int = event.outcome.get("k", 0) if isinstance(event.outcome, dict) else event.outcome
+    return found
 
 
 def test_the_history_of_a_key_adds_up(impl: ModuleType) -> None:
@@ -428,7 +430,11 @@ def test_a_look_has_what_was_added_before(impl: ModuleType) -> None:
 def test_a_bound_is_exact(impl: ModuleType) -> None:
     for _ in range(repetitions(impl, 200)):
         c = impl.KeyedCounter(maxsize=5)
-        run_threads(2, lambda index, c=c: c.update((i * (index + 1)) % 11 for i in range(22)))
+
+        def work(index: int, c: Any = c) -> None:
+            c.update((i * (index + 1)) % 11 for i in range(22))
+
+        run_threads(2, work)
         assert (len(c), c.total()) == (5, 44)
 
 
@@ -536,10 +542,9 @@ def test_what_a_reset_cannot_return_is_counted_on() -> None:
     bad.fails = True
     with pytest.raises(ZeroDivisionError):
         c.reset()
-    assert {k: n for k, n in c.items() if k is not bad} == {
-        **dict.fromkeys(range(10), 1),
-        key: 3 * WIDE,
-    }
+    assert c.keys().count(bad) == 0
+    assert sorted(c.values()) == [1] * 10 + [3 * WIDE]
+    assert c[key] == 3 * WIDE
     assert (c.other, c.total()) == (-21, 10 + 3 * WIDE - 21)
 
 

@@ -649,7 +649,7 @@ counters = dict(
     item_missing=lambda c: c[other], contains=lambda c: key in c, len=len, repr=repr, bool=bool,
     set=lambda c: c.__setitem__(key, 1), delete=lambda c: c.__delitem__(key),
     iter=lambda c: sorted(c), items=lambda c: len(c.items()), reset_key=lambda c: c.reset(key),
-    reset=lambda c: sorted(c.reset().items()), other=lambda c: c.other,
+    reset=lambda c: c.reset(), other=lambda c: c.other,
     maxsize=lambda c: c.maxsize, size=lambda c: sys.getsizeof(c) > 0, again=lambda c: c.__init__(),
     reduce=lambda c: c.__reduce__(),
 )
