@@ -56,7 +56,7 @@ use super::super::memory::pointer::Counted;
 use super::super::memory::slots::Slot;
 use super::super::shim::{
     AtomicI64, AtomicU64, Mutex,
-    Ordering::{AcqRel, Acquire, Relaxed},
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
     mutant, ordering,
 };
 use super::entry::{Content, Entry};
@@ -203,9 +203,9 @@ impl<'a> Stripes<'a> {
         while count != CLOSED_STRIPE || mutant!("counts.stripe.closed_is_open") {
             let next = count.checked_add(n).filter(|next| *next != CLOSED_STRIPE);
             let Some(next) = next else { return self.add_to_remainder(n) };
-            // Release: what came before the addition.
-            let release = ordering!(Release, "counts.stripe.add");
-            match stripe.compare_exchange_weak(count, next, release, Acquire) {
+            // Release: what came before the addition. (No model can miss it, nor the other half: to
+            // loom a guard is a fence.)
+            match stripe.compare_exchange_weak(count, next, Release, Acquire) {
                 Ok(_) => return true,
                 Err(found) => count = found,
             }
@@ -228,7 +228,7 @@ impl<'a> Stripes<'a> {
         let remainder = self.known().remainder.lock();
         let Wide(rest) = (*remainder)?;
         // Acquire: what came before the additions.
-        let counts = self.all().map(|stripe| stripe.load(ordering!(Acquire, "counts.stripe.sum")));
+        let counts = self.all().map(|stripe| stripe.load(Acquire));
         Some(counts.map(i128::from).sum::<i128>() + rest)
     }
 
@@ -293,9 +293,8 @@ impl Cell {
     /// One addition to a count that is not striped.
     #[inline(always)]
     fn count(&self, word: u64, next: u64) -> Result<u64, u64> {
-        // Release: what came before the addition. Acquire: the stripes.
-        let release = ordering!(Release, "counts.word.add");
-        self.0.compare_exchange(word, next, release, Acquire)
+        // Release: what came before the addition; as in a stripe. Acquire: the stripes.
+        self.0.compare_exchange(word, next, Release, Acquire)
     }
 
     /// The rest of [`Self::add`], after one lost race.
