@@ -33,6 +33,8 @@ use std::sync::atomic;
 pub use super::threads::{Mutex, MutexGuard, Ordering, UnsafeCell, spin};
 use Ordering::Relaxed;
 
+use std::ops::{Deref, DerefMut};
+
 /// Threads do not run at the same time: any words may be neighbours.
 pub const LINE: usize = align_of::<u64>();
 
@@ -226,6 +228,61 @@ integer! {
 integer! {
     /// An integer as wide as an address.
     AtomicUsize, usize
+}
+
+/// A lock that only attached threads take, and whose holder stays attached and calls nothing (G1):
+/// so nobody ever finds it taken, and it is no lock.
+#[derive(Debug, Default)]
+pub struct Lock<T> {
+    /// Looked at all the same: what two hold at once would be undefined.
+    is_taken: AtomicBool,
+    value: std::cell::UnsafeCell<T>,
+}
+
+// SAFETY: one thread at a time gets at the value, `is_taken` sees to it, and each sees what the one
+// before has done (G2).
+unsafe impl<T: Send> Sync for Lock<T> {}
+
+impl<T> Lock<T> {
+    /// Takes it.
+    ///
+    /// # Panics
+    /// If it is taken, which is a bug.
+    #[inline(always)]
+    pub fn lock(&self) -> LockGuard<'_, T> {
+        assert!(!self.is_taken.load(Relaxed), "a lock of attached threads was found taken");
+        self.is_taken.store(true, Relaxed);
+        LockGuard(self)
+    }
+}
+
+/// A [`Lock`] that is taken.
+#[derive(Debug)]
+pub struct LockGuard<'a, T>(&'a Lock<T>);
+
+impl<T> Deref for LockGuard<'_, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        // SAFETY: this is the only guard.
+        unsafe { &*self.0.value.get() }
+    }
+}
+
+impl<T> DerefMut for LockGuard<'_, T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as above, borrowed mutably.
+        unsafe { &mut *self.0.value.get() }
+    }
+}
+
+impl<T> Drop for LockGuard<'_, T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.0.is_taken.store(false, Relaxed);
+    }
 }
 
 #[allow(missing_docs)] // as std's

@@ -8,7 +8,8 @@ pub use loom::sync::atomic::{
     Ordering, fence,
 };
 
-pub use loom::sync::MutexGuard;
+pub use Mutex as Lock;
+pub use loom::sync::{MutexGuard, MutexGuard as LockGuard};
 
 /// loom's mutex, spelt as in an ordinary build.
 #[derive(Debug, Default)]

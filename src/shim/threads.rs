@@ -16,6 +16,9 @@ pub use std::sync::atomic::{
 // (`benches/ab`, 9 rounds).
 pub use parking_lot::{Mutex, MutexGuard};
 
+// The same, where it is certain that the holder stays attached and calls nothing: with a GIL it is none.
+pub use parking_lot::{Mutex as Lock, MutexGuard as LockGuard};
+
 /// How far apart words must lie that different threads write, in bytes.
 pub const LINE: usize = align_of::<crossbeam_utils::CachePadded<u8>>();
 

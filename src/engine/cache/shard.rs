@@ -8,12 +8,8 @@ use std::marker::PhantomData;
 
 use super::super::memory::arena::OutOfMemory;
 use super::super::memory::epoch::Reclaim;
-#[cfg(not(loom))]
-use super::super::memory::lock::{Lock, LockGuard};
 use super::super::memory::pointer::Counted;
-use super::super::shim::mutant;
-#[cfg(loom)] // loom's own has fewer states, and ours has a model of its own
-use super::super::shim::{Mutex as Lock, MutexGuard as LockGuard};
+use super::super::shim::{Lock, LockGuard, mutant};
 use super::Apart;
 use super::entry::{Content, Entry, Life};
 use super::lookup::{Found, Known, Query, mix};

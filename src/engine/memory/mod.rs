@@ -4,7 +4,6 @@
 //! |---|---|
 //! | [`arena`] | nodes addressed by number |
 //! | [`growth`] | vectors that grow fallibly |
-//! | [`lock`] | a lock that is held for some instructions |
 //! | [`pages`] | memory that the system may have back |
 //! | [`tagged`] | an index and a version tag in one word |
 //! | [`pointer`] | values that are addresses |
@@ -15,7 +14,6 @@
 pub mod arena;
 pub mod epoch;
 pub mod growth;
-pub mod lock;
 pub mod pages;
 pub mod pointer;
 pub mod reclaim;
