@@ -210,7 +210,9 @@ fn who_is_back_takes_nobody_s_notification() {
     type Two = (Event<Sleeper>, [Sleeper; 2]);
     let two = || {
         let (event, waiters) = Two::default();
-        waiters.iter().for_each(|waiter| event.enrol(waiter).unwrap());
+        for waiter in &waiters {
+            event.enrol(waiter).unwrap();
+        }
         (event, waiters)
     };
     let come_back: fn(&Two) = |(event, [first, _])| {
