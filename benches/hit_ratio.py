@@ -3,9 +3,10 @@
     pip install . libcachesim && python benches/hit_ratio.py
 
 Each row is a trace of requests for objects of the same size, and a capacity, how many of them
-fit; of the small ones, in which one use is enough to stay, there are two. Zipf means that the object of rank r is asked for with a probability
-proportional to 1 / r**a; a scan asks once for objects that nobody asks for again; a loop asks
-for all objects in turn, over and over. The traces are the same in each run.
+fit; of the small ones, in which one use is enough to stay, there are two. Zipf means that the
+object of rank r is asked for with a probability proportional to 1 / r**a; a scan asks once for
+objects that nobody asks for again; a loop asks for all objects in turn, over and over. The traces
+are the same in each run.
 """
 
 from __future__ import annotations

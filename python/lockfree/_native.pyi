@@ -1679,9 +1679,10 @@ class Cache(MutableMapping[_K, _V]):
             weighs more than `maxsize` is evicted at once. What weighs 0 is never evicted for
             others; of such there are at most 10,000, or `maxsize`, if that is more.
         on_evict: called as ``on_evict(key, value, reason)`` after an entry was dropped
-            without being asked for; the reason is ``'size'`` or ``'expired'``. It is not told what
-            goes by ``pop``, ``popitem``, ``del`` or ``clear``, nor a value that is replaced, nor what is
-            left when the cache itself goes. What it raises goes to ``sys.unraisablehook``.
+            without being asked for; the reason is ``'size'`` or ``'expired'``. It is not told of
+            what goes by ``pop``, ``popitem``, ``del`` or ``clear``, of a value that is replaced,
+            nor of what is left when the cache itself goes. What it raises goes to
+            ``sys.unraisablehook``.
 
     Raises:
         TypeError: an argument is of the wrong type.

@@ -733,7 +733,8 @@ fn ratios(requests: impl Iterator<Item = usize>, capacity: usize, shards: usize)
 fn the_hit_ratio_is_that_of_the_model() {
     const KEYS: usize = 20_000;
     const REQUESTS: usize = 200_000;
-    for (shards, capacities) in [(1, &[KEYS / 100, KEYS / 10][..]), (16, &[KEYS / 10]), (4, &[512])]
+    for (shards, capacities) in
+        [(1, &[KEYS / 100, KEYS / 10][..]), (16, &[KEYS / 10]), (4, &[KEYS / 20])]
     {
         for &capacity in capacities {
             for (skew, scan) in [(0.7, 0), (0.9, 0), (1.1, 0), (1.0, 2), (1.0, 5)] {

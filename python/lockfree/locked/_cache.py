@@ -333,7 +333,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         return replaced
 
     def _make_room(self, dropped: _Dropped) -> None:
-        """Drop what is too much: what weighs something for weight, what weighs nothing for number."""
+        """Drop what is too much: by weight, and of what weighs nothing by number."""
         if self._maxsize is None:
             return
         most = max(self._maxsize, _FEWEST_WEIGHTLESS) if self._maxsize else 0
@@ -397,7 +397,7 @@ def _deadline(ttl: float | None) -> float:
 
 
 def _bound(maxsize: SupportsIndex | float | None) -> int | None:
-    if maxsize is None or isinstance(maxsize, float) and maxsize == inf:
+    if maxsize is None or (isinstance(maxsize, float) and maxsize == inf):
         return None
     bound = int64(cast(SupportsIndex, maxsize))
     if bound < 0:
