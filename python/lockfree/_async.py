@@ -230,8 +230,12 @@ async def _wait(
                 owner._leave(event, waiter)
             else:
                 await waiter
-            if done is NOTHING and (done := attempt()) is _UNFILLED:
+            if done is NOTHING:
+                done = attempt()
+            if done is _UNFILLED:
                 done = await _persist(attempt)
+            if done is NOTHING:
+                await _pause()  # a subclass may show what it does not give
         except BaseException:
             # Also when it is cancelled, or a signal handler raises: then the news, if any,
             # is for the next one.

@@ -37,7 +37,6 @@ class AsyncQueue(Generic[T]):
 
     Raises:
         TypeError: `maxsize` is not a number.
-        OverflowError: `maxsize` is an integer that does not fit in 64 bits.
 
     Progress: as `Queue`, whose engine it shares.
 

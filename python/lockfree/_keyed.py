@@ -46,9 +46,10 @@ class CounterMethods(Generic[K]):
 
     def update(self, iterable: Mapping[K, SupportsIndex] | Iterable[K] = (), /) -> None:
         """Count the items of an iterable, or add the counts of a mapping."""
-        if isinstance(iterable, Mapping):
-            for key, n in iterable.items():
-                self.add(key, n)
-        else:
+        items = getattr(iterable, "items", None)  # a mapping's, or another counter's
+        if items is None:
             for key in iterable:
                 self.add(key)
+        else:
+            for key, n in items():
+                self.add(key, n)

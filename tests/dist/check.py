@@ -56,7 +56,8 @@ def check_sdist(sdist: Path) -> None:
 def check_description(metadata: bytes) -> None:
     """Demand links that the index can follow."""
     text = message_from_bytes(metadata).get_payload()
-    relative = [link for link in LINK.findall(str(text)) if "://" not in link]
+    links = [link["link"] for link in LINK.finditer(str(text))]
+    relative = [link for link in links if "://" not in link]
     assert not relative, f"the index cannot follow {relative}"
 
 

@@ -433,6 +433,18 @@ def test_what_weighs_nothing_is_bounded_by_number(impl: ModuleType) -> None:
     assert (len(c), c.weight) == (0, 0)
 
 
+def test_no_bound_instead_of_none_evicts_nothing(impl: ModuleType) -> None:
+    evicted: list[int] = []
+    c: Any = impl.Cache(
+        None, weigher=lambda _key, _value: 2**62, on_evict=lambda key, *_: evicted.append(key)
+    )
+    c.update({key: key for key in range(5)})
+    c.maxsize = None
+    assert (len(c), evicted) == (5, [])
+    c.maxsize = 2**62  # more than 64 bits can count until now
+    assert (len(c), len(evicted)) == (1, 4)
+
+
 def test_the_bound_can_be_set(impl: ModuleType) -> None:
     log = Log()
     c = impl.Cache(5, on_evict=log)

@@ -40,7 +40,7 @@ THREADS = 4
 
 def test_it_counts_what_it_is_made_of(impl: ModuleType) -> None:
     for given in ("abca", list("abca"), iter("abca"), Counter("abca"), impl.KeyedCounter("abca")):
-        made = impl.KeyedCounter(dict(given.items()) if hasattr(given, "items") else given)
+        made = impl.KeyedCounter(given)
         assert dict(made.items()) == {"a": 2, "b": 1, "c": 1}
     assert impl.KeyedCounter().items() == []
 
@@ -546,6 +546,42 @@ def test_what_a_reset_cannot_return_is_counted_on() -> None:
     assert sorted(c.values()) == [1] * 10 + [3 * WIDE]
     assert c[key] == 3 * WIDE
     assert (c.other, c.total()) == (-21, 10 + 3 * WIDE - 21)
+
+
+def test_what_the_twin_cannot_return_is_there_still() -> None:
+    from lockfree import locked
+
+    class Key:
+        fails = False
+
+        def __hash__(self) -> int:
+            if self.fails:
+                raise ZeroDivisionError
+            return 5
+
+    bad, c = Key(), locked.KeyedCounter[Any]()
+    c.update([bad, 1, 2])
+    bad.fails = True
+    with pytest.raises(ZeroDivisionError):
+        c.reset()
+    assert (c.values(), c.other) == ([1, 1, 1], 0)
+
+
+def test_of_two_resets_one_has_the_count(impl: ModuleType) -> None:
+    class Key:
+        def __hash__(self) -> int:
+            return 5
+
+        def __eq__(self, other: object) -> bool:
+            first.append(sum(c.reset().values()))
+            return True
+
+    first: list[int] = []
+    c: Any = impl.KeyedCounter()
+    c.add(Key(), 5)
+    second = c.reset(Key())
+    assert first.count(5) == 1
+    assert sum(first) + second == 5
 
 
 def test_a_finalizer_may_use_the_counter() -> None:

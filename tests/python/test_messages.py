@@ -32,7 +32,7 @@ def test_methods_are_called_by_public_names(impl: ModuleType, name: str) -> None
     assert not {each for each in private if not each.startswith("BaseException.")}
 
 
-@pytest.mark.parametrize("name", ["Queue", "LifoQueue", "PriorityQueue", "AsyncQueue"])
+@pytest.mark.parametrize("name", ["Queue", "LifoQueue", "PriorityQueue", "AsyncQueue", "Cache"])
 def test_what_cannot_be_deleted_is_named(impl: ModuleType, name: str) -> None:
     queue = getattr(impl, name)(5)
     message = f"^property 'maxsize' of '{name}' object has no deleter$"

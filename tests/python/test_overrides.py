@@ -344,3 +344,21 @@ def test_the_standard_queue_does_the_same(impl: ModuleType) -> None:
     ]
     ours, theirs = doubling(unique(impl.Queue))(), doubling(unique(queue.Queue))()
     assert [use(ours) for use in uses] == [use(theirs) for use in uses]
+
+
+@pytest.mark.parametrize("name", ["Queue", "LifoQueue", "PriorityQueue"])
+def test_who_shows_what_he_does_not_give_keeps_no_event_loop(impl: ModuleType, name: str) -> None:
+    class Closed(getattr(impl, name)):  # type: ignore[misc]
+        def get(self, block: bool = True, timeout: float | None = None) -> Any:
+            try:
+                return super().get(block, timeout)
+            except ShutDown:
+                raise Empty from None
+
+    async def main() -> None:
+        q = Closed()
+        q.shutdown()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(q.async_get(), 0.01)
+
+    asyncio.run(main())

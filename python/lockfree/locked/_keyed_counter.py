@@ -64,15 +64,30 @@ class KeyedCounter(CounterMethods[K]):
         """Start again at 0 and return the counts so far; with a key, its count alone."""
         with self._lock:
             if key is MISSING:
-                cells, self._cells = self._cells, {}
-                return {key: cell[0] for key, cell in cells.items()}
-            cell = self._cells.get(key, [0])
+                return self._take()
+            cell = self._cell(key)
             count, cell[0] = cell[0], 0
             return count
 
+    def _take(self) -> dict[K, int]:
+        cells, self._cells = self._cells, {}
+        try:
+            return {key: cell[0] for key, cell in cells.items()}
+        except BaseException:  # of a key's; nothing is lost
+            newer, self._cells = self._cells, cells
+            self._other += sum(cell[0] for cell in newer.values())
+            raise
+
+    def _cell(self, key: Any) -> list[int]:
+        while True:
+            cells = self._cells
+            cell = cells.get(key, [0])
+            if cells is self._cells:  # no comparison has reset it meanwhile
+                return cell
+
     def __getitem__(self, key: K, /) -> int:
         with self._lock:
-            return self._cells.get(key, [0])[0]
+            return self._cell(key)[0]
 
     def __setitem__(self, key: K, value: object, /) -> NoReturn:
         raise TypeError("a KeyedCounter's counts are not assigned: c.add(key, n) adds to one")

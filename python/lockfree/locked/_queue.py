@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import count as counter
 from itertools import takewhile
 from types import GenericAlias
-from typing import Any, ClassVar, NamedTuple, NoReturn, SupportsFloat, SupportsIndex, TypeVar
+from typing import Any, ClassVar, NamedTuple, NoReturn, SupportsFloat, SupportsIndex, TypeVar, cast
 
 from lockfree import _async_queue
 from lockfree._async import TIRED, AsyncMethods
@@ -385,8 +385,8 @@ def _is_real(value: object) -> bool:
 
 def _number(value: float) -> float:
     """Return an int or a float itself: a subclass may compare in another way."""
-    if isinstance(value, int):
-        return int.__index__(value)
+    if issubclass(type(value), int):
+        return int.__index__(cast(int, value))
     number = float.__float__(value)
     if math.isnan(number):
         raise ValueError(f"{shown(value)} has no order")

@@ -325,8 +325,11 @@ impl<T: Counted, G: Reclaim> Cache<T, Monotonic, G> {
 
 impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     /// A cache with so many shards, a power of two of up to 16, and its own clock.
+    ///
+    /// # Panics
+    /// With another number of shards.
     pub fn with(limit: u64, shards: usize, clock: C) -> Self {
-        debug_assert!(shards.is_power_of_two() && shards <= MOST_SHARDS);
+        assert!(shards.is_power_of_two() && shards <= MOST_SHARDS, "not {shards} shards");
         let core = AtomicPtr::new(std::ptr::null_mut());
         let limit = AtomicU64::new(limit);
         Self { core, limit, shards, clock, grace: 0, _owns: PhantomData }

@@ -16,7 +16,7 @@ use super::lookup::{Found, Known, Query, Sought, mix};
 use super::policy::{Admission, Policy};
 use super::removed::{Evicted, Reason, Removed};
 use super::shard::{Locked, Namesake, Words, end_detached};
-use super::{Cache, Clock, Core, MOST_SHARDS};
+use super::{Cache, Clock, Core, MOST_SHARDS, UNBOUNDED};
 
 /// An insertion removes up to so many expired items on its way, so that they do
 /// not pile up.
@@ -527,13 +527,17 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         loop {
             drop(locked);
             // The victim in another shard weighed 1 too.
-            let share = u64::from(self.evict_elsewhere(core, hash, removed)?);
+            let mut share = u64::from(self.evict_elsewhere(core, hash, removed)?);
             if share == 0 {
                 // All that is not in a shard is in the hands of writers.
                 backoff.wait();
             }
             locked = core.lock::<G>(hash);
             core.budget.in_flight.fetch_sub(share, Relaxed);
+            if core.budget.is_exceeded() {
+                // The limit has become less meanwhile: this is too much now.
+                core.budget.release(std::mem::take(&mut share));
+            }
             let refusal = match locked.namesake(query, known) {
                 Namesake::Absent if !core.budget.allows(item.weight) => Some(Refusal::TooHeavy),
                 Namesake::Absent => locked.reserve(item.deadline).err().map(Refusal::from),
@@ -585,7 +589,11 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             core.budget.release(words.weight);
             removed.push(evicted(&words, self.reason(deadline)));
         }
-        Ok(true)
+        let fits = spared != NIL || !core.budget.is_exceeded();
+        if !fits {
+            core.budget.release(weight);
+        }
+        Ok(fits)
     }
 
     /// Sees to it that one more item may come into this shard that weighs nothing.
@@ -619,9 +627,13 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     ) -> Result<(), OutOfMemory> {
         let core = self.core_or_new()?;
         while !self.change_limit(core, limit) {
-            self.evict_from_each(core, &mut sink, |locked| locked.evict(NIL));
+            let evict = |locked: &mut Locked<'_, G, P>| {
+                locked.evict(NIL).inspect(|(words, _)| core.budget.release(words.weight))
+            };
+            self.evict_from_each(core, 1, &mut sink, evict);
         }
-        while self.evict_from_each(core, &mut sink, |locked| evict_excess(core, locked)) {}
+        let some = AT_ONCE / MOST_SHARDS;
+        while self.evict_from_each(core, some, &mut sink, |locked| evict_excess(core, locked)) {}
         G::tidy();
         Ok(())
     }
@@ -634,7 +646,8 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             *state = Some(shard.lock_state());
         }
         let weight: u128 = states.iter().flatten().map(|state| state.policy.weight()).sum();
-        let used = u64::try_from(weight).ok();
+        // Without a limit nobody counts.
+        let used = u64::try_from(if limit == UNBOUNDED { 0 } else { weight }).ok();
         let used = used.and_then(|used| used.checked_add(core.budget.in_flight.load(Relaxed)));
         let Some(used) = used else { return false };
         if !mutant!("cache.limit.uncounted") {
@@ -645,11 +658,12 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         true
     }
 
-    /// Removes some items from each shard, which `evict` chooses, and hands them to `sink`, with
-    /// nothing held; false if there was none.
+    /// Removes up to `most` items from each shard, which `evict` chooses, and hands them to `sink`,
+    /// with nothing held; false if there was none.
     fn evict_from_each(
         &self,
         core: &Core<P>,
+        most: usize,
         mut sink: impl FnMut(Evicted<T>),
         mut evict: impl FnMut(&mut Locked<'_, G, P>) -> Option<(Words, u64)>,
     ) -> bool {
@@ -658,7 +672,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             let mut removed = Removed::default();
             let mut locked = shard.lock::<G>();
             // For the first one there is room.
-            for _ in 0..AT_ONCE / MOST_SHARDS {
+            for _ in 0..most {
                 let victim = removed.reserve().ok().and_then(|()| evict(&mut locked));
                 let Some((words, deadline)) = victim else { break };
                 removed.push(evicted(&words, self.reason(deadline)));

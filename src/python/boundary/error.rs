@@ -83,6 +83,15 @@ impl Error {
         Self::worded(Kind::Attribute, words)
     }
 
+    /// An `AttributeError`: a property cannot be deleted. PyO3's own words do not say which.
+    #[cold]
+    pub(crate) fn no_deleter(object: &Bound<'_, PyAny>, property: &str) -> Self {
+        object.get_type().name().map_or_else(Self::raised, |class| {
+            let words = format_args!("property '{property}' of '{class}' object has no deleter");
+            Self::absent(words)
+        })
+    }
+
     /// An `IndexError`: there is nothing to take.
     #[cold]
     pub(crate) fn empty(text: &'static str) -> Self {

@@ -211,6 +211,9 @@ unsafe impl Counted for Owned {
     #[cfg(Py_GIL_DISABLED)]
     #[inline]
     fn hand_over(&self) {
+        if !super::identity::IS_CPYTHONS {
+            return self.share();
+        }
         // SAFETY: a live object by this reference, and the thread is attached by the invariant.
         unsafe { counting::move_to_shared(self.0.as_ptr()) };
     }

@@ -487,6 +487,12 @@ impl Cache {
         Ok(Made(Some(self.contents()?.engine.limit()).filter(|limit| *limit != UNBOUNDED)))
     }
 
+    /// Refused.
+    #[deleter(maxsize)]
+    fn delete_maxsize(slf: &Bound<'_, Self>) -> Result<()> {
+        Err(Error::no_deleter(slf.as_any(), "maxsize"))
+    }
+
     #[setter]
     fn set_maxsize(slf: &Bound<'_, Self>, maxsize: &Bound<'_, PyAny>) -> Result<()> {
         let limit = bound(maxsize.as_borrowed())?;

@@ -602,11 +602,10 @@ impl Queue {
         self.inner.not_full.notify(usize::MAX)
     }
 
-    /// Refused: PyO3's own words do not say what.
+    /// Refused.
     #[deleter(maxsize)]
     fn delete_maxsize(slf: &Bound<'_, Self>) -> Result<()> {
-        let class = slf.get_type().name().map_err(Error::raised)?;
-        Err(Error::absent(format_args!("property 'maxsize' of '{class}' object has no deleter")))
+        Err(Error::no_deleter(slf.as_any(), "maxsize"))
     }
 
     /// How many items were put and are not done.
