@@ -959,8 +959,9 @@ def test_children_forked_in_traffic_load(impl: ModuleType) -> None:
     print(nothing_is_left())
     """
     )
-    # A child's child of free-threaded CPython 3.15 has hung while it collected at its end, in one
-    # of some ten runs; why is not known. What is always wrong shows each time.
+    # One run of some ten hangs on CPython 3.15t: at the child's end PyGC_Collect waits in
+    # _PyCriticalSection_BeginSlow, with no frame of ours, for an object that a thread of the
+    # parent has locked. What is always wrong shows each time.
     for _ in range(3):
         child = in_child(code)
         if child.returncode == 0:
