@@ -27,6 +27,10 @@
 //! - **E4** A word that is not 0 owns a reference. It is emptied, or replaced,
 //!   before that reference is given up.
 //! - **E5** What of the policy's note is not atomic is the lock-holder's alone.
+//! - **E6** A key whose word was read in this life was there, with its reference, from then until
+//!   a later look at the same stamp (E2, E4). So what was read of the key itself between the two, with no
+//!   reference of the reader's, was the key's; a key never changes. Without such a look it may be of whatever has that
+//!   memory by now, and nothing is concluded from it, nor is an address or a length in it followed.
 
 #[cfg(loom)]
 use super::super::memory::arena::NIL;
@@ -113,6 +117,32 @@ impl<P: Policy> Entry<P> {
 // SAFETY: E5 for the note, as far as it is not atomic; all else is.
 unsafe impl<P: Policy> Sync for Entry<P> {}
 
+/// A key at which a reader looks who has no reference to it (E6).
+#[derive(Debug)]
+pub struct Glimpse<'a> {
+    word: usize,
+    now: &'a AtomicU32,
+    stamp: Stamp,
+}
+
+impl Glimpse<'_> {
+    /// The word of the key, which may have gone since.
+    #[inline(always)]
+    pub fn word(&self) -> usize {
+        self.word
+    }
+
+    /// Whether all that was read of the key so far was the key's.
+    #[inline(always)]
+    pub fn holds(&self) -> bool {
+        if !mutant!("cache.glimpse.fence") {
+            // Acquire: that the key was there, by whatever was read of it.
+            fence(Acquire);
+        }
+        self.now.load(Relaxed) == self.stamp.0 || mutant!("cache.glimpse.unchecked")
+    }
+}
+
 /// What a life starts with.
 #[derive(Debug)]
 pub struct Content {
@@ -196,6 +226,14 @@ impl<P: Policy> Entry<P> {
     pub(super) fn is_surely(&self, word: usize, by_hash: bool) -> bool {
         // Acquire: E3.
         by_hash && self.by_hash.load(Acquire) || self.key.load(Acquire) == word
+    }
+
+    /// A look at the key of this life; `None` if that is over.
+    #[inline(always)]
+    pub(super) fn glimpse(&self, stamp: Stamp) -> Option<Glimpse<'_>> {
+        // Acquire: E3, and the key behind the word.
+        let word = self.key.load(Acquire);
+        (word != 0).then_some(Glimpse { word, now: &self.stamp, stamp })
     }
 
     /// A reference to the key of this life.

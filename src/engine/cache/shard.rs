@@ -11,7 +11,7 @@ use super::super::memory::epoch::Reclaim;
 use super::super::memory::pointer::Counted;
 use super::super::shim::{Lock, LockGuard, mutant};
 use super::Apart;
-use super::entry::{Content, Entry, Life};
+use super::entry::{Content, Entry, Glimpse, Life};
 use super::lookup::{Found, Known, Query, mix};
 use super::pages::{Detached, Entries, Pages};
 use super::policy::{Admission, Policy};
@@ -121,10 +121,9 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
             if in_order.any(|each| *each == life) || known.unequal.contains(&life) {
                 continue;
             }
-            let (key, _) = place.words();
-            // SAFETY: E4, and the lock: the word's reference stays.
-            let is_equal = || unsafe { T::peek(key, |key| query.is_plainly(key)) };
-            if known.equal == Some(life) || is_equal() == Some(true) {
+            // SAFETY: words in our entries are of `T`s.
+            let is_plainly = |key: Glimpse<'_>| unsafe { query.is_plainly(&key) };
+            if known.equal == Some(life) || place.glimpse(found.stamp).is_some_and(is_plainly) {
                 return Namesake::Equal(found);
             }
             namesake = Namesake::Unknown;
