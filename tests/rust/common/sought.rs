@@ -1,6 +1,6 @@
 //! Keys for the tests of the cache, and the cache as they see it.
 
-use lockfree::engine::cache::{Cache, Clock, Glance, Item, Query, Removed};
+use lockfree::engine::cache::{Cache, Clock, Glance, Item, Put, Query, Removed};
 use lockfree::engine::{Counted, OutOfMemory};
 
 /// A reference that shows a number.
@@ -100,9 +100,13 @@ impl<T: Numbered, C: Clock, M: Fn(usize) -> T> Map<T, C, M> {
         deadline: u64,
     ) -> Vec<usize> {
         let item = Item { key: (self.make)(key), value: (self.make)(value), weight, deadline };
-        let mut removed = Removed::default();
-        self.cache.put(&self.sought(key), item, &mut removed).unwrap();
-        keys(&removed)
+        match self.cache.put_at_once(&self.sought(key), item, || true) {
+            Put::AtOnce(evicted) => evicted.iter().map(|evicted| evicted.key.number()).collect(),
+            Put::Later(result, removed) => {
+                result.unwrap();
+                keys(&removed)
+            }
+        }
     }
 
     pub(crate) fn get_or_put(&self, key: usize, value: usize, deadline: u64) -> Option<usize> {
