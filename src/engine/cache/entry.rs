@@ -294,6 +294,7 @@ impl<P: Policy> Entry<P> {
 /// What the holder of the shard's lock does.
 impl<P: Policy> Entry<P> {
     /// Writes the content of the life of this number; the entry is free.
+    #[inline]
     #[allow(clippy::cast_possible_truncation)] // E1: some bits are meant
     pub(super) fn fill(&self, content: &Content, number: u64) {
         // Release: E3, for readers who come from an earlier life.
@@ -321,14 +322,22 @@ impl<P: Policy> Entry<P> {
         let before = P::deadline(self);
         let later = if before == 0 || deadline == 0 { 0 } else { before.max(deadline) };
         P::set_deadline(self, later);
-        let old = self.value.load(Relaxed);
-        // Release: the value was made.
-        self.value.store(value, ordering!(Release, "cache.value.replace"));
+        let old = self.set_value(value);
         P::set_deadline(self, deadline);
         old
     }
 
+    /// Replaces the value alone.
+    #[inline]
+    pub(super) fn set_value(&self, value: usize) -> usize {
+        let old = self.value.load(Relaxed);
+        // Release: the value was made.
+        self.value.store(value, ordering!(Release, "cache.value.replace"));
+        old
+    }
+
     /// The first step of the life of this number.
+    #[inline]
     #[allow(clippy::cast_possible_truncation)] // E1: the lower bits
     pub(super) fn begin(&self, number: u64) {
         let stamp = (number as u32).wrapping_mul(STEPS) + LINKED;
@@ -337,6 +346,7 @@ impl<P: Policy> Entry<P> {
     }
 
     /// The next step of its life.
+    #[inline]
     pub(super) fn step(&self) -> Stamp {
         let next = Stamp(self.stamp.load(Relaxed).wrapping_add(1));
         // Release: what the step tells has been done.

@@ -70,6 +70,12 @@ impl<P: Policy> Clone for Found<'_, P> {
 impl<P: Policy> Copy for Found<'_, P> {}
 
 impl<P: Policy> Found<'_, P> {
+    /// Whether the item weighs so much and never expires, and is not to either.
+    #[inline(always)]
+    pub(super) fn is_plain(&self, weight: u64, deadline: u64) -> bool {
+        deadline | self.place.deadline() == 0 && P::weight_of(self.place) == weight
+    }
+
     /// By what it is found again.
     pub(super) fn life(&self) -> Life {
         self.place.life(self.index, self.stamp)
@@ -97,7 +103,7 @@ struct Rest {
 
 impl Known {
     /// Nothing.
-    const NOTHING: Self = Self { equal: None, unequal: Vec::new(), rest: None };
+    pub(super) const NOTHING: Self = Self { equal: None, unequal: Vec::new(), rest: None };
 
     /// Notes whether a key was equal.
     ///

@@ -135,7 +135,7 @@ pub use dictionary::Dictionary;
 pub use entry::Glimpse;
 pub use lookup::Query;
 pub use removed::{Evicted, Reason, Removed};
-pub use update::Item;
+pub use update::{Item, Put};
 
 /// A limit that is none.
 pub const UNBOUNDED: u64 = u64::MAX;
@@ -230,6 +230,13 @@ impl Budget {
         self.used.fetch_update(Relaxed, Relaxed, fits).is_ok()
     }
 
+    /// Whether nothing goes in that weighs so much, unless what weighs as much goes out.
+    #[inline(always)]
+    fn is_full(&self, weight: u64) -> bool {
+        let (limit, used) = (self.limit(), self.used.load(Relaxed));
+        limit != UNBOUNDED && limit.checked_sub(used).is_some_and(|free| free < weight)
+    }
+
     fn release(&self, weight: u64) {
         if weight > 0 && self.limit() != UNBOUNDED {
             self.used.fetch_sub(weight, Relaxed);
@@ -281,7 +288,8 @@ impl<P: Policy> Core<P> {
 
     /// A shard's share of the limit.
     fn room(&self) -> u64 {
-        self.budget.limit() / self.shards.len() as u64
+        // (There is a power of two of them.)
+        self.budget.limit() >> self.shards.len().trailing_zeros()
     }
 
     /// How many items that weigh nothing a shard may hold.

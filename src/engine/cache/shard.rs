@@ -6,7 +6,7 @@
 
 use std::marker::PhantomData;
 
-use super::super::memory::arena::OutOfMemory;
+use super::super::memory::arena::{NIL, OutOfMemory};
 use super::super::memory::epoch::Reclaim;
 use super::super::memory::pointer::Counted;
 use super::super::shim::{Lock, LockGuard, mutant};
@@ -24,6 +24,13 @@ pub(super) struct Words {
     pub(super) key: usize,
     pub(super) value: usize,
     pub(super) weight: u64,
+}
+
+/// Who goes next.
+#[derive(Debug)]
+pub(super) struct Victim<'a, P: Policy> {
+    index: u32,
+    place: &'a Entry<P>,
 }
 
 /// Whether an item has a key.
@@ -198,6 +205,48 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
         self.state.policy.reweigh(self.entries, found.index, found.place, weight);
         self.set_timer(deadline, found);
         old
+    }
+
+    /// The policy's next victim, if it weighs so much.
+    #[inline(always)]
+    pub(super) fn victim(&mut self, weight: u64) -> Option<Victim<'a, P>> {
+        let (index, place) = self.state.policy.victim(self.entries, NIL)?;
+        (P::weight_of(place) == weight).then_some(Victim { index, place })
+    }
+
+    /// Removes the victim, and puts an item in its place, and its entry: nothing has to be
+    /// reserved. Neither expires.
+    #[inline(always)]
+    pub(super) fn supplant(
+        &mut self,
+        victim: Victim<'a, P>,
+        content: &Content,
+        room: u64,
+    ) -> Words {
+        let Victim { index, place } = victim;
+        let state = &mut *self.state;
+        let returns = state.policy.returns(content.hash);
+        state.policy.evict(self.entries, place);
+        // Dead: here the victim leaves the cache.
+        place.step();
+        if let Some(table) = self.tables.held() {
+            table.unlink(self.entries, index, place);
+        }
+        let (key, value) = place.words();
+        if !mutant!("cache.supplant.same_life") {
+            place.step();
+        }
+        // Free, and used anew. E4: what it is filled with replaces both words.
+        state.lives += 1;
+        let number = state.lives;
+        place.fill(content, number);
+        if let Some(table) = self.tables.held() {
+            table.link(index, place, content.hash, || place.begin(number));
+        }
+        // Live: here the item comes into the cache.
+        place.step();
+        state.policy.admit(self.entries, index, place, &Admission { returns, room });
+        Words { key, value, weight: content.weight }
     }
 
     #[inline]

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use lockfree::engine::cache::{Cache, Clock, Glance, Glimpse, Item, Query, Removed};
+use lockfree::engine::cache::{Cache, Clock, Glance, Glimpse, Item, Put, Query, Removed};
 use lockfree::engine::{Counted, OutOfMemory};
 
 /// A reference that shows a number.
@@ -124,9 +124,13 @@ impl<T: Numbered, C: Clock, M: Fn(usize) -> T> Map<T, C, M> {
         deadline: u64,
     ) -> Vec<usize> {
         let item = Item { key: (self.make)(key), value: (self.make)(value), weight, deadline };
-        let mut removed = Removed::default();
-        self.cache.put(&self.sought(key), item, &mut removed).unwrap();
-        keys(&removed)
+        match self.cache.put_at_once(&self.sought(key), item, || true) {
+            Put::AtOnce(evicted) => evicted.iter().map(|evicted| evicted.key.number()).collect(),
+            Put::Later(result, removed) => {
+                result.unwrap();
+                keys(&removed)
+            }
+        }
     }
 
     pub(crate) fn get_or_put(&self, key: usize, value: usize, deadline: u64) -> Option<usize> {
