@@ -240,7 +240,8 @@ impl<P: Policy> Entry<P> {
     ///
     /// # Safety
     /// Words in this entry are of `T`s.
-    #[inline(always)]
+    #[cold]
+    #[inline(never)] // most keys are compared without
     pub(super) unsafe fn key<T: Counted>(&self, stamp: Stamp) -> Taken<T> {
         let word = self.key.load(Acquire);
         // SAFETY: a word that is not 0 is of a shared `T` (E4), read just now.

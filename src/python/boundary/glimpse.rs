@@ -44,6 +44,7 @@ use without_gil as face;
 ///
 /// # Safety
 /// The key's word is the address of an object.
+#[inline(never)] // most hits are by the same object, and do without
 pub(super) unsafe fn equal(object: Arg<'_, '_>, key: &Glimpse<'_>) -> bool {
     // SAFETY: the caller's promise.
     unsafe { face::equal(object, key.word(), &|| key.holds()) }
@@ -53,6 +54,7 @@ pub(super) unsafe fn equal(object: Arg<'_, '_>, key: &Glimpse<'_>) -> bool {
 ///
 /// # Safety
 /// The key's word is the address of an object.
+#[inline(never)] // as above
 pub(super) unsafe fn equal_tuple(py: Python<'_>, items: &[Arg<'_, '_>], key: &Glimpse<'_>) -> bool {
     // SAFETY: the caller's promise.
     unsafe { face::equal_tuple(py, items, key.word(), &|| key.holds()) }

@@ -49,6 +49,16 @@ _SMALL_INTS = "make = lambda key: key\nkeys = range(100)\n"
 _OBJECTS = "make = lambda key: object()\nkeys = range(100)\n"
 _ONE_OBJECT = "obj = object()\nmake = lambda key: obj\nkeys = range(100)\n"
 _MORE_THAN_FIT = f"make = lambda key: key\nkeys = range({2 * SIZE})\n"
+# Each thread has keys of its own, which are equal to those that were put: the first time it
+# finds that it has none.
+_EQUAL = "make = len\nkeys = [f'a key {number}' for number in range(100)]\n"
+_OWN = """\
+try:
+    own
+except NameError:
+    own = [f"a key {number}" for number in range(100)]
+for key in own:
+    """
 # Of an array, each thread makes its own ints: it is not their reference counts that are measured.
 _ZIPF = f"""\
 from array import array
@@ -59,12 +69,12 @@ keys = array("q", Random(1).choices(range({10 * SIZE}), weights, k={10 * SIZE}))
 """
 
 
-def _hits(values: str) -> tuple[Contender, ...]:
+def _hits(values: str, loop: str = "for key in keys:\n    ") -> tuple[Contender, ...]:
     return tuple(
         Contender(
             each.name,
             f"{values}{each.setup}\nfor key in keys:\n    {each.put}",
-            (f"for key in keys:\n    {each.get}",),
+            (f"{loop}{each.get}",),
             each.needs,
         )
         for each in _BOUNDED + _UNBOUNDED
@@ -169,6 +179,13 @@ CELLS = (
         "cache.hit_objects",
         "look up one of 100 keys, the values objects on the heap",
         _hits(_OBJECTS),
+        baseline="functools.lru_cache",
+        items=100,
+    ),
+    Cell(
+        "cache.hit_equal",
+        "look up one of 100 keys, by equal ones of the thread's own",
+        _hits(_EQUAL, _OWN),
         baseline="functools.lru_cache",
         items=100,
     ),
