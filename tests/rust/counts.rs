@@ -1,36 +1,21 @@
 //! The counts of keys: what they do beside the cache, whose table they have.
 #![cfg(not(loom))]
 
-#[allow(dead_code)] // other tests use the rest
-#[path = "common/counted.rs"]
-mod counted;
-#[allow(dead_code)] // other tests use the rest
-#[path = "common/sought.rs"]
-mod sought;
+#[path = "common/keys.rs"]
+mod keys;
 #[allow(dead_code)] // other tests use the rest
 #[path = "common/threads.rs"]
 mod threads;
 
 use std::collections::BTreeMap;
 
-use counted::{Memory, Value};
+use keys::counted::{Memory, Value};
+use keys::sought;
+use keys::sought::Numbered;
 use lockfree::engine::memory::slots;
 use lockfree::engine::{Counts, OutOfMemory};
 use proptest::prelude::*;
-use sought::{Numbered, Sought};
 use threads::on_threads;
-
-/// A `Value`'s number is never 0.
-impl Numbered for Value {
-    fn number(&self) -> usize {
-        self.number() - 1
-    }
-}
-
-/// Two of three keys have another key's hash.
-fn sought(number: usize) -> Sought {
-    Sought { number, hash: number as u64 / 3, by_hash: false }
-}
 
 fn add<const N: usize>(counts: &Counts<Value>, values: &Memory<N>, key: usize, n: i64) {
     let (slot, name) = (slots::take_current(), || values.value(key + 1));

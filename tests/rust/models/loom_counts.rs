@@ -5,31 +5,21 @@
 //! ```
 #![cfg(loom)]
 
-#[allow(dead_code)] // other tests use the rest
-#[path = "../common/counted.rs"]
-mod counted;
+#[path = "../common/keys.rs"]
+mod keys;
 #[allow(dead_code)] // other tests use the rest
 #[path = "../common/outcomes.rs"]
 mod outcomes;
-#[allow(dead_code)] // other tests use the rest
-#[path = "../common/sought.rs"]
-mod sought;
 
 use std::collections::BTreeSet;
 
-use counted::{Memory, Value};
+use keys::KEY;
+use keys::counted::{Memory, Value};
+use keys::sought::Sought;
 use lockfree::engine::{Counts, Slot, Slots};
 use lockfree::shim::{AtomicI64, Ordering::Relaxed};
 use outcomes::{PREEMPTIONS, outcomes_of};
-use sought::{Numbered, Sought};
 
-impl Numbered for Value {
-    fn number(&self) -> usize {
-        self.number()
-    }
-}
-
-const KEY: Sought = Sought { number: 1, hash: 1, by_hash: true };
 const ANOTHER: Sought = Sought { number: 2, hash: 2, by_hash: true };
 
 /// Counts, and the slots of two threads, which have different stripes.
