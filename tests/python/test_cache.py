@@ -125,6 +125,61 @@ def test_equal_keys_are_one_key(impl: ModuleType) -> None:
     assert float("nan") not in c
 
 
+MODULUS = sys.hash_info.modulus
+LEAVES: list[Callable[[], Any]] = [
+    *(lambda n=n, end=end: "k" * n + end for n in range(2, 18) for end in "ké☃𝄞"),
+    *(lambda n=n: b"k" * n + b"y" for n in range(1, 18)),
+    lambda: "k" * 1024,
+    lambda: "é" * 1025,
+    lambda: b"k" * 5000,
+    *(lambda n=n: int(str(n)) for n in (1000, -1000, 2**40, -(2**62), 2**100)),
+]
+# The keys of each of these have one hash.
+NAMESAKES: list[Callable[[], Any]] = [
+    *(lambda n=n: n * MODULUS + 5000 for n in (0, 1, 2, -2, 2**60)),
+    *(lambda n=n: (n * MODULUS + 5000, "".join(["te", "xt"])) for n in (0, 1, 2**60)),
+    *(lambda n=n: (int(n), b"".join([b"te", b"xt"])) for n in ("-1", "-2")),
+    lambda: ("te" + "xt", *map(int, ["1000"] * 8)),
+    lambda: ((int("1000"), 1), "nested"),
+    lambda: (),
+]
+
+
+@pytest.mark.parametrize("name", ["Cache", "ConcurrentDict"])
+def test_an_equal_key_finds_what_was_put_and_no_other_does(impl: ModuleType, name: str) -> None:
+    makers = LEAVES + NAMESAKES
+    c = impl.Cache(1000) if name == "Cache" else impl.ConcurrentDict()
+    for i, make in enumerate(makers):
+        assert make() not in c
+        c[make()] = i
+    assert [c[make()] for make in makers] == list(range(len(makers)))
+    for make in makers:
+        c[make()] = make
+    assert len(c) == len(makers)
+    assert all(c.pop(make()) is make for make in makers)
+    assert len(c) == 0
+
+
+def test_a_key_that_goes_is_not_taken_for_another(impl: ModuleType) -> None:
+    """Keys come and go, and others in their memory, under those who look at them."""
+    c = impl.Cache(1000)
+
+    def keys(n: int) -> list[Any]:
+        return [f"key {n}", f"kéy {n}".encode(), (n, f"key {n}"), (2**70 + n, (n,)), 2**61 + 4 + n]
+
+    def step(index: int) -> None:
+        for n in range(20):
+            for kind, key in enumerate(keys(n)):
+                if index % 2 == 0:
+                    c[key] = (kind, n)
+                    if n % 2 == 0:
+                        c.pop(key, None)
+                else:
+                    assert c.get(key, (kind, n)) == (kind, n)
+
+    hammer(4, step, rounds=50)
+
+
 def test_update_takes_what_dict_takes(impl: ModuleType) -> None:
     c = impl.Cache(10)
     c.update({"a": 1}, b=2)

@@ -55,6 +55,11 @@ ob_ref_local = 12
 planted(ctypes.c_uint32, id(None) + ob_ref_local, 1 << 31)
 """
 
+# Where an object is laid out otherwise, a look at one finds another length.
+LOOKS = r"""
+planted(ctypes.c_size_t, id(b"l") + object.__basicsize__, 2)
+"""
+
 # The shared count is compared with what the interpreter says.
 SHARED_COUNTS = r"""
 told, sys.getrefcount = sys.getrefcount, lambda object: min(told(object), {most})
@@ -105,6 +110,12 @@ IS_FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
             "this Python counts references in a way that lockfree does not know",
             marks=pytest.mark.skipif(not IS_FREE_THREADED, reason="with a GIL a count is a number"),
             id="counts",
+        ),
+        pytest.param(
+            LOOKS,
+            "this Python's objects are laid out in a way that lockfree does not know",
+            marks=pytest.mark.skipif(not IS_FREE_THREADED, reason="with a GIL C functions look"),
+            id="looks",
         ),
         *(
             pytest.param(

@@ -31,7 +31,9 @@
 //! - **K2** A cell is closed by one swap of its word, and each stripe by one of its own. So each addition, a
 //!   compare-and-swap of what is not closed, is in what was taken, or finds the cell closed: then it looks for its
 //!   key again. That was detached before, so that it finds none, or a new one.
-//! - **K3** Stripes are retired by who closed the word, after that; who has the address is inside a guard.
+//! - **K3** Stripes are retired by who closed the word, after that. Who has the address is inside a guard, from before
+//!   he loaded the word until he has done with them; or holds the shard's lock, without which nothing is detached and so no
+//!   word closed; or closed the word himself, and has not retired them yet.
 //! - **K4** The remainder's lock is held by whoever takes, or reads, all stripes; so such passes follow one
 //!   another. It is held by attached threads, for one pass that calls nothing.
 //! - **K5** With a bound, keys come in and are counted under one lock, so that it is exact. It is taken
@@ -345,14 +347,17 @@ impl<'a> Stripes<'a> {
 pub(super) struct Cell(AtomicU64);
 
 impl Cell {
-    /// What the word says, for someone inside a guard, or who keeps the cell from being closed.
+    /// What the word says.
+    ///
+    /// # Safety
+    /// It is this cell's, and the caller one of those whom K3 names, as long as the state lasts.
     #[allow(clippy::unused_self)] // stripes live as long as it
     #[inline(always)]
-    fn read(&self, word: u64) -> State<'_> {
+    unsafe fn read(&self, word: u64) -> State<'_> {
         match word {
             CLOSED => State::Closed,
             odd if odd & 1 == 1 => State::Plain(Plain(odd)),
-            // SAFETY: K3.
+            // SAFETY: the caller's promise.
             even => State::Striped(unsafe { Stripes::at(even) }),
         }
     }
@@ -382,7 +387,8 @@ impl Cell {
             {
                 return Ok(true);
             }
-        } else if let State::Striped(stripes) = self.read(word) {
+        // SAFETY: K3: callers are inside a guard.
+        } else if let State::Striped(stripes) = unsafe { self.read(word) } {
             return Ok(stripes.add(n, slot));
         }
         self.add_on(n, slot, since, beside)
@@ -406,7 +412,8 @@ impl Cell {
     ) -> Result<bool, OutOfMemory> {
         let mut word = self.load();
         loop {
-            let plain = match self.read(word) {
+            // SAFETY: K3: callers are inside a guard.
+            let plain = match unsafe { self.read(word) } {
                 State::Closed if mutant!("counts.word.closed_is_open") => return Ok(true),
                 State::Closed => return Ok(false),
                 State::Striped(stripes) => return Ok(stripes.add(n, slot)),
@@ -445,7 +452,8 @@ impl Cell {
 
     /// The count, unless it is closed.
     fn sum(&self) -> Option<i128> {
-        match self.read(self.load()) {
+        // SAFETY: K3: callers are inside a guard, or hold the shard's lock.
+        match unsafe { self.read(self.load()) } {
             State::Closed => None,
             State::Plain(plain) => Some(plain.count().into()),
             State::Striped(stripes) => stripes.sum(),
@@ -456,7 +464,8 @@ impl Cell {
     fn reset(&self) -> Option<i128> {
         let mut word = self.load();
         loop {
-            match self.read(word) {
+            // SAFETY: K3: callers are inside a guard.
+            match unsafe { self.read(word) } {
                 State::Closed => return None,
                 State::Striped(stripes) => return stripes.replace(Some(Wide(0)), 0),
                 State::Plain(plain) => {
@@ -480,7 +489,8 @@ impl Cell {
             // elsewhere. (No model can miss that: they would look again.)
             self.0.swap(CLOSED, AcqRel)
         };
-        match self.read(word) {
+        // SAFETY: K3: closed just now, and retired below.
+        match unsafe { self.read(word) } {
             State::Closed => 0,
             State::Plain(plain) => plain.count().into(),
             State::Striped(stripes) => {
