@@ -12,7 +12,7 @@
 //! | even | where its stripes are, and how many |
 //!
 //! A cell that several threads use all the time is *striped*: its word becomes the address of several
-//! counts, each on cache lines of its own, of which a thread uses one, by the number of its slot. The sum
+//! counts, each on a cache line of its own, of which a thread uses one, by the number of its slot. The sum
 //! is the count. That is D. Lea's `LongAdder` (`Striped64`, JDK 8), for each key that wants it. Two threads
 //! may have the same stripe, so an addition there is a compare-and-swap as well.
 //!
@@ -192,14 +192,14 @@ enum State<'a> {
 #[repr(Rust, packed(8))]
 struct Wide(i128);
 
-/// A part of a count, on two lines: processors fetch them by twos.
+/// A part of a count, on a line of its own.
 #[derive(Debug)]
-#[repr(align(128))]
+#[repr(align(64))]
 struct Stripe(AtomicI64);
 
 /// What stripes begin with; they follow.
 #[derive(Debug)]
-#[repr(C, align(128))]
+#[repr(C, align(64))]
 struct Head {
     header: Header,
     /// `None` once the cell is closed.
