@@ -170,7 +170,7 @@ impl Plain {
             }
         }
         let others = self.0 & !(HANDED | LAST);
-        Self(others | handed.min(HANDOVERS) * HANDOVER | last(slot))
+        Self(others | (handed.min(HANDOVERS) * HANDOVER) | last(slot))
     }
 
     /// Whether the cell should be striped.
@@ -242,12 +242,12 @@ impl<'a> Stripes<'a> {
     #[allow(clippy::cast_possible_truncation)] // an address, and a few bits
     unsafe fn at(word: u64) -> Self {
         // Of the mask the last bit is always 1, and that of the word is not.
-        let mask = word as usize % align_of::<Head>() | 1;
+        let mask = (word as usize % align_of::<Head>()) | 1;
         let address = word as usize & !(align_of::<Head>() - 1);
         let head = std::ptr::with_exposed_provenance_mut(address);
         // SAFETY: the caller's promise.
-        let stripes =
-            Self { head: unsafe { NonNull::new_unchecked(head) }, mask, _there: PhantomData };
+        let head = unsafe { NonNull::new_unchecked(head) };
+        let stripes = Self { head, mask, _there: PhantomData };
         stripes.known().header.check();
         stripes
     }
