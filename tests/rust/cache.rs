@@ -542,6 +542,29 @@ fn what_needs_memory_is_done_or_fails_and_loses_nothing() {
 }
 
 #[test]
+fn what_is_too_heavy_by_now_goes_without_others_or_stays() {
+    let map = numbers(4, 1);
+    [0, 1, 2, 90].map(|key| map.put(key, key));
+    let mut removed = Removed::default();
+    let mut put = |number, weight, allowed| {
+        let (key, value) = (Number(number), Number(number));
+        let item = Item { key, value, weight, deadline: FOREVER };
+        ALLOWED.set(allowed);
+        let result = map.cache.put(&map.sought(number), item, &mut removed);
+        ALLOWED.set(usize::MAX);
+        (result, sought::keys(&removed).len())
+    };
+    assert_eq!(put(5, 1, usize::MAX), (Ok(()), 1));
+    let mut there = map.items();
+    // Somebody made the limit less than it weighs; there is no room in `removed`.
+    assert_eq!(put(90, 5, 0), (Err(OutOfMemory), 1));
+    assert_eq!(map.items(), there);
+    assert_eq!(put(90, 5, usize::MAX), (Ok(()), 2));
+    there.retain(|(key, _)| *key != 90);
+    assert_eq!(map.items(), there);
+}
+
+#[test]
 fn keys_of_one_hash_need_memory_to_be_told_apart() {
     let same = |_| (0, false);
     let map = || {
