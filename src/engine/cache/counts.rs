@@ -72,7 +72,7 @@ use super::pages::{Detached, Entries};
 use super::policy::{Admission, Policy};
 use super::shard::{Locked, Namesake, Words, end_detached};
 use super::update::own;
-use super::{Apart, Cache, Core, UNBOUNDED, copy, dictionary::Never};
+use super::{Cache, Core, UNBOUNDED, copy, dictionary::Never};
 #[cfg(not(loom))]
 use super::{Clock, Monotonic};
 
@@ -104,20 +104,17 @@ fn tick() -> u8 {
     0
 }
 
-/// How many stripes a cell gets: a power of two, at least 2 and at most the bytes of a line.
-#[cfg(not(loom))]
+/// How many stripes a cell gets: a power of two, at least 2 and at most 64.
 fn stripes() -> usize {
     static STRIPES: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    if LINE < ENTRY {
+        return 2; // threads do not run at the same time, or it is a model
+    }
     *STRIPES.get_or_init(|| {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         // Twice as many: threads' numbers are not those of processors.
         (2 * processors).next_power_of_two().clamp(4, 64)
     })
-}
-
-#[cfg(loom)]
-fn stripes() -> usize {
-    2
 }
 
 /// The word of a count that is not striped: from the top, 48 bits of the count, 7 that count hand-overs, 8 of the
@@ -175,7 +172,7 @@ impl Plain {
             }
         }
         let others = self.0 & !(HANDED | LAST);
-        Self(others | handed.min(HANDOVERS) * HANDOVER | last(slot))
+        Self(others | (handed.min(HANDOVERS) * HANDOVER) | last(slot))
     }
 
     /// Whether the cell should be striped.
@@ -196,6 +193,11 @@ enum State<'a> {
 #[derive(Clone, Copy, Debug)]
 #[repr(Rust, packed(8))]
 struct Wide(i128);
+
+/// A part of a count, on a line of its own.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Stripe(AtomicI64);
 
 /// What stripes begin with; they follow.
 #[derive(Debug)]
@@ -219,7 +221,7 @@ impl<'a> Stripes<'a> {
     /// Stripes that add up to a count.
     fn new(count: i64) -> Result<Self, OutOfMemory> {
         let len = stripes();
-        let size = size_of::<Head>() + len * size_of::<Apart<AtomicI64>>();
+        let size = size_of::<Head>() + len * size_of::<Stripe>();
         let layout = Layout::from_size_align(size, align_of::<Head>()).ok();
         let block = layout.and_then(Block::new).ok_or(OutOfMemory)?;
         let made = Self { head: block.0.cast(), mask: len - 1, _there: PhantomData };
@@ -231,7 +233,7 @@ impl<'a> Stripes<'a> {
         #[cfg(loom)]
         for number in 0..len {
             // SAFETY: as above.
-            unsafe { made.place(number).write(Apart(AtomicI64::new(0))) };
+            unsafe { made.place(number).write(Stripe(AtomicI64::new(0))) };
         }
         Ok(made)
     }
@@ -242,12 +244,12 @@ impl<'a> Stripes<'a> {
     #[allow(clippy::cast_possible_truncation)] // an address, and a few bits
     unsafe fn at(word: u64) -> Self {
         // Of the mask the last bit is always 1, and that of the word is not.
-        let mask = word as usize % align_of::<Head>() | 1;
+        let mask = (word as usize % align_of::<Head>()) | 1;
         let address = word as usize & !(align_of::<Head>() - 1);
         let head = std::ptr::with_exposed_provenance_mut(address);
         // SAFETY: the caller's promise.
-        let stripes =
-            Self { head: unsafe { NonNull::new_unchecked(head) }, mask, _there: PhantomData };
+        let head = unsafe { NonNull::new_unchecked(head) };
+        let stripes = Self { head, mask, _there: PhantomData };
         stripes.known().header.check();
         stripes
     }
@@ -267,9 +269,9 @@ impl<'a> Stripes<'a> {
     }
 
     #[inline(always)]
-    fn place(self, number: usize) -> *mut Apart<AtomicI64> {
+    fn place(self, number: usize) -> *mut Stripe {
         // SAFETY: the stripes begin where the head ends, in the same block.
-        let first = unsafe { self.head.add(1) }.cast::<Apart<AtomicI64>>().as_ptr();
+        let first = unsafe { self.head.add(1) }.cast::<Stripe>().as_ptr();
         // SAFETY: callers stay below their number.
         unsafe { first.add(number) }
     }
@@ -277,7 +279,7 @@ impl<'a> Stripes<'a> {
     #[inline(always)]
     fn stripe(self, number: usize) -> &'a AtomicI64 {
         // SAFETY: the mask keeps it in bounds; zeros are a stripe, and the block is there.
-        unsafe { &*self.place(number & self.mask) }
+        unsafe { &(*self.place(number & self.mask)).0 }
     }
 
     fn all(self) -> impl Iterator<Item = &'a AtomicI64> {
