@@ -1,8 +1,8 @@
 """What it costs that threads name one object: counted, and where the counting is deferred.
 
-Each thread is pinned to a processor of its own, and the object is a module global. While the
-collector is disabled no object is deferred by itself, so that the first two columns stay what
-they are. Nanoseconds per operation, of all threads together.
+Each thread is pinned to a processor of its own, and the object is a module global. It is counted
+as long as the collector is disabled, for then no object is deferred by itself. Nanoseconds per
+operation, of all threads together.
 
     python3.14t benches/sharing.py
 """
@@ -26,7 +26,8 @@ OBJECTS = """
 from queue import SimpleQueue
 
 class Settings:
-    level = None
+    def __init__(self):
+        self.level = None
 
 class Jobs:
     @cached
@@ -68,12 +69,15 @@ def prepared(row: str, *, deferred: bool) -> Any:
     module = {"cached": cached, "threading": threading, "__name__": "shared"}
     module |= {each.__name__: each for each in (AtomicRef, Cache, Queue, StripedCounter)}
     exec(OBJECTS, module)
+    gc.disable()
     if deferred:
+        gc.enable()
         shared: Any = module[named]
         defer_refcount(shared)
         if isinstance(shared, AtomicRef):
             defer_refcount(shared.load())
-    exec(f"def work(times):\n    for _ in range(times):\n        {operation}", module)
+    lines = 10 * f"\n        {operation}"
+    exec(f"def work(times):\n    for _ in range(times // 10):{lines}", module)
     return module["work"]
 
 
@@ -105,7 +109,6 @@ def nanoseconds(row: str, threads: int, *, deferred: bool) -> float:
 
 def main() -> None:
     """Print the table: the median of three of each."""
-    gc.disable()
     print(f"{sys.version}\n{'':22}{'counted: 1':>12}{'2 threads':>12}{'deferred: 1':>12}{'2':>12}")
     for row in ROWS:
         columns = [(threads, deferred) for deferred in (False, True) for threads in (1, 2)]
