@@ -23,11 +23,13 @@ mod _native {
     use super::boundary::error;
     use super::boundary::fastcall::{self, PanicProbe};
     use super::boundary::fork;
+    use super::boundary::glimpse;
     use super::boundary::key;
     use super::boundary::names;
     use super::boundary::spare;
     use super::boundary::unsupported;
     use super::boundary::user;
+    use super::boundary::waiting;
     use super::classes::atomic::{atomic_int, atomic_ref, ordering};
     use super::classes::{cached, once};
     use pyo3::exceptions::PyImportError;
@@ -128,9 +130,11 @@ mod _native {
         convert::prepare(py)?;
         counting::prepare(py)?;
         key::prepare(py)?;
+        glimpse::prepare(py)?;
         spare::prepare(py)?;
         ordering::prepare(py)?;
         user::find_main_thread(py)?;
+        waiting::count_processors();
         fork::watch();
         cached::prepare(py)?;
         once::prepare(py)?;
