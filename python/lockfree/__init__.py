@@ -11,11 +11,14 @@ never does, the import succeeds, so that ``lockfree.locked`` can be had, and eac
 other class is the ``ImportError``.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lockfree._errors import Empty, Full, ShutDown
 from lockfree._ordering import Ordering
 from lockfree._select import IMPLEMENTATION, REFUSAL
+
+if TYPE_CHECKING:
+    from lockfree import locked as locked  # at run time below, when it is asked for
 
 if TYPE_CHECKING or (IMPLEMENTATION == "native" and not REFUSAL):
     from lockfree._native import (
@@ -89,7 +92,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> str:
+def __getattr__(name: str) -> Any:
+    if name == "locked":
+        from importlib import import_module
+
+        return import_module("lockfree.locked")
     if name == "__version__":
         # Only now: reading an installation's metadata takes longer than all else here.
         from importlib.metadata import version

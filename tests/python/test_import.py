@@ -47,6 +47,20 @@ def test_serves_the_locked_classes_on_request() -> None:
     assert child == (0, "locked 2\nTrue False\n", "")
 
 
+def test_has_the_locked_classes_when_asked_for() -> None:
+    child = in_child(
+        """
+        import sys, lockfree
+        print("lockfree.locked" in sys.modules)
+        print(lockfree.locked.AtomicInt64(1).increment(), "locked" in vars(lockfree))
+        print(hasattr(lockfree, "lockd"))
+        """,
+        "-W",
+        "error",
+    )
+    assert child == (0, "False\n2 True\nFalse\n", "")
+
+
 def test_refuses_to_guess_what_is_wanted() -> None:
     child = in_child("import lockfree", env={SELECTION: "fast"})
     assert child.returncode == 1

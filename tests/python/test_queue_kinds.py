@@ -318,6 +318,12 @@ def test_key_is_called_once_though_a_coroutine_waits(impl: ModuleType) -> None:
     assert sorted(called) == ["a", "bb", "ccc"]
 
 
+def test_a_key_can_be_called(impl: ModuleType) -> None:
+    with pytest.raises(TypeError) as caught:
+        impl.PriorityQueue(key=5)
+    assert str(caught.value) == "key must be callable or None, not 5"
+
+
 def test_what_waits_for_room_with_its_priority_is_collected(impl: ModuleType) -> None:
     node = Node()
     q = impl.PriorityQueue(1, key=lambda _: 0)

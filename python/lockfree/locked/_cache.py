@@ -16,7 +16,7 @@ from lockfree._mapping import MappingMethods
 from lockfree._overrides import CacheRelations, followed
 from lockfree.locked._cached import CachedFunction
 from lockfree.locked._tickets import Ticket, Tickets
-from lockfree.locked._values import MISSING, int64, shown
+from lockfree.locked._values import MISSING, function_or_none, int64, shown
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -60,8 +60,8 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         self._maxsize = _bound(maxsize)
         self._ttl = self._seconds(ttl)
         self._grace = _seconds("grace", grace)
-        self._weigher = _function("weigher", weigher)
-        self._on_evict = _function("on_evict", on_evict)
+        self._weigher = function_or_none("weigher", weigher)
+        self._on_evict = function_or_none("on_evict", on_evict)
         # Reentrant: comparing keys runs code of theirs, which may use the cache.
         self._lock = threading.RLock()
         self._entries: OrderedDict[K, _Entry] = OrderedDict()  # the next victim first
@@ -414,12 +414,6 @@ def _seconds(name: str, given: float | None) -> float | None:
     if isnan(seconds) or seconds <= 0:
         raise ValueError(f"{name} must be positive or None, but is {shown(given)}")
     return seconds
-
-
-def _function(name: str, value: Any) -> Any:
-    if value is None or callable(value):
-        return value
-    raise TypeError(f"{name} must be callable or None, not {shown(value)}")
 
 
 Cache._base = Cache

@@ -17,7 +17,7 @@ from lockfree._async import TIRED, AsyncMethods
 from lockfree._errors import Empty, Full, ShutDown
 from lockfree._overrides import QueueRelations, followed
 from lockfree.locked._event import Event, Sleeper, Waiter, within
-from lockfree.locked._values import count, limit, not_copyable, shown
+from lockfree.locked._values import count, function_or_none, limit, not_copyable, shown
 
 T = TypeVar("T")
 
@@ -345,7 +345,7 @@ class PriorityQueue(Queue[T]):
     ) -> None:
         super().__init__(maxsize)
         self._items = []
-        self._key = key
+        self._key = function_or_none("key", key)
         self._arrivals = counter()
 
     force_put = _no_force_put

@@ -199,3 +199,10 @@ def shown(value: object) -> str:
 def not_copyable(name: str, instead: str) -> NoReturn:
     """Refuse to copy or pickle: the copy would no longer be shared."""
     raise TypeError(f"cannot copy or pickle '{name}' object: {instead}")
+
+
+def function_or_none(name: str, value: Any) -> Any:
+    """Return what was given for a parameter, if it can be called or is None."""
+    if value is None or callable(value):
+        return value
+    raise TypeError(f"{name} must be callable or None, not {shown(value)}")

@@ -214,3 +214,15 @@ pub(crate) fn format<'py>(
     // SAFETY: a new reference, or null with an exception set.
     unsafe { owned(value.py(), text) }
 }
+
+/// A function that may be None, given for the parameter `name`.
+pub(crate) fn callable<'a, 'py>(
+    name: &str,
+    given: &'a Bound<'py, PyAny>,
+) -> Result<Option<&'a Bound<'py, PyAny>>> {
+    if given.is_none() || given.is_callable() {
+        return Ok(Some(given).filter(|given| !given.is_none()));
+    }
+    let given = shown(given);
+    Err(Error::wrong_type(format_args!("{name} must be callable or None, not {given}")))
+}

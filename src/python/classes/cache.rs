@@ -21,7 +21,7 @@ use crate::engine::cache::{
 };
 use crate::engine::memory::growth::{boxed, put, room};
 use crate::engine::{self, Reference, Striped};
-use crate::python::boundary::convert::{Given, double, int64};
+use crate::python::boundary::convert::{Given, callable, double, int64};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::epoch::Attached;
 use crate::python::boundary::error::{Error, Result, shown};
@@ -76,16 +76,8 @@ struct Callback(Option<Reference<Owned>>);
 impl Callback {
     /// What was given for the parameter `name`.
     fn new(name: &str, given: Option<Bound<'_, PyAny>>) -> Result<Self> {
-        match given.filter(|function| !function.is_none()) {
-            None => Ok(Self(None)),
-            Some(function) if function.is_callable() => {
-                Ok(Self(Some(Reference::new(function.into()))))
-            }
-            Some(other) => {
-                let other = shown(&other);
-                Err(Error::wrong_type(format_args!("{name} must be callable or None, not {other}")))
-            }
-        }
+        let function = given.as_ref().map_or(Ok(None), |given| callable(name, given))?;
+        Ok(Self(function.map(|function| Reference::new(function.clone().into()))))
     }
 
     #[inline]

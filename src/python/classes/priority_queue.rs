@@ -6,7 +6,7 @@ use pyo3::types::{PyDict, PyTuple};
 use super::queue::Queue;
 use super::queue_engine::{Engine, Key, no_force_put};
 use crate::engine::Guarded;
-use crate::python::boundary::convert::Given;
+use crate::python::boundary::convert::{Given, callable};
 use crate::python::boundary::error::Result;
 
 /// A queue from which the smallest item comes out first.
@@ -36,7 +36,7 @@ impl PriorityQueue {
         key: Option<&Bound<'_, PyAny>>,
     ) -> Result<()> {
         let queue = slf.as_super().get();
-        if let Some(given) = key
+        if let Some(given) = key.map_or(Ok(None), |key| callable("key", key))?
             && let Engine::Sorted { key, .. } = queue.engine()
         {
             key.give(given.as_borrowed());
