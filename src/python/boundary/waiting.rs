@@ -29,8 +29,9 @@ const LOOKS: u32 = 200;
 /// How often the main thread answers signals while it waits.
 const SIGNALS: Duration = Duration::from_millis(50);
 
-/// How long one who has caught up with those whom it takes from lets them get ahead: a few times
-/// what it takes a cache line to come from another processor.
+/// How long one who has caught up with those whom it takes from lets them get ahead: several times
+/// what a cache line takes to come from another processor, and not so long that they put more than
+/// `retention` retains.
 const LINGER: Duration = Duration::from_micros(1);
 
 /// How often at most one that lingered in vain does not linger after that.
@@ -233,11 +234,11 @@ pub(crate) enum Attempt<R> {
 /// Lets those whom this thread takes from get ahead a little, where it has just found nothing;
 /// `ahead` says whether they did.
 ///
-/// Who is as quick as they are, or quicker, runs at their heels otherwise: each item and its place
-/// then are in the cache of the processor that wrote them a moment ago, and that has to wait as
-/// well, to write to the next place in the same line. A few items later one line brings several
-/// places, and nobody waits. Where nothing comes of it, as between threads that wait for each
-/// other's answers, it is soon tried but once in a while.
+/// Who takes as quickly as they put runs at their heels otherwise: the line of the place that it
+/// looks at is the one that they are about to write to, so that it goes to and fro for each item.
+/// From a few items behind one line brings several places, and is left alone meanwhile. Where
+/// nothing comes of it, as between threads that wait for each other's answers, it is soon tried but
+/// once in a while.
 #[cold]
 pub(crate) fn linger(ahead: impl FnOnce() -> bool) {
     thread_local! {

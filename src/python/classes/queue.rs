@@ -226,7 +226,9 @@ impl Queue {
             Attempt::Moment if none() => Attempt::Wait,
             outcome => outcome,
         };
-        wait(py, not_empty, Sought::Share, patience, || !engine.is_empty(), attempt)
+        // The place first: who looked at the tail all the time would slow down those who put.
+        let hopeful = || engine.first_is_there() && !engine.is_empty();
+        wait(py, not_empty, Sought::Share, patience, hopeful, attempt)
     }
 
     /// After items were taken, which are in hand.
