@@ -29,8 +29,9 @@ const LOOKS: u32 = 200;
 /// How often the main thread answers signals while it waits.
 const SIGNALS: Duration = Duration::from_millis(50);
 
-/// How long one who has caught up with those whom it takes from lets them get ahead: a few times
-/// what it takes a cache line to come from another processor.
+/// How long one who has caught up with those whom it takes from lets them get ahead: several times
+/// what a cache line takes to come from another processor, and not so long that they put more than
+/// `retention` retains.
 const LINGER: Duration = Duration::from_micros(1);
 
 /// How often at most one that lingered in vain does not linger after that.
@@ -231,15 +232,15 @@ pub(crate) enum Attempt<R> {
 }
 
 /// Lets those whom this thread takes from get ahead a little, where it has just found nothing;
-/// `ahead` says whether they did.
+/// `arrivals` counts what they have put.
 ///
-/// Who is as quick as they are, or quicker, runs at their heels otherwise: each item and its place
-/// then are in the cache of the processor that wrote them a moment ago, and that has to wait as
-/// well, to write to the next place in the same line. A few items later one line brings several
-/// places, and nobody waits. Where nothing comes of it, as between threads that wait for each
-/// other's answers, it is soon tried but once in a while.
+/// Who takes as quickly as they put runs at their heels otherwise: the line of the place that it
+/// looks at is the one that they are about to write to, so that it goes to and fro for each item.
+/// From a few items behind one line brings several places, and is left alone meanwhile; and where
+/// two threads put and get, one of them has it all for itself. Where nothing comes of it, as between
+/// threads that wait for each other's answers, it is soon tried but once in a while.
 #[cold]
-pub(crate) fn linger(ahead: impl FnOnce() -> bool) {
+pub(crate) fn linger(arrivals: impl Fn() -> u64) {
     thread_local! {
         /// How often not to linger, and how often of that is left.
         static HASTY: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
@@ -249,11 +250,12 @@ pub(crate) fn linger(ahead: impl FnOnce() -> bool) {
     }
     match HASTY.get() {
         (times, 0) => {
-            let begin = Instant::now();
+            let (before, begin) = (arrivals(), Instant::now());
             while begin.elapsed() < LINGER {
                 shim::spin(1);
             }
-            let times = if ahead() { 0 } else { (2 * times + 1).min(HASTE) };
+            let ahead = arrivals() - before > 1;
+            let times = if ahead { 0 } else { (2 * times + 1).min(HASTE) };
             HASTY.set((times, times));
         }
         (times, left) => HASTY.set((times, left - 1)),

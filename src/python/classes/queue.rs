@@ -173,6 +173,14 @@ impl Queue {
         Ok(item)
     }
 
+    /// The same where nothing was there, as those who put are no quicker.
+    #[cold]
+    #[inline(never)]
+    fn get_behind(&self, py: Python<'_>, engine: &engine::Queue<Owned>) -> Result<Owned> {
+        linger(|| engine.arrivals());
+        self.get_patiently(py, Patience::Forever)
+    }
+
     /// Before up to `count` items are taken, wakes as many coroutines of this thread's loop
     /// that wait for room. That runs byte code: what a signal handler raises in it must not
     /// cost an item. They cannot look before the caller is through.
@@ -226,7 +234,9 @@ impl Queue {
             Attempt::Moment if none() => Attempt::Wait,
             outcome => outcome,
         };
-        wait(py, not_empty, Sought::Share, patience, || !engine.is_empty(), attempt)
+        // The place first: who looked at the tail all the time would slow down those who put.
+        let hopeful = || engine.first_is_there() && !engine.is_empty();
+        wait(py, not_empty, Sought::Share, patience, hopeful, attempt)
     }
 
     /// After items were taken, which are in hand.
@@ -779,19 +789,19 @@ fast_methods! {
             let Engine::Fifo(engine) = &this.inner.engine else {
                 return this.get_in_order(py);
             };
-            if !this.inner.not_empty.is_urgent()
-                && (!engine.is_bounded() || this.inner.not_full.is_empty() || !may_wait_here())
+            if this.inner.not_empty.is_urgent()
+                || (engine.is_bounded() && !this.inner.not_full.is_empty() && may_wait_here())
             {
-                if let TryGet::Got(item) = engine.try_get() {
-                    // The limit is read after the taking: see `made_room`.
-                    if engine.is_bounded() {
-                        in_hand(this.inner.not_full.notify(1));
-                    }
-                    return Ok(this.inner.handover.end(item));
-                }
-                linger(|| engine.len() > 1);
+                return this.get_patiently(py, Patience::Forever);
             }
-            this.get_patiently(py, Patience::Forever)
+            let TryGet::Got(item) = engine.try_get() else {
+                return this.get_behind(py, engine);
+            };
+            // The limit is read after the taking: see `made_room`.
+            if engine.is_bounded() {
+                in_hand(this.inner.not_full.notify(1));
+            }
+            Ok(this.inner.handover.end(item))
         };
     one c"_hold" c"_hold($self, event, /)\n--\n\nWhy a coroutine should not begin at once; 0 if it may."
         |this, _, event| {
