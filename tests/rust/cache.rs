@@ -699,6 +699,52 @@ proptest! {
     }
 }
 
+/// What is put into a full cache at once changes it as what is put in steps does.
+#[test]
+fn what_is_put_at_once_is_put_as_ever() {
+    let mut random = Random(1);
+    for round in 0..if cfg!(miri) { 4 } else { 120 } {
+        let (weights, times) = (round % 3 == 0, round % 5 == 0);
+        // A cache with weights is not divided.
+        let shards = if weights || round % 2 == 0 { 1 } else { 4 };
+        let clocks = [Manual::default(), Manual::default()];
+        let limit = 3 + random.below(60);
+        let maps = clocks.each_ref().map(|clock| timed(limit as u64, shards, clock));
+        for step in 0..400 {
+            let key = random.below(limit * 2);
+            let weight = if weights { 1 + random.below(3) as u64 } else { 1 };
+            let deadline = if times && random.below(4) == 0 { step + 20 } else { FOREVER };
+            clocks.iter().for_each(|clock| clock.set(step));
+            match random.below(8) {
+                0 => assert_eq!(maps[0].get(key), maps[1].get(key)),
+                1 => assert_eq!(maps[0].remove(key), maps[1].remove(key)),
+                _ => {
+                    let mut removed = Removed::default();
+                    let item = Item { key: Number(key), value: Number(key), weight, deadline };
+                    maps[0].cache.put(&maps[0].sought(key), item, &mut removed).unwrap();
+                    let gone = maps[1].put_weighed(key, key, weight, deadline);
+                    assert_eq!(sought::keys(&removed), gone);
+                }
+            }
+            assert_eq!(maps[0].cache.weight(), maps[1].cache.weight());
+        }
+        assert_eq!(maps[0].items(), maps[1].items());
+    }
+}
+
+/// Numbers as chance will have it. (Marsaglia's xorshift.)
+struct Random(u64);
+
+impl Random {
+    #[allow(clippy::cast_possible_truncation)] // some bits are meant
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 20) as usize % end
+    }
+}
+
 /// A stream of keys.
 struct Requests {
     /// The shares of all keys up to each, of those that come more than once.

@@ -207,11 +207,15 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
         old
     }
 
-    /// The policy's next victim, if it weighs so much.
+    /// The policy's next victim, if it weighs so much: 1, as all items do.
     #[inline(always)]
     pub(super) fn victim(&mut self, weight: u64) -> Option<Victim<'a, P>> {
-        let (index, place) = self.state.policy.victim(self.entries, NIL)?;
-        (P::weight_of(place) == weight).then_some(Victim { index, place })
+        let policy = &mut self.state.policy;
+        if weight != 1 || policy.weight() != (policy.len() - policy.weightless()) as u128 {
+            return None;
+        }
+        let (index, place) = policy.victim(self.entries, NIL)?;
+        Some(Victim { index, place })
     }
 
     /// Removes the victim, and puts an item in its place, and its entry: nothing has to be

@@ -161,7 +161,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     }
 
     /// Puts an item in, as [`Self::put_if`] does, where most often that is done at once: the item
-    /// takes the place of one that weighs the same, or only the value of its key is another.
+    /// takes the place of one where all weigh 1, or only the value of its key is another.
     #[inline(always)]
     pub fn put_at_once<Q: Query<T>>(
         &self,

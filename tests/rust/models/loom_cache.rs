@@ -354,6 +354,17 @@ fn an_entry_used_anew_at_the_head_hides_nothing() {
     assert_atomic(by_hash, &[Put(0, 1), Put(2, 2)], [&[Remove(0), Put(4, 3)], &[Get(2)]]);
 }
 
+/// Room for a third item is made in the entry of the first in the chain, and that goes to another. A
+/// reader who took it for what it was before would find the end of that chain behind it. (The use
+/// saves the last.)
+#[test]
+fn an_entry_used_anew_in_another_chain_hides_nothing() {
+    let start = &[Put(0, 10), Put(2, 20), Get(0)];
+    let seen = run(PREEMPTIONS, 2, by_hash, start, [&[Put(1, 30)], &[Get(0)]]);
+    let only = ([vec![None], vec![Some(10)]], vec![(0, 10), (1, 30)]);
+    assert_eq!(seen, BTreeSet::from([only]));
+}
+
 /// The values are always there, as small integers of Python's are: to take a reference to one
 /// orders nothing, and that the life has changed is seen by what was filled in alone.
 #[test]
