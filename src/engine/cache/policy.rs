@@ -5,6 +5,7 @@
 use std::fmt::Debug;
 
 use super::super::memory::arena::NIL;
+use super::super::shim::Latch;
 use super::entry::{Content, Entry};
 use super::pages::Entries;
 
@@ -43,6 +44,12 @@ pub trait Policy: Debug + Default {
 
     /// Notes that the item was used. Readers do this.
     fn mark(entry: &Entry<Self>);
+
+    /// By what an entry is claimed (E7), where writers do without the shard's lock.
+    #[inline(always)]
+    fn latch(_: &Entry<Self>) -> Option<&Latch> {
+        None
+    }
 
     /// How many items there are.
     fn len(&self) -> usize;
@@ -113,12 +120,13 @@ impl Default for Unlimited {
 }
 
 impl Policy for Unlimited {
-    type Uses = ();
+    /// Nobody counts uses: the byte is the entry's latch.
+    type Uses = Latch;
     type Note = ();
 
     #[cfg(loom)]
-    fn zeroed() -> ((), ()) {
-        ((), ())
+    fn zeroed() -> (Latch, ()) {
+        (Latch::default(), ())
     }
 
     fn begin(_: &Entry<Self>, _: &Content) {}
@@ -136,6 +144,11 @@ impl Policy for Unlimited {
 
     #[inline(always)]
     fn mark(_: &Entry<Self>) {}
+
+    #[inline(always)]
+    fn latch(entry: &Entry<Self>) -> Option<&Latch> {
+        Some(&entry.uses)
+    }
 
     fn len(&self) -> usize {
         self.len
