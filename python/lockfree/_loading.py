@@ -57,7 +57,7 @@ from math import isnan
 from threading import TIMEOUT_MAX, Lock, get_ident, local
 from time import monotonic
 from types import GetSetDescriptorType, MemberDescriptorType
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Self, TypeVar
 
 from lockfree._async import running_loop
 from lockfree._mapping import part_of
@@ -349,7 +349,7 @@ class _Flight:
         self._sleepers: dict[_Wait, None] = {}
         self._landed = self._settled = False
         self._outer: _Flight | None = None
-        self._generation = _generation
+        self._generation = _process.generation
 
     def __hash__(self) -> int:
         return self._hash
@@ -372,7 +372,7 @@ class _Flight:
 
         Also if it `would_wait` for another that it must not wait for.
         """
-        self._generation = _generation
+        self._generation = _process.generation
         found = _aloft(self._cache).setdefault(self, self)
         while found is not self and found.is_lost():
             found.land()
@@ -381,8 +381,8 @@ class _Flight:
             found = self
         if found is self and self.loop is None:
             self._leader = leader = _leader(self.thread, self.stack)
-            self._outer = _leading.get(leader)
-            _leading[leader] = self
+            self._outer = _process.leading.get(leader)
+            _process.leading[leader] = self
         return found
 
     def is_needed(self) -> bool:
@@ -422,11 +422,12 @@ class _Flight:
     def _lead_as(self, task: Any) -> None:
         self._task = weakref.ref(task)
         self._leader = self.task = _number_of(task)
-        _leading[self.task] = self
+        _process.leading[self.task] = self
 
     def checked(self, value: Any) -> Any:
         """Return what a synchronous loader returned, unless that is a coroutine."""
-        if isinstance(value, Coroutine):
+        # Few are asked for what an abstract class has noted, under a lock.
+        if hasattr(type(value), "__await__") and isinstance(value, Coroutine):
             value.close()
             raise TypeError(
                 f"the loader of {self.name} returned a coroutine: await async_get_or_load"
@@ -493,11 +494,11 @@ class _Flight:
             return
         self._landed, leader = True, self._leader
         _aloft(self._cache).pop(self, None)
-        if _leading.get(leader) is self:
+        if _process.leading.get(leader) is self:
             if self._outer is None:
-                _leading.pop(leader, None)
+                _process.leading.pop(leader, None)
             else:
-                _leading[leader] = self._outer
+                _process.leading[leader] = self._outer
         self._ticket = self._handled = None
         _wake(self.sleepers.copy())
         self._settled = True
@@ -511,7 +512,7 @@ class _Flight:
 
     def go_on(self, sleepers: dict[_Wait, None]) -> None:
         """Count in a child process too, whose only thread leads it."""
-        self._generation, self._sleepers = _generation, sleepers
+        self._generation, self._sleepers = _process.generation, sleepers
         if not self._landed:
             _aloft(self._cache).setdefault(self, self)
 
@@ -553,7 +554,8 @@ class _Flight:
         watch = timer = None
         try:
             # Who leads nothing keeps nobody waiting; of those there may be thousands.
-            if wait.task in _leading or _leader(wait.thread, wait.stack) in _leading:
+            leading = _process.leading
+            if wait.task in leading or _leader(wait.thread, wait.stack) in leading:
                 wait.announce()
             self.sleepers[wait] = None
             if not self.has_landed:
@@ -631,12 +633,12 @@ class _Flight:
     @property
     def has_landed(self) -> bool:
         """Whether nobody need wait any longer; so it is if whoever leads it is in the parent."""
-        return self._landed or self._generation != _generation
+        return self._landed or self._generation != _process.generation
 
     @property
     def sleepers(self) -> dict[_Wait, None]:
         """Those whom it wakes when it lands: nobody, if whoever leads it is in the parent."""
-        return self._sleepers if self._generation == _generation else {}
+        return self._sleepers if self._generation == _process.generation else {}
 
     @property
     def name(self) -> str:
@@ -655,8 +657,8 @@ class _Wait:
 
     def announce(self) -> None:
         """Tell all others, unless the flight would never land then."""
-        _waits[self] = None
-        waits = _waits.copy()
+        _process.waits[self] = None
+        waits = _process.waits.copy()
         flights, seen = [self.flight], set()
         while flights:
             flight = flights.pop()
@@ -669,7 +671,7 @@ class _Wait:
 
     def withdraw(self) -> None:
         """Tell them that it is over."""
-        _waits.pop(self, None)
+        _process.waits.pop(self, None)
 
     def _hinders(self, flight: _Flight) -> bool:
         """Whether the flight cannot land while this goes on.
@@ -716,21 +718,32 @@ class _Watch:
 _numbers: Final = count()
 """What came first: the numbers of flights, and of those who wait."""
 
-_leading: dict[Any, _Flight] = {}
-"""The innermost flight of each thread, greenlet and task that leads one."""
 
-_waits: dict[_Wait, None] = {}
-"""Those who wait, and keep others waiting."""
+class _Process(NamedTuple):
+    """What loads know of each other; a child process begins with another one.
 
-_generation = 0
-"""How many forks lead from the first process to this one."""
+    The dicts are no names of this module: CPython may defer the counting of references to what
+    threads find under such a name (3.15t does), and leave it to its collector, which locks a dict
+    to clear it. Of a tuple's items all references are counted. So a dict in which a thread of
+    the parent stood is never cleared in the child.
+    """
+
+    generation: int
+    """How many forks lead from the first process to this one."""
+    leading: dict[Any, _Flight]
+    """The innermost flight of each thread, greenlet and task that leads one."""
+    waits: dict[_Wait, None]
+    """Those who wait, and keep others waiting."""
+
+
+_process = _Process(0, {}, {})
 
 
 def _aloft(cache: LoadingMethods[Any, Any]) -> dict[_Flight, _Flight]:
     """Return a cache's table of flights, of this process."""
     tables = cache._flights
-    table = tables.get(_generation)
-    return tables.setdefault(_generation, {}) if table is None else table
+    table = tables.get(_process.generation)
+    return tables.setdefault(_process.generation, {}) if table is None else table
 
 
 class _Own:
@@ -741,8 +754,8 @@ class _Own:
 
     def __init__(self) -> None:
         thread = get_ident()
-        self.leading = {k: v for k, v in _leading.copy().items() if v.thread == thread}
-        self.waits = self._of(thread, _waits)
+        self.leading = {k: v for k, v in _process.leading.copy().items() if v.thread == thread}
+        self.waits = self._of(thread, _process.waits)
         self.flights = [
             (flight, self._of(thread, flight.sleepers))
             for innermost in self.leading.values()
@@ -773,10 +786,9 @@ def _after_in_parent() -> None:
 
 
 def _after_in_child() -> None:
-    global _generation, _leading, _waits
+    global _process
     own = _forks.begun.pop()
-    _generation += 1
-    _leading, _waits = own.leading, own.waits
+    _process = _Process(_process.generation + 1, own.leading, own.waits)
     for flight, sleepers in own.flights:
         flight.go_on(sleepers)
     # A thread that waits waits for another one, which is not here. Tasks sleep on: an event

@@ -2642,6 +2642,9 @@ class _PanicProbe:
     def noargs(self, /) -> None:
         """Panic."""
 
+    def quick(self, /) -> None:
+        """Panic."""
+
     def one(self, arg: object, /) -> None:
         """Panic."""
 
@@ -2649,6 +2652,9 @@ class _PanicProbe:
         """Panic."""
 
     def one_or_two(self, a: object, b: object = None, /) -> None:
+        """Panic."""
+
+    def quick_one_or_two(self, a: object, b: object = None, /) -> None:
         """Panic."""
 
     def two(self, a: object, b: object, /) -> None:

@@ -23,6 +23,7 @@ mod _native {
     use super::boundary::error;
     use super::boundary::fastcall::{self, PanicProbe};
     use super::boundary::fork;
+    use super::boundary::glimpse;
     use super::boundary::key;
     use super::boundary::names;
     use super::boundary::spare;
@@ -128,6 +129,7 @@ mod _native {
         convert::prepare(py)?;
         counting::prepare(py)?;
         key::prepare(py)?;
+        glimpse::prepare(py)?;
         spare::prepare(py)?;
         ordering::prepare(py)?;
         user::find_main_thread(py)?;

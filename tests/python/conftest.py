@@ -35,8 +35,8 @@ def impl(request: pytest.FixtureRequest) -> ModuleType:
 def nothing_is_left_behind() -> Iterator[None]:
     """See to it that a test's loads are over when it ends."""
     yield
-    assert not _loading._leading
-    assert not _loading._waits
+    assert not _loading._process.leading
+    assert not _loading._process.waits
 
 
 @pytest.fixture

@@ -22,16 +22,30 @@ ARGUMENTS = {"load": "", "store": "value, /", "compare_exchange": "expected, des
     ("call", "text"),
     [
         (lambda probe: probe.noargs(), "deliberate"),
+        (lambda probe: probe.quick(), "deliberate"),
         (lambda probe: probe.one(1), "deliberate: 1"),
         (lambda probe: probe.optional(1), "deliberate: true"),
         (lambda probe: probe.one_or_two(1), "deliberate: 1 false"),
+        (lambda probe: probe.quick_one_or_two(1, 2), "deliberate: 1 true"),
         (lambda probe: probe.two(1, "b"), "deliberate: 1 b"),
         (lambda probe: probe.keywords(a=1), "deliberate: true"),
         (lambda probe: probe[1], "deliberate: 1"),
         (lambda probe: operator.setitem(probe, 1, 2), "deliberate: 1 true"),
         (lambda probe: operator.delitem(probe, 1), "deliberate: 1 false"),
     ],
-    ids=["noargs", "one", "optional", "one_or_two", "two", "keywords", "get", "set", "delete"],
+    ids=[
+        "noargs",
+        "quick",
+        "one",
+        "optional",
+        "one_or_two",
+        "quick_one_or_two",
+        "two",
+        "keywords",
+        "get",
+        "set",
+        "delete",
+    ],
 )
 def test_a_panic_is_an_exception(call: Callable[[Any], object], text: str) -> None:
     probe = _native._PanicProbe()

@@ -33,7 +33,7 @@ fn sought(number: usize) -> Sought {
 }
 
 fn add<const N: usize>(counts: &Counts<Value>, values: &Memory<N>, key: usize, n: i64) {
-    let (slot, name) = (slots::take_current, || values.value(key + 1));
+    let (slot, name) = (slots::take_current(), || values.value(key + 1));
     counts.add(&sought(key), n, slot, name).unwrap();
 }
 

@@ -8,13 +8,18 @@
 //! | word | the cell |
 //! |---|---|
 //! | 0 | is closed: its count was taken away, and its key with it |
-//! | odd | twice the count, plus 1 |
-//! | even | the address of its stripes |
+//! | odd | the count, who added last, and how often that changed ([`Plain`]) |
+//! | even | where its stripes are, and how many |
 //!
-//! A cell whose adder lost the race twice in a row is *striped*: its word becomes the address of several
+//! A cell that several threads use all the time is *striped*: its word becomes the address of several
 //! counts, each on a cache line of its own, of which a thread uses one, by the number of its slot. The sum
 //! is the count. That is D. Lea's `LongAdder` (`Striped64`, JDK 8), for each key that wants it. Two threads
 //! may have the same stripe, so an addition there is a compare-and-swap as well.
+//!
+//! `LongAdder` spreads what threads *collide* for. But where they use many keys they hardly ever do so for
+//! one of them, and still each addition fetches the line that another thread has written. So the word tells who
+//! added last. If that is often another thread, and [quickly](QUICKLY) so, the key is striped; what is
+//! handed over now and then is not, for stripes take several lines.
 //!
 //! What is rare goes to the *remainder* of the stripes, a wide number under a lock: additions to a stripe
 //! that would overflow. So sums are exact, however large.
@@ -55,7 +60,7 @@ use super::super::memory::growth::{put, room};
 use super::super::memory::pointer::Counted;
 use super::super::memory::slots::Slot;
 use super::super::shim::{
-    AtomicI64, AtomicU64, Mutex,
+    AtomicI64, AtomicU8, AtomicU64, Mutex,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
     mutant, ordering,
 };
@@ -64,9 +69,10 @@ use super::lookup::{Found, Known, Look, Query, Sought, mix};
 use super::pages::{Detached, Entries};
 use super::policy::{Admission, Policy};
 use super::shard::{Locked, Namesake, Words, end_detached};
-use super::table::Place;
 use super::update::own;
 use super::{Apart, Cache, Core, UNBOUNDED, copy, dictionary::Never};
+#[cfg(not(loom))]
+use super::{Clock, Monotonic};
 
 /// Only new keys lock a shard.
 const SHARDS: usize = if cfg!(loom) { 1 } else { 4 };
@@ -74,14 +80,29 @@ const SHARDS: usize = if cfg!(loom) { 1 } else { 4 };
 /// So many are taken out before they are dropped.
 const AT_ONCE: usize = 64;
 
-/// A cell is striped by who has lost so many races in a row: one may be chance.
-const LOSSES: u32 = if cfg!(loom) { 1 } else { 2 };
-
 /// The word of a closed cell, and what a closed stripe holds.
 const CLOSED: u64 = 0;
 const CLOSED_STRIPE: i64 = i64::MIN;
 
-/// How many stripes a cell gets, a power of two.
+/// So many hand-overs stripe a cell, if they are quick: so many of them follow one another between two ticks
+/// of [`tick`], about a millisecond. What is handed over less often loses a thousandth of a processor by that.
+const HANDOVERS: u64 = if cfg!(loom) { 2 } else { 64 };
+const QUICKLY: u64 = if cfg!(loom) { 1 } else { 16 };
+
+/// The time; it comes round after a quarter of a second. (By chance, what is handed over slowly passes for quick, but
+/// hardly four times in a row.)
+#[cfg(not(loom))]
+#[allow(clippy::cast_possible_truncation)] // so
+fn tick() -> u8 {
+    (Monotonic.now() >> 20) as u8
+}
+
+#[cfg(loom)]
+fn tick() -> u8 {
+    0
+}
+
+/// How many stripes a cell gets: a power of two, at least 2 and at most the bytes of a line.
 #[cfg(not(loom))]
 fn stripes() -> usize {
     static STRIPES: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
@@ -97,16 +118,74 @@ fn stripes() -> usize {
     2
 }
 
-/// The word of a count, if it has room for it.
-fn plain(count: i64) -> Option<u64> {
-    let doubled = count.checked_mul(2)?;
-    Some(doubled.cast_unsigned() | 1)
+/// The word of a count that is not striped: from the top, 48 bits of the count, 7 that count hand-overs, 8 of the
+/// slot of who added last, and 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Plain(u64);
+
+const ONE: i64 = 1 << 16;
+const HANDOVER: u64 = 1 << 9;
+const HANDED: u64 = (1 << 16) - HANDOVER;
+/// Who was last, and the mark of such a word.
+const LAST: u64 = HANDOVER - 1;
+
+/// Of a thread whose additions these are.
+#[inline(always)]
+fn last(slot: Slot) -> u64 {
+    (u64::from(slot.number()) << 1 | 1) & LAST
+}
+
+impl Plain {
+    /// If there is room for it.
+    fn new(count: i64, slot: Slot) -> Option<Self> {
+        Self(last(slot)).plus(count)
+    }
+
+    fn count(self) -> i64 {
+        self.0.cast_signed() >> ONE.ilog2()
+    }
+
+    /// With the count 0.
+    fn zero(self) -> Self {
+        Self(self.0 & (HANDED | LAST))
+    }
+
+    /// The sum, if there is room for it.
+    #[inline(always)]
+    fn plus(self, n: i64) -> Option<Self> {
+        let sum = self.0.cast_signed().checked_add(n.checked_mul(ONE)?)?;
+        Some(Self(sum.cast_unsigned()))
+    }
+
+    /// The same, added to by that thread last.
+    fn handed_to(self, slot: Slot, since: &AtomicU8) -> Self {
+        if self.0 & LAST == last(slot) {
+            return self;
+        }
+        let mut handed = (self.0 & HANDED) / HANDOVER + 1;
+        if handed.is_multiple_of(QUICKLY) {
+            let now = tick();
+            // Relaxed: it protects nothing.
+            let before = since.load(Relaxed);
+            since.store(now, Relaxed);
+            if now.wrapping_sub(before) > 1 {
+                handed = 0;
+            }
+        }
+        let others = self.0 & !(HANDED | LAST);
+        Self(others | handed.min(HANDOVERS) * HANDOVER | last(slot))
+    }
+
+    /// Whether the cell should be striped.
+    fn is_shared(self) -> bool {
+        self.0 & HANDED == HANDOVERS * HANDOVER
+    }
 }
 
 /// What a word says.
 enum State<'a> {
     Closed,
-    Plain(i64),
+    Plain(Plain),
     Striped(Stripes<'a>),
 }
 
@@ -121,8 +200,6 @@ struct Wide(i128);
 #[repr(C, align(64))]
 struct Head {
     header: Header,
-    /// One less than the number of stripes.
-    mask: usize,
     /// `None` once the cell is closed.
     remainder: Mutex<Option<Wide>>,
 }
@@ -131,6 +208,8 @@ struct Head {
 #[derive(Clone, Copy, Debug)]
 struct Stripes<'a> {
     head: NonNull<Head>,
+    /// One less than their number.
+    mask: usize,
     _there: PhantomData<&'a Head>,
 }
 
@@ -141,12 +220,8 @@ impl<'a> Stripes<'a> {
         let size = size_of::<Head>() + len * size_of::<Apart<AtomicI64>>();
         let layout = Layout::from_size_align(size, align_of::<Head>()).ok();
         let block = layout.and_then(Block::new).ok_or(OutOfMemory)?;
-        let made = Self { head: block.0.cast(), _there: PhantomData };
-        // SAFETY: places in the new block.
-        let place = unsafe { &raw mut (*made.head.as_ptr()).mask };
-        // SAFETY: as above.
-        unsafe { place.write(len - 1) };
-        // SAFETY: as above.
+        let made = Self { head: block.0.cast(), mask: len - 1, _there: PhantomData };
+        // SAFETY: a place in the new block.
         let place = unsafe { &raw mut (*made.head.as_ptr()).remainder };
         // SAFETY: as above.
         unsafe { place.write(Mutex::new(Some(Wide(count.into())))) };
@@ -161,24 +236,35 @@ impl<'a> Stripes<'a> {
 
     /// # Safety
     /// The word of a cell that is striped, and whose stripes are there as long as `'a` lasts.
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)] // an address, and a few bits
     unsafe fn at(word: u64) -> Self {
-        // An address, from `word`.
-        let address = usize::try_from(word).expect("an address");
-        let head = NonNull::new(std::ptr::with_exposed_provenance_mut(address));
-        let stripes = Self { head: head.expect("not closed"), _there: PhantomData };
+        // Of the mask the last bit is always 1, and that of the word is not.
+        let mask = word as usize % align_of::<Head>() | 1;
+        let address = word as usize & !(align_of::<Head>() - 1);
+        let head = std::ptr::with_exposed_provenance_mut(address);
+        // SAFETY: the caller's promise.
+        let stripes =
+            Self { head: unsafe { NonNull::new_unchecked(head) }, mask, _there: PhantomData };
         stripes.known().header.check();
         stripes
     }
 
     fn word(self) -> u64 {
-        self.head.as_ptr().expose_provenance() as u64
+        (self.head.as_ptr().expose_provenance() | self.mask & !1) as u64
     }
 
+    fn bytes(self) -> usize {
+        self.known().header.size()
+    }
+
+    #[inline(always)]
     fn known(self) -> &'a Head {
         // SAFETY: it is there.
         unsafe { self.head.as_ref() }
     }
 
+    #[inline(always)]
     fn place(self, number: usize) -> *mut Apart<AtomicI64> {
         // SAFETY: the stripes begin where the head ends, in the same block.
         let first = unsafe { self.head.add(1) }.cast::<Apart<AtomicI64>>().as_ptr();
@@ -186,16 +272,18 @@ impl<'a> Stripes<'a> {
         unsafe { first.add(number) }
     }
 
+    #[inline(always)]
     fn stripe(self, number: usize) -> &'a AtomicI64 {
         // SAFETY: the mask keeps it in bounds; zeros are a stripe, and the block is there.
-        unsafe { &*self.place(number & self.known().mask) }
+        unsafe { &*self.place(number & self.mask) }
     }
 
     fn all(self) -> impl Iterator<Item = &'a AtomicI64> {
-        (0..=self.known().mask).map(move |number| self.stripe(number))
+        (0..=self.mask).map(move |number| self.stripe(number))
     }
 
     /// Adds to the stripe of a slot; false if it is closed.
+    #[inline(always)]
     fn add(self, n: i64, slot: Slot) -> bool {
         let stripe = self.stripe(slot.number() as usize);
         // Acquire: if it is closed, that the entry was detached.
@@ -263,7 +351,7 @@ impl Cell {
     fn read(&self, word: u64) -> State<'_> {
         match word {
             CLOSED => State::Closed,
-            odd if odd & 1 == 1 => State::Plain(odd.cast_signed() >> 1),
+            odd if odd & 1 == 1 => State::Plain(Plain(odd)),
             // SAFETY: K3.
             even => State::Striped(unsafe { Stripes::at(even) }),
         }
@@ -275,66 +363,78 @@ impl Cell {
         self.0.load(ordering!(Acquire, "counts.word.load"))
     }
 
-    /// Adds; false if it is closed.
+    /// Adds; false if it is closed. `since` and `beside` are as for [`Plain::handed_to`] and [`Self::publish`].
     ///
     /// # Errors
     /// [`OutOfMemory`], if there is no room without stripes.
     #[inline(always)]
-    fn add(&self, n: i64, slot: &impl Fn() -> Slot) -> Result<bool, OutOfMemory> {
+    fn add(
+        &self,
+        n: i64,
+        slot: Slot,
+        since: &AtomicU8,
+        beside: &Beside,
+    ) -> Result<bool, OutOfMemory> {
         let word = self.load();
-        if let State::Plain(count) = self.read(word)
-            && let Some(next) = count.checked_add(n).and_then(plain)
-            && self.count(word, next).is_ok()
-        {
-            return Ok(true);
+        if word & LAST == last(slot) {
+            if let Some(next) = Plain(word).plus(n)
+                && self.count(word, next).is_ok()
+            {
+                return Ok(true);
+            }
+        } else if let State::Striped(stripes) = self.read(word) {
+            return Ok(stripes.add(n, slot));
         }
-        self.add_on(n, slot)
+        self.add_on(n, slot, since, beside)
     }
 
     /// One addition to a count that is not striped.
     #[inline(always)]
-    fn count(&self, word: u64, next: u64) -> Result<u64, u64> {
+    fn count(&self, word: u64, next: Plain) -> Result<u64, u64> {
         // Release: what came before the addition; as in a stripe. Acquire: the stripes.
-        self.0.compare_exchange(word, next, Release, Acquire)
+        self.0.compare_exchange(word, next.0, Release, Acquire)
     }
 
-    /// The rest of [`Self::add`], after one lost race.
+    /// The rest of [`Self::add`]: another thread is there, or there is no room in the word.
     #[inline(never)]
-    fn add_on(&self, n: i64, slot: &impl Fn() -> Slot) -> Result<bool, OutOfMemory> {
-        let (mut word, mut losses) = (self.load(), 1);
+    fn add_on(
+        &self,
+        n: i64,
+        slot: Slot,
+        since: &AtomicU8,
+        beside: &Beside,
+    ) -> Result<bool, OutOfMemory> {
+        let mut word = self.load();
         loop {
-            let count = match self.read(word) {
+            let plain = match self.read(word) {
                 State::Closed if mutant!("counts.word.closed_is_open") => return Ok(true),
                 State::Closed => return Ok(false),
-                State::Striped(stripes) => return Ok(stripes.add(n, slot())),
-                State::Plain(count) => count,
+                State::Striped(stripes) => return Ok(stripes.add(n, slot)),
+                State::Plain(plain) => plain.handed_to(slot, since),
             };
-            let next = count.checked_add(n).and_then(plain);
-            if let Some(next) = next.filter(|_| losses < LOSSES) {
-                match self.count(word, next) {
-                    Ok(_) => return Ok(true),
-                    Err(found) => word = found,
-                }
-                losses += 1;
+            let next = plain.plus(n);
+            if (plain.is_shared() || next.is_none())
+                && let Ok(stripes) = Stripes::new(plain.count())
+            {
+                word = self.publish(word, stripes, beside);
                 continue;
             }
-            word = match Stripes::new(count) {
-                Ok(stripes) => self.publish(word, stripes),
-                Err(_) if next.is_some() => {
-                    losses = 0;
-                    self.load()
-                }
-                Err(error) => return Err(error),
-            };
+            match self.count(word, next.ok_or(OutOfMemory)?) {
+                Ok(_) => return Ok(true),
+                Err(found) => word = found,
+            }
         }
     }
 
     /// Stripes the cell, if it still has that word; returns the word that it has then.
-    fn publish(&self, word: u64, stripes: Stripes<'_>) -> u64 {
+    fn publish(&self, word: u64, stripes: Stripes<'_>, beside: &Beside) -> u64 {
         // Release: what they begin with.
         let release = ordering!(Release, "counts.stripes.publish");
         match self.0.compare_exchange(word, stripes.word(), release, Acquire) {
-            Ok(_) => stripes.word(),
+            Ok(_) => {
+                beside.has(stripes);
+                stripes.word()
+            }
             Err(found) => {
                 // SAFETY: made by the caller, and no other thread has seen them.
                 unsafe { Block(stripes.head.cast()).free() };
@@ -347,16 +447,8 @@ impl Cell {
     fn sum(&self) -> Option<i128> {
         match self.read(self.load()) {
             State::Closed => None,
-            State::Plain(count) => Some(count.into()),
+            State::Plain(plain) => Some(plain.count().into()),
             State::Striped(stripes) => stripes.sum(),
-        }
-    }
-
-    /// The bytes of its stripes.
-    fn bytes(&self) -> usize {
-        match self.read(self.load()) {
-            State::Striped(stripes) => stripes.known().header.size(),
-            State::Closed | State::Plain(_) => 0,
         }
     }
 
@@ -367,16 +459,18 @@ impl Cell {
             match self.read(word) {
                 State::Closed => return None,
                 State::Striped(stripes) => return stripes.replace(Some(Wide(0)), 0),
-                State::Plain(count) => match self.0.compare_exchange(word, 1, AcqRel, Acquire) {
-                    Ok(_) => return Some(count.into()),
-                    Err(found) => word = found,
-                },
+                State::Plain(plain) => {
+                    match self.0.compare_exchange(word, plain.zero().0, AcqRel, Acquire) {
+                        Ok(_) => return Some(plain.count().into()),
+                        Err(found) => word = found,
+                    }
+                }
             }
         }
     }
 
     /// Closes it, and returns the count (K2). The stripes are retired by `R`.
-    fn close<R: Reclaim>(&self) -> i128 {
+    fn close<R: Reclaim>(&self, beside: &Beside) -> i128 {
         let word = if mutant!("counts.word.closed_in_two_steps") {
             let word = self.load();
             self.0.store(CLOSED, Relaxed);
@@ -388,8 +482,9 @@ impl Cell {
         };
         match self.read(word) {
             State::Closed => 0,
-            State::Plain(count) => count.into(),
+            State::Plain(plain) => plain.count().into(),
             State::Striped(stripes) => {
+                beside.has_no_more(stripes);
                 let sum = stripes.replace(None, CLOSED_STRIPE);
                 let block = Block(stripes.head.cast());
                 if mutant!("counts.stripes.freed_at_once") {
@@ -405,12 +500,35 @@ impl Cell {
     }
 }
 
-/// The word that a new key's cell begins with.
-struct Begun(u64);
+/// The bytes that all stripes take. (Whoever closes a cell may be there before who striped it.)
+#[derive(Debug, Default)]
+struct Beside(AtomicI64);
 
-impl Begun {
-    fn new(n: i64) -> Result<Self, OutOfMemory> {
-        plain(n).map_or_else(|| Ok(Self(Stripes::new(n)?.word())), |word| Ok(Self(word)))
+impl Beside {
+    fn has(&self, stripes: Stripes<'_>) {
+        self.0.fetch_add(stripes.bytes().cast_signed() as i64, Relaxed);
+    }
+
+    fn has_no_more(&self, stripes: Stripes<'_>) {
+        self.0.fetch_sub(stripes.bytes().cast_signed() as i64, Relaxed);
+    }
+
+    fn bytes(&self) -> usize {
+        usize::try_from(self.0.load(Relaxed)).unwrap_or_default()
+    }
+}
+
+/// The word that a new key's cell begins with.
+struct Begun<'a>(u64, &'a Beside);
+
+impl<'a> Begun<'a> {
+    fn new(n: i64, slot: Slot, beside: &'a Beside) -> Result<Self, OutOfMemory> {
+        if let Some(Plain(word)) = Plain::new(n, slot) {
+            return Ok(Self(word, beside));
+        }
+        let stripes = Stripes::new(n)?;
+        beside.has(stripes);
+        Ok(Self(stripes.word(), beside))
     }
 
     /// The word, which owns its stripes.
@@ -419,9 +537,9 @@ impl Begun {
     }
 }
 
-impl Drop for Begun {
+impl Drop for Begun<'_> {
     fn drop(&mut self) {
-        Cell(AtomicU64::new(self.0)).close::<Alone>();
+        Cell(AtomicU64::new(self.0)).close::<Alone>(self.1);
     }
 }
 
@@ -432,12 +550,13 @@ pub(super) struct Counting {
 }
 
 impl Policy for Counting {
-    type Uses = ();
+    /// When hand-overs were looked at last.
+    type Uses = AtomicU8;
     type Note = Cell;
 
     #[cfg(loom)]
-    fn zeroed() -> ((), Cell) {
-        ((), Cell(AtomicU64::new(CLOSED)))
+    fn zeroed() -> (AtomicU8, Cell) {
+        (AtomicU8::new(0), Cell(AtomicU64::new(CLOSED)))
     }
 
     /// What the item weighs is the word that its cell begins with.
@@ -514,13 +633,15 @@ pub struct Counts<T: Counted, G: Reclaim = Epochs> {
     keys: Mutex<u64>,
     /// What was added to keys for which there was no room.
     other: Striped<1>,
+    beside: Beside,
 }
 
 impl<T: Counted, G: Reclaim> Counts<T, G> {
     /// No counts yet, and at most so many.
     pub fn new(most: Option<u64>) -> Self {
         let table = Cache::with(UNBOUNDED, SHARDS, Never);
-        Self { table, most, keys: Mutex::new(0), other: Striped::default() }
+        let (other, beside) = (Striped::default(), Beside::default());
+        Self { table, most, keys: Mutex::new(0), other, beside }
     }
 
     /// How many keys there may be.
@@ -528,8 +649,8 @@ impl<T: Counted, G: Reclaim> Counts<T, G> {
         self.most
     }
 
-    /// Adds to the count of a key, which begins at 0. `key` makes references to it, `slot` tells the
-    /// running thread's; both are called only if need be.
+    /// Adds to the count of a key, which begins at 0, for the running thread, which has this slot. `key`
+    /// makes references to the key, and is called only if need be.
     ///
     /// # Errors
     /// As [`Query::is`], or [`OutOfMemory`]; then nothing was added.
@@ -538,10 +659,10 @@ impl<T: Counted, G: Reclaim> Counts<T, G> {
         &self,
         query: &Q,
         n: i64,
-        slot: impl Fn() -> Slot,
+        slot: Slot,
         key: impl Fn() -> T,
     ) -> Result<(), Q::Error> {
-        match self.table.find(query, |found| add(found, n, &slot), |_| ())? {
+        match self.table.find(query, |found| self.look_and_add(found, n, slot), |_| ())? {
             Some(added) => Ok(added?),
             None => self.begin(self.table.core_or_new()?, query, n, slot, key),
         }
@@ -562,19 +683,19 @@ impl<T: Counted, G: Reclaim> Counts<T, G> {
         core: &Core<Counting>,
         query: &Q,
         n: i64,
-        slot: impl Fn() -> Slot,
+        slot: Slot,
         key: impl Fn() -> T,
     ) -> Result<(), Q::Error> {
         let hash = mix(query.hash());
         let mut known = Known::default();
         loop {
-            let look = |found: Found<'_, Counting>| add(found, n, &slot);
+            let look = |found: Found<'_, Counting>| self.look_and_add(found, n, slot);
             let sought = core.look_up::<T, G, Q, _>(query, &mut known, &look)?;
             if let Sought::Found(added, _) = sought {
                 return Ok(added?);
             }
             // What is not used is dropped once the lock is released: it is declared later.
-            let begun = Begun::new(n)?;
+            let begun = Begun::new(n, slot, &self.beside)?;
             let (name, again) = (key(), key());
             if core.is_shared.load(Relaxed) {
                 name.share();
@@ -606,8 +727,24 @@ impl<T: Counted, G: Reclaim> Counts<T, G> {
             G::tidy();
             return Ok(());
         }
-        self.add_other(n, slot());
+        self.add_other(n, slot);
         Ok(())
+    }
+
+    /// Adds to a key's cell.
+    #[inline(always)]
+    fn look_and_add<R>(
+        &self,
+        found: Found<'_, Counting>,
+        n: i64,
+        slot: Slot,
+    ) -> Look<R, Result<(), OutOfMemory>> {
+        let Entry { uses, note, .. } = found.place;
+        match note.add(n, slot, uses, &self.beside) {
+            Ok(true) => Look::Found(Ok(())),
+            Ok(false) => Look::Gone(None),
+            Err(error) => Look::Found(Err(error)),
+        }
     }
 
     /// The count of a key; 0 if there is none.
@@ -664,13 +801,7 @@ impl<T: Counted, G: Reclaim> Counts<T, G> {
 
     /// The bytes that it has allocated.
     pub fn bytes(&self) -> usize {
-        let stripes = |locked: Locked<'_, G, Counting>| {
-            let mut bytes = 0;
-            locked.some(Place::default(), usize::MAX, |place| bytes += place.note.bytes());
-            bytes
-        };
-        let stripes = self.table.each_shard(stripes).sum::<usize>();
-        self.table.bytes() + self.other.bytes() + stripes
+        self.table.bytes() + self.other.bytes() + self.beside.bytes()
     }
 
     /// The keys and counts, shard by shard.
@@ -701,7 +832,7 @@ impl<T: Counted, G: Reclaim> Counts<T, G> {
         *self.keys.lock() = 0;
         drop(locked);
         // Room: above.
-        end::<T, G>(detached, |key, count| put(&mut taken, (key, count)), step);
+        self.end::<G>(detached, |key, count| put(&mut taken, (key, count)), step);
         Ok(taken)
     }
 
@@ -717,7 +848,36 @@ impl<T: Counted, G: Reclaim> Counts<T, G> {
                 if self.most.is_some() { locked.state.policy.len as u64 } else { 0 };
             let detached = locked.detach();
             drop(locked);
-            end::<T, R>([detached], |_, _| (), &mut step);
+            self.end::<R>([detached], |_, _| (), &mut step);
+        }
+    }
+
+    /// Ends what was detached: closes the cells, and hands keys and counts to `sink`.
+    fn end<R: Reclaim>(
+        &self,
+        detached: impl IntoIterator<Item = Detached<Counting>>,
+        mut sink: impl FnMut(T, i128),
+        mut step: impl FnMut(),
+    ) {
+        for mut detached in detached {
+            let mut more = true;
+            while more {
+                let mut some: [Option<(Words, i128)>; AT_ONCE] = [const { None }; AT_ONCE];
+                let mut places = some.iter_mut();
+                more = detached.next::<R>(AT_ONCE, |place| {
+                    if let Some(words) = end_detached(place) {
+                        let next = places.next().expect("so many at once");
+                        *next = Some((words, place.note.close::<R>(&self.beside)));
+                    }
+                });
+                for (words, count) in some.iter().flatten() {
+                    let (key, again) = own::<T>(words);
+                    sink(key, *count);
+                    drop(again);
+                    step();
+                }
+            }
+            R::tidy();
         }
     }
 
@@ -739,48 +899,6 @@ impl<T: Counted, G: Reclaim> Drop for Counts<T, G> {
     fn drop(&mut self) {
         // For the stripes: of those the table knows nothing.
         self.clear_by::<Alone>(|| ());
-    }
-}
-
-/// Adds to a key's cell.
-#[inline(always)]
-fn add<T>(
-    found: Found<'_, Counting>,
-    n: i64,
-    slot: &impl Fn() -> Slot,
-) -> Look<T, Result<(), OutOfMemory>> {
-    match found.place.note.add(n, slot) {
-        Ok(true) => Look::Found(Ok(())),
-        Ok(false) => Look::Gone(None),
-        Err(error) => Look::Found(Err(error)),
-    }
-}
-
-/// Ends what was detached: closes the cells, and hands keys and counts to `sink`.
-fn end<T: Counted, R: Reclaim>(
-    detached: impl IntoIterator<Item = Detached<Counting>>,
-    mut sink: impl FnMut(T, i128),
-    mut step: impl FnMut(),
-) {
-    for mut detached in detached {
-        let mut more = true;
-        while more {
-            let mut some: [Option<(Words, i128)>; AT_ONCE] = [const { None }; AT_ONCE];
-            let mut places = some.iter_mut();
-            more = detached.next::<R>(AT_ONCE, |place| {
-                if let Some(words) = end_detached(place) {
-                    let next = places.next().expect("so many at once");
-                    *next = Some((words, place.note.close::<R>()));
-                }
-            });
-            for (words, count) in some.iter().flatten() {
-                let (key, again) = own::<T>(words);
-                sink(key, *count);
-                drop(again);
-                step();
-            }
-        }
-        R::tidy();
     }
 }
 

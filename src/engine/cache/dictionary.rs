@@ -195,9 +195,9 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
         word: usize,
     ) -> Exchange {
         // What was taken beside is dropped out here.
-        let (mut compared, mut beside) = (None, None);
+        let mut beside = None;
         let guard = G::enter();
-        let exchange = match core.walk(&guard, query, &mut compared) {
+        let exchange = match core.walk(&guard, query) {
             Step::Found(found) => exchange_claimed(found, expected, word),
             Step::Absent => Exchange::Refused,
             Step::Compare(_, key, _) => {
@@ -211,7 +211,7 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
             Step::Unshared(_) => Exchange::Unknown,
         };
         drop(guard);
-        drop((compared, beside));
+        drop(beside);
         exchange
     }
 

@@ -27,6 +27,10 @@
 //! - **E4** A word that is not 0 owns a reference. It is emptied, or replaced,
 //!   before that reference is given up.
 //! - **E5** What of the policy's note is not atomic is the lock-holder's alone.
+//! - **E6** A key whose word was read in this life was there, with its reference, from then until
+//!   a later look at the same stamp (E2, E4). So what was read of the key itself between the two, with no
+//!   reference of the reader's, was the key's; a key never changes. Without such a look it may be of whatever has that
+//!   memory by now, and nothing is concluded from it, nor is an address or a length in it followed.
 //! - **E7** Where writers do without the shard's lock ([`Policy::latch`]), the value of an entry that is live,
 //!   and with it the reference that the word owns, goes only with a claim on the entry: whoever replaces the
 //!   value has that alone, and has found under it that the life goes on; whoever ends the life has the lock
@@ -117,6 +121,32 @@ impl<P: Policy> Entry<P> {
 // SAFETY: E5 for the note, as far as it is not atomic; all else is.
 unsafe impl<P: Policy> Sync for Entry<P> {}
 
+/// A key at which a reader looks who has no reference to it (E6).
+#[derive(Debug)]
+pub struct Glimpse<'a> {
+    word: usize,
+    now: &'a AtomicU32,
+    stamp: Stamp,
+}
+
+impl Glimpse<'_> {
+    /// The word of the key, which may have gone since.
+    #[inline(always)]
+    pub fn word(&self) -> usize {
+        self.word
+    }
+
+    /// Whether all that was read of the key so far was the key's.
+    #[inline(always)]
+    pub fn holds(&self) -> bool {
+        if !mutant!("cache.glimpse.fence") {
+            // Acquire: that the key was there, by whatever was read of it.
+            fence(Acquire);
+        }
+        self.now.load(Relaxed) == self.stamp.0 || mutant!("cache.glimpse.unchecked")
+    }
+}
+
 /// What a life starts with.
 #[derive(Debug)]
 pub struct Content {
@@ -202,6 +232,14 @@ impl<P: Policy> Entry<P> {
         by_hash && self.by_hash.load(Acquire) || self.key.load(Acquire) == word
     }
 
+    /// A look at the key of this life; `None` if that is over.
+    #[inline(always)]
+    pub(super) fn glimpse(&self, stamp: Stamp) -> Option<Glimpse<'_>> {
+        // Acquire: E3, and the key behind the word.
+        let word = self.key.load(Acquire);
+        (word != 0).then_some(Glimpse { word, now: &self.stamp, stamp })
+    }
+
     /// A reference to the key of this life.
     ///
     /// # Safety
@@ -267,6 +305,7 @@ impl<P: Policy> Entry<P> {
 /// What the holder of the shard's lock does.
 impl<P: Policy> Entry<P> {
     /// Writes the content of the life of this number; the entry is free.
+    #[inline]
     #[allow(clippy::cast_possible_truncation)] // E1: some bits are meant
     pub(super) fn fill(&self, content: &Content, number: u64) {
         // Release: E3, for readers who come from an earlier life.
@@ -294,14 +333,22 @@ impl<P: Policy> Entry<P> {
         let before = P::deadline(self);
         let later = if before == 0 || deadline == 0 { 0 } else { before.max(deadline) };
         P::set_deadline(self, later);
-        let old = self.value.load(Relaxed);
-        // Release: the value was made.
-        self.value.store(value, ordering!(Release, "cache.value.replace"));
+        let old = self.set_value(value);
         P::set_deadline(self, deadline);
         old
     }
 
+    /// Replaces the value alone.
+    #[inline]
+    pub(super) fn set_value(&self, value: usize) -> usize {
+        let old = self.value.load(Relaxed);
+        // Release: the value was made.
+        self.value.store(value, ordering!(Release, "cache.value.replace"));
+        old
+    }
+
     /// The first step of the life of this number.
+    #[inline]
     #[allow(clippy::cast_possible_truncation)] // E1: the lower bits
     pub(super) fn begin(&self, number: u64) {
         let stamp = (number as u32).wrapping_mul(STEPS) + LINKED;
@@ -310,6 +357,7 @@ impl<P: Policy> Entry<P> {
     }
 
     /// The next step of its life.
+    #[inline]
     pub(super) fn step(&self) -> Stamp {
         let next = Stamp(self.stamp.load(Relaxed).wrapping_add(1));
         // Release: what the step tells has been done.

@@ -12,9 +12,14 @@
 //!
 //! A fingerprint takes 8 bytes. Two keys are taken for one another once in 2^16 / 15.
 
+use std::array;
+
 use super::super::memory::growth::filled;
 
 const SLOTS: usize = 15;
+
+/// The place of what is no slot.
+const NEXT: usize = SLOTS;
 
 /// Fingerprints to a bucket, on average, when it is made.
 const LOAD: usize = 8;
@@ -32,12 +37,26 @@ const TICKS: u32 = 1 << 14;
 struct Bucket {
     /// 0 where there is none, as in the last one always: sixteen are compared at once.
     fingerprints: [u16; SLOTS + 1],
-    times: [u16; SLOTS],
-    /// The slot to be filled next.
-    next: u16,
+    /// And, at [`NEXT`], the slot to be filled next.
+    times: [u16; SLOTS + 1],
 }
 
 const _: () = assert!(size_of::<Bucket>() == 64, "a bucket fills a cache line");
+
+impl Bucket {
+    /// Whether a slot has this fingerprint, and was filled less than `recent` ticks ago.
+    #[inline(always)]
+    fn is(&self, slot: usize, wanted: u16, now: u16, recent: u16) -> bool {
+        (self.fingerprints[slot] == wanted) & (now.wrapping_sub(self.times[slot]) < recent)
+    }
+
+    /// Forgets a fingerprint that is there.
+    #[cold]
+    fn forget(&mut self, wanted: u16, now: u16, recent: u16) -> bool {
+        let found = (0..SLOTS).find(|slot| self.is(*slot, wanted, now, recent));
+        found.map(|slot| self.fingerprints[slot] = 0).is_some()
+    }
+}
 
 /// The fingerprints of the last evictions.
 #[derive(Debug, Default)]
@@ -45,44 +64,40 @@ pub(super) struct Ghost {
     buckets: Vec<Bucket>,
     /// How many evictions are remembered.
     capacity: u32,
+    /// For so many ticks.
+    recent: u16,
     time: u16,
+    /// How many evictions pass between two ticks.
+    tick_length: u32,
     /// Evictions since the last tick.
     since: u32,
 }
 
 impl Ghost {
     /// Remembers an eviction, as one of the last `capacity`.
+    #[inline]
     pub(super) fn insert(&mut self, hash: u64, capacity: usize) {
-        self.capacity = u32::try_from(capacity).unwrap_or(u32::MAX);
-        if self.buckets.len() * MOST < capacity {
-            self.grow();
+        if self.capacity as usize != capacity {
+            self.remember(capacity);
         }
         self.tick();
         let time = self.time;
         let Some(bucket) = self.bucket(hash) else { return };
-        let slot = usize::from(bucket.next);
+        let slot = usize::from(bucket.times[NEXT]) % SLOTS;
         bucket.fingerprints[slot] = fingerprint(hash);
         bucket.times[slot] = time;
-        bucket.next = if slot + 1 == SLOTS { 0 } else { bucket.next + 1 };
+        bucket.times[NEXT] = if slot + 1 == SLOTS { 0 } else { bucket.times[NEXT] + 1 };
     }
 
     /// Whether the key was evicted of late, which is forgotten.
+    #[inline]
     pub(super) fn remove(&mut self, hash: u64) -> bool {
-        let wanted = fingerprint(hash);
+        let (wanted, now, recent) = (fingerprint(hash), self.time, self.recent);
         let Some(bucket) = self.bucket(hash) else { return false };
+        let is_it = |slot: usize| bucket.is(slot, wanted, now, recent);
         // All at once, without a branch: most often it is not there.
-        let is_there = bucket.fingerprints.map(|each| each == wanted) != [false; SLOTS + 1];
-        is_there && self.remove_recent(hash, wanted)
-    }
-
-    #[cold]
-    fn remove_recent(&mut self, hash: u64, wanted: u16) -> bool {
-        let (now, limit) = (self.time, self.capacity / self.tick_length());
-        let Some(bucket) = self.bucket(hash) else { return false };
-        let is_recent = |time: u16| u32::from(now.wrapping_sub(time)) < limit;
-        let is_it = |s: &usize| bucket.fingerprints[*s] == wanted && is_recent(bucket.times[*s]);
-        let found = (0..SLOTS).find(is_it);
-        found.map(|slot| bucket.fingerprints[slot] = 0).is_some()
+        let is_there = array::from_fn::<bool, { SLOTS + 1 }, _>(is_it) != [false; SLOTS + 1];
+        is_there && bucket.forget(wanted, now, recent)
     }
 
     /// The bytes that it takes.
@@ -93,14 +108,21 @@ impl Ghost {
     /// Counts an eviction.
     fn tick(&mut self) {
         self.since += 1;
-        if self.since >= self.tick_length() {
+        if self.since >= self.tick_length {
             (self.time, self.since) = (self.time.wrapping_add(1), 0);
         }
     }
 
-    /// How many evictions pass between two ticks.
-    fn tick_length(&self) -> u32 {
-        (self.capacity / TICKS).max(1)
+    /// From now on the last `capacity` evictions are remembered.
+    #[cold]
+    fn remember(&mut self, capacity: usize) {
+        self.capacity = u32::try_from(capacity).unwrap_or(u32::MAX);
+        self.tick_length = (self.capacity / TICKS).max(1);
+        // Less than twice `TICKS`, but for what divides badly.
+        self.recent = u16::try_from(self.capacity / self.tick_length).unwrap_or(u16::MAX);
+        if self.buckets.len() * MOST < capacity {
+            self.grow();
+        }
     }
 
     /// The bucket of a hash, as soon as there is any.

@@ -13,7 +13,7 @@ use super::super::memory::epoch::Reclaim;
 use super::super::memory::growth::{put, room_for_one};
 use super::super::memory::pointer::Counted;
 use super::super::shim::{Ordering::Relaxed, mutant, spin};
-use super::entry::{Entry, Life, Stamp, Taken};
+use super::entry::{Entry, Glimpse, Life, Stamp, Taken};
 use super::pages::View;
 use super::policy::Policy;
 use super::table::Table;
@@ -33,11 +33,15 @@ pub trait Query<T> {
     /// Whether the key is equal to any other such one that has the same hash.
     fn by_hash(&self) -> bool;
 
-    /// Compares with a key of the same hash, if that calls nothing and waits for nobody:
-    /// it is called inside a guard. `None` if only [`Self::is`] can tell.
+    /// Whether the key is known to be equal to one of the same hash by a mere look at it: it is
+    /// called inside a guard, or with a lock held, and calls nothing, waits for nobody and takes no
+    /// reference. It says so only if the [`Glimpse`] held after all that it has read.
+    ///
+    /// # Safety
+    /// The glimpse is of a `T`.
     #[inline(always)]
-    fn is_plainly(&self, _key: &T) -> Option<bool> {
-        None
+    unsafe fn is_plainly(&self, _key: &Glimpse<'_>) -> bool {
+        false
     }
 
     /// Compares with a key of the same hash. It is called with nothing held, and
@@ -66,6 +70,12 @@ impl<P: Policy> Clone for Found<'_, P> {
 impl<P: Policy> Copy for Found<'_, P> {}
 
 impl<P: Policy> Found<'_, P> {
+    /// Whether the item weighs so much and never expires, and is not to either.
+    #[inline(always)]
+    pub(super) fn is_plain(&self, weight: u64, deadline: u64) -> bool {
+        deadline | self.place.deadline() == 0 && P::weight_of(self.place) == weight
+    }
+
     /// By what it is found again.
     pub(super) fn life(&self) -> Life {
         self.place.life(self.index, self.stamp)
@@ -93,7 +103,7 @@ struct Rest {
 
 impl Known {
     /// Nothing.
-    const NOTHING: Self = Self { equal: None, unequal: Vec::new(), rest: None };
+    pub(super) const NOTHING: Self = Self { equal: None, unequal: Vec::new(), rest: None };
 
     /// Notes whether a key was equal.
     ///
@@ -174,11 +184,10 @@ impl<P: Policy> Core<P> {
     pub(super) fn visit<T: Counted, G: Reclaim, Q: Query<T>, R>(
         &self,
         query: &Q,
-        compared: &mut Option<T>,
         look: &impl Fn(Found<'_, P>) -> Look<T, R>,
     ) -> Stop<T, R> {
         let guard = (!mutant!("cache.guard")).then(G::enter);
-        stop(self.walk(&guard, query, compared), look)
+        stop(self.walk(&guard, query), look)
     }
 
     /// Looks at an entry once more, of which the key has turned out to be equal; `None` if
@@ -211,12 +220,10 @@ impl<P: Policy> Core<P> {
         look: &impl Fn(Found<'_, P>) -> Look<T, R>,
     ) -> Result<Sought<R>, Q::Error> {
         loop {
-            let mut compared = None;
             let at = {
                 let guard = G::enter();
-                stop(self.walk_on(&guard, query, known, &mut compared), look)
+                stop(self.walk_on(&guard, query, known), look)
             };
-            drop(compared);
             // Nothing is held here but references.
             match at {
                 Stop::Looked(Look::Found(found), life) => return Ok(Sought::Found(found, life)),
@@ -288,13 +295,12 @@ impl<P: Policy> Core<P> {
         &self,
         guard: &'a G,
         query: &Q,
-        compared: &mut Option<T>,
     ) -> Step<'a, T, P> {
         let hash = mix(query.hash());
         let shard = self.shard(hash);
         let Some(table) = shard.tables.current(guard) else { return Step::Absent };
         let walk = Walk { table, entries: shard.entries.view(guard), query, hash };
-        self.end(walk.from(table.head(hash), &Known::NOTHING, &[], compared), &walk)
+        self.end(walk.from(table.head(hash), &Known::NOTHING, &[]), &walk)
     }
 
     /// The same for someone who has compared keys, and walks on from where he went outside,
@@ -304,15 +310,14 @@ impl<P: Policy> Core<P> {
         guard: &'a G,
         query: &Q,
         known: &Known,
-        compared: &mut Option<T>,
     ) -> Step<'a, T, P> {
         let hash = mix(query.hash());
         let shard = self.shard(hash);
         let Some(table) = shard.tables.current(guard) else { return Step::Absent };
         let walk = Walk { table, entries: shard.entries.view(guard), query, hash };
         let step = match known.rest {
-            None => walk.from(table.head(hash), known, &known.unequal, compared),
-            Some(rest) => walk.after(rest, known, compared),
+            None => walk.from(table.head(hash), known, &known.unequal),
+            Some(rest) => walk.after(rest, known),
         };
         self.end(step, &walk)
     }
@@ -357,12 +362,7 @@ struct Walk<'a, 'q, Q, P: Policy> {
 impl<'a, Q, P: Policy> Walk<'a, '_, Q, P> {
     /// Walks on behind an entry. However long the walk has rested there, that is as good as if
     /// it had just come, if the life and the table are the same.
-    fn after<T: Counted>(
-        &self,
-        rest: Rest,
-        known: &Known,
-        compared: &mut Option<T>,
-    ) -> Step<'a, T, P>
+    fn after<T: Counted>(&self, rest: Rest, known: &Known) -> Step<'a, T, P>
     where
         Q: Query<T>,
     {
@@ -376,7 +376,7 @@ impl<'a, Q, P: Policy> Walk<'a, '_, Q, P> {
             return Step::Found(found);
         }
         match self.next(found) {
-            Some(next) => self.from(next, known, &known.unequal[..rest.before], compared),
+            Some(next) => self.from(next, known, &known.unequal[..rest.before]),
             None => Step::Lost(None),
         }
     }
@@ -388,16 +388,9 @@ impl<'a, Q, P: Policy> Walk<'a, '_, Q, P> {
         found.place.lives_on(found.stamp).then_some(next)
     }
 
-    /// The walk from one of its entries on. A key that it was compared with is handed out, to
-    /// be dropped outside.
+    /// The walk from one of its entries on.
     #[inline(always)]
-    fn from<T: Counted>(
-        &self,
-        mut index: u32,
-        known: &Known,
-        unequal: &[Life],
-        compared: &mut Option<T>,
-    ) -> Step<'a, T, P>
+    fn from<T: Counted>(&self, mut index: u32, known: &Known, unequal: &[Life]) -> Step<'a, T, P>
     where
         Q: Query<T>,
     {
@@ -418,12 +411,13 @@ impl<'a, Q, P: Policy> Walk<'a, '_, Q, P> {
                     return Step::Found(found);
                 }
                 if !unequal.contains(&life) {
+                    let Some(glimpse) = place.glimpse(stamp) else { return Step::Lost(None) };
                     // SAFETY: words in our entries are of `T`s.
+                    if unsafe { self.query.is_plainly(&glimpse) } {
+                        return Step::Found(found);
+                    }
+                    // SAFETY: as above.
                     return match unsafe { place.key(stamp) } {
-                        Taken::Value(key, _) if self.query.is_plainly(&key) == Some(true) => {
-                            *compared = Some(key);
-                            Step::Found(found)
-                        }
                         Taken::Value(key, _) => Step::Compare(life, key, self.table.generation()),
                         Taken::Unshared => Step::Unshared(life),
                         Taken::Gone(in_vain) => Step::Lost(in_vain),

@@ -20,7 +20,9 @@
 //!   for all shards ([`Budget`]), so that a cache for a thousand items holds a
 //!   thousand, however their keys are spread.
 //! - *Keys are compared with nothing held.* The cache compares hashes, addresses,
-//!   and keys that are equal if their hashes are ([`Query::by_hash`]). For any other
+//!   and keys that are equal if their hashes are ([`Query::by_hash`]), or at which a look tells
+//!   ([`Query::is_plainly`]): for that no reference is taken, which would be counted in one word
+//!   by all who bring equal keys of their own. For any other
 //!   comparison it takes a reference to the key, lets go of everything, the guard included,
 //!   and asks ([`Query::is`]); afterwards it looks, by numbers, whether that life of the entry goes on.
 //! - *Most lookups are over at once.* [`Cache::glance`] is the same walk, and the same look at what it
@@ -60,6 +62,7 @@
 //! | `Release` | filling an entry | `Acquire` of hash, key and way to compare | E3: that the stamp has grown |
 //! | `Release` | a link or a head, set | `Acquire` of the link or head | the entry that it names; T2: that the table has changed |
 //! | `Release` | the value, replaced | `Acquire` of the value | the value behind the address |
+//! | `Acquire` fence | after what was read of a key | the death of that key before | E6: the look behind it is no older than what was read |
 //! | `Acquire` fence | after taking a reference | the death of what was at the address before | C4: the second look is no older than what was taken |
 //! | `Release` | the table, published | `Acquire` of the table | the chains |
 //! | `Release` | a page or a directory, published | `Acquire` of its address | the zeroed entries |
@@ -129,9 +132,10 @@ use table::Place;
 pub use clock::{Clock, Monotonic};
 pub use counts::Counts;
 pub use dictionary::Dictionary;
+pub use entry::Glimpse;
 pub use lookup::Query;
 pub use removed::{Evicted, Reason, Removed};
-pub use update::Item;
+pub use update::{Item, Put};
 
 /// A limit that is none.
 pub const UNBOUNDED: u64 = u64::MAX;
@@ -226,6 +230,13 @@ impl Budget {
         self.used.fetch_update(Relaxed, Relaxed, fits).is_ok()
     }
 
+    /// Whether nothing goes in that weighs so much, unless what weighs as much goes out.
+    #[inline(always)]
+    fn is_full(&self, weight: u64) -> bool {
+        let (limit, used) = (self.limit(), self.used.load(Relaxed));
+        limit != UNBOUNDED && limit.checked_sub(used).is_some_and(|free| free < weight)
+    }
+
     fn release(&self, weight: u64) {
         if weight > 0 && self.limit() != UNBOUNDED {
             self.used.fetch_sub(weight, Relaxed);
@@ -277,7 +288,8 @@ impl<P: Policy> Core<P> {
 
     /// A shard's share of the limit.
     fn room(&self) -> u64 {
-        self.budget.limit() / self.shards.len() as u64
+        // (There is a power of two of them.)
+        self.budget.limit() >> self.shards.len().trailing_zeros()
     }
 
     /// How many items that weigh nothing a shard may hold.
@@ -373,15 +385,15 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     #[inline(always)]
     pub fn glance<Q: Query<T>>(&self, query: &Q) -> Glance<T> {
         let Some(core) = self.core() else { return Glance::Absent };
-        // What was taken beside the value is dropped out here.
-        let (mut compared, mut in_vain) = (None, None);
+        // What was taken in vain is dropped out here.
+        let mut in_vain = None;
         let guard = if mutant!("cache.glance.guard") {
             None
         } else {
             let Some(guard) = G::enter_again() else { return Glance::Unknown };
             Some(guard)
         };
-        let answer = match core.walk(&guard, query, &mut compared) {
+        let answer = match core.walk(&guard, query) {
             Step::Found(found) => match self.look_and_mark(found) {
                 Look::Found(value) => Glance::Found(value),
                 Look::Expired(taken) | Look::Gone(taken) => {
@@ -402,7 +414,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             Step::Unshared(_) => Glance::Unknown,
         };
         drop(guard);
-        drop((compared, in_vain));
+        drop(in_vain);
         answer
     }
 
@@ -619,9 +631,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     ) -> Result<Option<R>, Q::Error> {
         let Some(core) = self.core() else { return Ok(None) };
         let mut known = Known::default();
-        // What the key was compared with is dropped out here.
-        let mut compared = None;
-        match core.visit::<T, G, Q, R>(query, &mut compared, &look) {
+        match core.visit::<T, G, Q, R>(query, &look) {
             Stop::Looked(Look::Found(found), _) => return Ok(Some(found)),
             Stop::Absent => return Ok(None),
             Stop::Compare(life, key, generation) => {
@@ -639,7 +649,6 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                 core.share::<T>(query.hash(), life);
             }
         }
-        drop(compared);
         self.find_on(core, query, known, &look, expired)
     }
 

@@ -138,6 +138,7 @@ struct Queue {
 }
 
 impl Queue {
+    #[inline]
     fn push(&mut self, entries: &Entries, index: u32, new: &Entry, place: Place) {
         let older = std::mem::replace(&mut self.newest, index);
         if older == NIL {
@@ -154,6 +155,7 @@ impl Queue {
     }
 
     /// Takes out an entry that has these links.
+    #[inline]
     fn remove(&mut self, entries: &Entries, links: &Links) {
         match links.older {
             NIL => self.oldest = links.newer,
@@ -196,6 +198,7 @@ impl Policy for S3Fifo {
         (AtomicU8::new(0), Note { deadline: AtomicU64::new(0), links })
     }
 
+    #[inline]
     fn begin(entry: &Entry, content: &Content) {
         // Release: E3.
         entry.note.deadline.store(content.deadline, ordering!(Release, "cache.fill.deadline"));
@@ -248,16 +251,17 @@ impl Policy for S3Fifo {
         self.ghost.bytes()
     }
 
+    #[inline]
     fn returns(&mut self, hash: u64) -> bool {
         self.ghost.remove(hash)
     }
 
+    #[inline]
     fn admit(&mut self, entries: &Entries, index: u32, new: &Entry, admission: &Admission) {
-        let small_share = (admission.room / SMALL_SHARE).max(1);
-        let filling = !self.was_full && self.small.weight >= u128::from(small_share);
+        let small_share = || (admission.room / SMALL_SHARE).max(1).into();
         if new.links().weight() == 0 {
             self.weightless.push(entries, index, new, Place::Main);
-        } else if admission.returns || filling {
+        } else if admission.returns || !self.was_full && self.small.weight >= small_share() {
             self.main.push(entries, index, new, Place::Main);
         } else {
             self.small.push(entries, index, new, Place::Small);
@@ -282,6 +286,7 @@ impl Policy for S3Fifo {
         queue.push(entries, index, reweighed, Place::Main);
     }
 
+    #[inline]
     fn victim<'a>(&mut self, entries: &'a Entries, spared: u32) -> Option<(u32, &'a Entry)> {
         let mut passes = self.weighing().min(MOST_PASSED);
         let earned = if self.weighing() <= FEW { 1 } else { EARNED };
@@ -314,6 +319,7 @@ impl Policy for S3Fifo {
         (self.weightless.len > 0).then_some(self.weightless.oldest)
     }
 
+    #[inline]
     fn evict(&mut self, entries: &Entries, victim: &Entry) {
         self.was_full = true;
         if victim.links().place() == Place::Small {
@@ -333,8 +339,10 @@ impl S3Fifo {
 
     /// The item whose turn it is: the small queue's while that has its share, or there is
     /// nobody else in the main one but `spared`.
+    #[inline]
     fn front(&self, spared: u32) -> u32 {
-        let small = self.small.weight.saturating_mul(SMALL_SHARE.into()) >= self.weight();
+        // (So many weights of 63 bits as there can be items are far from the end of what this counts.)
+        let small = self.small.weight * u128::from(SMALL_SHARE - 1) >= self.main.weight;
         if self.small.len > 0 && (small || self.main.is_only(spared)) {
             self.small.oldest
         } else {
@@ -342,6 +350,7 @@ impl S3Fifo {
         }
     }
 
+    #[inline]
     fn queue(&mut self, of: &Entry) -> &mut Queue {
         let links = of.links();
         match links.place() {

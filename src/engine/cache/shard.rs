@@ -6,12 +6,12 @@
 
 use std::marker::PhantomData;
 
-use super::super::memory::arena::OutOfMemory;
+use super::super::memory::arena::{NIL, OutOfMemory};
 use super::super::memory::epoch::Reclaim;
 use super::super::memory::pointer::Counted;
 use super::super::shim::{Lock, LockGuard, mutant};
 use super::Apart;
-use super::entry::{Content, Entry, Life};
+use super::entry::{Content, Entry, Glimpse, Life};
 use super::lookup::{Found, Known, Query, mix};
 use super::pages::{Detached, Entries, Pages};
 use super::policy::{Admission, Policy};
@@ -24,6 +24,13 @@ pub(super) struct Words {
     pub(super) key: usize,
     pub(super) value: usize,
     pub(super) weight: u64,
+}
+
+/// Who goes next.
+#[derive(Debug)]
+pub(super) struct Victim<'a, P: Policy> {
+    index: u32,
+    place: &'a Entry<P>,
 }
 
 /// Whether an item has a key.
@@ -121,10 +128,9 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
             if in_order.any(|each| *each == life) || known.unequal.contains(&life) {
                 continue;
             }
-            let (key, _) = place.words();
-            // SAFETY: E4, and the lock: the word's reference stays.
-            let is_equal = || unsafe { T::peek(key, |key| query.is_plainly(key)) };
-            if known.equal == Some(life) || is_equal() == Some(true) {
+            // SAFETY: words in our entries are of `T`s.
+            let is_plainly = |key: Glimpse<'_>| unsafe { query.is_plainly(&key) };
+            if known.equal == Some(life) || place.glimpse(found.stamp).is_some_and(is_plainly) {
                 return Namesake::Equal(found);
             }
             namesake = Namesake::Unknown;
@@ -199,6 +205,48 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
         self.state.policy.reweigh(self.entries, found.index, found.place, weight);
         self.set_timer(deadline, found);
         old
+    }
+
+    /// The policy's next victim, if it weighs so much.
+    #[inline(always)]
+    pub(super) fn victim(&mut self, weight: u64) -> Option<Victim<'a, P>> {
+        let (index, place) = self.state.policy.victim(self.entries, NIL)?;
+        (P::weight_of(place) == weight).then_some(Victim { index, place })
+    }
+
+    /// Removes the victim, and puts an item in its place, and its entry: nothing has to be
+    /// reserved. Neither expires.
+    #[inline(always)]
+    pub(super) fn supplant(
+        &mut self,
+        victim: Victim<'a, P>,
+        content: &Content,
+        room: u64,
+    ) -> Words {
+        let Victim { index, place } = victim;
+        let state = &mut *self.state;
+        let returns = state.policy.returns(content.hash);
+        state.policy.evict(self.entries, place);
+        // Dead: here the victim leaves the cache.
+        place.step();
+        if let Some(table) = self.tables.held() {
+            table.unlink(self.entries, index, place);
+        }
+        let (key, value) = place.words();
+        if !mutant!("cache.supplant.same_life") {
+            place.step();
+        }
+        // Free, and used anew. E4: what it is filled with replaces both words.
+        state.lives += 1;
+        let number = state.lives;
+        place.fill(content, number);
+        if let Some(table) = self.tables.held() {
+            table.link(index, place, content.hash, || place.begin(number));
+        }
+        // Live: here the item comes into the cache.
+        place.step();
+        state.policy.admit(self.entries, index, place, &Admission { returns, room });
+        Words { key, value, weight: content.weight }
     }
 
     #[inline]

@@ -49,6 +49,15 @@ impl<T: Counted> Item<T> {
     }
 }
 
+/// What putting an item came to.
+#[derive(Debug)]
+pub enum Put<T, E> {
+    /// It is in, at the first try. One item at most had to go for it.
+    AtOnce(Option<Evicted<T>>),
+    /// It took longer, or failed; and this had to go.
+    Later(Result<(), E>, Removed<T>),
+}
+
 /// Why an item was not inserted.
 #[derive(Clone, Copy, Debug)]
 enum Refusal {
@@ -159,6 +168,84 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         self.put_if(query, item, removed, || true)
     }
 
+    /// Puts an item in, as [`Self::put_if`] does, where most often that is done at once: the item
+    /// takes the place of one that weighs the same, or only the value of its key is another.
+    #[inline(always)]
+    pub fn put_at_once<Q: Query<T>>(
+        &self,
+        query: &Q,
+        item: Item<T>,
+        admit: impl Fn() -> bool,
+    ) -> Put<T, Q::Error> {
+        let Some(core) = self.core() else { return self.put_first(query, item, admit) };
+        item.share(core);
+        let hash = mix(query.hash());
+        let mut locked = core.lock::<G>(hash);
+        if !admit() {
+            return Put::AtOnce(None);
+        }
+        match locked.namesake(query, &Known::NOTHING) {
+            Namesake::Equal(found) if found.is_plain(item.weight, item.deadline) => {
+                let old = found.place.set_value(item.value.into_raw());
+                found.place.mark();
+                drop(locked);
+                // SAFETY: E4: the word's reference is ours now.
+                let old = unsafe { T::from_raw(old) };
+                take_notice(core, &old);
+                Put::AtOnce(None)
+            }
+            // Where there are no timers nothing expires.
+            Namesake::Absent
+                if item.deadline == 0
+                    && !locked.has_timers()
+                    && core.budget.is_full(item.weight) =>
+            {
+                let Some(victim) = locked.victim(item.weight) else {
+                    return self.put_further(core, locked, query, item, admit);
+                };
+                let Item { key, value, weight, deadline } = item;
+                let (key, value) = (key.into_raw(), value.into_raw());
+                let by_hash = query.by_hash();
+                let content = Content { key, value, hash, by_hash, deadline, weight };
+                let words = locked.supplant(victim, &content, core.room());
+                drop(locked);
+                let evicted = evicted(&words, Reason::Size);
+                take_notice(core, &evicted.key);
+                take_notice(core, &evicted.value);
+                Put::AtOnce(Some(evicted))
+            }
+            _ => self.put_further(core, locked, query, item, admit),
+        }
+    }
+
+    /// The rest of [`Self::put_at_once`].
+    #[inline(never)]
+    fn put_further<'a, Q: Query<T>>(
+        &self,
+        core: &'a Core<P>,
+        locked: Locked<'a, G, P>,
+        query: &Q,
+        item: Item<T>,
+        admit: impl Fn() -> bool,
+    ) -> Put<T, Q::Error> {
+        let mut removed = Removed::default();
+        let result = self.put_locked(core, locked, query, item, &mut removed, admit);
+        Put::Later(result, removed)
+    }
+
+    /// The same where nothing was ever put.
+    #[cold]
+    fn put_first<Q: Query<T>>(
+        &self,
+        query: &Q,
+        item: Item<T>,
+        admit: impl Fn() -> bool,
+    ) -> Put<T, Q::Error> {
+        let mut removed = Removed::default();
+        let result = self.put_if(query, item, &mut removed, admit);
+        Put::Later(result, removed)
+    }
+
     /// Puts an item in, as [`Self::put`] does, if `admit` still says so under the lock
     /// under which it goes in. `admit` may be asked several times.
     ///
@@ -171,15 +258,29 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     pub fn put_if<Q: Query<T>>(
         &self,
         query: &Q,
-        mut item: Item<T>,
+        item: Item<T>,
         removed: &mut Removed<T>,
         admit: impl Fn() -> bool,
     ) -> Result<(), Q::Error> {
         let core = self.core_or_new()?;
         item.share(core);
+        let locked = core.lock::<G>(mix(query.hash()));
+        self.put_locked(core, locked, query, item, removed, admit)
+    }
+
+    /// The same with the lock held.
+    #[inline]
+    fn put_locked<'a, Q: Query<T>>(
+        &self,
+        core: &'a Core<P>,
+        mut locked: Locked<'a, G, P>,
+        query: &Q,
+        mut item: Item<T>,
+        removed: &mut Removed<T>,
+        admit: impl Fn() -> bool,
+    ) -> Result<(), Q::Error> {
         let mut known = Known::default();
         loop {
-            let mut locked = core.lock::<G>(mix(query.hash()));
             if !admit() {
                 return Ok(());
             }
@@ -211,6 +312,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                 Err((Refusal::OutOfMemory, _)) => return Err(OutOfMemory.into()),
             };
             known.equal = core.search::<T, G, Q>(query, &mut known)?;
+            locked = core.lock::<G>(mix(query.hash()));
         }
     }
 

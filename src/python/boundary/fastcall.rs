@@ -47,12 +47,8 @@ pub(crate) enum Call {
     NoArgs(ffi::PyCFunction),
     /// `METH_O`
     One(ffi::PyCFunction),
-    /// `METH_FASTCALL` with at most one argument
-    Optional(ffi::PyCFunctionFast),
-    /// `METH_FASTCALL` with one argument or two
-    OneOrTwo(ffi::PyCFunctionFast),
-    /// `METH_FASTCALL` with two arguments
-    Two(ffi::PyCFunctionFast),
+    /// `METH_FASTCALL`
+    Fast(ffi::PyCFunctionFast),
     /// `METH_FASTCALL | METH_KEYWORDS`
     Keywords(ffi::PyCFunctionFastWithKeywords),
 }
@@ -83,9 +79,7 @@ pub(crate) fn install<T: FastClass>(py: Python<'_>) -> PyResult<()> {
         let (ml_meth, ml_flags) = match method.call {
             Call::NoArgs(f) => (ffi::PyMethodDefPointer { PyCFunction: f }, ffi::METH_NOARGS),
             Call::One(f) => (ffi::PyMethodDefPointer { PyCFunction: f }, ffi::METH_O),
-            Call::Optional(f) | Call::OneOrTwo(f) | Call::Two(f) => {
-                (ffi::PyMethodDefPointer { PyCFunctionFast: f }, ffi::METH_FASTCALL)
-            }
+            Call::Fast(f) => (ffi::PyMethodDefPointer { PyCFunctionFast: f }, ffi::METH_FASTCALL),
             Call::Keywords(f) => (
                 ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: f },
                 ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
@@ -243,17 +237,29 @@ pub(crate) unsafe fn attempt<T: FastClass, R: IntoObject>(
     attempt(this).map(|value| value.into_object(py))
 }
 
+/// Not so many positional arguments as the method takes: these.
+#[derive(Debug)]
+pub(crate) struct WrongCount(&'static str);
+
+impl WrongCount {
+    /// What the call of the method raises.
+    #[cold]
+    pub(crate) fn of(self, name: &CStr, given: ffi::Py_ssize_t) -> Error {
+        let (name, expected) = (name.to_string_lossy(), self.0);
+        Error::wrong_type(format_args!("{name} expected {expected}, got {given}"))
+    }
+}
+
 /// Borrows at most one positional argument.
 ///
 /// # Safety
 /// `args` points to `given` live objects.
 #[inline(always)]
-pub(crate) unsafe fn at_most_one<'a, 'py>(
-    py: Python<'py>,
-    name: &CStr,
+pub(crate) unsafe fn at_most_one<'a>(
+    py: Python<'_>,
     args: *const *mut ffi::PyObject,
     given: ffi::Py_ssize_t,
-) -> Result<Option<Arg<'a, 'py>>> {
+) -> std::result::Result<Option<Arg<'a, '_>>, WrongCount> {
     match given {
         0 => Ok(None),
         1 => {
@@ -262,7 +268,7 @@ pub(crate) unsafe fn at_most_one<'a, 'py>(
             // SAFETY: the caller of the method keeps its argument alive.
             Ok(Some(unsafe { borrowed(py, arg) }))
         }
-        _ => Err(wrong_count(name, "at most 1 argument", given)),
+        _ => Err(WrongCount("at most 1 argument")),
     }
 }
 
@@ -271,14 +277,13 @@ pub(crate) unsafe fn at_most_one<'a, 'py>(
 /// # Safety
 /// `args` points to `given` live objects.
 #[inline(always)]
-pub(crate) unsafe fn one_or_two<'a, 'py>(
-    py: Python<'py>,
-    name: &CStr,
+pub(crate) unsafe fn one_or_two<'a>(
+    py: Python<'_>,
     args: *const *mut ffi::PyObject,
     given: ffi::Py_ssize_t,
-) -> Result<(Arg<'a, 'py>, Option<Arg<'a, 'py>>)> {
+) -> std::result::Result<(Arg<'a, '_>, Option<Arg<'a, '_>>), WrongCount> {
     if !(1..=2).contains(&given) {
-        return Err(wrong_count(name, "1 or 2 arguments", given));
+        return Err(WrongCount("1 or 2 arguments"));
     }
     // SAFETY: there is one argument at least.
     let first = unsafe { *args };
@@ -300,14 +305,13 @@ pub(crate) unsafe fn one_or_two<'a, 'py>(
 /// # Safety
 /// `args` points to `given` live objects.
 #[inline(always)]
-pub(crate) unsafe fn pair<'a, 'py>(
-    py: Python<'py>,
-    name: &CStr,
+pub(crate) unsafe fn pair<'a>(
+    py: Python<'_>,
     args: *const *mut ffi::PyObject,
     given: ffi::Py_ssize_t,
-) -> Result<[Arg<'a, 'py>; 2]> {
+) -> std::result::Result<[Arg<'a, '_>; 2], WrongCount> {
     if given != 2 {
-        return Err(wrong_count(name, "2 arguments", given));
+        return Err(WrongCount("2 arguments"));
     }
     // SAFETY: there are two arguments, side by side.
     let [a, b] = unsafe { *args.cast::<[*mut ffi::PyObject; 2]>() };
@@ -439,12 +443,6 @@ impl<'a, 'py> Arguments<'a, 'py> {
     }
 }
 
-#[cold]
-fn wrong_count(name: &CStr, expected: &str, given: ffi::Py_ssize_t) -> Error {
-    let name = name.to_string_lossy();
-    Error::wrong_type(format_args!("{name} expected {expected}, got {given}"))
-}
-
 /// A table of methods: a row is a convention, the name, the docstring and the body,
 /// a closure over `&Self`, the token and the arguments. One with `for T: Trait` is of
 /// every class that has the trait; it stands where `T` is known.
@@ -568,10 +566,12 @@ macro_rules! mapping {
     }};
 }
 
-/// The C function around one body.
-macro_rules! slot {
-    (noargs [$($generics:tt)*] [$($arguments:tt)*] $class:ty, $name:literal, $body:expr) => {{
-        unsafe extern "C" fn slot<$($generics)*>(
+/// The C function that runs a body behind the guard; `fast` is for `METH_FASTCALL`, and is
+/// told who borrows the arguments, and as what.
+macro_rules! guarded {
+    (noargs $(#[$how:meta])* $function:ident [$($generics:tt)*] $class:ty, $body:expr) => {
+        $(#[$how])*
+        unsafe extern "C" fn $function<$($generics)*>(
             slf: *mut pyo3::ffi::PyObject,
             _: *mut pyo3::ffi::PyObject,
         ) -> *mut pyo3::ffi::PyObject {
@@ -579,21 +579,46 @@ macro_rules! slot {
             // SAFETY: called by a method descriptor of this class.
             unsafe { $crate::python::boundary::fastcall::enter::<$class, _>(slf, body) }
         }
+    };
+    (fast [$borrow:ident $borrowed:tt => $($argument:ident: $type:ty),+] $(#[$how:meta])* $function:ident
+        [$($generics:tt)*] $class:ty, $name:literal, $body:expr
+    ) => {
+        $(#[$how])*
+        unsafe extern "C" fn $function<$($generics)*>(
+            slf: *mut pyo3::ffi::PyObject,
+            args: *mut *mut pyo3::ffi::PyObject,
+            given: pyo3::ffi::Py_ssize_t,
+        ) -> *mut pyo3::ffi::PyObject {
+            let body: fn(
+                &$class,
+                pyo3::Python<'_>,
+                $($type),+
+            ) -> $crate::python::boundary::error::Result<_> = $body;
+            let body = |this: &$class, py: pyo3::Python<'_>| {
+                // SAFETY: METH_FASTCALL passes `given` live objects.
+                let args = unsafe { $crate::python::boundary::fastcall::$borrow(py, args, given) };
+                let $borrowed = args.map_err(|count| count.of($name, given))?;
+                body(this, py, $($argument),+)
+            };
+            // SAFETY: called by a method descriptor of this class.
+            unsafe { $crate::python::boundary::fastcall::enter::<$class, _>(slf, body) }
+        }
+    };
+}
+
+/// The C function around one body.
+macro_rules! slot {
+    (noargs $generics:tt [$($arguments:tt)*] $class:ty, $name:literal, $body:expr) => {{
+        $crate::python::boundary::fastcall::guarded!(noargs slot $generics $class, $body);
         $crate::python::boundary::fastcall::Call::NoArgs(slot::<$($arguments)*>)
     }};
     (quick [$($generics:tt)*] [$($arguments:tt)*] $class:ty, $name:literal, $attempt:expr, $body:expr) => {{
-        #[cold]
-        #[inline(never)]
-        unsafe extern "C" fn guarded<$($generics)*>(
-            slf: *mut pyo3::ffi::PyObject,
-        ) -> *mut pyo3::ffi::PyObject {
-            let body: fn(&$class, pyo3::Python<'_>) -> $crate::python::boundary::error::Result<_> = $body;
-            // SAFETY: called by a method descriptor of this class.
-            unsafe { $crate::python::boundary::fastcall::enter::<$class, _>(slf, body) }
-        }
+        $crate::python::boundary::fastcall::guarded!(
+            noargs #[cold] #[inline(never)] guarded [$($generics)*] $class, $body
+        );
         unsafe extern "C" fn slot<$($generics)*>(
             slf: *mut pyo3::ffi::PyObject,
-            _: *mut pyo3::ffi::PyObject,
+            none: *mut pyo3::ffi::PyObject,
         ) -> *mut pyo3::ffi::PyObject {
             let attempt: fn(&$class) -> Option<_> = $attempt;
             // SAFETY: called by a method descriptor of this class; the table's
@@ -602,7 +627,7 @@ macro_rules! slot {
             match done {
                 Some(object) => object,
                 // SAFETY: as above.
-                None => unsafe { guarded::<$($arguments)*>(slf) },
+                None => unsafe { guarded::<$($arguments)*>(slf, none) },
             }
         }
         $crate::python::boundary::fastcall::Call::NoArgs(slot::<$($arguments)*>)
@@ -627,42 +652,56 @@ macro_rules! slot {
         }
         $crate::python::boundary::fastcall::Call::One(slot::<$($arguments)*>)
     }};
-    (quick_optional [$($generics:tt)*] [$($arguments:tt)*] $class:ty, $name:literal, $attempt:expr, $body:expr) => {{
-        #[cold]
-        #[inline(never)]
-        unsafe extern "C" fn guarded<$($generics)*>(
-            slf: *mut pyo3::ffi::PyObject,
-            args: *mut *mut pyo3::ffi::PyObject,
-            given: pyo3::ffi::Py_ssize_t,
-        ) -> *mut pyo3::ffi::PyObject {
-            let body: fn(
-                &$class,
-                pyo3::Python<'_>,
-                Option<$crate::python::boundary::object::Arg<'_, '_>>,
-            ) -> $crate::python::boundary::error::Result<_> = $body;
-            let body = |this: &$class, py: pyo3::Python<'_>| {
-                // SAFETY: METH_FASTCALL passes `given` live objects.
-                let arg = unsafe { $crate::python::boundary::fastcall::at_most_one(py, $name, args, given) };
-                body(this, py, arg?)
-            };
-            // SAFETY: called by a method descriptor of this class.
-            unsafe { $crate::python::boundary::fastcall::enter::<$class, _>(slf, body) }
-        }
+    (quick_optional $($rest:tt)*) => {
+        $crate::python::boundary::fastcall::slot!(@quick [
+            at_most_one arg =>
+            arg: Option<$crate::python::boundary::object::Arg<'_, '_>>
+        ] $($rest)*)
+    };
+    (one_or_two $($rest:tt)*) => {
+        $crate::python::boundary::fastcall::slot!(@fast [
+            one_or_two (first, second) =>
+            first: $crate::python::boundary::object::Arg<'_, '_>,
+            second: Option<$crate::python::boundary::object::Arg<'_, '_>>
+        ] $($rest)*)
+    };
+    (quick_one_or_two $($rest:tt)*) => {
+        $crate::python::boundary::fastcall::slot!(@quick [
+            one_or_two (first, second) =>
+            first: $crate::python::boundary::object::Arg<'_, '_>,
+            second: Option<$crate::python::boundary::object::Arg<'_, '_>>
+        ] $($rest)*)
+    };
+    (two $($rest:tt)*) => {
+        $crate::python::boundary::fastcall::slot!(@fast [
+            pair both =>
+            both: [$crate::python::boundary::object::Arg<'_, '_>; 2]
+        ] $($rest)*)
+    };
+    (@fast $how:tt $generics:tt [$($arguments:tt)*] $class:ty, $name:literal, $body:expr) => {{
+        $crate::python::boundary::fastcall::guarded!(fast $how slot $generics $class, $name, $body);
+        $crate::python::boundary::fastcall::Call::Fast(slot::<$($arguments)*>)
+    }};
+    (@quick [$borrow:ident $borrowed:tt => $($argument:ident: $type:ty),+] [$($generics:tt)*] [$($arguments:tt)*]
+        $class:ty, $name:literal, $attempt:expr, $body:expr
+    ) => {{
+        $crate::python::boundary::fastcall::guarded!(
+            fast [$borrow $borrowed => $($argument: $type),+] #[cold] #[inline(never)] guarded
+            [$($generics)*] $class, $name, $body
+        );
         unsafe extern "C" fn slot<$($generics)*>(
             slf: *mut pyo3::ffi::PyObject,
             args: *mut *mut pyo3::ffi::PyObject,
             given: pyo3::ffi::Py_ssize_t,
         ) -> *mut pyo3::ffi::PyObject {
-            let attempt: fn(
-                &$class,
-                Option<$crate::python::boundary::object::Arg<'_, '_>>,
-            ) -> Option<_> = $attempt;
+            let attempt: fn(&$class, $($type),+) -> Option<_> = $attempt;
             let attempt = |this: &$class| {
                 // SAFETY: called by a method descriptor, attached.
                 let py = unsafe { pyo3::Python::assume_attached() };
                 // SAFETY: METH_FASTCALL passes `given` live objects.
-                let arg = unsafe { $crate::python::boundary::fastcall::at_most_one(py, $name, args, given) };
-                attempt(this, arg.ok()?)
+                let args = unsafe { $crate::python::boundary::fastcall::$borrow(py, args, given) };
+                let $borrowed = args.ok()?;
+                attempt(this, $($argument),+)
             };
             // SAFETY: called by a method descriptor of this class; the table's
             // author promises that the attempt cannot panic.
@@ -673,106 +712,7 @@ macro_rules! slot {
                 None => unsafe { guarded::<$($arguments)*>(slf, args, given) },
             }
         }
-        $crate::python::boundary::fastcall::Call::Optional(slot::<$($arguments)*>)
-    }};
-    (one_or_two [$($generics:tt)*] [$($arguments:tt)*] $class:ty, $name:literal, $body:expr) => {{
-        unsafe extern "C" fn slot<$($generics)*>(
-            slf: *mut pyo3::ffi::PyObject,
-            args: *mut *mut pyo3::ffi::PyObject,
-            given: pyo3::ffi::Py_ssize_t,
-        ) -> *mut pyo3::ffi::PyObject {
-            let body: fn(
-                &$class,
-                pyo3::Python<'_>,
-                $crate::python::boundary::object::Arg<'_, '_>,
-                Option<$crate::python::boundary::object::Arg<'_, '_>>,
-            ) -> $crate::python::boundary::error::Result<_> = $body;
-            let body = |this: &$class, py: pyo3::Python<'_>| {
-                // SAFETY: METH_FASTCALL passes `given` live objects.
-                let args = unsafe { $crate::python::boundary::fastcall::one_or_two(py, $name, args, given) };
-                let (first, second) = args?;
-                body(this, py, first, second)
-            };
-            // SAFETY: called by a method descriptor of this class.
-            unsafe { $crate::python::boundary::fastcall::enter::<$class, _>(slf, body) }
-        }
-        $crate::python::boundary::fastcall::Call::OneOrTwo(slot::<$($arguments)*>)
-    }};
-    (quick_one_or_two [$($generics:tt)*] [$($arguments:tt)*] $class:ty, $name:literal, $attempt:expr, $body:expr) => {{
-        #[cold]
-        #[inline(never)]
-        unsafe extern "C" fn guarded<$($generics)*>(
-            slf: *mut pyo3::ffi::PyObject,
-            args: *mut *mut pyo3::ffi::PyObject,
-            given: pyo3::ffi::Py_ssize_t,
-        ) -> *mut pyo3::ffi::PyObject {
-            let body: fn(
-                &$class,
-                pyo3::Python<'_>,
-                $crate::python::boundary::object::Arg<'_, '_>,
-                Option<$crate::python::boundary::object::Arg<'_, '_>>,
-            ) -> $crate::python::boundary::error::Result<_> = $body;
-            let body = |this: &$class, py: pyo3::Python<'_>| {
-                // SAFETY: METH_FASTCALL passes `given` live objects.
-                let args = unsafe { $crate::python::boundary::fastcall::one_or_two(py, $name, args, given) };
-                let (first, second) = args?;
-                body(this, py, first, second)
-            };
-            // SAFETY: called by a method descriptor of this class.
-            unsafe { $crate::python::boundary::fastcall::enter::<$class, _>(slf, body) }
-        }
-        unsafe extern "C" fn slot<$($generics)*>(
-            slf: *mut pyo3::ffi::PyObject,
-            args: *mut *mut pyo3::ffi::PyObject,
-            given: pyo3::ffi::Py_ssize_t,
-        ) -> *mut pyo3::ffi::PyObject {
-            let attempt: fn(
-                &$class,
-                $crate::python::boundary::object::Arg<'_, '_>,
-                Option<$crate::python::boundary::object::Arg<'_, '_>>,
-            ) -> Option<_> = $attempt;
-            let attempt = |this: &$class| {
-                // SAFETY: called by a method descriptor, attached.
-                let py = unsafe { pyo3::Python::assume_attached() };
-                if !(1..=2).contains(&given) {
-                    return None;
-                }
-                // SAFETY: METH_FASTCALL passes `given` live objects.
-                let args = unsafe { $crate::python::boundary::fastcall::one_or_two(py, $name, args, given) };
-                let (first, second) = args.ok()?;
-                attempt(this, first, second)
-            };
-            // SAFETY: called by a method descriptor of this class; the table's
-            // author promises that the attempt cannot panic.
-            let done = unsafe { $crate::python::boundary::fastcall::attempt::<$class, _>(slf, attempt) };
-            match done {
-                Some(object) => object,
-                // SAFETY: as above.
-                None => unsafe { guarded::<$($arguments)*>(slf, args, given) },
-            }
-        }
-        $crate::python::boundary::fastcall::Call::OneOrTwo(slot::<$($arguments)*>)
-    }};
-    (two [$($generics:tt)*] [$($arguments:tt)*] $class:ty, $name:literal, $body:expr) => {{
-        unsafe extern "C" fn slot<$($generics)*>(
-            slf: *mut pyo3::ffi::PyObject,
-            args: *mut *mut pyo3::ffi::PyObject,
-            given: pyo3::ffi::Py_ssize_t,
-        ) -> *mut pyo3::ffi::PyObject {
-            let body: fn(
-                &$class,
-                pyo3::Python<'_>,
-                [$crate::python::boundary::object::Arg<'_, '_>; 2],
-            ) -> $crate::python::boundary::error::Result<_> = $body;
-            let body = |this: &$class, py: pyo3::Python<'_>| {
-                // SAFETY: METH_FASTCALL passes `given` live objects.
-                let args = unsafe { $crate::python::boundary::fastcall::pair(py, $name, args, given) };
-                body(this, py, args?)
-            };
-            // SAFETY: called by a method descriptor of this class.
-            unsafe { $crate::python::boundary::fastcall::enter::<$class, _>(slf, body) }
-        }
-        $crate::python::boundary::fastcall::Call::Two(slot::<$($arguments)*>)
+        $crate::python::boundary::fastcall::Call::Fast(slot::<$($arguments)*>)
     }};
     (keywords [$($generics:tt)*] [$($arguments:tt)*] $class:ty, $name:literal, $body:expr) => {{
         unsafe extern "C" fn slot<$($generics)*>(
@@ -798,7 +738,7 @@ macro_rules! slot {
     }};
 }
 
-pub(crate) use {fast_methods, mapping, methods, slot};
+pub(crate) use {fast_methods, guarded, mapping, methods, slot};
 
 /// Panics on request, once per convention: the tests show with it that a panic
 /// in a slot reaches Python as an exception.
@@ -826,11 +766,17 @@ fast_methods! {
     one c"one" c"one($self, arg, /)\n--\n\nPanic." |_, _, arg| -> Result<()> {
         panic!("deliberate: {}", &*arg)
     };
+    quick c"quick" c"quick($self, /)\n--\n\nPanic." |_| None::<()>, |_, _| -> Result<()> {
+        panic!("deliberate")
+    };
     quick_optional c"optional" c"optional($self, arg=None, /)\n--\n\nPanic." |_, _| None::<()>,
         |_, _, arg| -> Result<()> {
             panic!("deliberate: {}", arg.is_some())
         };
-    quick_one_or_two c"one_or_two" c"one_or_two($self, a, b=None, /)\n--\n\nPanic." |_, _, _| None::<()>,
+    one_or_two c"one_or_two" c"one_or_two($self, a, b=None, /)\n--\n\nPanic."
+        |_, _, a, b| -> Result<()> { panic!("deliberate: {} {}", &*a, b.is_some()) };
+    quick_one_or_two c"quick_one_or_two" c"quick_one_or_two($self, a, b=None, /)\n--\n\nPanic."
+        |_, _, _| None::<()>,
         |_, _, a, b| -> Result<()> {
             panic!("deliberate: {} {}", &*a, b.is_some())
         };

@@ -11,31 +11,89 @@ use super::convert::plain_int64;
 use super::error::{Error, Result};
 use super::object::{Arg, made};
 use super::owned::Owned;
-use super::user;
-use crate::engine::cache::Query;
+use super::{glimpse, user};
+use crate::engine::cache::{Glimpse, Query};
 
 /// Ints below this are their own hashes, but for -1.
 const MODULUS: i64 = if cfg!(target_pointer_width = "64") { (1 << 61) - 1 } else { (1 << 31) - 1 };
 
-/// A key that is looked for.
+/// A key that is looked for, hashed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Key<'a, 'py> {
-    object: Arg<'a, 'py>,
+pub(crate) struct Hashed<S> {
+    sought: S,
     hash: u64,
     /// Whether it is an `int`, and its hash the number: then equal hashes of two such
     /// mean equal numbers.
     is_number: bool,
 }
 
+/// What a key may be that is looked for.
+pub(super) trait Sought {
+    /// The address of the object, if it is one.
+    fn address(&self) -> usize;
+
+    /// As [`Query::is_plainly`].
+    ///
+    /// # Safety
+    /// The key is an object.
+    unsafe fn is_plainly(&self, key: &Glimpse<'_>) -> bool;
+
+    /// As [`Query::is`].
+    fn is(&self, key: &Owned) -> Result<bool>;
+}
+
+impl<S> Hashed<S> {
+    #[inline(always)]
+    pub(super) fn by(sought: S, hash: i64) -> Self {
+        Self { sought, hash: hash.cast_unsigned(), is_number: false }
+    }
+
+    #[inline(always)]
+    pub(super) fn sought(&self) -> &S {
+        &self.sought
+    }
+}
+
+impl<S: Sought> Query<Owned> for Hashed<S> {
+    type Error = Error;
+
+    #[inline]
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    #[inline]
+    fn address(&self) -> usize {
+        self.sought.address()
+    }
+
+    #[inline]
+    fn by_hash(&self) -> bool {
+        self.is_number
+    }
+
+    #[inline]
+    unsafe fn is_plainly(&self, key: &Glimpse<'_>) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { self.sought.is_plainly(key) }
+    }
+
+    fn is(&self, key: &Owned) -> Result<bool> {
+        self.sought.is(key)
+    }
+}
+
+/// An object that is looked for.
+pub(crate) type Key<'a, 'py> = Hashed<Arg<'a, 'py>>;
+
 impl<'a, 'py> Key<'a, 'py> {
     /// A key whose hash is known, and that is compared without a call into Python.
     #[inline(always)]
     pub(crate) fn plain(object: Arg<'a, 'py>) -> Option<Self> {
         if let Some(number) = small_int(object) {
-            return Some(Self { object, hash: number.cast_unsigned(), is_number: true });
+            return Some(Self { is_number: true, ..Self::by(object, number) });
         }
-        let hash = known_hash(object)?.cast_unsigned();
-        Some(Self { object, hash, is_number: false })
+        Some(Self::by(object, known_hash(object)?))
     }
 
     /// Hashes a key, which may run user code.
@@ -47,7 +105,7 @@ impl<'a, 'py> Key<'a, 'py> {
         // SAFETY: a live object, and the thread is attached (a `Borrowed` proves both).
         match unsafe { user::hash(object.as_ptr()) } {
             -1 => Err(Error::pending()),
-            hash => Ok(Self { object, hash: (hash as i64).cast_unsigned(), is_number: false }),
+            hash => Ok(Self::by(object, hash as i64)),
         }
     }
 }
@@ -94,37 +152,25 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     Err(PyImportError::new_err(text))
 }
 
-impl Query<Owned> for Key<'_, '_> {
-    type Error = Error;
-
-    #[inline]
-    fn hash(&self) -> u64 {
-        self.hash
-    }
-
+impl Sought for Arg<'_, '_> {
     #[inline]
     fn address(&self) -> usize {
-        self.object.as_ptr().addr()
+        self.as_ptr().addr()
     }
 
     #[inline]
-    fn by_hash(&self) -> bool {
-        self.is_number
-    }
-
-    /// Texts are compared by C functions that neither call nor wait.
-    #[inline]
-    fn is_plainly(&self, key: &Owned) -> Option<bool> {
-        equal_text(self.object, key.borrow(self.object.py()))
+    unsafe fn is_plainly(&self, key: &Glimpse<'_>) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { glimpse::equal(*self, key) }
     }
 
     fn is(&self, key: &Owned) -> Result<bool> {
-        let key = key.borrow(self.object.py());
-        if let Some(equal) = equal_text(self.object, key) {
+        let key = key.borrow(self.py());
+        if let Some(equal) = equal_text(*self, key) {
             return Ok(equal);
         }
         // SAFETY: both are alive, and the thread is attached (a `Borrowed` proves it).
-        match unsafe { user::equal(key.as_ptr(), self.object.as_ptr()) } {
+        match unsafe { user::equal(key.as_ptr(), self.as_ptr()) } {
             -1 => Err(Error::pending()),
             equal => Ok(equal != 0),
         }

@@ -23,6 +23,7 @@
 //! | `descriptor` | what event loops watch |
 //! | `key` | keys, hashed and compared |
 //! | `tuple_key` | the same of tuples that are not made |
+//! | `glimpse` | keys that are compared without a reference |
 //! | `lazy` | what is made by the first who needs it |
 //! | `list` | lists of items, on their way in and out |
 //! | `names` | the names of attributes, made at import |
@@ -46,6 +47,7 @@ pub(crate) mod epoch;
 pub(crate) mod error;
 pub(crate) mod fastcall;
 pub(crate) mod fork;
+pub(crate) mod glimpse;
 pub(crate) mod handover;
 #[cfg(Py_GIL_DISABLED)]
 pub(crate) mod identity;

@@ -3,42 +3,38 @@
 use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
 
 use super::error::{Error, Result};
-use super::key::{equal_text, small_int};
+use super::key::{Hashed, Sought, small_int};
 use super::object::{Arg, borrowed, tuple};
 use super::owned::Owned;
-use super::user;
-use crate::engine::cache::Query;
+use super::{glimpse, user};
+use crate::engine::cache::{Glimpse, Query};
 
-/// A tuple that is looked for and need not be made, which would count references to its items:
-/// to `self`, of a method that many threads call.
-pub(crate) struct TupleKey<'a, 'py> {
+/// The items of a tuple that is looked for and need not be made, which would count references to
+/// them: to `self`, of a method that many threads call.
+pub(crate) struct Items<'a, 'py> {
     items: &'a [Arg<'a, 'py>],
-    hash: u64,
     py: Python<'py>,
 }
+
+/// A tuple that is looked for and need not be made.
+pub(crate) type TupleKey<'a, 'py> = Hashed<Items<'a, 'py>>;
 
 impl<'a, 'py> TupleKey<'a, 'py> {
     /// Hashes the items, which may run user code.
     pub(crate) fn new(py: Python<'py>, items: &'a [Arg<'a, 'py>]) -> Result<Self> {
-        Ok(Self { items, hash: (hash_of_tuple(items)? as i64).cast_unsigned(), py })
+        Ok(Self::by(Items { items, py }, hash_of_tuple(items)? as i64))
     }
+}
 
+impl Items<'_, '_> {
     fn made(&self) -> Result<Owned> {
         tuple(self.items.iter().map(|item| Owned::new(*item)))
     }
 }
 
-impl Query<Owned> for TupleKey<'_, '_> {
-    type Error = Error;
-
-    #[inline]
-    fn hash(&self) -> u64 {
-        self.hash
-    }
-
+impl Sought for Items<'_, '_> {
     /// No object's.
     #[inline]
     fn address(&self) -> usize {
@@ -46,34 +42,15 @@ impl Query<Owned> for TupleKey<'_, '_> {
     }
 
     #[inline]
-    fn by_hash(&self) -> bool {
-        false
-    }
-
-    #[inline]
-    fn is_plainly(&self, key: &Owned) -> Option<bool> {
-        let key = key.borrow(self.py).cast_exact::<PyTuple>().ok()?;
-        let is_equal = key.len() == self.items.len()
-            && key.iter_borrowed().zip(self.items).all(|(a, b)| is_plainly_equal(a, *b));
-        is_equal.then_some(true)
+    unsafe fn is_plainly(&self, key: &Glimpse<'_>) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { glimpse::equal_tuple(self.py, self.items, key) }
     }
 
     fn is(&self, key: &Owned) -> Result<bool> {
         let made = self.made()?;
-        // SAFETY: both are alive, and the thread is attached (the token proves it).
-        match unsafe { user::equal(key.as_ptr(), made.as_ptr()) } {
-            -1 => Err(Error::pending()),
-            equal => Ok(equal != 0),
-        }
+        Sought::is(&made.borrow(self.py), key)
     }
-}
-
-/// Whether two objects are known to be equal without a call into Python.
-#[inline]
-fn is_plainly_equal(a: Arg<'_, '_>, b: Arg<'_, '_>) -> bool {
-    a.as_ptr() == b.as_ptr()
-        || equal_text(a, b) == Some(true)
-        || small_int(a).is_some_and(|number| small_int(b) == Some(number))
 }
 
 /// The hash of a tuple of these, from CPython 3.8 on (after Y. Collet's xxHash).
@@ -114,10 +91,10 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
         let items = [unsafe { borrowed(py, none) }; 3];
         (0..=items.len()).try_fold(true, |known, count| {
             let key = TupleKey::new(py, &items[..count])?;
-            let made = key.made()?;
+            let made = key.sought().made()?;
             // SAFETY: a live object, and the token proves the thread attached.
             let hash = unsafe { user::hash(made.as_ptr()) };
-            Ok::<_, Error>(known && (hash as i64).cast_unsigned() == key.hash)
+            Ok::<_, Error>(known && (hash as i64).cast_unsigned() == key.hash())
         })
     };
     if known()? {

@@ -21,26 +21,11 @@ pub(crate) trait Unsupported: PyTypeInfo {
     const INSTEAD: &'static str;
 }
 
-/// Operators, as CPython's messages name them.
-const NAMES: [&str; 17] = [
-    "+",
-    "-",
-    "*",
-    "/",
-    "//",
-    "%",
-    "divmod()",
-    "<<",
-    ">>",
-    "&",
-    "|",
-    "^",
-    "** or pow()",
-    "unary -",
-    "unary +",
-    "abs()",
-    "unary ~",
-];
+/// An operator.
+trait Operator {
+    /// As CPython's messages name it.
+    const NAME: &'static str;
+}
 
 /// Refuses all operators that the type does not have. Call it once, at import.
 ///
@@ -51,59 +36,62 @@ pub(crate) fn install<T: Unsupported>(py: Python<'_>) -> PyResult<()> {
     // SAFETY: a live class.
     let slots = unsafe { (*class.as_type_ptr()).tp_as_number };
     macro_rules! refuse {
-        ($($member:ident $slot:ident $function:expr;)*) => {$(
+        ($($member:ident $slot:ident $function:ident $name:literal;)*) => {$({
+            struct This;
+            impl Operator for This {
+                const NAME: &'static str = $name;
+            }
             // SAFETY: part of the class, as in all that are made at run time; nobody uses it yet.
-            unsafe { (*slots).$member = Some($function) };
-            replaced(&class, ffi::$slot, &[], None, $function as *mut c_void)?;
-        )*};
+            unsafe { (*slots).$member = Some($function::<T, This>) };
+            replaced(&class, ffi::$slot, &[], None, $function::<T, This> as *mut c_void)?;
+        })*};
     }
     refuse! {
-        nb_add Py_nb_add binary::<T, 0>;
-        nb_subtract Py_nb_subtract binary::<T, 1>;
-        nb_multiply Py_nb_multiply binary::<T, 2>;
-        nb_true_divide Py_nb_true_divide binary::<T, 3>;
-        nb_floor_divide Py_nb_floor_divide binary::<T, 4>;
-        nb_remainder Py_nb_remainder binary::<T, 5>;
-        nb_divmod Py_nb_divmod binary::<T, 6>;
-        nb_lshift Py_nb_lshift binary::<T, 7>;
-        nb_rshift Py_nb_rshift binary::<T, 8>;
-        nb_and Py_nb_and binary::<T, 9>;
-        nb_or Py_nb_or binary::<T, 10>;
-        nb_xor Py_nb_xor binary::<T, 11>;
-        nb_power Py_nb_power power::<T>;
-        nb_negative Py_nb_negative unary::<T, 13>;
-        nb_positive Py_nb_positive unary::<T, 14>;
-        nb_absolute Py_nb_absolute unary::<T, 15>;
-        nb_invert Py_nb_invert unary::<T, 16>;
+        nb_add Py_nb_add binary "+";
+        nb_subtract Py_nb_subtract binary "-";
+        nb_multiply Py_nb_multiply binary "*";
+        nb_true_divide Py_nb_true_divide binary "/";
+        nb_floor_divide Py_nb_floor_divide binary "//";
+        nb_remainder Py_nb_remainder binary "%";
+        nb_divmod Py_nb_divmod binary "divmod()";
+        nb_lshift Py_nb_lshift binary "<<";
+        nb_rshift Py_nb_rshift binary ">>";
+        nb_and Py_nb_and binary "&";
+        nb_or Py_nb_or binary "|";
+        nb_xor Py_nb_xor binary "^";
+        nb_power Py_nb_power power "** or pow()";
+        nb_negative Py_nb_negative unary "unary -";
+        nb_positive Py_nb_positive unary "unary +";
+        nb_absolute Py_nb_absolute unary "abs()";
+        nb_invert Py_nb_invert unary "unary ~";
     }
     Ok(())
 }
 
-unsafe extern "C" fn binary<T: Unsupported, const OPERATOR: usize>(
+unsafe extern "C" fn binary<T: Unsupported, O: Operator>(
     a: *mut ffi::PyObject,
     b: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: called as a slot of `T` is, with two live objects.
-    guarded(|| unsafe { refuse::<T>(OPERATOR, a, b) })
+    guarded(|| unsafe { refuse::<T>(O::NAME, a, b) })
 }
 
-unsafe extern "C" fn power<T: Unsupported>(
+unsafe extern "C" fn power<T: Unsupported, O: Operator>(
     a: *mut ffi::PyObject,
     b: *mut ffi::PyObject,
     _modulus: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: as above.
-    guarded(|| unsafe { refuse::<T>(12, a, b) })
+    guarded(|| unsafe { refuse::<T>(O::NAME, a, b) })
 }
 
-unsafe extern "C" fn unary<T: Unsupported, const OPERATOR: usize>(
+unsafe extern "C" fn unary<T: Unsupported, O: Operator>(
     a: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     guarded(|| {
         // SAFETY: called as a slot of `T` is, with a live object.
         let class = unsafe { class_of(a) };
-        let name = NAMES[OPERATOR];
-        let instead = T::INSTEAD;
+        let (name, instead) = (O::NAME, T::INSTEAD);
         let words = format_args!("bad operand type for {name}: '{class}'; use {instead}");
         Error::wrong_type(words).raise()
     })
@@ -122,7 +110,7 @@ fn guarded(
 /// The thread is attached, and both are alive; one is an instance of `T`.
 #[cold]
 unsafe fn refuse<T: Unsupported>(
-    operator: usize,
+    name: &str,
     a: *mut ffi::PyObject,
     b: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
@@ -138,7 +126,7 @@ unsafe fn refuse<T: Unsupported>(
     let left = unsafe { class_of(a) };
     // SAFETY: as above.
     let right = unsafe { class_of(b) };
-    let (name, instead) = (NAMES[operator], T::INSTEAD);
+    let instead = T::INSTEAD;
     Error::wrong_type(format_args!(
         "unsupported operand type(s) for {name}: '{left}' and '{right}'; use {instead}"
     ))

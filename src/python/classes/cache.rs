@@ -16,7 +16,9 @@ use pyo3::types::{PyDict, PyTuple};
 use super::flights::Flights;
 use super::snapshot::snapshot;
 use super::ticket::{Ticket, Tickets};
-use crate::engine::cache::{Evicted, Glance, Item, Monotonic, Query, Reason, Removed, UNBOUNDED};
+use crate::engine::cache::{
+    Evicted, Glance, Item, Monotonic, Put, Query, Reason, Removed, UNBOUNDED,
+};
 use crate::engine::memory::growth::{boxed, put, room};
 use crate::engine::{self, Reference, Striped};
 use crate::python::boundary::convert::{Given, double, int64};
@@ -138,9 +140,24 @@ impl Contents {
             return Ok(());
         }
         self.tickets.revoke(query.hash());
-        let mut removed = Removed::default();
-        let result = self.engine.put(&query, item, &mut removed);
-        self.finish(result, &removed)
+        self.put_item(&query, item, || true)
+    }
+
+    /// Puts an item in, and reports what had to go for it.
+    #[inline(always)]
+    fn put_item(
+        &self,
+        query: &Key<'_, '_>,
+        item: Item<Owned>,
+        admit: impl Fn() -> bool,
+    ) -> Result<()> {
+        match self.engine.put_at_once(query, item, admit) {
+            Put::AtOnce(evicted) => {
+                evicted.iter().for_each(|evicted| self.report_one(evicted));
+                Ok(())
+            }
+            Put::Later(result, removed) => self.finish(result, &removed),
+        }
     }
 
     /// Gives a key the value that was loaded for it, unless its ticket was taken away.
@@ -164,9 +181,7 @@ impl Contents {
             }
             return Ok(());
         }
-        let mut removed = Removed::default();
-        let result = self.engine.put_if(query, item, &mut removed, || ticket.redeem());
-        self.finish(result, &removed)
+        self.put_item(query, item, || ticket.redeem())
     }
 
     /// Removes everything; calls `step` between.

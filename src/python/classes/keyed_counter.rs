@@ -38,9 +38,12 @@ pub(crate) struct KeyedCounter {
     deferral: Deferral,
 }
 
-/// The running thread's slot.
-#[inline]
+/// The running thread's slot, by which threads are told apart that add at the same time.
+#[inline(always)]
 fn slot() -> Slot {
+    if cfg!(not(Py_GIL_DISABLED)) {
+        return Slot::NONE;
+    }
     match slots::current() {
         Slot::NONE => slots::take_current(),
         slot => slot,
@@ -50,7 +53,7 @@ fn slot() -> Slot {
 /// Adds to the count of a key.
 #[inline]
 fn add(engine: &Engine, key: Arg<'_, '_>, n: i64) -> Result<()> {
-    engine.add(&Key::new(key)?, n, slot, || Owned::new(key))
+    engine.add(&Key::new(key)?, n, slot(), || Owned::new(key))
 }
 
 /// Keys and counts, as objects.

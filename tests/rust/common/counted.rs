@@ -46,7 +46,9 @@ impl<const PLACES: usize> Memory<PLACES> {
         // As an allocator that writes into what is free; and only the reference's
         // orderings say who sees what follows.
         place.number.store(0, Relaxed);
-        place.number.store(number, Relaxed);
+        // Release: who reads this without a reference has seen no less than who wrote it. (The
+        // language asks for this; processors do it anyway, as `Counted` says.)
+        place.number.store(number, Release);
         Value(NonNull::from(place))
     }
 

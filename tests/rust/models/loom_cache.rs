@@ -26,13 +26,10 @@ use lockfree::engine::cache::{Cache, Item, Monotonic, Removed, UNBOUNDED};
 use lockfree::engine::{Counted, Pointer};
 use lockfree::shim::{AtomicBool, Ordering::SeqCst};
 use outcomes::{PREEMPTIONS, outcomes_of};
-use sought::{FOREVER, Map, Numbered};
+use sought::{FOREVER, KEYS, Map, Numbered, PLAIN};
 
-/// A number below this is a key's.
-const VALUES: usize = 10;
-
-/// A counted value; or a key, which is always there: that saves most of a model's
-/// steps, and what a key's references go through, a value's do too.
+/// A counted value, or a key of those that are compared by a look; or another key, which is always
+/// there: that saves most of a model's steps, and what a key's references go through, a value's do too.
 #[derive(Debug)]
 enum Thing {
     Key(usize),
@@ -193,7 +190,7 @@ fn run<const THREADS: usize>(
         let memory = Arc::new(Memory::of_unshared());
         let values = Arc::clone(&memory);
         let make = move |number| match number {
-            0..VALUES => Thing::Key(number),
+            number if KEYS.contains(&number) => Thing::Key(number),
             _ => Thing::Counted(values.value(number)),
         };
         let make = Box::new(make) as Box<_>;
@@ -412,6 +409,15 @@ fn a_glance_finds_what_a_search_finds() {
     assert_atomic(by_hash, there, [&[Put(0, 20)], &[Glance(0)]]);
     assert_atomic(by_hash, there, [&[Remove(0), Put(1, 20)], &[Glance(1)]]);
     assert_atomic(by_comparison, there, [&[Remove(0)], &[Glance(0)]]);
+}
+
+/// A key is compared by a look, and goes meanwhile; a value, or another key, comes in its place.
+#[test]
+fn a_key_goes_under_a_look() {
+    const { assert!(PLAIN.start == 100) };
+    let there = &[Put(100, 1), Get(100)];
+    assert_atomic_within(1, by_comparison, there, [&[Remove(100), Put(0, 20)], &[Get(100)]]);
+    assert_atomic_within(1, by_comparison, there, [&[Remove(100), Put(101, 1)], &[Get(101)]]);
 }
 
 #[test]

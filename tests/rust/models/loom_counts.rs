@@ -73,7 +73,7 @@ impl Model {
     }
 
     fn add_to(&self, key: &Sought, thread: usize, n: i64) {
-        let (slot, name) = (|| self.slots[thread], || self.memory.value(key.number));
+        let (slot, name) = (self.slots[thread], || self.memory.value(key.number));
         self.counts.add(key, n, slot, name).unwrap();
     }
 
