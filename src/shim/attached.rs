@@ -285,6 +285,11 @@ impl<T> Drop for LockGuard<'_, T> {
     }
 }
 
+/// The same.
+pub type Latch = Lock<()>;
+/// Holds it.
+pub type LatchGuard<'a> = LockGuard<'a, ()>;
+
 #[allow(missing_docs)] // as std's
 impl AtomicBool {
     #[inline(always)]

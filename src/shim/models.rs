@@ -9,6 +9,11 @@ pub use loom::sync::atomic::{
 };
 
 pub use Mutex as Lock;
+
+/// Loom's mutex: it cannot run what spins.
+pub type Latch = Mutex<()>;
+/// Holds it.
+pub type LatchGuard<'a> = MutexGuard<'a, ()>;
 pub use loom::sync::{MutexGuard, MutexGuard as LockGuard};
 
 /// loom's mutex, spelt as in an ordinary build.

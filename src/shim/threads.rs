@@ -19,6 +19,53 @@ pub use parking_lot::{Mutex, MutexGuard};
 // The same, where it is certain that the holder stays attached and calls nothing: with a GIL it is none.
 pub use parking_lot::{Mutex as Lock, MutexGuard as LockGuard};
 
+/// A lock of one byte, 0 while it is free, for what takes some instructions and is seldom met: to
+/// give it up takes no atomic read-modify-write, and who finds it taken does not sleep. (Where it is used the
+/// holder of a `Lock` may wait for it, and its own holder waits for nobody.)
+///
+/// Loom cannot run what spins: in a model it is loom's mutex. So its two orderings, a lock's, have no
+/// mutant.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub struct Latch(AtomicBool);
+
+/// Holds a [`Latch`].
+#[derive(Debug)]
+pub struct LatchGuard<'a>(&'a AtomicBool);
+
+impl Latch {
+    /// Takes it.
+    #[inline(always)]
+    pub fn lock(&self) -> LatchGuard<'_> {
+        // Acquire: what was done under it before.
+        while self.0.swap(true, Ordering::Acquire) {
+            self.wait();
+        }
+        LatchGuard(&self.0)
+    }
+
+    /// Waits until it may be free: for some microseconds at first, as its holder calls nothing; after
+    /// that, whoever it is needs the processor.
+    #[cold]
+    fn wait(&self) {
+        for doublings in 0..8 {
+            if !self.0.load(Ordering::Relaxed) {
+                return;
+            }
+            spin(1 << doublings);
+        }
+        std::thread::yield_now();
+    }
+}
+
+impl Drop for LatchGuard<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // Release: what was done under it.
+        self.0.store(false, Ordering::Release);
+    }
+}
+
 /// How far apart words must lie that different threads write, in bytes.
 pub const LINE: usize = align_of::<crossbeam_utils::CachePadded<u8>>();
 

@@ -8,24 +8,35 @@
 //! An update that depends on the value that it replaces takes it by identity: the caller has a
 //! reference to the value that it expects, so that no other one has its address meanwhile.
 //!
+//! *The value of a key that is there is replaced without the shard's lock.* The writer finds the entry as a
+//! reader does, inside a guard; claims it, by a latch in a byte of it that would be lost otherwise; looks whether the life goes on; and replaces the value. So writers meet only where they write the same
+//! key, or keys whose entries share a cache line.
+//!
 //! # Invariants
 //! Those of the cache (C1, C2, C4); and
-//! - **D1** The value of a key changes under the lock of its shard only. So an update that finds
-//!   the expected value there and replaces it takes effect at one moment, its store.
+//! - **D1** The value of a key changes, and the key goes, under the claim on its entry only (E7). So an update
+//!   that finds the expected value there and replaces it takes effect at one moment, its store; or, if
+//!   the entry was detached meanwhile ([`Dictionary::clear`]), just before that: it began before, since
+//!   it came by the old table.
+//! - **D2** An entry that was found inside a guard, and has the same stamp once it is claimed, is the
+//!   key's until the claim ends: its page stays as long as the guard, and who ends a life claims it.
+//! - **D3** Who says under a claim that a load is admitted puts it under the same claim. So who takes
+//!   the admission away first, and then claims the entry, comes after that, or it is not put.
 //!
 //! # Progress
-//! As the cache's: what looks is lock-free, what changes locks one shard.
+//! As the cache's: what looks is lock-free. What replaces a value waits for who changes the same key, for some
+//! instructions; what inserts or removes locks one shard.
 
 use super::super::memory::arena::OutOfMemory;
 use super::super::memory::epoch::{Epochs, Reclaim};
 use super::super::memory::pointer::Counted;
 use super::super::shim::{Ordering::Relaxed, mutant};
-use super::lookup::{Found, Known, Query, mix};
+use super::lookup::{Found, Known, Query, Step, mix};
 use super::policy::Unlimited;
 use super::removed::Removed;
 use super::shard::{Locked, Namesake};
-use super::update::{Item, own, take_notice};
-use super::{Cache, Clock, Glance, MOST_SHARDS, UNBOUNDED};
+use super::update::{Item, take_notice, taken};
+use super::{Cache, Clock, Core, Glance, MOST_SHARDS, UNBOUNDED};
 
 /// Where nothing expires it is always the same time.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +59,41 @@ impl<T: Counted, G: Reclaim> Default for Dictionary<T, G> {
     fn default() -> Self {
         Self::with(MOST_SHARDS)
     }
+}
+
+/// What came of replacing a value.
+enum Exchange {
+    /// The old one.
+    Done(usize),
+    /// There is no such key, or it has another value than the expected one.
+    Refused,
+    /// That must be searched for.
+    Unknown,
+}
+
+/// Replaces the value of an entry that was found inside a guard, if it is still its key's (D2).
+#[inline(always)]
+fn exchange_claimed(found: Found<'_, Unlimited>, expected: Option<usize>, word: usize) -> Exchange {
+    let place = found.place;
+    let _claim = if mutant!("dictionary.exchange.unclaimed") { None } else { place.claim() };
+    if !place.is_still(found.stamp) && !mutant!("dictionary.life.unchecked") {
+        return Exchange::Unknown;
+    }
+    let (_, value) = place.words();
+    if expected.is_some_and(|expected| value != expected)
+        && !mutant!("dictionary.expected.unchecked")
+    {
+        return Exchange::Refused;
+    }
+    Exchange::Done(place.replace(word, 0))
+}
+
+/// The value that was replaced.
+fn dropped<T: Counted>(core: &Core<Unlimited>, word: usize) -> T {
+    // SAFETY: E4: its reference is the caller's now.
+    let old = unsafe { T::from_raw(word) };
+    take_notice(core, &old);
+    old
 }
 
 fn item<T>(key: T, value: T) -> Item<T> {
@@ -119,6 +165,56 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
         self.table.get_or_put(query, item(key, value), &mut Removed::default())
     }
 
+    /// Replaces the value of a key, if the first look tells that it has one (as
+    /// [`Cache::glance`]), and returns the old value; or gives this one back.
+    ///
+    /// # Errors
+    /// The value, if there was no such key, or it takes [`Self::put`] to find out.
+    #[inline]
+    pub fn overwrite<Q: Query<T>>(&self, query: &Q, value: T) -> Result<T, T> {
+        let Some(core) = self.table.core() else { return Err(value) };
+        if core.is_shared.load(Relaxed) {
+            value.hand_over();
+        }
+        let word = value.into_raw();
+        match self.exchange(core, query, None, word) {
+            Exchange::Done(old) => Ok(dropped(core, old)),
+            // SAFETY: given up just now.
+            Exchange::Refused | Exchange::Unknown => Err(unsafe { T::from_raw(word) }),
+        }
+    }
+
+    /// Replaces the value of a key if it is the expected one, with no lock, if the first look
+    /// tells.
+    #[inline]
+    fn exchange<Q: Query<T>>(
+        &self,
+        core: &Core<Unlimited>,
+        query: &Q,
+        expected: Option<usize>,
+        word: usize,
+    ) -> Exchange {
+        // What was taken beside is dropped out here.
+        let mut beside = None;
+        let guard = G::enter();
+        let exchange = match core.walk(&guard, query) {
+            Step::Found(found) => exchange_claimed(found, expected, word),
+            Step::Absent => Exchange::Refused,
+            Step::Compare(_, key, _) => {
+                beside = Some(key);
+                Exchange::Unknown
+            }
+            Step::Lost(taken) => {
+                beside = taken;
+                Exchange::Unknown
+            }
+            Step::Unshared(_) => Exchange::Unknown,
+        };
+        drop(guard);
+        drop(beside);
+        exchange
+    }
+
     /// Waits for those who are changing the shard of a hash.
     pub fn settle(&self, hash: u64) {
         self.table.settle(hash);
@@ -141,19 +237,20 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
             value.hand_over();
         }
         let word = value.into_raw();
-        let replaced =
-            self.change(query, expected, |locked, found| locked.replace(found, word, 0, 1));
-        // SAFETY: E4: the reference of the one or of the other word is ours now.
-        let own = |word| unsafe { T::from_raw(word) };
-        match replaced {
-            Ok(Some(old)) => {
-                let old = own(old);
-                take_notice(core, &old);
-                Ok(Ok(old))
+        let replaced = match self.exchange(core, query, expected, word) {
+            Exchange::Done(old) => Ok(Some(old)),
+            Exchange::Refused => Ok(None),
+            Exchange::Unknown => {
+                self.change(query, expected, |locked, found| locked.replace(found, word, 0, 1))
             }
-            Ok(None) => Ok(Err(own(word))),
+        };
+        match replaced {
+            Ok(Some(old)) => Ok(Ok(dropped(core, old))),
+            // SAFETY: given up just now.
+            Ok(None) => Ok(Err(unsafe { T::from_raw(word) })),
             Err(error) => {
-                drop(own(word));
+                // SAFETY: as above.
+                drop(unsafe { T::from_raw(word) });
                 Err(error)
             }
         }
@@ -169,12 +266,16 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
         query: &Q,
         expected: Option<usize>,
     ) -> Result<Option<(T, T)>, Q::Error> {
-        let words = self.change(query, expected, |locked, found| locked.remove(found.index))?;
+        let Some(core) = self.table.core() else { return Ok(None) };
+        let remove = |locked: &mut Locked<'_, G, Unlimited>, found: Found<'_, Unlimited>| {
+            locked.remove_claimed(found.index, found.place)
+        };
+        let words = self.change(query, expected, remove)?;
         G::tidy();
-        Ok(words.map(|words| own(&words)))
+        Ok(words.map(|words| taken(core, &words)))
     }
 
-    /// Calls `act` under the lock with a key's entry, if its value is the expected
+    /// Calls `act` under the lock with a key's entry, which is claimed, if its value is the expected
     /// one.
     fn change<Q: Query<T>, R>(
         &self,
@@ -189,6 +290,8 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
             match locked.namesake(query, &known) {
                 Namesake::Absent => return Ok(None),
                 Namesake::Equal(found) => {
+                    let is_claimed = !mutant!("dictionary.change.unclaimed");
+                    let _claim = if is_claimed { found.place.claim() } else { None };
                     // Here and not before: D1.
                     let (_, value) = found.place.words();
                     let is_expected = expected.is_none_or(|expected| value == expected)

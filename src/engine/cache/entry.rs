@@ -31,12 +31,16 @@
 //!   a later look at the same stamp (E2, E4). So what was read of the key itself between the two, with no
 //!   reference of the reader's, was the key's; a key never changes. Without such a look it may be of whatever has that
 //!   memory by now, and nothing is concluded from it, nor is an address or a length in it followed.
+//! - **E7** Where writers do without the shard's lock ([`Policy::latch`]), the value of an entry that is live,
+//!   and with it the reference that the word owns, goes only with a claim on the entry: whoever replaces the
+//!   value has that alone, and has found under it that the life goes on; whoever ends the life has the lock
+//!   as well. A claim is waited for by who holds a shard's lock at most, and its holder waits for nobody.
 
 #[cfg(loom)]
 use super::super::memory::arena::NIL;
 use super::super::memory::pointer::Counted;
 use super::super::shim::{
-    AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
+    AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Latch, LatchGuard,
     Ordering::{Acquire, Relaxed, Release},
     fence, mutant, ordering,
 };
@@ -280,6 +284,13 @@ impl<P: Policy> Entry<P> {
         }
     }
 
+    /// Claims it, which keeps its value as it is, if it has one (E7). Where there is nothing but
+    /// the shard's lock, this is nothing.
+    #[inline(always)]
+    pub(super) fn claim(&self) -> Option<LatchGuard<'_>> {
+        P::latch(self).map(Latch::lock)
+    }
+
     #[inline]
     pub(super) fn deadline(&self) -> u64 {
         P::deadline(self)
@@ -315,7 +326,7 @@ impl<P: Policy> Entry<P> {
         words
     }
 
-    /// Replaces the value and the deadline.
+    /// Replaces the value and the deadline of a live entry, which is claimed.
     ///
     /// While they change, the later of the two deadlines is in force: no value is
     /// hidden that has not expired.
@@ -361,7 +372,7 @@ impl<P: Policy> Entry<P> {
         self.link(generation).store(next, ordering!(Release, "cache.next.store"));
     }
 
-    /// The words of a live entry that nobody changes.
+    /// The words of a live entry. The value stays while it is claimed (E7).
     pub(super) fn words(&self) -> (usize, usize) {
         (self.key.load(Relaxed), self.value.load(Relaxed))
     }

@@ -282,6 +282,7 @@ impl<P: Policy> Core<P> {
         let place = shard.entries.held().find(life.index);
         let Some(place) = place else { return };
         if place.has(life) || mutant!("cache.share.gone") {
+            let _claim = place.claim();
             let (key, value) = place.words();
             share::<T>(key);
             share::<T>(value);

@@ -556,6 +556,8 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                     if is_good(place, now) {
                         grown = grown.and_then(|()| room_for_one(&mut copies));
                         if grown.is_ok() {
+                            let is_claimed = !mutant!("dictionary.copy.unclaimed");
+                            let _claim = if is_claimed { place.claim() } else { None };
                             put(&mut copies, copy(place)); // room: above
                         }
                     }
@@ -747,16 +749,16 @@ fn is_good<P: Policy>(place: &Entry<P>, now: u64) -> bool {
     !(1..=now).contains(&place.deadline())
 }
 
-/// Lets all threads take references to what a word owns. The shard's lock is held.
+/// Lets all threads take references to what a word owns. The shard's lock is held, and a value's entry claimed.
 fn share<T: Counted>(word: usize) {
-    // SAFETY: E4, and the lock: the word's own reference stays.
+    // SAFETY: E4, E7, and the lock: the word's own reference stays.
     unsafe { T::peek(word, T::share) };
 }
 
-/// A reference beside the one that a word owns. The shard's lock is held.
+/// A reference beside the one that a word owns. The shard's lock is held, and a value's entry claimed.
 fn copy<T: Counted>(word: usize) -> T {
     share::<T>(word);
-    // SAFETY: E4, and the lock: the word's own reference stays.
+    // SAFETY: E4, E7, and the lock: the word's own reference stays.
     let copy = unsafe { T::try_acquire(word) };
     copy.expect("what is in the cache is not dead, and was shared")
 }

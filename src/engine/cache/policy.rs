@@ -5,6 +5,7 @@
 use std::fmt::Debug;
 
 use super::super::memory::arena::NIL;
+use super::super::shim::Latch;
 use super::entry::{Content, Entry};
 use super::pages::Entries;
 
@@ -52,6 +53,12 @@ pub trait Policy: Debug + Default {
     /// Notes that the item was used. Readers do this.
     #[inline(always)]
     fn mark(_entry: &Entry<Self>) {}
+
+    /// By what an entry is claimed (E7), where writers do without the shard's lock.
+    #[inline(always)]
+    fn latch(_: &Entry<Self>) -> Option<&Latch> {
+        None
+    }
 
     /// How many items there are.
     fn len(&self) -> usize;
@@ -139,12 +146,18 @@ impl Default for Unlimited {
 }
 
 impl Policy for Unlimited {
-    type Uses = ();
+    /// Nobody counts uses: the byte is the entry's latch.
+    type Uses = Latch;
     type Note = ();
 
     #[cfg(loom)]
-    fn zeroed() -> ((), ()) {
-        ((), ())
+    fn zeroed() -> (Latch, ()) {
+        (Latch::default(), ())
+    }
+
+    #[inline(always)]
+    fn latch(entry: &Entry<Self>) -> Option<&Latch> {
+        Some(&entry.uses)
     }
 
     fn len(&self) -> usize {

@@ -193,7 +193,7 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
         self.set_timer(content.deadline, Found { place, index, stamp });
     }
 
-    /// Replaces the value of a live item. [`Self::reserve_timer`] has made provision.
+    /// Replaces the value of a live item, which is claimed. [`Self::reserve_timer`] has made provision.
     pub(super) fn replace(
         &mut self,
         found: Found<'_, P>,
@@ -263,6 +263,12 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
     /// Removes a live item.
     pub(super) fn remove(&mut self, index: u32) -> Words {
         let place = self.entries.entry(index);
+        let _claim = place.claim();
+        self.remove_claimed(index, place)
+    }
+
+    /// The same, of one that is claimed.
+    pub(super) fn remove_claimed(&mut self, index: u32, place: &Entry<P>) -> Words {
         self.state.policy.remove(self.entries, place);
         self.take_out(index, place)
     }
@@ -270,6 +276,7 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
     /// Removes the policy's next victim.
     pub(super) fn evict(&mut self, spared: u32) -> Option<(Words, u64)> {
         let (index, victim) = self.state.policy.victim(self.entries, spared)?;
+        let _claim = if mutant!("dictionary.evict.unclaimed") { None } else { victim.claim() };
         let deadline = victim.deadline();
         self.state.policy.evict(self.entries, victim);
         Some((self.take_out(index, victim), deadline))
@@ -317,7 +324,7 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
         self.tables.bytes() + state.pages.bytes() + beside
     }
 
-    /// The end of a life. The item is in no queue any more.
+    /// The end of a life, which is claimed. The item is in no queue any more.
     #[inline]
     fn take_out(&mut self, index: u32, place: &Entry<P>) -> Words {
         // Dead: here the item leaves the cache.
@@ -346,6 +353,8 @@ fn is_valid<P: Policy>(entries: &Entries<P>, timer: Timer) -> bool {
 
 /// Ends the life of a detached item; `None` if it ended before.
 pub(super) fn end_detached<P: Policy>(place: &Entry<P>) -> Option<Words> {
+    // Late writers may be there, as late readers may.
+    let _claim = if mutant!("dictionary.clear.unclaimed") { None } else { place.claim() };
     place.stamp().is_live().then(|| {
         // As `take_out`.
         place.step();

@@ -90,6 +90,14 @@ pub(super) fn take_notice<T: Counted, P: Policy>(core: &Core<P>, dropped: &T) {
     }
 }
 
+/// The references of an item that was removed, after a look at whose they are.
+pub(super) fn taken<T: Counted, P: Policy>(core: &Core<P>, words: &Words) -> (T, T) {
+    let (key, value) = own(words);
+    take_notice(core, &key);
+    take_notice(core, &value);
+    (key, value)
+}
+
 /// What was to be put, and was evicted before it was in.
 fn turned_away<T>(Item { key, value, .. }: Item<T>) -> Evicted<T> {
     Evicted { key, value, reason: Reason::Size }
@@ -286,7 +294,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                     drop(locked);
                     Err((Refusal::OutOfMemory, item))
                 }
-                Namesake::Equal(found) => self.replace(core, locked, found, item, removed),
+                Namesake::Equal(found) => self.replace(core, locked, found, item, removed, &admit),
                 Namesake::Absent => self.insert(core, locked, query, &known, item, removed, &admit),
                 Namesake::Unknown => {
                     drop(locked);
@@ -383,7 +391,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                 expired(evicted(&words, Reason::Expired));
                 return Ok(None);
             }
-            return Ok(Some(own(&words)));
+            return Ok(Some(taken(core, &words)));
         }
         Ok(None)
     }
@@ -400,7 +408,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             };
             while let Some((words, deadline)) = next() {
                 if !self.has_passed(deadline, 0) {
-                    return Some(own(&words));
+                    return Some(taken(core, &words));
                 }
                 expired(evicted(&words, Reason::Expired));
             }
@@ -493,7 +501,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         is_over.then(|| take_expired(core, &mut locked, life.index))
     }
 
-    /// Replaces the value of an item that is there.
+    /// Replaces the value of an item that is there, if it is still admitted.
     #[inline]
     fn replace(
         &self,
@@ -502,6 +510,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         found: Found<'_, P>,
         item: Item<T>,
         removed: &mut Removed<T>,
+        admit: impl Fn() -> bool,
     ) -> Result<(), (Refusal, Item<T>)> {
         if let Err(error) = locked.reserve_timer(item.deadline) {
             return Err((error.into(), item));
@@ -524,8 +533,15 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                 Err(error) => return Err((error.into(), item)),
             }
         }
+        let claim = found.place.claim();
+        // Once more: who makes it say no need not lock the shard where there are claims.
+        if !admit() && !mutant!("dictionary.admit.unclaimed") {
+            drop((claim, locked));
+            return Ok(());
+        }
         let Item { key, value, weight, deadline } = item;
         let old = locked.replace(found, value.into_raw(), deadline, weight);
+        drop(claim);
         found.place.mark();
         drop(locked);
         // SAFETY: E4: the word's reference is ours now.

@@ -92,7 +92,13 @@ impl Contents {
         let query = Key::new(key)?;
         let stored = self.stored(key, value)?;
         self.tickets.revoke(query.hash());
-        self.engine.put(&query, Owned::new(key), stored)
+        match self.engine.overwrite(&query, stored) {
+            Ok(old) => {
+                drop(old);
+                Ok(())
+            }
+            Err(stored) => self.engine.put(&query, Owned::new(key), stored),
+        }
     }
 
     /// Gives a key the value that was loaded for it, unless its ticket was taken away.

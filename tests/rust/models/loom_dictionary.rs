@@ -16,14 +16,19 @@ use std::collections::BTreeSet;
 
 use keys::KEY;
 use keys::counted::{Memory, Value};
-use lockfree::engine::{Dictionary, Pointer};
+use keys::sought::Sought;
+use lockfree::engine::{Dictionary, OutOfMemory, Pointer};
+use lockfree::shim::{AtomicBool, Ordering::SeqCst};
 use outcomes::{PREEMPTIONS, outcomes_of};
+
+const OTHER: Sought = Sought { number: 2, hash: 2, by_hash: true };
 
 /// A dictionary of one key, and a reference to the value that it has at first, which is expected.
 struct Model {
     map: Dictionary<Value>,
     first: usize,
-    memory: Memory<5>,
+    is_revoked: AtomicBool,
+    memory: Memory<7>,
 }
 
 impl Model {
@@ -31,7 +36,7 @@ impl Model {
         let (map, memory) = (Dictionary::with(1), Memory::default());
         map.put(&KEY, memory.value(1), memory.value(10)).unwrap();
         let Ok(Some(first)) = map.get(&KEY) else { panic!("it was put") };
-        Self { map, first: first.into_raw(), memory }
+        Self { map, first: first.into_raw(), is_revoked: AtomicBool::new(false), memory }
     }
 
     fn get(&self) -> Option<usize> {
@@ -50,12 +55,50 @@ impl Model {
         let removed = self.map.remove(&KEY, Some(self.first)).unwrap();
         removed.map(|(_, value)| value.number())
     }
+
+    /// What was there.
+    fn overwrite(&self, value: usize) -> Option<usize> {
+        let old = self.map.overwrite(&KEY, self.memory.value(value));
+        old.ok().map(|old| old.number())
+    }
+
+    /// Puts what was loaded, unless that was revoked.
+    fn keep(&self, value: usize) -> Option<usize> {
+        let admit = || !self.is_revoked.load(SeqCst);
+        let (key, value) = (self.memory.value(1), self.memory.value(value));
+        self.map.put_if(&KEY, key, value, admit).unwrap();
+        None
+    }
+
+    fn remove_any(&self) -> Option<usize> {
+        self.map.remove_any().map(|(_, value)| value.number())
+    }
+
+    fn clear(&self) -> Option<usize> {
+        self.map.clear(|| ());
+        None
+    }
+
+    fn copy(&self) -> Option<usize> {
+        let items = self.map.items(|| Ok::<_, OutOfMemory>(())).unwrap();
+        items.first().map(|(_, value)| value.number())
+    }
+
+    /// The value of the key, and how many values there are.
+    fn end(&self) -> (Option<usize>, usize) {
+        (self.get(), self.memory.live())
+    }
 }
 
 type Act = fn(&Model) -> Option<usize>;
 
 fn seen(acts: [Act; 2]) -> BTreeSet<([Option<usize>; 2], Option<usize>)> {
     outcomes_of(Some(PREEMPTIONS), Model::new, acts, Model::get)
+}
+
+/// The same, and how many values are left: the key, the expected value, and what is there.
+fn ends(acts: [Act; 2]) -> BTreeSet<([Option<usize>; 2], (Option<usize>, usize))> {
+    outcomes_of(Some(PREEMPTIONS), Model::new, acts, Model::end)
 }
 
 #[test]
@@ -78,4 +121,66 @@ fn a_replacement_is_seen_whole_or_not_at_all() {
     let seen = seen([|model| model.replace(20), Model::get]);
     let expected = [([Some(10), Some(10)], Some(20)), ([Some(10), Some(20)], Some(20))];
     assert_eq!(seen, BTreeSet::from(expected));
+}
+
+/// Writers of one key, without a lock: each gets what the other one put, or what was there.
+#[test]
+fn who_writes_gets_what_was_there() {
+    let ends = ends([|model| model.overwrite(20), |model| model.overwrite(30)]);
+    let expected = [([Some(10), Some(20)], (Some(30), 3)), ([Some(30), Some(10)], (Some(20), 3))];
+    assert_eq!(ends, BTreeSet::from(expected));
+}
+
+/// It is removed with the value that it has then, by whoever removes.
+#[test]
+fn what_is_removed_is_written_before_or_not_at_all() {
+    let removals: [Act; 2] = [Model::remove_any, |model| {
+        let removed = model.map.remove(&KEY, None).unwrap();
+        removed.map(|(_, value)| value.number())
+    }];
+    for remove in removals {
+        let ends = ends([|model| model.overwrite(20), remove]);
+        let expected = [([Some(10), Some(20)], (None, 1)), ([None, Some(10)], (None, 1))];
+        assert_eq!(ends, BTreeSet::from(expected));
+    }
+}
+
+#[test]
+fn what_is_cleared_is_written_before_or_not_at_all() {
+    let ends = ends([|model| model.overwrite(20), Model::clear]);
+    let expected = [([Some(10), None], (None, 1)), ([None, None], (None, 1))];
+    assert_eq!(ends, BTreeSet::from(expected));
+}
+
+/// The entry has another key's item by then.
+#[test]
+fn who_is_late_writes_to_no_other_key() {
+    let reuse: Act = |model| {
+        drop(model.map.remove(&KEY, None).unwrap());
+        model.map.put(&OTHER, model.memory.value(2), model.memory.value(30)).unwrap();
+        let other = model.map.get(&OTHER).unwrap();
+        other.map(|value| value.number())
+    };
+    let seen = seen([|model| model.overwrite(20), reuse]);
+    let expected = [([Some(10), Some(30)], None), ([None, Some(30)], None)];
+    assert_eq!(seen, BTreeSet::from(expected));
+}
+
+/// Who revokes a load, and then writes, has the last word.
+#[test]
+fn what_was_loaded_does_not_replace_what_was_written_since() {
+    let write: Act = |model| {
+        model.is_revoked.store(true, SeqCst);
+        model.overwrite(20)
+    };
+    let ends = ends([write, |model| model.keep(40)]);
+    let expected = [([Some(10), None], (Some(20), 3)), ([Some(40), None], (Some(20), 3))];
+    assert_eq!(ends, BTreeSet::from(expected));
+}
+
+#[test]
+fn what_is_copied_is_there() {
+    let ends = ends([|model| model.overwrite(20), Model::copy]);
+    let expected = [([Some(10), Some(10)], (Some(20), 3)), ([Some(10), Some(20)], (Some(20), 3))];
+    assert_eq!(ends, BTreeSet::from(expected));
 }
