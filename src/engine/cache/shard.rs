@@ -223,11 +223,11 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
     #[inline(always)]
     pub(super) fn supplant(
         &mut self,
-        victim: Victim<'a, P>,
+        victim: &Victim<'a, P>,
         content: &Content,
         room: u64,
     ) -> Words {
-        let Victim { index, place } = victim;
+        let Victim { index, place } = *victim;
         let state = &mut *self.state;
         let returns = state.policy.returns(content.hash);
         state.policy.evict(self.entries, place);

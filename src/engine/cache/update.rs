@@ -207,7 +207,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                 let (key, value) = (key.into_raw(), value.into_raw());
                 let by_hash = query.by_hash();
                 let content = Content { key, value, hash, by_hash, deadline, weight };
-                let words = locked.supplant(victim, &content, core.room());
+                let words = locked.supplant(&victim, &content, core.room());
                 drop(locked);
                 let evicted = evicted(&words, Reason::Size);
                 take_notice(core, &evicted.key);

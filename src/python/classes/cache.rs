@@ -145,7 +145,9 @@ impl Contents {
     ) -> Result<()> {
         match self.engine.put_at_once(query, item, admit) {
             Put::AtOnce(evicted) => {
-                evicted.iter().for_each(|evicted| self.report_one(evicted));
+                if let Some(evicted) = &evicted {
+                    self.report_one(evicted);
+                }
                 Ok(())
             }
             Put::Later(result, removed) => self.finish(result, &removed),
