@@ -216,13 +216,14 @@ pub(crate) fn format<'py>(
 }
 
 /// A function that may be None, given for the parameter `name`.
-pub(crate) fn callable<'a, 'py>(
+pub(crate) fn callable<'py>(
     name: &str,
-    given: &'a Bound<'py, PyAny>,
-) -> Result<Option<&'a Bound<'py, PyAny>>> {
-    if given.is_none() || given.is_callable() {
-        return Ok(Some(given).filter(|given| !given.is_none()));
+    given: Option<Bound<'py, PyAny>>,
+) -> Result<Option<Bound<'py, PyAny>>> {
+    let Some(given) = given.filter(|given| !given.is_none()) else { return Ok(None) };
+    if given.is_callable() {
+        return Ok(Some(given));
     }
-    let given = shown(given);
+    let given = shown(&given);
     Err(Error::wrong_type(format_args!("{name} must be callable or None, not {given}")))
 }

@@ -76,8 +76,7 @@ struct Callback(Option<Reference<Owned>>);
 impl Callback {
     /// What was given for the parameter `name`.
     fn new(name: &str, given: Option<Bound<'_, PyAny>>) -> Result<Self> {
-        let function = given.as_ref().map_or(Ok(None), |given| callable(name, given))?;
-        Ok(Self(function.map(|function| Reference::new(function.clone().into()))))
+        Ok(Self(callable(name, given)?.map(|function| Reference::new(function.into()))))
     }
 
     #[inline]

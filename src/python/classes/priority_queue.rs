@@ -33,10 +33,10 @@ impl PriorityQueue {
     fn __init__(
         slf: &Bound<'_, Self>,
         maxsize: Given<'_>,
-        key: Option<&Bound<'_, PyAny>>,
+        key: Option<Bound<'_, PyAny>>,
     ) -> Result<()> {
         let queue = slf.as_super().get();
-        if let Some(given) = key.map_or(Ok(None), |key| callable("key", key))?
+        if let Some(given) = callable("key", key)?
             && let Engine::Sorted { key, .. } = queue.engine()
         {
             key.give(given.as_borrowed());
