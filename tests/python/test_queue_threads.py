@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -642,40 +641,3 @@ def test_waiting_threads_do_nothing_for_5_seconds() -> None:
         """
     )
     assert child == (0, "idle\n", "")
-
-
-@pytest.mark.skipif(
-    not FREE_THREADED or not hasattr(os, "sched_setaffinity"), reason="binds threads, in parallel"
-)
-def test_threads_bound_to_a_processor_look_before_they_sleep() -> None:
-    """Who asks first, when it is bound, how many processors there are is told of one."""
-    child = in_child(
-        """
-        import os, resource, threading
-        from lockfree import Queue
-
-        processors = sorted(os.sched_getaffinity(0))
-        there, back = Queue(), Queue()
-        TRIES, HOPS = 500, 50
-        slept = []
-
-        def answer():
-            os.sched_setaffinity(0, processors[-1:])
-            for _ in range(TRIES * HOPS):
-                back.put(there.get())
-
-        thread = threading.Thread(target=answer, daemon=True)
-        os.sched_setaffinity(0, processors[:1])
-        thread.start()
-        for _ in range(TRIES):
-            before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
-            for _ in range(HOPS):
-                there.put(1)
-                back.get()
-            slept.append(resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before)
-            if slept[-1] < HOPS / 2:
-                break
-        print(len(processors) == 1 or min(slept) < HOPS / 2, min(slept))
-        """
-    )
-    assert child.stdout.startswith("True"), child

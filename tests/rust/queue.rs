@@ -258,14 +258,6 @@ fn finish_up_to_finishes_what_there_is() {
 }
 
 #[test]
-fn arrivals_count_what_was_put_whatever_became_of_it() {
-    let queue = queue_of(0);
-    let before = queue.arrivals();
-    answers(&queue, [PutSome(1, 3), Get, Close]);
-    assert_eq!(queue.arrivals() - before, 3);
-}
-
-#[test]
 fn clear_leaves_none() {
     let queue = queue_of(0);
     answers(&queue, [PutSome(0, SEGMENT), PutSome(0, SEGMENT)]);

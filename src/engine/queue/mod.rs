@@ -552,11 +552,6 @@ impl<T: Pointer> Queue<T> {
         self.len() as u64 >= self.limit()
     }
 
-    /// How many values were ever put, or claimed a place, counted from some number on.
-    pub fn arrivals(&self) -> u64 {
-        self.tail.position.load(SeqCst) & !CLOSED
-    }
-
     /// How many values were put and are not done.
     pub fn unfinished(&self) -> u64 {
         self.tail_beyond(&self.head.done)

@@ -5,6 +5,7 @@
 //! woken to look again, not handed anything.
 
 use std::cell::Cell;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -232,30 +233,29 @@ pub(crate) enum Attempt<R> {
 }
 
 /// Lets those whom this thread takes from get ahead a little, where it has just found nothing;
-/// `arrivals` counts what they have put.
+/// `ahead` says whether they did.
 ///
 /// Who takes as quickly as they put runs at their heels otherwise: the line of the place that it
 /// looks at is the one that they are about to write to, so that it goes to and fro for each item.
-/// From a few items behind one line brings several places, and is left alone meanwhile; and where
-/// two threads put and get, one of them has it all for itself. Where nothing comes of it, as between
-/// threads that wait for each other's answers, it is soon tried but once in a while.
+/// From a few items behind one line brings several places, and is left alone meanwhile. Where
+/// nothing comes of it, as between threads that wait for each other's answers, it is soon tried but
+/// once in a while.
 #[cold]
-pub(crate) fn linger(arrivals: impl Fn() -> u64) {
+pub(crate) fn linger(ahead: impl FnOnce() -> bool) {
     thread_local! {
         /// How often not to linger, and how often of that is left.
         static HASTY: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
     }
-    if !is_parallel() {
+    if !cfg!(Py_GIL_DISABLED) || !SEVERAL_PROCESSORS.load(Relaxed) {
         return;
     }
     match HASTY.get() {
         (times, 0) => {
-            let (before, begin) = (arrivals(), Instant::now());
+            let begin = Instant::now();
             while begin.elapsed() < LINGER {
                 shim::spin(1);
             }
-            let ahead = arrivals() - before > 1;
-            let times = if ahead { 0 } else { (2 * times + 1).min(HASTE) };
+            let times = if ahead() { 0 } else { (2 * times + 1).min(HASTE) };
             HASTY.set((times, times));
         }
         (times, left) => HASTY.set((times, left - 1)),
@@ -355,7 +355,7 @@ fn persist_long<R>(
 /// Looks whether there is hope for some microseconds, where another thread can run
 /// meanwhile that might fulfil it.
 fn look_often(py: Python<'_>, hopeful: &(impl Fn() -> bool + Sync)) {
-    if is_parallel() {
+    if cfg!(Py_GIL_DISABLED) && several_processors() {
         user::detached(py, || {
             let mut looks = 0..LOOKS;
             while looks.next().is_some() && !hopeful() {
@@ -375,9 +375,12 @@ pub(crate) fn count_processors() {
     SEVERAL_PROCESSORS.store(several, Relaxed);
 }
 
-/// Whether another thread may be at work while this one looks what it does.
-fn is_parallel() -> bool {
-    cfg!(Py_GIL_DISABLED) && SEVERAL_PROCESSORS.load(Relaxed)
+/// Whether it pays to look for a while before sleeping, as the first who waits is told: one that
+/// is bound to a processor is told of that one. (Counting processors at import made two bound threads
+/// that both put and get slower, and those quicker that wait for each other.)
+fn several_processors() -> bool {
+    static SEVERAL: OnceLock<bool> = OnceLock::new();
+    *SEVERAL.get_or_init(|| thread::available_parallelism().is_ok_and(|count| count.get() > 1))
 }
 
 /// One thread's wait.

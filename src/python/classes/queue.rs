@@ -177,7 +177,7 @@ impl Queue {
     #[cold]
     #[inline(never)]
     fn get_behind(&self, py: Python<'_>, engine: &engine::Queue<Owned>) -> Result<Owned> {
-        linger(|| engine.arrivals());
+        linger(|| engine.len() > 1);
         self.get_patiently(py, Patience::Forever)
     }
 
