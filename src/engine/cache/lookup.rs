@@ -16,7 +16,7 @@ use super::super::shim::{Ordering::Relaxed, mutant, spin};
 use super::entry::{Entry, Glimpse, Life, Stamp, Taken};
 use super::pages::View;
 use super::policy::Policy;
-use super::table::Table;
+use super::table::{Table, Tables};
 use super::{Core, share};
 
 /// A key that is looked for.
@@ -299,8 +299,9 @@ impl<P: Policy> Core<P> {
         let hash = mix(query.hash());
         let shard = self.shard(hash);
         let Some(table) = shard.tables.current(guard) else { return Step::Absent };
-        let walk = Walk { table, entries: shard.entries.view(guard), query, hash };
-        self.end(walk.from(table.head(hash), &Known::NOTHING, &[]), &walk)
+        let (entries, tables) = (shard.entries.view(guard), &shard.tables);
+        let walk = Walk { table, tables, entries, query, hash };
+        walk.from(table.head(hash), &Known::NOTHING, &[])
     }
 
     /// The same for someone who has compared keys, and walks on from where he went outside,
@@ -314,23 +315,11 @@ impl<P: Policy> Core<P> {
         let hash = mix(query.hash());
         let shard = self.shard(hash);
         let Some(table) = shard.tables.current(guard) else { return Step::Absent };
-        let walk = Walk { table, entries: shard.entries.view(guard), query, hash };
-        let step = match known.rest {
+        let (entries, tables) = (shard.entries.view(guard), &shard.tables);
+        let walk = Walk { table, tables, entries, query, hash };
+        match known.rest {
             None => walk.from(table.head(hash), known, &known.unequal),
             Some(rest) => walk.after(rest, known),
-        };
-        self.end(step, &walk)
-    }
-
-    /// A walk that came to the end of the chain has missed nothing if the table is still the
-    /// current one.
-    #[inline(always)]
-    fn end<'a, T, Q>(&self, step: Step<'a, T, P>, walk: &Walk<'a, '_, Q, P>) -> Step<'a, T, P> {
-        match step {
-            Step::Absent if !self.shard(walk.hash).tables.is_current(walk.table) => {
-                Step::Lost(None)
-            }
-            step => step,
         }
     }
 }
@@ -353,6 +342,7 @@ fn stop<T, R, P: Policy>(
 /// A walk, inside a guard.
 struct Walk<'a, 'q, Q, P: Policy> {
     table: Table<'a>,
+    tables: &'q Tables,
     entries: View<'a, P>,
     query: &'q Q,
     /// Of the key, mixed.
@@ -427,7 +417,8 @@ impl<'a, Q, P: Policy> Walk<'a, '_, Q, P> {
             let Some(next) = self.next(found) else { return Step::Lost(None) };
             index = next;
         }
-        Step::Absent
+        // At its end it has missed nothing if the table is still the current one.
+        if self.tables.is_current(self.table) { Step::Absent } else { Step::Lost(None) }
     }
 }
 
