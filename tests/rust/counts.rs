@@ -109,6 +109,8 @@ fn each_addition_is_in_one_reset_or_in_what_remains() {
 /// A key's stripes are there once it changed hands often and quickly.
 #[test]
 fn what_threads_share_all_the_time_is_striped() {
+    const MANY: usize = 100_000;
+
     let (values, slots) = (Memory::<8>::default(), Slots::default());
     let slots = [slots.take(), slots.take()];
     let growth = |pause: Duration, handovers: usize, by: fn(usize) -> usize| {
@@ -128,7 +130,6 @@ fn what_threads_share_all_the_time_is_striped() {
         assert!(grown && count > 64 || count == handovers as i128);
         grown
     };
-    const MANY: usize = 100_000;
     assert!(growth(Duration::ZERO, MANY, |time| time % 2), "shared");
     assert!(!growth(Duration::ZERO, MANY, |_| 0), "one thread's");
     assert!(!growth(Duration::ZERO, MANY, |time| time / (MANY / 50) % 2), "now and then");
