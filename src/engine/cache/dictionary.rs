@@ -177,7 +177,7 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
             value.hand_over();
         }
         let word = value.into_raw();
-        match self.exchange(core, query, None, word) {
+        match Self::exchange(core, query, None, word) {
             Exchange::Done(old) => Ok(dropped(core, old)),
             // SAFETY: given up just now.
             Exchange::Refused | Exchange::Unknown => Err(unsafe { T::from_raw(word) }),
@@ -188,7 +188,6 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
     /// tells.
     #[inline]
     fn exchange<Q: Query<T>>(
-        &self,
         core: &Core<Unlimited>,
         query: &Q,
         expected: Option<usize>,
@@ -237,7 +236,7 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
             value.hand_over();
         }
         let word = value.into_raw();
-        let replaced = match self.exchange(core, query, expected, word) {
+        let replaced = match Self::exchange(core, query, expected, word) {
             Exchange::Done(old) => Ok(Some(old)),
             Exchange::Refused => Ok(None),
             Exchange::Unknown => {
