@@ -12,6 +12,14 @@ from lockfree._mapping import part_of
 K = TypeVar("K")
 
 
+def added_up(counts: Iterable[tuple[K, int]]) -> dict[K, int]:
+    """Make a dict of counts; those of keys that have become equal are added up."""
+    sums: dict[K, int] = {}
+    for key, count in counts:
+        sums[key] = sums.get(key, 0) + count
+    return sums
+
+
 @part_of("KeyedCounter")
 class CounterMethods(Generic[K]):
     """The methods, over a few primitives that native and locked counters have."""

@@ -32,6 +32,17 @@ impl Backoff {
         Self { pauses: FIRST }
     }
 
+    /// The same for something that another thread is about to do: if it has not after the longest
+    /// pause, the processor may be what it lacks.
+    #[cold]
+    pub fn wait_for_another(&mut self) {
+        if self.pauses < LONGEST {
+            self.wait();
+        } else {
+            shim::yield_now();
+        }
+    }
+
     /// Pauses, and doubles the next pause.
     #[cold]
     pub fn wait(&mut self) {

@@ -30,7 +30,7 @@
 
 use std::sync::atomic;
 
-pub use super::threads::{Mutex, MutexGuard, Ordering, UnsafeCell, spin};
+pub use super::threads::{Mutex, MutexGuard, Ordering, UnsafeCell, spin, yield_now};
 use Ordering::Relaxed;
 
 use std::ops::{Deref, DerefMut};

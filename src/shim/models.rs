@@ -55,9 +55,12 @@ pub fn full_fence() {
     fence(Ordering::SeqCst);
 }
 
+/// Lets another thread run.
+pub use loom::thread::yield_now;
+
 /// A spinning thread waits for another one: loom must run that one.
 pub fn spin(_pauses: u32) {
-    loom::thread::yield_now();
+    yield_now();
 }
 
 /// Whether `LOCKFREE_MUTANT` names this fault.

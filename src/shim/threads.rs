@@ -126,6 +126,9 @@ pub fn fence(order: Ordering) {
     std::sync::atomic::fence(order);
 }
 
+/// Lets another thread have the processor.
+pub use std::thread::yield_now;
+
 /// Spins for `pauses` of the processor's pause instructions.
 #[inline]
 #[allow(clippy::disallowed_methods)] // this is the replacement

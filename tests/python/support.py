@@ -39,11 +39,41 @@ class Node:
     link: Any
 
 
+class Index:
+    """What is a number where an integer is expected."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __index__(self) -> Any:
+        return self.value
+
+    def __repr__(self) -> str:
+        return f"Index({self.value!r})"
+
+
 class FailingIndex:
     """What an integer is expected for, and is none."""
 
     def __index__(self) -> int:
         raise ZeroDivisionError("from __index__")
+
+
+NO_COUNTS: list[tuple[Any, type[Exception], str]] = [
+    (1.0, TypeError, "expected an int, not 1.0"),
+    (None, TypeError, "expected an int, not None"),
+    ("1", TypeError, "expected an int, not '1'"),
+    (-1, ValueError, "n must not be negative, but is -1"),
+    (Index(-2), ValueError, "n must not be negative, but is -2"),
+    (10**30, OverflowError, f"{10**30} does not fit in 64 bits"),
+    (-(10**30), OverflowError, f"{-(10**30)} does not fit in 64 bits"),
+    (Index(2**63), OverflowError, "Index(9223372036854775808) does not fit in 64 bits"),
+    (FailingIndex(), ZeroDivisionError, "from __index__"),
+]
+
+what_is_no_count = pytest.mark.parametrize(
+    ("bad", "error", "text"), NO_COUNTS, ids=[text for *_, text in NO_COUNTS]
+)
 
 
 def fail_half_way(item: object = None) -> Iterator[object]:

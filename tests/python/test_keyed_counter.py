@@ -7,6 +7,7 @@ import gc
 import pickle
 import sys
 import threading
+import time
 import weakref
 from collections import Counter
 from collections.abc import Callable
@@ -548,6 +549,50 @@ def test_what_a_reset_cannot_return_is_counted_on() -> None:
     assert (c.other, c.total()) == (-21, 10 + 3 * WIDE - 21)
 
 
+def test_what_interrupts_the_giving_back_is_raised() -> None:
+    """As a signal handler that raises does, whenever a key's code runs."""
+    c: Any = lockfree.KeyedCounter()
+    errors: list[type[BaseException]] = []
+
+    class Key:
+        def __hash__(self) -> int:
+            if errors:
+                raise errors.pop()
+            return 5
+
+    c.update(range(3))
+    for _ in range(2):
+        c.add(Key(), 7)
+    errors += [KeyboardInterrupt, ZeroDivisionError]
+    with pytest.raises(KeyboardInterrupt) as raised:
+        c.reset()
+    assert isinstance(raised.value.__context__, ZeroDivisionError)
+    assert (c.other, c.total()) == (7, 17)
+
+
+def test_counts_of_keys_that_became_equal_are_added_up(impl: ModuleType) -> None:
+    class Key:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def __hash__(self) -> int:
+            return 5
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Key) and self.number == other.number
+
+    keys, c = [Key(number) for number in range(3)], impl.KeyedCounter("ab")
+    for key in keys:
+        c.add(key, 10 + key.number)
+    for key in keys:
+        key.number = 7
+    counts = c.reset()
+    assert sum(counts.values()) == 35
+    assert len(counts) == 3
+    assert counts[keys[0]] == 33
+    assert len(c) == 0
+
+
 def test_what_the_twin_cannot_return_is_there_still() -> None:
     from lockfree import locked
 
@@ -620,6 +665,17 @@ def test_it_knows_its_size() -> None:
     assert sys.getsizeof(c) >= before + 64, "its count has a place of its own"
     c.reset()
     assert sys.getsizeof(c) < empty + n
+
+
+def test_to_ask_for_its_size_walks_nothing() -> None:
+    c: Any = lockfree.KeyedCounter(range(300_000))
+    quickest = 1.0
+    for _ in range(30):
+        begin = time.perf_counter()
+        sys.getsizeof(c)
+        quickest = min(quickest, time.perf_counter() - begin)
+    # To look at each count takes a millisecond; this, a microsecond.
+    assert quickest < 0.0001
 
 
 def test_a_use_before_init_is_an_error() -> None:

@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from lockfree import Cache, PriorityQueue, Queue, Stack
+from lockfree import Cache, KeyedCounter, PriorityQueue, Queue, Stack
 
 pytestmark = pytest.mark.skipif(
     not hasattr(signal, "setitimer"), reason="needs a timer that sends signals"
@@ -184,3 +184,30 @@ def test_what_a_handler_raises_comes_out_of_clear() -> None:
     with alarm(raise_alarm), pytest.raises(Alarm):
         s.clear()
     assert not s
+
+
+def test_signals_are_answered_while_a_counter_takes_counts_back() -> None:
+    c = KeyedCounter[Any](range(500_000))
+    fails = False
+    answered: list[None] = []
+
+    class Key:
+        def __hash__(self) -> int:
+            nonlocal fails
+            if fails:
+                fails = False
+                answered.clear()
+                raise ZeroDivisionError
+            return 5
+
+    c.add(Key())
+    fails = True
+    so_far = 0
+    with alarm(lambda *_: answered.append(None), again=0.001):
+        try:
+            c.reset()
+        except ZeroDivisionError:
+            so_far = len(answered)
+    # Without a pause, once at the end, or twice.
+    assert so_far >= 4
+    assert (len(c), c.total()) == (500_001, 500_001)

@@ -26,22 +26,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from linearizability import Call, outcome
 from lockfree import Empty, Full, ShutDown
-from support import FailingIndex, bad_iterables, fail_half_way, start, waiting
+from support import (
+    FailingIndex,
+    Index,
+    bad_iterables,
+    fail_half_way,
+    start,
+    waiting,
+    what_is_no_count,
+)
 
 SEGMENT = 512  # items, after which a queue's memory goes on elsewhere
 NEVER = 10  # seconds, after which something that should have happened did not
 MOMENT = 0.05  # seconds, for which something waits in vain
-
-
-class Index:
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __index__(self) -> Any:
-        return self.value
-
-    def __repr__(self) -> str:
-        return f"Index({self.value!r})"
 
 
 class FailingTruth:
@@ -473,20 +470,7 @@ def test_gets_all_that_came_when_it_is_woken(impl: ModuleType) -> None:
     assert get.result(NEVER) == ["a", "b", "c"]
 
 
-REFUSED: list[tuple[Any, type[Exception], str]] = [
-    (1.0, TypeError, "expected an int, not 1.0"),
-    (None, TypeError, "expected an int, not None"),
-    ("1", TypeError, "expected an int, not '1'"),
-    (-1, ValueError, "n must not be negative, but is -1"),
-    (Index(-2), ValueError, "n must not be negative, but is -2"),
-    (10**30, OverflowError, f"{10**30} does not fit in 64 bits"),
-    (-(10**30), OverflowError, f"{-(10**30)} does not fit in 64 bits"),
-    (Index(2**63), OverflowError, "Index(9223372036854775808) does not fit in 64 bits"),
-    (FailingIndex(), ZeroDivisionError, "from __index__"),
-]
-
-
-@pytest.mark.parametrize(("bad", "error", "text"), REFUSED, ids=[text for *_, text in REFUSED])
+@what_is_no_count
 def test_refuses_what_is_no_count(
     impl: ModuleType, bad: Any, error: type[Exception], text: str
 ) -> None:

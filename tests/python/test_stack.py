@@ -16,19 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from linearizability import STACK, Call, outcome
 from lockfree import AtomicInt64
-from support import FailingIndex, bad_iterables, fail_half_way, hammer, repetitions
-
-
-class Index:
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __index__(self) -> Any:
-        return self.value
-
-    def __repr__(self) -> str:
-        return f"Index({self.value!r})"
-
+from support import (
+    Index,
+    bad_iterables,
+    fail_half_way,
+    hammer,
+    repetitions,
+    what_is_no_count,
+)
 
 # --- one item ------------------------------------------------------------------
 
@@ -149,20 +144,7 @@ def test_pops_up_to_n(impl: ModuleType, n: Any) -> None:
     assert s.pop_all() == items[number:]
 
 
-REFUSED: list[tuple[Any, type[Exception], str]] = [
-    (1.0, TypeError, "expected an int, not 1.0"),
-    (None, TypeError, "expected an int, not None"),
-    ("1", TypeError, "expected an int, not '1'"),
-    (-1, ValueError, "n must not be negative, but is -1"),
-    (Index(-2), ValueError, "n must not be negative, but is -2"),
-    (10**30, OverflowError, f"{10**30} does not fit in 64 bits"),
-    (-(10**30), OverflowError, f"{-(10**30)} does not fit in 64 bits"),
-    (Index(2**63), OverflowError, "Index(9223372036854775808) does not fit in 64 bits"),
-    (FailingIndex(), ZeroDivisionError, "from __index__"),
-]
-
-
-@pytest.mark.parametrize(("bad", "error", "text"), REFUSED, ids=[text for *_, text in REFUSED])
+@what_is_no_count
 def test_pops_nothing_for_what_is_no_count(
     impl: ModuleType, bad: Any, error: type[Exception], text: str
 ) -> None:

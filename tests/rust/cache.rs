@@ -223,13 +223,14 @@ fn what_expired_is_stale_until_its_grace_is_over() {
     let cache = Cache::with(UNBOUNDED, 1, clock.clone()).with_grace(50);
     let map = Map { cache, make: Number, hash: spread };
     let stale = |key| map.cache.stale(&map.sought(key), drop).unwrap().map(|value| value.0);
+    let fresh = || map.cache.fresh(|| Ok::<_, OutOfMemory>(())).unwrap();
     map.put(0, 0);
     (1..5).for_each(|key| drop(map.put_weighed(key, 10 * key, 1, 100)));
     clock.set(99);
-    assert_eq!((map.get(1), stale(1), map.cache.fresh()), (Some(10), None, 5));
+    assert_eq!((map.get(1), stale(1), fresh()), (Some(10), None, 5));
     clock.set(100);
     assert_eq!((map.get(1), map.contains(1), stale(1)), (None, false, Some(10)));
-    assert_eq!((map.items(), map.cache.fresh(), map.cache.len()), (vec![(0, 0)], 1, 5));
+    assert_eq!((map.items(), fresh(), map.cache.len()), (vec![(0, 0)], 1, 5));
     assert_eq!((map.cache.expire(drop), stale(0), stale(7)), (0, None, None));
     // Whatever is done to the key ends it.
     let mut reasons = Vec::new();
@@ -538,6 +539,29 @@ fn what_needs_memory_is_done_or_fails_and_loses_nothing() {
         map
     };
     with_ever_more_memory(replace_by_heavier, put(7, FOREVER));
+}
+
+#[test]
+fn what_is_too_heavy_by_now_goes_without_others_or_stays() {
+    let map = numbers(4, 1);
+    [0, 1, 2, 90].map(|key| map.put(key, key));
+    let mut removed = Removed::default();
+    let mut put = |number, weight, allowed| {
+        let (key, value) = (Number(number), Number(number));
+        let item = Item { key, value, weight, deadline: FOREVER };
+        ALLOWED.set(allowed);
+        let result = map.cache.put(&map.sought(number), item, &mut removed);
+        ALLOWED.set(usize::MAX);
+        (result, sought::keys(&removed).len())
+    };
+    assert_eq!(put(5, 1, usize::MAX), (Ok(()), 1));
+    let mut there = map.items();
+    // Somebody made the limit less than it weighs; there is no room in `removed`.
+    assert_eq!(put(90, 5, 0), (Err(OutOfMemory), 1));
+    assert_eq!(map.items(), there);
+    assert_eq!(put(90, 5, usize::MAX), (Ok(()), 2));
+    there.retain(|(key, _)| *key != 90);
+    assert_eq!(map.items(), there);
 }
 
 #[test]

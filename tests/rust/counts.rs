@@ -1,36 +1,22 @@
 //! The counts of keys: what they do beside the cache, whose table they have.
 #![cfg(not(loom))]
 
-#[allow(dead_code)] // other tests use the rest
-#[path = "common/counted.rs"]
-mod counted;
-#[allow(dead_code)] // other tests use the rest
-#[path = "common/sought.rs"]
-mod sought;
+#[path = "common/keys.rs"]
+mod keys;
 #[allow(dead_code)] // other tests use the rest
 #[path = "common/threads.rs"]
 mod threads;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use counted::{Memory, Value};
+use keys::counted::{Memory, Value};
+use keys::sought;
+use keys::sought::Numbered;
 use lockfree::engine::memory::slots;
-use lockfree::engine::{Counts, OutOfMemory};
+use lockfree::engine::{Counts, OutOfMemory, Slots};
 use proptest::prelude::*;
-use sought::{Numbered, Sought};
 use threads::on_threads;
-
-/// A `Value`'s number is never 0.
-impl Numbered for Value {
-    fn number(&self) -> usize {
-        self.number() - 1
-    }
-}
-
-/// Two of three keys have another key's hash.
-fn sought(number: usize) -> Sought {
-    Sought { number, hash: number as u64 / 3, by_hash: false }
-}
 
 fn add<const N: usize>(counts: &Counts<Value>, values: &Memory<N>, key: usize, n: i64) {
     let (slot, name) = (slots::take_current(), || values.value(key + 1));
@@ -120,6 +106,38 @@ fn each_addition_is_in_one_reset_or_in_what_remains() {
     assert_eq!(values.live(), 0);
 }
 
+/// A key's stripes are there once it changed hands often and quickly.
+#[test]
+fn what_threads_share_all_the_time_is_striped() {
+    let (values, slots) = (Memory::<8>::default(), Slots::default());
+    let slots = [slots.take(), slots.take()];
+    let growth = |pause: Duration, handovers: usize, by: fn(usize) -> usize| {
+        let counts = Counts::new(None);
+        let add = |time| {
+            counts.add(&sought(1), 1, slots[by(time)], || values.value(2)).unwrap();
+            counts.bytes()
+        };
+        let before = add(0);
+        let grown = (1..handovers).any(|time| {
+            if time % 8 == 0 && !pause.is_zero() {
+                std::thread::sleep(pause);
+            }
+            add(time) > before
+        });
+        let count = get(&counts, 1);
+        assert!(grown && count > 64 || count == handovers as i128);
+        grown
+    };
+    const MANY: usize = 100_000;
+    assert!(growth(Duration::ZERO, MANY, |time| time % 2), "shared");
+    assert!(!growth(Duration::ZERO, MANY, |_| 0), "one thread's");
+    assert!(!growth(Duration::ZERO, MANY, |time| time / (MANY / 50) % 2), "now and then");
+    if !cfg!(miri) {
+        // It takes 64 that follow one another quickly.
+        assert!(!growth(Duration::from_millis(2), 160, |time| time % 2), "too slow to matter");
+    }
+}
+
 /// One cache line of a key's own, and room that doubles.
 #[test]
 fn an_entry_has_its_count_and_nothing_of_a_policy() {
@@ -127,8 +145,8 @@ fn an_entry_has_its_count_and_nothing_of_a_policy() {
     for key in 0..2000 {
         add(&counts, &values, key, 1);
     }
-    // 48 for the entry, on pages that double, and at most 16 for the table.
-    assert!(counts.bytes() < 2000 * 112 + 4096, "{}", counts.bytes());
+    // 64 for the entry, on pages that double, and at most 16 for the table.
+    assert!(counts.bytes() < 2000 * 144 + 4096, "{}", counts.bytes());
 }
 
 #[derive(Clone, Debug)]

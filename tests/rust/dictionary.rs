@@ -1,37 +1,22 @@
 //! The dictionary: what it does beside the cache, whose table it has.
 #![cfg(not(loom))]
 
-#[allow(dead_code)] // other tests use the rest
-#[path = "common/counted.rs"]
-mod counted;
-#[allow(dead_code)] // other tests use the rest
-#[path = "common/sought.rs"]
-mod sought;
+#[path = "common/keys.rs"]
+mod keys;
 #[allow(dead_code)] // other tests use the rest
 #[path = "common/threads.rs"]
 mod threads;
 
 use std::collections::BTreeMap;
 
-use counted::{Memory, Value};
+use keys::counted::{Memory, Value};
+use keys::sought;
+use keys::sought::Numbered;
 use lockfree::engine::{Dictionary, OutOfMemory};
 use proptest::prelude::*;
-use sought::{Numbered, Sought};
 use threads::on_threads;
 
-/// A `Value`'s number is never 0.
-impl Numbered for Value {
-    fn number(&self) -> usize {
-        self.number() - 1
-    }
-}
-
 type Values = Memory<64>;
-
-/// Two of three keys have another key's hash.
-fn sought(number: usize) -> Sought {
-    Sought { number, hash: number as u64 / 3, by_hash: false }
-}
 
 fn number(value: Option<Value>) -> Option<usize> {
     value.map(|value| Numbered::number(&value))

@@ -1,6 +1,8 @@
 //! The integer: each operation, its edges, and threads.
 #![cfg(not(loom))]
 
+#[path = "common/cases.rs"]
+mod cases;
 #[path = "common/threads.rs"]
 mod threads;
 
@@ -175,12 +177,7 @@ fn numbers() -> impl Strategy<Value = i64> {
 }
 
 proptest! {
-    // Miri lets nothing be written to disk, and takes its time.
-    #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 8 } else { 1000 },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(cases::cases())]
 
     #[test]
     fn behaves_as_a_plain_integer(

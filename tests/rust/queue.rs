@@ -2,18 +2,21 @@
 #![cfg(not(loom))]
 #![allow(clippy::cast_possible_truncation)] // all numbers are small
 
+#[path = "common/allocations.rs"]
+mod allocations;
+#[path = "common/cases.rs"]
+mod cases;
 #[path = "common/fifo.rs"]
 mod fifo;
 #[path = "common/threads.rs"]
 mod threads;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::{iter, ptr, thread};
 
+use allocations::allocations;
 use fifo::Answer::{self, Closed, Empty, Full, Number, TooMany, Truth, Values};
 use fifo::Op::{
     self, Close, Drain, Finish, ForcePut, Get, GetSome, Len, Put, PutSome, Shut, Unfinished,
@@ -285,44 +288,6 @@ fn traverse_visits_until_one_fails() {
     iter::repeat_with(|| Get.run(&queue)).take(FIRST).for_each(drop);
     queue.close();
     assert_eq!(visit_up_to(&queue, all), ((first..all).collect(), Ok(())));
-}
-
-thread_local! {
-    /// How often this thread has allocated memory.
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-/// The system's allocator, which counts each thread's allocations.
-struct Counting;
-
-// SAFETY: the system's allocator does it all.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// How often this thread allocates memory while it runs `work`.
-fn allocations(work: impl FnOnce()) -> usize {
-    let before = ALLOCATIONS.get();
-    work();
-    ALLOCATIONS.get() - before
 }
 
 fn put_and_get(queue: &Queue<Word>, count: u32) {
@@ -691,12 +656,7 @@ fn limits() -> impl Strategy<Value = usize> {
 }
 
 proptest! {
-    // Miri lets nothing be written to disk, and takes its time.
-    #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 8 } else { 1000 },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(cases::cases())]
 
     #[test]
     fn behaves_as_a_plain_queue(

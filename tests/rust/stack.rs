@@ -1,17 +1,20 @@
 //! The stack: each operation, its edges, and threads.
 #![cfg(not(loom))]
 
+#[path = "common/allocations.rs"]
+mod allocations;
+#[path = "common/cases.rs"]
+mod cases;
 #[path = "common/lifo.rs"]
 mod lifo;
 #[path = "common/threads.rs"]
 mod threads;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::{array, iter, thread};
 
+use allocations::allocations;
 use lifo::{Op, pop_many, push, push_many};
 use lockfree::engine::{OutOfMemory, Stack};
 use proptest::prelude::*;
@@ -125,38 +128,6 @@ fn values_may_have_any_size_and_alignment() {
     assert_returns(Aligned(7));
     assert_returns([7_u8; 1000]);
     assert_returns(Some(Box::new(7)));
-}
-
-thread_local! {
-    /// How often this thread has allocated memory.
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-/// The system's allocator, which counts each thread's allocations.
-struct Counting;
-
-// SAFETY: the system's allocator does it all.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// How often this thread allocates memory while it runs `work`.
-fn allocations(work: impl FnOnce()) -> usize {
-    let before = ALLOCATIONS.get();
-    work();
-    ALLOCATIONS.get() - before
 }
 
 /// Enough for several segments of an arena.
@@ -534,12 +505,7 @@ fn operations() -> impl Strategy<Value = Op> {
 }
 
 proptest! {
-    // Miri lets nothing be written to disk, and takes its time.
-    #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 8 } else { 1000 },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(cases::cases())]
 
     #[test]
     fn behaves_as_a_plain_vector(steps in prop::collection::vec(operations(), 0..40)) {

@@ -1,6 +1,8 @@
 //! Striped counters and the threads' numbers: their edges, and threads.
 #![cfg(not(loom))]
 
+#[path = "common/cases.rs"]
+mod cases;
 #[path = "common/threads.rs"]
 mod threads;
 
@@ -198,12 +200,7 @@ fn steps() -> impl Strategy<Value = (usize, usize, Option<i64>)> {
 }
 
 proptest! {
-    // Miri lets nothing be written to disk, and takes its time.
-    #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 8 } else { 1000 },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(cases::cases())]
 
     #[test]
     fn behaves_as_plain_numbers(steps in prop::collection::vec(steps(), 0..60)) {

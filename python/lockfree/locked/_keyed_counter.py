@@ -8,7 +8,7 @@ from reprlib import recursive_repr
 from types import GenericAlias
 from typing import Any, ClassVar, NoReturn, SupportsIndex, TypeVar
 
-from lockfree._keyed import CounterMethods
+from lockfree._keyed import CounterMethods, added_up
 from lockfree.locked._values import MISSING, int64, not_copyable
 
 K = TypeVar("K")
@@ -72,7 +72,7 @@ class KeyedCounter(CounterMethods[K]):
     def _take(self) -> dict[K, int]:
         cells, self._cells = self._cells, {}
         try:
-            return {key: cell[0] for key, cell in cells.items()}
+            return added_up((key, cell[0]) for key, cell in cells.items())
         except BaseException:  # of a key's; nothing is lost
             newer, self._cells = self._cells, cells
             self._other += sum(cell[0] for cell in newer.values())

@@ -60,7 +60,7 @@ use super::super::memory::growth::{put, room};
 use super::super::memory::pointer::Counted;
 use super::super::memory::slots::Slot;
 use super::super::shim::{
-    AtomicI64, AtomicU8, AtomicU64, Mutex,
+    AtomicI64, AtomicU8, AtomicU64, LINE, Mutex,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
     mutant, ordering,
 };
@@ -543,6 +543,23 @@ impl Drop for Begun<'_> {
     }
 }
 
+/// What an entry has for its count.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Note {
+    cell: Cell,
+    _rest: Rest,
+}
+
+/// Fills an entry up to a line, on which it begins then, as its page does: two keys of which each is one
+/// thread's are apart, though nobody could see that they need to be.
+type Rest = [u8; if LINE < ENTRY { 0 } else { ENTRY - BEFORE - size_of::<Cell>() }];
+const ENTRY: usize = 64;
+/// What comes before the note.
+const BEFORE: usize = 2 * size_of::<usize>() + 24;
+
+const _: () = assert!(LINE < ENTRY || size_of::<Entry<Counting>>() == ENTRY, "an entry is a line");
+
 /// No key is evicted. An entry has its count, and what a search needs.
 #[derive(Debug, Default)]
 pub(super) struct Counting {
@@ -552,55 +569,21 @@ pub(super) struct Counting {
 impl Policy for Counting {
     /// When hand-overs were looked at last.
     type Uses = AtomicU8;
-    type Note = Cell;
+    type Note = Note;
 
     #[cfg(loom)]
-    fn zeroed() -> (AtomicU8, Cell) {
-        (AtomicU8::new(0), Cell(AtomicU64::new(CLOSED)))
+    fn zeroed() -> (AtomicU8, Note) {
+        (AtomicU8::new(0), Note { cell: Cell(AtomicU64::new(CLOSED)), _rest: [] })
     }
 
     /// What the item weighs is the word that its cell begins with.
     fn begin(entry: &Entry<Self>, content: &Content) {
         // Relaxed: it comes with the stamp.
-        entry.note.0.store(content.weight, Relaxed);
+        entry.note.cell.0.store(content.weight, Relaxed);
     }
-
-    #[inline(always)]
-    fn deadline(_: &Entry<Self>) -> u64 {
-        0
-    }
-
-    fn set_deadline(_: &Entry<Self>, _: u64) {}
-
-    fn weight_of(_: &Entry<Self>) -> u64 {
-        1
-    }
-
-    #[inline(always)]
-    fn mark(_: &Entry<Self>) {}
 
     fn len(&self) -> usize {
         self.len
-    }
-
-    fn weightless(&self) -> usize {
-        0
-    }
-
-    fn weight(&self) -> u128 {
-        self.len as u128
-    }
-
-    fn remove_all(&mut self) {
-        *self = Self::default();
-    }
-
-    fn bytes(&self) -> usize {
-        0
-    }
-
-    fn returns(&mut self, _: u64) -> bool {
-        false
     }
 
     fn admit(&mut self, _: &Entries<Self>, _: u32, _: &Entry<Self>, _: &Admission) {
@@ -610,18 +593,6 @@ impl Policy for Counting {
     fn remove(&mut self, _: &Entries<Self>, _: &Entry<Self>) {
         debug_assert!(false, "K1: no entry is removed alone");
     }
-
-    fn reweigh(&mut self, _: &Entries<Self>, _: u32, _: &Entry<Self>, _: u64) {}
-
-    fn victim<'a>(&mut self, _: &'a Entries<Self>, _: u32) -> Option<(u32, &'a Entry<Self>)> {
-        None
-    }
-
-    fn weightless_victim(&mut self, _: &Entries<Self>) -> Option<u32> {
-        None
-    }
-
-    fn evict(&mut self, _: &Entries<Self>, _: &Entry<Self>) {}
 }
 
 /// The counts.
@@ -740,7 +711,7 @@ impl<T: Counted, G: Reclaim> Counts<T, G> {
         slot: Slot,
     ) -> Look<R, Result<(), OutOfMemory>> {
         let Entry { uses, note, .. } = found.place;
-        match note.add(n, slot, uses, &self.beside) {
+        match note.cell.add(n, slot, uses, &self.beside) {
             Ok(true) => Look::Found(Ok(())),
             Ok(false) => Look::Gone(None),
             Err(error) => Look::Found(Err(error)),
@@ -769,7 +740,7 @@ impl<T: Counted, G: Reclaim> Counts<T, G> {
         look: impl Fn(&Cell) -> Option<i128>,
     ) -> Result<i128, Q::Error> {
         let look = |found: Found<'_, Counting>| {
-            look(&found.place.note).map_or(Look::Gone(None), Look::Found)
+            look(&found.place.note.cell).map_or(Look::Gone(None), Look::Found)
         };
         Ok(self.table.find(query, look, |_| ())?.unwrap_or(0))
     }
@@ -813,8 +784,9 @@ impl<T: Counted, G: Reclaim> Counts<T, G> {
         between: impl FnMut() -> Result<(), E>,
     ) -> Result<Vec<(T, i128)>, E> {
         // Under the lock, so that it is not closed.
-        let item =
-            |place: &Entry<Counting>| (copy(place.words().0), place.note.sum().unwrap_or_default());
+        let item = |place: &Entry<Counting>| {
+            (copy(place.words().0), place.note.cell.sum().unwrap_or_default())
+        };
         self.table.snapshot(item, between)
     }
 
@@ -867,7 +839,7 @@ impl<T: Counted, G: Reclaim> Counts<T, G> {
                 more = detached.next::<R>(AT_ONCE, |place| {
                     if let Some(words) = end_detached(place) {
                         let next = places.next().expect("so many at once");
-                        *next = Some((words, place.note.close::<R>(&self.beside)));
+                        *next = Some((words, place.note.cell.close::<R>(&self.beside)));
                     }
                 });
                 for (words, count) in some.iter().flatten() {

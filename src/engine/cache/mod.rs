@@ -473,19 +473,18 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     }
 
     /// How many there are whose time is not over, once [`Self::expire`] was called.
-    pub fn fresh(&self) -> usize {
+    ///
+    /// # Errors
+    /// What `between` returned, which is called now and then, with nothing held.
+    pub fn fresh<E: From<OutOfMemory>>(
+        &self,
+        between: impl FnMut() -> Result<(), E>,
+    ) -> Result<usize, E> {
         if self.grace == 0 {
-            return self.len();
+            return Ok(self.len());
         }
-        let now = self.now();
-        let count = |locked: Locked<'_, G, P>| {
-            let mut count = 0;
-            locked.some(Place::default(), usize::MAX, |place| {
-                count += usize::from(is_good(place, now));
-            });
-            count
-        };
-        self.each_shard(count).sum()
+        // Nothing takes no memory, however often.
+        Ok(self.snapshot(|_| (), between)?.len())
     }
 
     /// What all items weigh together.

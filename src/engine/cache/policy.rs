@@ -19,7 +19,8 @@ pub struct Admission {
 }
 
 /// What decides which item goes when there is no room. All but what readers do is done by the
-/// holder of the shard's lock.
+/// holder of the shard's lock. What a policy does not say itself is so where each item weighs 1 and none
+/// expires.
 pub trait Policy: Debug + Default {
     /// What readers leave in the entry of an item that they used: a byte, or nothing.
     type Uses: Debug;
@@ -31,19 +32,27 @@ pub trait Policy: Debug + Default {
     fn zeroed() -> (Self::Uses, Self::Note);
 
     /// Writes what the entry of a new item begins with.
-    fn begin(entry: &Entry<Self>, content: &Content);
+    fn begin(_entry: &Entry<Self>, _content: &Content) {}
 
     /// When the item expires; 0 is never. Readers ask this.
-    fn deadline(entry: &Entry<Self>) -> u64;
+    #[inline(always)]
+    fn deadline(_entry: &Entry<Self>) -> u64 {
+        0
+    }
 
     /// Changes that.
-    fn set_deadline(entry: &Entry<Self>, deadline: u64);
+    #[inline(always)]
+    fn set_deadline(_entry: &Entry<Self>, _deadline: u64) {}
 
     /// What the item weighs.
-    fn weight_of(entry: &Entry<Self>) -> u64;
+    #[inline(always)]
+    fn weight_of(_entry: &Entry<Self>) -> u64 {
+        1
+    }
 
     /// Notes that the item was used. Readers do this.
-    fn mark(entry: &Entry<Self>);
+    #[inline(always)]
+    fn mark(_entry: &Entry<Self>) {}
 
     /// By what an entry is claimed (E7), where writers do without the shard's lock.
     #[inline(always)]
@@ -55,20 +64,30 @@ pub trait Policy: Debug + Default {
     fn len(&self) -> usize;
 
     /// How many of them weigh nothing.
-    fn weightless(&self) -> usize;
+    fn weightless(&self) -> usize {
+        0
+    }
 
     /// What they weigh together.
-    fn weight(&self) -> u128;
+    fn weight(&self) -> u128 {
+        self.len() as u128
+    }
 
     /// Lets all items go; what was evicted of late is remembered.
-    fn remove_all(&mut self);
+    fn remove_all(&mut self) {
+        *self = Self::default();
+    }
 
     /// The bytes that it takes beside the entries.
-    fn bytes(&self) -> usize;
+    fn bytes(&self) -> usize {
+        0
+    }
 
     /// Whether an item with this key was evicted of late. It is asked before room is made
     /// for the new one, and once: then that is forgotten.
-    fn returns(&mut self, hash: u64) -> bool;
+    fn returns(&mut self, _hash: u64) -> bool {
+        false
+    }
 
     /// Takes in a new item.
     fn admit(
@@ -85,24 +104,31 @@ pub trait Policy: Debug + Default {
     /// Takes note of a new weight.
     fn reweigh(
         &mut self,
-        entries: &Entries<Self>,
-        index: u32,
-        reweighed: &Entry<Self>,
-        weight: u64,
-    );
+        _entries: &Entries<Self>,
+        _index: u32,
+        _reweighed: &Entry<Self>,
+        _weight: u64,
+    ) {
+    }
 
     /// Who is to go next of those that weigh anything; not `spared`.
     fn victim<'a>(
         &mut self,
-        entries: &'a Entries<Self>,
-        spared: u32,
-    ) -> Option<(u32, &'a Entry<Self>)>;
+        _entries: &'a Entries<Self>,
+        _spared: u32,
+    ) -> Option<(u32, &'a Entry<Self>)> {
+        None
+    }
 
     /// Who is to go next of those that weigh nothing, by its index.
-    fn weightless_victim(&mut self, entries: &Entries<Self>) -> Option<u32>;
+    fn weightless_victim(&mut self, _entries: &Entries<Self>) -> Option<u32> {
+        None
+    }
 
     /// Lets the victim go, which weighs something.
-    fn evict(&mut self, entries: &Entries<Self>, victim: &Entry<Self>);
+    fn evict(&mut self, entries: &Entries<Self>, victim: &Entry<Self>) {
+        self.remove(entries, victim);
+    }
 }
 
 /// There is always room. An entry has nothing but its key, its value, and what a search needs.
@@ -129,22 +155,6 @@ impl Policy for Unlimited {
         (Latch::default(), ())
     }
 
-    fn begin(_: &Entry<Self>, _: &Content) {}
-
-    #[inline(always)]
-    fn deadline(_: &Entry<Self>) -> u64 {
-        0
-    }
-
-    fn set_deadline(_: &Entry<Self>, _: u64) {}
-
-    fn weight_of(_: &Entry<Self>) -> u64 {
-        1
-    }
-
-    #[inline(always)]
-    fn mark(_: &Entry<Self>) {}
-
     #[inline(always)]
     fn latch(entry: &Entry<Self>) -> Option<&Latch> {
         Some(&entry.uses)
@@ -154,26 +164,6 @@ impl Policy for Unlimited {
         self.len
     }
 
-    fn weightless(&self) -> usize {
-        0
-    }
-
-    fn weight(&self) -> u128 {
-        self.len as u128
-    }
-
-    fn remove_all(&mut self) {
-        *self = Self::default();
-    }
-
-    fn bytes(&self) -> usize {
-        0
-    }
-
-    fn returns(&mut self, _: u64) -> bool {
-        false
-    }
-
     fn admit(&mut self, _: &Entries<Self>, _: u32, _: &Entry<Self>, _: &Admission) {
         self.len += 1;
     }
@@ -181,8 +171,6 @@ impl Policy for Unlimited {
     fn remove(&mut self, _: &Entries<Self>, _: &Entry<Self>) {
         self.len -= 1;
     }
-
-    fn reweigh(&mut self, _: &Entries<Self>, _: u32, _: &Entry<Self>, _: u64) {}
 
     /// The one that lies next, whichever that is.
     fn victim<'a>(
@@ -194,13 +182,5 @@ impl Policy for Unlimited {
         let found = entries.next_live(self.cursor).or_else(|| entries.next_live(NIL));
         self.cursor = found.map_or(NIL, |(index, _)| index);
         found
-    }
-
-    fn weightless_victim(&mut self, _: &Entries<Self>) -> Option<u32> {
-        None
-    }
-
-    fn evict(&mut self, entries: &Entries<Self>, victim: &Entry<Self>) {
-        self.remove(entries, victim);
     }
 }

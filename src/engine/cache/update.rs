@@ -520,6 +520,10 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             match self.reweigh(core, &mut locked, found, item.weight, removed) {
                 Ok(true) => {}
                 Ok(false) => {
+                    // Before anything goes: the item is reported.
+                    if let Err(error) = removed.reserve() {
+                        return Err((error.into(), item));
+                    }
                     let words = locked.remove(found.index);
                     core.budget.release(words.weight);
                     drop(locked);
@@ -562,6 +566,10 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         weight: u64,
         removed: &mut Removed<T>,
     ) -> Result<bool, OutOfMemory> {
+        // Nothing else goes for what cannot come in.
+        if !core.budget.allows(weight) {
+            return Ok(false);
+        }
         let before = P::weight_of(found.place);
         let growth = weight.saturating_sub(before);
         if weight == 0 {
@@ -648,8 +656,8 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             // The victim in another shard weighed 1 too.
             let mut share = u64::from(self.evict_elsewhere(core, hash, removed)?);
             if share == 0 {
-                // All that is not in a shard is in the hands of writers.
-                backoff.wait();
+                // All that is not in a shard is in the hands of writers, one of whom may not be running.
+                backoff.wait_for_another();
             }
             locked = core.lock::<G>(hash);
             core.budget.in_flight.fetch_sub(share, Relaxed);

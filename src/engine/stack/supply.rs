@@ -259,15 +259,19 @@ impl<T, P: Place<T>> Supply<T, P> {
         }
         let (mut index, mut left) = (chain.first, chain.count);
         while left > 0 {
-            // SAFETY: as in `node`.
-            let neighbours = unsafe { self.nodes.segment_from(index) };
-            let start = index;
-            for node in neighbours.iter().take(left as usize) {
-                f(node);
-                index += 1;
-            }
-            left -= index - start;
+            let neighbours = self.neighbours(index, left);
+            neighbours.iter().for_each(&mut f);
+            index += length(neighbours);
+            left -= length(neighbours);
         }
+    }
+
+    /// Up to `count` nodes from this one on that lie side by side.
+    #[inline]
+    fn neighbours(&self, index: u32, count: u32) -> &[Node<T, P>] {
+        // SAFETY: as in `node`.
+        let neighbours = unsafe { self.nodes.segment_from(index) };
+        &neighbours[..neighbours.len().min(count as usize)]
     }
 
     /// Calls `f` with up to `count` linked nodes. Returns their chain, and what is linked
@@ -284,18 +288,17 @@ impl<T, P: Place<T>> Supply<T, P> {
     ) -> (Chain<'_, T, P>, u32) {
         let (mut index, mut left, mut is_straight) = (first, count, true);
         loop {
-            // SAFETY: as in `node`.
-            let neighbours = unsafe { self.nodes.segment_from(index) };
-            let (start, mut last, mut next) = (index, &neighbours[0], NIL);
-            for node in neighbours.iter().take(left as usize) {
+            let neighbours = self.neighbours(index, left);
+            let (start, mut next) = (index, NIL);
+            for node in neighbours {
                 next = node.next.load(order);
                 f(node);
-                last = node;
                 index += 1;
                 if next != index {
                     break;
                 }
             }
+            let last = &neighbours[(index - start) as usize - 1];
             left -= index - start;
             if left == 0 || next == NIL {
                 return (Chain { first, last, count: count - left, is_straight }, next);
@@ -518,6 +521,13 @@ impl Tally {
             self.before
         }
     }
+}
+
+/// How many nodes.
+#[inline]
+#[allow(clippy::cast_possible_truncation)] // they have indices of 32 bits
+fn length<N>(nodes: &[N]) -> u32 {
+    nodes.len() as u32
 }
 
 /// The first of a range, and its end.

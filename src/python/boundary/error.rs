@@ -11,7 +11,8 @@ use std::ffi::{c_int, c_void};
 use std::fmt;
 
 use pyo3::exceptions::{
-    PyAttributeError, PyIndexError, PyOverflowError, PyRuntimeError, PyTypeError, PyValueError,
+    PyAttributeError, PyException, PyIndexError, PyOverflowError, PyRuntimeError, PyTypeError,
+    PyValueError,
 };
 use pyo3::ffi;
 use pyo3::panic::PanicException;
@@ -150,6 +151,14 @@ impl Error {
         if self.0.is_none() {
             // SAFETY: errors are made and given up by attached threads.
             unsafe { ffi::PyErr_Clear() };
+        }
+    }
+
+    /// Whether it is an `Exception`, once it was taken off: `KeyboardInterrupt` is none.
+    pub(crate) fn is_ordinary(&self, py: Python<'_>) -> bool {
+        match self.0.as_deref() {
+            Some(Kind::Raised(error)) => error.is_instance_of::<PyException>(py),
+            _ => true,
         }
     }
 

@@ -51,6 +51,23 @@ impl<'py> Slots<'py> {
         unsafe { ffi::PyList_SET_ITEM(self.list.as_ptr(), i.cast_signed(), item.into_raw()) };
     }
 
+    /// Puts items into empty places, from the first on.
+    #[inline]
+    pub(crate) fn filler(&self) -> impl FnMut(Owned) + use<> {
+        let list = self.list.as_ptr().cast::<ffi::PyListObject>();
+        // SAFETY: a live list.
+        let mut place = unsafe { (*list).ob_item };
+        // SAFETY: its places lie there.
+        let end = unsafe { place.add(self.len()) };
+        move |item| {
+            debug_assert!(place < end);
+            // SAFETY: as in `fill`.
+            unsafe { place.write(item.into_raw()) };
+            // SAFETY: to the next one, or the end.
+            place = unsafe { place.add(1) };
+        }
+    }
+
     /// The list of the first `count` items, which are all that were filled.
     pub(crate) fn finish(self, count: usize) -> Result<Bound<'py, PyList>> {
         let Self { list, len, is_hidden } = self;

@@ -5,7 +5,7 @@
 //! woken to look again, not handed anything.
 
 use std::cell::Cell;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,13 @@ const LOOKS: u32 = 200;
 
 /// How often the main thread answers signals while it waits.
 const SIGNALS: Duration = Duration::from_millis(50);
+
+/// How long one who has caught up with those whom it takes from lets them get ahead: a few times
+/// what it takes a cache line to come from another processor.
+const LINGER: Duration = Duration::from_micros(1);
+
+/// How often at most one that lingered in vain does not linger after that.
+const HASTE: u32 = 127;
 
 /// How long to sleep where a moment lasts.
 const SHORT: Duration = Duration::from_micros(200);
@@ -223,6 +230,36 @@ pub(crate) enum Attempt<R> {
     Moment,
 }
 
+/// Lets those whom this thread takes from get ahead a little, where it has just found nothing;
+/// `ahead` says whether they did.
+///
+/// Who is as quick as they are, or quicker, runs at their heels otherwise: each item and its place
+/// then are in the cache of the processor that wrote them a moment ago, and that has to wait as
+/// well, to write to the next place in the same line. A few items later one line brings several
+/// places, and nobody waits. Where nothing comes of it, as between threads that wait for each
+/// other's answers, it is soon tried but once in a while.
+#[cold]
+pub(crate) fn linger(ahead: impl FnOnce() -> bool) {
+    thread_local! {
+        /// How often not to linger, and how often of that is left.
+        static HASTY: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
+    }
+    if !is_parallel() {
+        return;
+    }
+    match HASTY.get() {
+        (times, 0) => {
+            let begin = Instant::now();
+            while begin.elapsed() < LINGER {
+                shim::spin(1);
+            }
+            let times = if ahead() { 0 } else { (2 * times + 1).min(HASTE) };
+            HASTY.set((times, times));
+        }
+        (times, left) => HASTY.set((times, left - 1)),
+    }
+}
+
 /// Makes attempts until one is done, waiting for `event` in between; `None` when
 /// patience ends before. `hopeful` says, detached, whether an attempt is worth while.
 ///
@@ -316,7 +353,7 @@ fn persist_long<R>(
 /// Looks whether there is hope for some microseconds, where another thread can run
 /// meanwhile that might fulfil it.
 fn look_often(py: Python<'_>, hopeful: &(impl Fn() -> bool + Sync)) {
-    if cfg!(Py_GIL_DISABLED) && several_processors() {
+    if is_parallel() {
         user::detached(py, || {
             let mut looks = 0..LOOKS;
             while looks.next().is_some() && !hopeful() {
@@ -326,9 +363,19 @@ fn look_often(py: Python<'_>, hopeful: &(impl Fn() -> bool + Sync)) {
     }
 }
 
-fn several_processors() -> bool {
-    static SEVERAL: OnceLock<bool> = OnceLock::new();
-    *SEVERAL.get_or_init(|| thread::available_parallelism().is_ok_and(|count| count.get() > 1))
+/// Whether threads of this process run at the same time.
+static SEVERAL_PROCESSORS: AtomicBool = AtomicBool::new(false);
+
+/// Learns whether there are several processors, as the module is loaded: a thread that has been
+/// bound to one of them would be told of that one only.
+pub(crate) fn count_processors() {
+    let several = thread::available_parallelism().is_ok_and(|count| count.get() > 1);
+    SEVERAL_PROCESSORS.store(several, Relaxed);
+}
+
+/// Whether another thread may be at work while this one looks what it does.
+fn is_parallel() -> bool {
+    cfg!(Py_GIL_DISABLED) && SEVERAL_PROCESSORS.load(Relaxed)
 }
 
 /// One thread's wait.

@@ -318,7 +318,8 @@ impl Contents {
     /// How many items there are whose time is not over.
     fn len(&self, py: Python<'_>) -> Result<usize> {
         self.expire(py)?;
-        Ok(self.engine.fresh())
+        let mut pauses = Pauses::new(py);
+        self.engine.fresh(|| pauses.rest())
     }
 
     /// The keys and values, an iterable of pairs.

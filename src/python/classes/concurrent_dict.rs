@@ -26,7 +26,6 @@ use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::epoch::Attached;
 use crate::python::boundary::error::{Error, Result, not_copyable};
 use crate::python::boundary::fastcall::{fast_methods, used};
-use crate::python::boundary::handover::Handover;
 use crate::python::boundary::key::Key;
 use crate::python::boundary::list::{Pair, repr_of_pairs};
 use crate::python::boundary::names;
@@ -43,8 +42,6 @@ struct Contents {
     engine: Dictionary<Owned, Attached>,
     /// Where values are weak, a weak reference to the dictionary itself.
     itself: Option<Owned>,
-    /// Whether what one thread put is replaced by another.
-    handover: Handover,
     /// What `lockfree._loading` keeps here, made when it first asks.
     flights: Flights,
     /// Of the loads that are under way.
@@ -63,7 +60,7 @@ impl Contents {
     #[inline]
     fn stored(&self, key: Arg<'_, '_>, value: Arg<'_, '_>) -> Result<Owned> {
         match &self.itself {
-            None => Ok(self.handover.begin(value)),
+            None => Ok(Owned::new(value)),
             Some(itself) => weakly(itself, key, value),
         }
     }
@@ -140,8 +137,7 @@ impl Contents {
                     let stored = self.stored(key, value.borrow(py))?;
                     self.tickets.revoke(query.hash());
                     let done = if found.is_some() {
-                        let replaced = self.engine.replace(&query, expected, stored)?;
-                        replaced.map(|old| self.handover.end(old)).is_ok()
+                        self.engine.replace(&query, expected, stored)?.is_ok()
                     } else {
                         let there = self.engine.get_or_put(&query, Owned::new(key), stored);
                         there?.is_none()
@@ -289,8 +285,7 @@ impl ConcurrentDict {
         let itself = is_weak.then(|| weak::reference(slf.as_any().as_borrowed(), None));
         let tickets = Shared::new(Tickets::default())?;
         let (engine, flights) = (Dictionary::default(), Flights::default());
-        let (itself, handover) = (itself.transpose()?, Handover::default());
-        let contents = Contents { engine, itself, handover, flights, tickets };
+        let contents = Contents { engine, itself: itself.transpose()?, flights, tickets };
         if slf.get().contents.set(keep(contents)?).is_err() {
             return Err(Error::wrong_value(format_args!("a ConcurrentDict is initialized once")));
         }

@@ -70,9 +70,43 @@ fn pairs(
     Ok(pairs)
 }
 
-/// Adds what was taken away again. What cannot be added to its key is counted, all the same.
+/// The counts of keys as a dict. Keys that have become equal are one key, and their counts are added up.
+fn as_dict(py: Python<'_>, counts: &[(Owned, i128)]) -> Result<Owned> {
+    let build = |class: *mut ffi::PyObject| {
+        let copies = counts.iter().map(|(key, count)| (key.clone(), *count));
+        let pairs = snapshot(py, pairs(py, copies)?)?;
+        // SAFETY: live objects, and the token proves the thread attached.
+        let dict = unsafe { user::call1(class, pairs.as_ptr()) };
+        // SAFETY: a new reference, or null with an exception set.
+        unsafe { Owned::from_new(dict) }.ok_or_else(Error::pending)
+    };
+    let dict = build((&raw mut ffi::PyDict_Type).cast())?;
+    // SAFETY: a live dict, and the token proves the thread attached.
+    if unsafe { ffi::PyDict_Size(dict.as_ptr()) }.cast_unsigned() == counts.len() {
+        return Ok(dict);
+    }
+    let module = py.import("lockfree._keyed").map_err(Error::raised)?;
+    build(module.getattr("added_up").map_err(Error::raised)?.as_ptr())
+}
+
+/// Drops what was taken away, and is in `result`. What a handler raises must not cost that.
+fn drop_taken(py: Python<'_>, taken: Vec<(Owned, i128)>, result: Owned) -> Owned {
+    let mut pauses = Pauses::new(py);
+    for item in taken {
+        drop(item);
+        pauses.step_on();
+    }
+    if let Err(error) = pauses.end() {
+        error.raise_later();
+    }
+    result
+}
+
+/// Adds what was taken away again. What cannot be added to its key is counted, all the same. Returns what is
+/// to be raised: what went wrong before, unless something that is no fault of a key's came in between.
 #[cold]
-fn give_back(py: Python<'_>, engine: &Engine, taken: Vec<(Owned, i128)>) {
+fn give_back(py: Python<'_>, engine: &Engine, taken: Vec<(Owned, i128)>, before: Error) -> Error {
+    let (mut pauses, mut raised) = (Pauses::new(py), Some(before.taken_off()));
     for (key, mut count) in taken {
         // No more steps than additions made the count.
         loop {
@@ -80,14 +114,21 @@ fn give_back(py: Python<'_>, engine: &Engine, taken: Vec<(Owned, i128)>) {
             count -= n;
             let n = i64::try_from(n).expect("clamped");
             if let Err(error) = add(engine, key.borrow(py), n) {
-                error.discard();
                 engine.add_other(n, slot());
+                let error = error.taken_off();
+                if !error.is_ordinary(py) {
+                    raised = Error::join(raised, Some(error));
+                }
             }
             if count == 0 {
                 break;
             }
         }
+        drop(key);
+        pauses.step_on();
     }
+    let raised = Error::join(raised, pauses.end().err());
+    raised.unwrap_or_else(Error::pending)
 }
 
 impl KeyedCounter {
@@ -129,19 +170,10 @@ impl KeyedCounter {
     fn reset_all(&self, py: Python<'_>) -> Result<Owned> {
         let (engine, mut pauses) = (self.engine()?, Pauses::new(py));
         let taken = engine.take(|| pauses.step_on())?;
-        let copies = taken.iter().map(|(key, count)| (key.clone(), *count));
-        let made = pauses.end().and_then(|()| snapshot(py, pairs(py, copies)?)).and_then(|pairs| {
-            let class = (&raw mut ffi::PyDict_Type).cast();
-            // SAFETY: live objects, and the token proves the thread attached.
-            let dict = unsafe { user::call1(class, pairs.as_ptr()) };
-            // SAFETY: a new reference, or null with an exception set.
-            unsafe { Owned::from_new(dict) }.ok_or_else(Error::pending)
-        });
-        made.map_err(|error| {
-            let error = error.taken_off();
-            give_back(py, engine, taken);
-            error
-        })
+        match pauses.end().and_then(|()| as_dict(py, &taken)) {
+            Ok(dict) => Ok(drop_taken(py, taken, dict)),
+            Err(error) => Err(give_back(py, engine, taken, error)),
+        }
     }
 }
 

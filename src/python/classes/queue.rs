@@ -31,7 +31,7 @@ use crate::python::boundary::pauses::{Pauses, SharedPauses};
 use crate::python::boundary::task::{TaskWaiter, may_wait_here};
 use crate::python::boundary::user;
 use crate::python::boundary::waiting::{
-    Attempt, PATIENT, Patience, Sleeper, Sought, all, hold, in_hand, persist, wait,
+    Attempt, PATIENT, Patience, Sleeper, Sought, all, hold, in_hand, linger, persist, wait,
 };
 
 /// How long one who does not wait believes that a place is being filled: much longer than
@@ -781,13 +781,15 @@ fast_methods! {
             };
             if !this.inner.not_empty.is_urgent()
                 && (!engine.is_bounded() || this.inner.not_full.is_empty() || !may_wait_here())
-                && let TryGet::Got(item) = engine.try_get()
             {
-                // The limit is read after the taking: see `made_room`.
-                if engine.is_bounded() {
-                    in_hand(this.inner.not_full.notify(1));
+                if let TryGet::Got(item) = engine.try_get() {
+                    // The limit is read after the taking: see `made_room`.
+                    if engine.is_bounded() {
+                        in_hand(this.inner.not_full.notify(1));
+                    }
+                    return Ok(this.inner.handover.end(item));
                 }
-                return Ok(this.inner.handover.end(item));
+                linger(|| engine.len() > 1);
             }
             this.get_patiently(py, Patience::Forever)
         };

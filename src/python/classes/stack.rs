@@ -62,12 +62,7 @@ impl Stack {
         let mut room = limit.min(engine.len());
         loop {
             let list = Slots::new(py, room)?;
-            let mut filled = 0;
-            let sink = |item| {
-                list.fill(filled, item);
-                filled += 1;
-            };
-            match engine.pop_many(limit, room, sink) {
+            match engine.pop_many(limit, room, list.filler()) {
                 Ok(count) => return list.finish(count),
                 Err(wanted) => room = wanted.saturating_add(wanted / 8).min(limit),
             }

@@ -6,31 +6,21 @@
 //! ```
 #![cfg(loom)]
 
-#[allow(dead_code)] // other tests use the rest
-#[path = "../common/counted.rs"]
-mod counted;
+#[path = "../common/keys.rs"]
+mod keys;
 #[allow(dead_code)] // other tests use the rest
 #[path = "../common/outcomes.rs"]
 mod outcomes;
-#[allow(dead_code)] // other tests use the rest
-#[path = "../common/sought.rs"]
-mod sought;
 
 use std::collections::BTreeSet;
 
-use counted::{Memory, Value};
+use keys::KEY;
+use keys::counted::{Memory, Value};
+use keys::sought::Sought;
 use lockfree::engine::{Dictionary, OutOfMemory, Pointer};
 use lockfree::shim::{AtomicBool, Ordering::SeqCst};
 use outcomes::{PREEMPTIONS, outcomes_of};
-use sought::{Numbered, Sought};
 
-impl Numbered for Value {
-    fn number(&self) -> usize {
-        self.number()
-    }
-}
-
-const KEY: Sought = Sought { number: 1, hash: 1, by_hash: true };
 const OTHER: Sought = Sought { number: 2, hash: 2, by_hash: true };
 
 /// A dictionary of one key, and a reference to the value that it has at first, which is expected.
