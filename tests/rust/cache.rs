@@ -544,7 +544,9 @@ fn what_needs_memory_is_done_or_fails_and_loses_nothing() {
 #[test]
 fn what_is_too_heavy_by_now_goes_without_others_or_stays() {
     let map = numbers(4, 1);
-    [0, 1, 2, 90].map(|key| map.put(key, key));
+    for key in [0, 1, 2, 90] {
+        map.put(key, key);
+    }
     let mut removed = Removed::default();
     let mut put = |number, weight, allowed| {
         let (key, value) = (Number(number), Number(number));
@@ -714,7 +716,9 @@ fn what_is_put_at_once_is_put_as_ever() {
             let key = random.below(limit * 2);
             let weight = if weights { 1 + random.below(3) as u64 } else { 1 };
             let deadline = if times && random.below(4) == 0 { step + 20 } else { FOREVER };
-            clocks.iter().for_each(|clock| clock.set(step));
+            for clock in &clocks {
+                clock.set(step);
+            }
             match random.below(8) {
                 0 => assert_eq!(maps[0].get(key), maps[1].get(key)),
                 1 => assert_eq!(maps[0].remove(key), maps[1].remove(key)),

@@ -228,6 +228,7 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
         room: u64,
     ) -> Words {
         let Victim { index, place } = *victim;
+        let _claim = place.claim();
         let state = &mut *self.state;
         let returns = state.policy.returns(content.hash);
         state.policy.evict(self.entries, place);

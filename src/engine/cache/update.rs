@@ -533,7 +533,8 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                 Err(error) => return Err((error.into(), item)),
             }
         }
-        let claim = found.place.claim();
+        let is_claimed = !mutant!("dictionary.replace.unclaimed");
+        let claim = if is_claimed { found.place.claim() } else { None };
         // Once more: who makes it say no need not lock the shard where there are claims.
         if !admit() && !mutant!("dictionary.admit.unclaimed") {
             drop((claim, locked));

@@ -96,8 +96,11 @@ fn seen(acts: [Act; 2]) -> BTreeSet<([Option<usize>; 2], Option<usize>)> {
     outcomes_of(Some(PREEMPTIONS), Model::new, acts, Model::get)
 }
 
-/// The same, and how many values are left: the key, the expected value, and what is there.
-fn ends(acts: [Act; 2]) -> BTreeSet<([Option<usize>; 2], (Option<usize>, usize))> {
+/// What is there in the end, and how many values are left: the key, the expected value, and that.
+type End = (Option<usize>, usize);
+
+/// The same with the end.
+fn ends(acts: [Act; 2]) -> BTreeSet<([Option<usize>; 2], End)> {
     outcomes_of(Some(PREEMPTIONS), Model::new, acts, Model::end)
 }
 
