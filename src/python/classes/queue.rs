@@ -173,14 +173,6 @@ impl Queue {
         Ok(item)
     }
 
-    /// The same where nothing was there, as those who put are no quicker.
-    #[cold]
-    #[inline(never)]
-    fn get_behind(&self, py: Python<'_>, engine: &engine::Queue<Owned>) -> Result<Owned> {
-        linger(|| engine.len() > 1);
-        self.get_patiently(py, Patience::Forever)
-    }
-
     /// Before up to `count` items are taken, wakes as many coroutines of this thread's loop
     /// that wait for room. That runs byte code: what a signal handler raises in it must not
     /// cost an item. They cannot look before the caller is through.
@@ -789,19 +781,23 @@ fast_methods! {
             let Engine::Fifo(engine) = &this.inner.engine else {
                 return this.get_in_order(py);
             };
-            if this.inner.not_empty.is_urgent()
-                || (engine.is_bounded() && !this.inner.not_full.is_empty() && may_wait_here())
+            if !this.inner.not_empty.is_urgent()
+                && (!engine.is_bounded() || this.inner.not_full.is_empty() || !may_wait_here())
             {
-                return this.get_patiently(py, Patience::Forever);
+                match engine.try_get() {
+                    TryGet::Got(item) => {
+                        // The limit is read after the taking: see `made_room`.
+                        if engine.is_bounded() {
+                            in_hand(this.inner.not_full.notify(1));
+                        }
+                        return Ok(this.inner.handover.end(item));
+                    }
+                    // Who put one before it gets one, as others do, never finds nothing.
+                    TryGet::Empty => linger(|| engine.len() > 1),
+                    _ => {}
+                }
             }
-            let TryGet::Got(item) = engine.try_get() else {
-                return this.get_behind(py, engine);
-            };
-            // The limit is read after the taking: see `made_room`.
-            if engine.is_bounded() {
-                in_hand(this.inner.not_full.notify(1));
-            }
-            Ok(this.inner.handover.end(item))
+            this.get_patiently(py, Patience::Forever)
         };
     one c"_hold" c"_hold($self, event, /)\n--\n\nWhy a coroutine should not begin at once; 0 if it may."
         |this, _, event| {
