@@ -89,9 +89,9 @@ fn items<'a, 'py>(object: Arg<'a, 'py>) -> Option<&'a [Arg<'a, 'py>]> {
 mod with_gil {
     use pyo3::prelude::*;
 
-    use super::super::key::{equal_text, small_int};
-    use super::super::object::{Arg, borrowed};
     use super::items;
+    use crate::python::boundary::key::{equal_text, small_int};
+    use crate::python::boundary::object::{Arg, borrowed};
 
     /// # Safety
     /// The address is that of an object to which a container refers.
@@ -146,11 +146,11 @@ mod without_gil {
     use pyo3::ffi;
     use pyo3::prelude::*;
 
-    use super::super::error::{Error, Result};
-    use super::super::object::{Arg, made, tuple};
-    use super::super::owned::Owned;
     use super::items;
     use crate::engine::memory::growth::{put, room};
+    use crate::python::boundary::error::{Error, Result};
+    use crate::python::boundary::object::{Arg, made, tuple};
+    use crate::python::boundary::owned::Owned;
 
     /// What is longer is compared with a reference.
     const MOST_BYTES: usize = 1 << 10;
