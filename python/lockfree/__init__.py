@@ -11,7 +11,7 @@ never does, the import succeeds, so that ``lockfree.locked`` can be had, and eac
 other class is the ``ImportError``.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lockfree._errors import Empty, Full, ShutDown
 from lockfree._ordering import Ordering
@@ -19,6 +19,8 @@ from lockfree._select import IMPLEMENTATION, REFUSAL
 
 if TYPE_CHECKING:
     from lockfree import locked as locked  # at run time below, when it is asked for
+
+    __version__: str
 
 if TYPE_CHECKING or (IMPLEMENTATION == "native" and not REFUSAL):
     from lockfree._native import (
@@ -91,17 +93,21 @@ __all__ = [
     "once",
 ]
 
+if not TYPE_CHECKING:  # for types, what is not named is not there
 
-def __getattr__(name: str) -> Any:
-    if name == "locked":
-        from importlib import import_module
+    def __getattr__(name: str) -> object:
+        if name == "locked":
+            from importlib import import_module
 
-        return import_module("lockfree.locked")
-    if name == "__version__":
-        # Only now: reading an installation's metadata takes longer than all else here.
-        from importlib.metadata import version
+            return import_module("lockfree.locked")
+        if name == "__version__":
+            # Only now: reading an installation's metadata takes longer than all else here.
+            from importlib.metadata import version
 
-        return version("lockfree")
-    if REFUSAL and name in __all__:
-        raise ImportError(*REFUSAL.args)
-    raise AttributeError(f"module 'lockfree' has no attribute {name!r}")
+            return version("lockfree")
+        if REFUSAL and name in __all__:
+            raise ImportError(*REFUSAL.args)
+        raise AttributeError(f"module 'lockfree' has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), "__version__", "locked"})

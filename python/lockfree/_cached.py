@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import _make_key, partial, update_wrapper
 from typing import (
     TYPE_CHECKING,
@@ -17,7 +17,7 @@ from typing import (
     overload,
 )
 
-from lockfree._loading import async_load, load
+from lockfree._loading import async_load, is_coroutine, load
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -271,7 +271,7 @@ def _either_wrapper(cache: Any, options: Options, maker: Any, function: Callable
 
     def attempt(*args: Any, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)
-        if isinstance(result, Coroutine):
+        if is_coroutine(result):
             result.close()
             raise _IsAsyncError
         return result

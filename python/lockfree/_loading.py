@@ -57,7 +57,7 @@ from math import isnan
 from threading import TIMEOUT_MAX, Lock, get_ident, local
 from time import monotonic
 from types import GetSetDescriptorType, MemberDescriptorType
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Self, TypeGuard, TypeVar
 
 from lockfree._async import running_loop
 from lockfree._mapping import part_of
@@ -73,6 +73,14 @@ _MISSING: Final[Any] = object()
 
 _LOOK: Final = 0.2
 """After so many seconds a waiter looks whether the event loop that loads was closed."""
+
+
+def is_coroutine(value: object) -> TypeGuard[Coroutine[Any, Any, Any]]:
+    """Tell whether somebody has to await a value, as coroutines ask for.
+
+    Few are asked for what an abstract class has noted, under a lock.
+    """
+    return hasattr(type(value), "__await__") and isinstance(value, Coroutine)
 
 
 @part_of("Cache")
@@ -426,8 +434,7 @@ class _Flight:
 
     def checked(self, value: Any) -> Any:
         """Return what a synchronous loader returned, unless that is a coroutine."""
-        # Few are asked for what an abstract class has noted, under a lock.
-        if hasattr(type(value), "__await__") and isinstance(value, Coroutine):
+        if is_coroutine(value):
             value.close()
             raise TypeError(
                 f"the loader of {self.name} returned a coroutine: await async_get_or_load"

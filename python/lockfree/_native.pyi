@@ -1414,7 +1414,8 @@ class PriorityQueue(Queue[_T]):
             then.
 
     Raises:
-        TypeError: from all that put: an item has no priority, or what `key` returned is none.
+        TypeError: `key` cannot be called. From all that put: an item has no priority, or what `key`
+            returned is none.
         ValueError: the same: NaN has no order. Nothing was put.
 
     Progress: putting and getting take a lock for some instructions, in which nothing
@@ -2061,7 +2062,8 @@ class ConcurrentDict(MutableMapping[_K, _V]):
         TypeError: an argument is of the wrong type; with `weak_values`, one of the values
             cannot be referred to weakly.
 
-    Progress: what looks takes no lock, what changes locks one shard, as each method says.
+    Progress: what looks takes no lock; what changes waits for others who change the same key,
+    or locks one shard, as each method says.
 
     Examples:
         >>> stock = ConcurrentDict({"apples": 3})
@@ -2138,7 +2140,7 @@ class ConcurrentDict(MutableMapping[_K, _V]):
             Exception: whatever `fn` raises; nothing was changed.
 
         Progress: lock-free as far as `fn` is: if it is called again, another thread has changed
-        the key. Locks one shard.
+        the key. Waits for others who change it, for some instructions; else locks one shard.
         """
 
     @overload
@@ -2164,7 +2166,7 @@ class ConcurrentDict(MutableMapping[_K, _V]):
     def compare_remove(self, key: _K, expected: Any, /) -> bool:
         """Remove a key if it has the expected value; return whether it had.
 
-        Progress: as `compute`.
+        Progress: locks one shard.
         """
 
     @overload
@@ -2205,7 +2207,7 @@ class ConcurrentDict(MutableMapping[_K, _V]):
 
         One after the other: other threads see what was put so far.
 
-        Progress: as ``d[k] = v``, which locks one shard.
+        Progress: locks one shard if the key is new, else waits for others who change it.
         """
 
     @classmethod
@@ -2357,7 +2359,7 @@ class KeyedCounter(Generic[_K]):
         ValueError: `maxsize` is negative.
 
     Progress: adding to a key that is there is lock-free; a new key locks one shard. Source: D. Lea,
-    ``LongAdder``, JDK 8, for each key that threads contend for.
+    ``LongAdder``, JDK 8, for each key that goes from thread to thread all the time.
 
     Examples:
         >>> requests = KeyedCounter()
@@ -2421,7 +2423,7 @@ class KeyedCounter(Generic[_K]):
         Should a key's ``__hash__`` or ``__eq__`` raise, or memory be missing, for the dict, what
         was taken away is added again; what cannot be, to `other`.
 
-        Progress: with a key lock-free, unless threads contend for its count, which takes a lock.
+        Progress: with a key lock-free, unless its count is striped, which takes a lock.
         Without one, locks all shards for some instructions.
         """
 

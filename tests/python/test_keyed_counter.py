@@ -725,3 +725,24 @@ def test_threads_that_end_leave_their_counts(impl: ModuleType) -> None:
         thread.start()
         thread.join()
     assert c.reset() == {"a": 1000, "b": 1000}
+
+
+def test_one_exception_that_all_keys_raise_is_not_its_own_context() -> None:
+    c: Any = lockfree.KeyedCounter()
+    errors: list[BaseException] = []
+
+    class Key:
+        def __hash__(self) -> int:
+            if errors:
+                raise errors[0]
+            return 5
+
+    c.update(range(3))
+    for _ in range(4):
+        c.add(Key(), 7)
+    errors.append(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt) as raised:
+        c.reset()
+    assert raised.value is errors[0]
+    assert raised.value.__context__ is None
+    assert (c.other, c.total()) == (28, 31)

@@ -449,3 +449,14 @@ def test_a_bounded_sorted_queue_gives_those_who_wait_their_turn(impl: ModuleType
     assert [q.get(timeout=NEVER) for _ in range(3)] in ([5, 1, 0], [5, 0, 1])
     for put in puts:
         put.result(NEVER)
+
+
+def test_a_key_is_given_with_a_bound_that_is_one(impl: ModuleType) -> None:
+    q = impl.PriorityQueue.__new__(impl.PriorityQueue)
+    with pytest.raises(TypeError, match="maxsize"):
+        q.__init__("x", key=lambda item: -item)
+    with pytest.raises(TypeError, match="maxsize"):
+        impl.PriorityQueue("x", key=5)
+    q.__init__(0)
+    q.put_many([2, 1])
+    assert q.get_many(2) == [1, 2]

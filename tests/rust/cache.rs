@@ -289,6 +289,23 @@ fn what_is_not_admitted_leaves_all_as_it_was() {
 }
 
 #[test]
+fn what_is_not_admitted_late_weighs_what_it_weighed() {
+    for (before, admitted) in (0..5).flat_map(|admitted| [(1, admitted), (9, admitted)]) {
+        let map = numbers(10, 1);
+        map.put_weighed(1, 1, before, FOREVER);
+        let asked = AtomicUsize::new(0);
+        let admit = || asked.fetch_add(1, Relaxed) < admitted;
+        let item =
+            Item { key: Number(1), value: Number(2), weight: 10 - before, deadline: FOREVER };
+        map.cache.put_if(&map.sought(1), item, &mut Removed::default(), admit).unwrap();
+        map.remove(1);
+        // Nothing of the bound is lost, or won.
+        (50..70).for_each(|key| drop(map.put(key, key)));
+        assert_eq!((map.cache.len(), map.cache.weight()), (10, 10), "{before} {admitted}");
+    }
+}
+
+#[test]
 fn expire_removes_what_is_past_its_time_and_only_that() {
     let clock = Manual::default();
     let map = timed(UNBOUNDED, 4, &clock);

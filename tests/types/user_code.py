@@ -10,7 +10,7 @@ import asyncio
 import queue
 from collections.abc import Coroutine
 from functools import partial
-from typing import Any, assert_type
+from typing import TYPE_CHECKING, Any, assert_type
 
 import lockfree
 from lockfree import (
@@ -281,6 +281,10 @@ async def singletons() -> None:
     connection.reset()
     assert table.peek() is None
     assert table.peek(7) == 7
+
+
+if TYPE_CHECKING:
+    lockfree.Stac()  # type: ignore[attr-defined] # a name that is none
 
 
 def main() -> None:

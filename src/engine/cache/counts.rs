@@ -47,7 +47,7 @@
 //! | `AcqRel` | the word or a stripe, taken | the additions, before and after | as for a sum; whoever finds it closed finds no entry any more |
 //!
 //! # Progress
-//! To add to a key that is there is lock-free, comparisons aside: a retry means that another thread
+//! To add to a key that is there is lock-free, comparisons and what overflows a stripe aside: a retry means that another thread
 //! added, or took. To read a striped count waits for whoever takes or reads it, for one pass. A new key locks one shard;
 //! to take all counts locks all of them, for some instructions.
 

@@ -61,31 +61,41 @@ impl<T: Counted, G: Reclaim> Default for Dictionary<T, G> {
     }
 }
 
-/// What came of replacing a value.
-enum Exchange {
-    /// The old one.
+/// What came of replacing a value: if not the old one's word, the new one back.
+enum Exchange<T> {
     Done(usize),
     /// There is no such key, or it has another value than the expected one.
-    Refused,
+    Refused(T),
     /// That must be searched for.
-    Unknown,
+    Unknown(T),
 }
 
 /// Replaces the value of an entry that was found inside a guard, if it is still its key's (D2).
 #[inline(always)]
-fn exchange_claimed(found: Found<'_, Unlimited>, expected: Option<usize>, word: usize) -> Exchange {
+fn exchange_claimed<T: Counted>(
+    found: Found<'_, Unlimited>,
+    expected: Option<usize>,
+    value: T,
+) -> Exchange<T> {
     let place = found.place;
     let _claim = if mutant!("dictionary.exchange.unclaimed") { None } else { place.claim() };
     if !place.is_still(found.stamp) && !mutant!("dictionary.life.unchecked") {
-        return Exchange::Unknown;
+        return Exchange::Unknown(value);
     }
-    let (_, value) = place.words();
-    if expected.is_some_and(|expected| value != expected)
+    let (_, word) = place.words();
+    if expected.is_some_and(|expected| word != expected)
         && !mutant!("dictionary.expected.unchecked")
     {
-        return Exchange::Refused;
+        return Exchange::Refused(value);
     }
-    Exchange::Done(place.replace(word, 0))
+    Exchange::Done(place.replace(value.into_raw(), 0))
+}
+
+/// Lets other threads drop a value, if there are any.
+fn hand_over<T: Counted>(core: &Core<Unlimited>, value: &T) {
+    if core.is_shared.load(Relaxed) {
+        value.hand_over();
+    }
 }
 
 /// The value that was replaced.
@@ -173,14 +183,9 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
     #[inline]
     pub fn overwrite<Q: Query<T>>(&self, query: &Q, value: T) -> Result<T, T> {
         let Some(core) = self.table.core() else { return Err(value) };
-        if core.is_shared.load(Relaxed) {
-            value.hand_over();
-        }
-        let word = value.into_raw();
-        match Self::exchange(core, query, None, word) {
+        match Self::exchange(core, query, None, value) {
             Exchange::Done(old) => Ok(dropped(core, old)),
-            // SAFETY: given up just now.
-            Exchange::Refused | Exchange::Unknown => Err(unsafe { T::from_raw(word) }),
+            Exchange::Refused(value) | Exchange::Unknown(value) => Err(value),
         }
     }
 
@@ -191,23 +196,26 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
         core: &Core<Unlimited>,
         query: &Q,
         expected: Option<usize>,
-        word: usize,
-    ) -> Exchange {
+        value: T,
+    ) -> Exchange<T> {
         // What was taken beside is dropped out here.
         let mut beside = None;
         let guard = G::enter();
         let exchange = match core.walk(&guard, query) {
-            Step::Found(found) => exchange_claimed(found, expected, word),
-            Step::Absent => Exchange::Refused,
+            Step::Found(found) => {
+                hand_over(core, &value);
+                exchange_claimed(found, expected, value)
+            }
+            Step::Absent => Exchange::Refused(value),
             Step::Compare(_, key, _) => {
                 beside = Some(key);
-                Exchange::Unknown
+                Exchange::Unknown(value)
             }
             Step::Lost(taken) => {
                 beside = taken;
-                Exchange::Unknown
+                Exchange::Unknown(value)
             }
-            Step::Unshared(_) => Exchange::Unknown,
+            Step::Unshared(_) => Exchange::Unknown(value),
         };
         drop(guard);
         drop(beside);
@@ -232,18 +240,14 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
         value: T,
     ) -> Result<Result<T, T>, Q::Error> {
         let Some(core) = self.table.core() else { return Ok(Err(value)) };
-        if core.is_shared.load(Relaxed) {
-            value.hand_over();
-        }
-        let word = value.into_raw();
-        let replaced = match Self::exchange(core, query, expected, word) {
-            Exchange::Done(old) => Ok(Some(old)),
-            Exchange::Refused => Ok(None),
-            Exchange::Unknown => {
-                self.change(query, expected, |locked, found| locked.replace(found, word, 0, 1))
-            }
+        let value = match Self::exchange(core, query, expected, value) {
+            Exchange::Done(old) => return Ok(Ok(dropped(core, old))),
+            Exchange::Refused(value) => return Ok(Err(value)),
+            Exchange::Unknown(value) => value,
         };
-        match replaced {
+        hand_over(core, &value);
+        let word = value.into_raw();
+        match self.change(query, expected, |locked, found| locked.replace(found, word, 0, 1)) {
             Ok(Some(old)) => Ok(Ok(dropped(core, old))),
             // SAFETY: given up just now.
             Ok(None) => Ok(Err(unsafe { T::from_raw(word) })),

@@ -16,7 +16,8 @@
 //! - **E1** Lives are numbered by a count of the shard's, which never starts again, so
 //!   that no two have the same number, whatever became of the memory in between. The
 //!   stamp has the lower 30 bits, the *era* the 16 above: they come round after 2^46
-//!   insertions, a quarter of a year without pause. Only the shard's lock-holder changes a stamp.
+//!   insertions, a quarter of a year without pause. Only the shard's lock-holder changes a stamp, or
+//!   who owns the page, which was detached.
 //!   (Two looks at a stamp alone, inside a guard: a reader had to be suspended there for
 //!   just 2^30 insertions, the last of them into this entry.)
 //! - **E2** The key, the hash, the era and the way to compare do not change in a life,
@@ -30,11 +31,14 @@
 //! - **E6** A key whose word was read in this life was there, with its reference, from then until
 //!   a later look at the same stamp (E2, E4). So what was read of the key itself between the two, with no
 //!   reference of the reader's, was the key's; a key never changes. Without such a look it may be of whatever has that
-//!   memory by now, and nothing is concluded from it, nor is an address or a length in it followed.
+//!   memory by now, and nothing is concluded from it, nor is an address or a length in it followed. (The look's fence pairs with the
+//!   key's death as the count's atomic instruction, if others knew the key; who alone knew it, and drops it, does without one,
+//!   and there the language alone promises less than processors do. An equality that is wrong is found out by the look behind.)
 //! - **E7** Where writers do without the shard's lock ([`Policy::latch`]), the value of an entry that is live,
 //!   and with it the reference that the word owns, goes only with a claim on the entry: whoever replaces the
 //!   value has that alone, and has found under it that the life goes on; whoever ends the life has the lock
-//!   as well. A claim is waited for by who holds a shard's lock at most, and its holder waits for nobody.
+//!   as well, or owns the page, which was detached. Who holds a shard's lock may wait for a claim; who has one waits at most for the lock
+//!   under which loads are admitted, whose holder waits for nobody.
 
 #[cfg(loom)]
 use super::super::memory::arena::NIL;
@@ -303,7 +307,7 @@ impl<P: Policy> Entry<P> {
     }
 }
 
-/// What the holder of the shard's lock does.
+/// What the holder of the shard's lock does, or of a claim where E7 says so.
 impl<P: Policy> Entry<P> {
     /// Writes the content of the life of this number; the entry is free.
     #[inline]

@@ -186,7 +186,9 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         }
         match locked.namesake(query, &Known::NOTHING) {
             Namesake::Equal(found) if found.is_plain(item.weight, item.deadline) => {
+                let claim = found.place.claim();
                 let old = found.place.set_value(item.value.into_raw());
+                drop(claim);
                 found.place.mark();
                 drop(locked);
                 // SAFETY: E4: the word's reference is ours now.
@@ -535,8 +537,10 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         }
         let is_claimed = !mutant!("dictionary.replace.unclaimed");
         let claim = if is_claimed { found.place.claim() } else { None };
-        // Once more: who makes it say no need not lock the shard where there are claims.
-        if !admit() && !mutant!("dictionary.admit.unclaimed") {
+        // Once more: where there are claims, who makes it say no need not lock the shard. (All weigh
+        // the same there. Elsewhere it is too late: the weights have been given out.)
+        let is_late = P::latch(found.place).is_none() || mutant!("dictionary.admit.unclaimed");
+        if !is_late && !admit() {
             drop((claim, locked));
             return Ok(());
         }

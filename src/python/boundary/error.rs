@@ -9,10 +9,11 @@
 use std::any::Any;
 use std::ffi::{c_int, c_void};
 use std::fmt;
+use std::iter::successors;
 
 use pyo3::exceptions::{
-    PyAttributeError, PyException, PyIndexError, PyOverflowError, PyRuntimeError, PyTypeError,
-    PyValueError,
+    PyAttributeError, PyBaseException, PyException, PyIndexError, PyOverflowError, PyRuntimeError,
+    PyTypeError, PyValueError,
 };
 use pyo3::ffi;
 use pyo3::panic::PanicException;
@@ -163,7 +164,8 @@ impl Error {
     }
 
     /// What is left of two errors that were taken off: the second, raised in the context of
-    /// the first.
+    /// the first, unless it has a context already, or is in that one's: a chain of contexts must
+    /// end.
     #[cold]
     pub(crate) fn join(first: Option<Self>, second: Option<Self>) -> Option<Self> {
         let (Some(earlier), Some(later)) = (&first, &second) else { return first.or(second) };
@@ -171,9 +173,14 @@ impl Error {
             (earlier.0.as_deref(), later.0.as_deref())
         {
             told_attached(|py| {
-                let context = earlier.value(py).clone().into_ptr();
+                let (earlier, later) = (earlier.value(py), later.value(py));
+                let chain = || successors(Some(earlier.clone()), context_of);
+                if context_of(later).is_some() || chain().any(|error| error.is(later)) {
+                    return;
+                }
+                let context = earlier.clone().into_ptr();
                 // SAFETY: both are live exceptions; the reference to the second is given up.
-                unsafe { ffi::PyException_SetContext(later.value(py).as_ptr(), context) };
+                unsafe { ffi::PyException_SetContext(later.as_ptr(), context) };
             });
         }
         second
@@ -255,6 +262,16 @@ fn set<E: PyTypeInfo>(text: &str) {
         // SAFETY: attached, with a live class and string.
         unsafe { ffi::PyErr_SetObject(class, text.as_ptr()) };
     }
+}
+
+/// In which other one an exception was raised.
+fn context_of<'py>(error: &Bound<'py, PyBaseException>) -> Option<Bound<'py, PyBaseException>> {
+    // SAFETY: a live exception; a new reference, or null.
+    let context = unsafe { ffi::PyException_GetContext(error.as_ptr()) };
+    // SAFETY: as it says.
+    let context = unsafe { Bound::from_owned_ptr_or_opt(error.py(), context) }?;
+    // SAFETY: a context is an exception.
+    Some(unsafe { context.cast_into_unchecked() })
 }
 
 #[cold]

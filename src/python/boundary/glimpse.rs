@@ -154,7 +154,7 @@ mod without_gil {
 
     /// What is longer is compared with a reference.
     const MOST_BYTES: usize = 1 << 10;
-    const MOST_ITEMS: usize = 8;
+    const MOST_ITEMS: usize = 16;
 
     const CLASS: usize = offset_of!(ffi::PyObject, ob_type);
     /// The first word behind the header: a length, or an `int`'s tag.

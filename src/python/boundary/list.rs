@@ -53,7 +53,7 @@ impl<'py> Slots<'py> {
 
     /// Puts items into empty places, from the first on.
     #[inline]
-    pub(crate) fn filler(&self) -> impl FnMut(Owned) + use<> {
+    pub(crate) fn filler(&self) -> impl FnMut(Owned) + use<'_, 'py> {
         let list = self.list.as_ptr().cast::<ffi::PyListObject>();
         // SAFETY: a live list.
         let mut place = unsafe { (*list).ob_item };

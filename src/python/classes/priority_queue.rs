@@ -36,12 +36,13 @@ impl PriorityQueue {
         key: Option<Bound<'_, PyAny>>,
     ) -> Result<()> {
         let queue = slf.as_super().get();
+        queue.begin(maxsize)?;
         if let Some(given) = callable("key", key)?
             && let Engine::Sorted { key, .. } = queue.engine()
         {
             key.give(given.as_borrowed());
         }
-        queue.begin(maxsize)
+        Ok(())
     }
 
     /// Absent: only a `Queue` has it.

@@ -3,7 +3,9 @@
 //! Whoever writes or removes a key takes the tickets for its hash away, and then
 //! [settles](crate::engine::Cache::settle); what was loaded goes in only if its ticket is
 //! still good under the lock under which it goes in. So it went in before the write, or never
-//! will. Who writes while nothing is being loaded pays for one load of a word.
+//! will. Who writes while nothing is being loaded pays for one load of a word. Who removes settles even
+//! if there were no tickets to take away, once any were issued: another may have taken them who has not
+//! settled yet.
 //!
 //! Hashes will do: that a load of another key with the same hash is not kept is no harm, and
 //! keys are not compared while anything is held.
@@ -18,7 +20,9 @@ use pyo3::prelude::*;
 
 use crate::engine::OutOfMemory;
 use crate::python::boundary::shared::Shared;
-use crate::shim::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering::Relaxed, Ordering::SeqCst};
+use crate::shim::{
+    AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering::Relaxed, Ordering::SeqCst,
+};
 
 /// The tickets for a hash that are good.
 #[derive(Debug)]
@@ -46,6 +50,8 @@ impl Groups {
 pub(crate) struct Tickets {
     /// For how many hashes there are good ones.
     hashes: AtomicUsize,
+    /// Whether there ever were any.
+    were_issued: AtomicBool,
     /// Locked attached only; its holder calls nothing of Python's.
     groups: Mutex<Groups>,
 }
@@ -53,6 +59,7 @@ pub(crate) struct Tickets {
 impl Tickets {
     /// A good ticket.
     pub(crate) fn issue(tickets: &Shared<Self>, hash: u64) -> Result<Ticket, OutOfMemory> {
+        tickets.were_issued.store(true, SeqCst);
         let mut groups = tickets.lock();
         groups.of_hash.try_reserve(1).map_err(|_| OutOfMemory)?;
         let generation = groups.next_generation();
@@ -64,18 +71,21 @@ impl Tickets {
         Ok(Ticket { tickets: tickets.clone(), hash, generation })
     }
 
-    /// Takes the tickets for a hash away; false if there were none.
+    /// Takes the tickets for a hash away. Says whether somebody may have shown one, and not have put
+    /// yet what was loaded.
     #[inline]
     pub(crate) fn revoke(&self, hash: u64) -> bool {
-        self.hashes.load(SeqCst) != 0 && self.take_away(hash)
+        if self.hashes.load(SeqCst) != 0 {
+            self.take_away(hash);
+        }
+        self.were_issued.load(SeqCst)
     }
 
     #[cold]
-    fn take_away(&self, hash: u64) -> bool {
+    fn take_away(&self, hash: u64) {
         let mut groups = self.lock();
-        let taken = groups.of_hash.remove(&hash).is_some();
+        groups.of_hash.remove(&hash);
         self.publish(&groups);
-        taken
     }
 
     /// Takes all tickets away.
