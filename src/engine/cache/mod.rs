@@ -81,7 +81,10 @@
 //! which nobody else does who holds one.
 //!
 //! # Many writers
-//! This is argued, not measured: the machines at hand have two processors.
+//! This is argued, not measured: the machines at hand have two processors. There two threads that fill one
+//! cache put together in 1.35 times the time that one takes alone; the lines that they pass to one another are
+//! what it costs, not the wait. With half as many shards it is 1.15 times as much again, and 1.3 times if
+//! who finds a lock taken pauses before he sleeps: whoever is not disturbed puts several in a row.
 //! - *Shards.* Who puts holds a lock for a third to a half of the time that it takes. So 16 of them
 //!   are enough for about as many threads that do nothing else; of 64, on average one or two
 //!   wait for each, and together they put as fast as 16 locks change hands, each with the two or three
