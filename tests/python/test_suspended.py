@@ -26,7 +26,7 @@ from lockfree import Empty, Queue, ShutDown
 gc.disable()  # a collection would wait for the thread that is suspended
 libc = ctypes.CDLL(None)
 libc.signal.argtypes = [ctypes.c_int, ctypes.c_void_p]
-FREEZE, THAW = signal.SIGRTMAX, signal.SIGRTMAX - 1
+FREEZE, THAW = signal.SIGUSR2, signal.SIGRTMAX
 # They are called with the number of the signal: so many seconds, if no other one comes.
 libc.signal(FREEZE, ctypes.cast(libc.sleep, ctypes.c_void_p))
 libc.signal(THAW, ctypes.cast(libc.abs, ctypes.c_void_p))
@@ -72,8 +72,13 @@ def suspend():
     expected = 0
     while True:
         tell(FREEZE)
-        while not is_asleep():
+        for look in count(1):
+            if is_asleep():
+                break
             time.sleep(1e-5)
+            if look % 10_000 == 0:
+                # It was frozen with a lock in hand that this thread needed, and has slept enough.
+                tell(FREEZE)
         while got := q.drain():
             assert got == list(range(expected, expected + len(got)))
             expected += len(got)
@@ -103,6 +108,7 @@ atexit.register(loop.close)
 loop.run_until_complete(asyncio.sleep(0))  # what is done once may stop the world
 producer = threading.Thread(target=produce, daemon=True)
 producer.start()
+is_asleep()  # the same, of what reads a file
 number = suspend()
 """
 
