@@ -523,19 +523,22 @@ def test_what_a_key_raises_reaches_the_caller(impl: ModuleType, hook: str) -> No
         c.add([])
 
 
+class FailingKey:
+    """A key whose hash raises from some moment on."""
+
+    fails = False
+
+    def __hash__(self) -> int:
+        if self.fails:
+            raise ZeroDivisionError
+        return 5
+
+
 def test_what_a_reset_cannot_return_is_counted_on() -> None:
     """The twin's dict is made of a dict's keys, which asks them nothing but the hash."""
     c: Any = lockfree.KeyedCounter(maxsize=50)
 
-    class Key:
-        fails = False
-
-        def __hash__(self) -> int:
-            if self.fails:
-                raise ZeroDivisionError
-            return 5
-
-    key, bad = Key(), Key()
+    key, bad = FailingKey(), FailingKey()
     c.update(range(10))
     for _ in range(3):
         c.add(key, WIDE)
@@ -596,15 +599,7 @@ def test_counts_of_keys_that_became_equal_are_added_up(impl: ModuleType) -> None
 def test_what_the_twin_cannot_return_is_there_still() -> None:
     from lockfree import locked
 
-    class Key:
-        fails = False
-
-        def __hash__(self) -> int:
-            if self.fails:
-                raise ZeroDivisionError
-            return 5
-
-    bad, c = Key(), locked.KeyedCounter[Any]()
+    bad, c = FailingKey(), locked.KeyedCounter[Any]()
     c.update([bad, 1, 2])
     bad.fails = True
     with pytest.raises(ZeroDivisionError):
