@@ -335,7 +335,7 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
         self.table.bytes()
     }
 
-    /// The keys, shard by shard as of one moment each.
+    /// The keys, a piece of a shard at a time.
     ///
     /// # Errors
     /// [`OutOfMemory`], or what `between` returned.
@@ -346,7 +346,7 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
         self.table.keys(between)
     }
 
-    /// The items, shard by shard as of one moment each.
+    /// The items, a piece of a shard at a time; each value is of a moment of its own.
     ///
     /// # Errors
     /// As [`Self::keys`].
