@@ -35,8 +35,9 @@ def watched() -> Iterator[list[float]]:
 
     def look() -> None:
         ready.set()
-        last = time.perf_counter()
-        while not over.is_set():
+        last, is_over = time.perf_counter(), False
+        while not is_over:
+            is_over = over.is_set()  # then it looks once more
             now = time.perf_counter()
             longest[0] = max(longest[0], now - last)
             last = now
