@@ -120,7 +120,7 @@ mod update;
 
 use std::marker::PhantomData;
 
-use super::memory::arena::OutOfMemory;
+use super::memory::arena::{NIL, OutOfMemory};
 use super::memory::epoch::{Epochs, Reclaim};
 use super::memory::growth::{boxed, boxed_slice, put, room_for_one};
 use super::memory::pointer::Counted;
@@ -581,13 +581,18 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     /// The first error of `visit`.
     pub unsafe fn traverse<E>(&self, mut visit: impl FnMut(&T) -> Result<(), E>) -> Result<(), E> {
         let Some(core) = self.core() else { return Ok(()) };
-        let tables = core.shards.iter().filter_map(|shard| Some((shard, shard.tables.held()?)));
-        for (_, place) in tables.flat_map(|(shard, table)| table.all(&shard.entries)) {
-            let (key, value) = place.words();
-            // SAFETY: nothing is in flight, so what is in a chain is live (C1, E4).
-            unsafe { T::peek(key, &mut visit) }?;
-            // SAFETY: as above.
-            unsafe { T::peek(value, &mut visit) }?;
+        for entries in core.shards.iter().map(|shard| &shard.entries) {
+            let mut last = NIL;
+            // Page by page: along the chains each entry, and most often what it refers to, would have
+            // to come from memory, which takes ten times as long.
+            while let Some((index, place)) = entries.next_live(last) {
+                last = index;
+                let (key, value) = place.words();
+                // SAFETY: nothing is in flight, so what is live has its item (C1, E4).
+                unsafe { T::peek(key, &mut visit) }?;
+                // SAFETY: as above.
+                unsafe { T::peek(value, &mut visit) }?;
+            }
         }
         Ok(())
     }
