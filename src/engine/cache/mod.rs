@@ -584,7 +584,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         for entries in core.shards.iter().map(|shard| &shard.entries) {
             let mut last = NIL;
             // Page by page: along the chains each entry, and most often what it refers to, would have
-            // to come from memory, which takes ten times as long.
+            // to come from memory, which takes nearly four times as long.
             while let Some((index, place)) = entries.next_live(last) {
                 last = index;
                 let (key, value) = place.words();
