@@ -1091,7 +1091,7 @@ class Queue(Generic[_T]):
     """
 
     def __init__(self, maxsize: SupportsFloat | SupportsIndex = 0) -> None: ...
-    def put(self, /, item: _T, block: object = True, timeout: float | None = None) -> None:
+    def put(self, /, item: _T, block: bool = True, timeout: float | None = None) -> None:
         """Put an item, waiting for room.
 
         Args:
@@ -1155,7 +1155,7 @@ class Queue(Generic[_T]):
         Progress: no lock is taken; one thread displaces at a time.
         """
 
-    def get(self, /, block: object = True, timeout: float | None = None) -> _T:
+    def get(self, /, block: bool = True, timeout: float | None = None) -> _T:
         """Remove and return the first item, waiting for one.
 
         Args:
@@ -2342,6 +2342,10 @@ class KeyedCounter(Generic[_K]):
     With `maxsize`, a new key is let in only while there are fewer; what is added to others is
     counted together, as `other`. So labels that come from outside cannot fill the memory.
 
+    ``==`` compares the counts with those of a mapping or another counter, as with
+    ``collections.Counter``: a key that is not there counts 0. So a counter is unhashable, like a
+    dict. `other` is not compared.
+
     No code of yours (``__hash__``, ``__eq__``, ``__del__``) runs while anything is locked: each may
     use the counter, and an exception in it reaches the caller. Every method may be called from
     a finalizer, a weakref callback or a signal handler. Copying and pickling are refused, since a
@@ -2377,6 +2381,8 @@ class KeyedCounter(Generic[_K]):
         >>> requests
         KeyedCounter({})
     """
+
+    __hash__: ClassVar[None]  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -2433,6 +2439,7 @@ class KeyedCounter(Generic[_K]):
     def __delitem__(self, key: _K, /) -> NoReturn: ...
     def __contains__(self, key: object, /) -> bool: ...
     def __len__(self, /) -> int: ...
+    def __eq__(self, other: object, /) -> Any: ...
     def __sizeof__(self, /) -> int: ...
     def __iter__(self, /) -> Iterator[_K]: ...
     def keys(self) -> list[_K]:

@@ -222,6 +222,11 @@ class cached_property(Plain, Generic[V]):  # noqa: N801
         value = self._peek(key, _MISSING)
         if value is not _MISSING:
             return _Ready(value) if self._is_async else value
+        if key.values() is None and not type(instance).__weakrefoffset__:
+            raise TypeError(
+                f"No '__dict__' and no '__weakref__' on {type(instance).__name__!r} instance to "
+                f"cache {self.attrname!r} property."
+            )
         if self._is_async:
             func: Any = self.func
             return async_load(self, func, key, (instance,), {})
