@@ -94,6 +94,12 @@
 //! - *The budget* is one word. A full cache only reads it: what is evicted makes room for what
 //!   comes. Each insertion into one that is not full adds to it, and so do removals; then the threads
 //!   share that line, and 64 of them put no faster than it travels, until the cache is full.
+//! - *Weights.* Where not all weigh the same, what goes for an item may weigh more, and what is left over is
+//!   whoever's comes next: shares of the limit drift apart, until one shard has a single item. So one
+//!   with less than half of its share takes from those with more. A cache of 1,000 items as light as the first,
+//!   in one shard, takes 66 ns for a put at one thread, 130 at two and 111 at eight; in four 66, 70 and 73.
+//!   But how many will fit is known when they are there, and to divide it then would mean that readers
+//!   miss what is between two shards; the first one's weight is a guess, with [`CAUTION`].
 //! - *Entries* are the shard's own, and are handed out under its lock. The arena in which
 //!   statistics are counted is asked for a cell once in a thread's life.
 //!
@@ -153,7 +159,7 @@ const FEWEST_IN_SHARD: u64 = 250;
 const MOST_SHARDS: usize = 16;
 /// What the first item of a weighed cache weighs tells how many will fit: so many times as many as are
 /// counted on, for it may be a light one.
-const CAUTION: u64 = 8;
+const CAUTION: u64 = 16;
 /// Caches for so many are divided into eight at least, however few processors there are: a
 /// table that grows is filled under the lock, and at a stretch.
 const MANY: u64 = 1 << 18;
