@@ -62,8 +62,9 @@
 //! | `Release` | filling an entry | `Acquire` of hash, key and way to compare | E3: that the stamp has grown |
 //! | `Release` | a link or a head, set | `Acquire` of the link or head | the entry that it names; T2: that the table has changed |
 //! | `Release` | the value, replaced | `Acquire` of the value | the value behind the address |
-//! | `Acquire` fence | after what was read of a key | the death of that key before | E6: the look behind it is no older than what was read |
-//! | `Acquire` fence | after taking a reference | the death of what was at the address before | C4: the second look is no older than what was taken |
+//! | `Release` fence | before a reference that was in an entry is given up | the two below | E8: whoever reads what comes in its place sees that it is gone |
+//! | `Acquire` fence | after what was read of a key | that fence | E6: the look behind it is no older than what was read |
+//! | `Acquire` fence | after taking a reference | that fence | C4: the second look is no older than what was taken |
 //! | `Release` | the table, published | `Acquire` of the table | the chains |
 //! | `Release` | a page or a directory, published | `Acquire` of its address | the zeroed entries |
 //! | `Release` | the core, published | `Acquire` of the core | all of it |
