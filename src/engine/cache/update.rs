@@ -326,7 +326,8 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         }
     }
 
-    /// Returns the value that has the same key, noted as used; or puts the item in.
+    /// Returns the value that has the same key, noted as used; or puts the item in, if `admit` says so,
+    /// as for [`Self::put_if`].
     ///
     /// # Errors
     /// As for [`Self::put`].
@@ -335,6 +336,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         query: &Q,
         mut item: Item<T>,
         removed: &mut Removed<T>,
+        admit: impl Fn() -> bool,
     ) -> Result<Option<T>, Q::Error> {
         let core = self.core_or_new(item.weight)?;
         item.share(core);
@@ -356,7 +358,10 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             if !matches!(locked.namesake(query, &known), Namesake::Absent) {
                 continue;
             }
-            item = match self.insert(core, locked, query, &known, item, removed, || true) {
+            if !admit() {
+                return Ok(None);
+            }
+            item = match self.insert(core, locked, query, &known, item, removed, &admit) {
                 Ok(()) => return Ok(None),
                 Err((Refusal::Rival, item)) => item,
                 Err((Refusal::TooHeavy, item)) => {
@@ -376,6 +381,19 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         {
             drop(core.lock::<G>(mix(hash)));
         }
+    }
+
+    /// The same at the beginning of a load. Who was changing the shard has done so now, and who does later
+    /// sees what the caller did before.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn catch_up(&self, hash: u64) -> Result<(), OutOfMemory> {
+        let core = self.core_or_new()?;
+        if !mutant!("cache.catch_up.waits_for_nobody") {
+            drop(core.lock::<G>(mix(hash)));
+        }
+        Ok(())
     }
 
     /// Removes a key, and returns the item.
