@@ -229,11 +229,8 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
     }
 
     /// The same at the beginning of a load (as [`Cache::catch_up`]).
-    ///
-    /// # Errors
-    /// [`OutOfMemory`].
-    pub fn catch_up(&self, hash: u64) -> Result<(), OutOfMemory> {
-        self.table.catch_up(hash)
+    pub fn catch_up(&self, hash: u64) {
+        self.table.catch_up(hash);
     }
 
     /// Replaces the value of a key, if it has one, and that is the expected one: the one at

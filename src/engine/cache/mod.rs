@@ -68,6 +68,7 @@
 //! | `Release` | the table, published | `Acquire` of the table | the chains |
 //! | `Release` | a page or a directory, published | `Acquire` of its address | the zeroed entries |
 //! | `Release` | the core, published | `Acquire` of the core | all of it |
+//! | `AcqRel` | finding that there is no core yet, as a load begins | `Acquire` in its publication | that whoever puts sees the load's ticket |
 //! | `Relaxed` | whether the cache is shared | | nothing: a reader who finds an item that is not shares it |
 //! | `Relaxed` | the use count | | nothing: a lost use is one less |
 //! | `Relaxed` | the budget, the limit | itself; the locks of all shards | nothing but the sum |
@@ -131,7 +132,11 @@ use super::memory::arena::{NIL, OutOfMemory};
 use super::memory::epoch::{Epochs, Reclaim};
 use super::memory::growth::{boxed, boxed_slice, put, room_for_one};
 use super::memory::pointer::Counted;
-use super::shim::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed, mutant, ordering};
+use super::shim::{
+    AtomicBool, AtomicPtr, AtomicU64,
+    Ordering::{Acquire, Relaxed},
+    mutant, ordering,
+};
 use entry::{Entry, Taken};
 use lookup::{Found, Known, Look, Sought, Step, Stop};
 use policy::Policy;
@@ -625,6 +630,19 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         let core = self.core.load(ordering!(Acquire, "cache.core.load"));
         // SAFETY: null, or made by `new_core`; it stays until the cache is dropped.
         unsafe { core.as_ref() }
+    }
+
+    /// The core as of now: if there is none, whoever makes it sees what the caller did before.
+    fn core_so_far(&self) -> Option<&Core<P>> {
+        self.core().or_else(|| {
+            // (Not a load: as it writes, the core's publication comes before it, or after it and
+            // acquires from it.)
+            let null = std::ptr::null_mut();
+            let announce = ordering!(AcqRel, "cache.core.announce");
+            let core = self.core.compare_exchange(null, null, announce, Acquire).err()?;
+            // SAFETY: as in `core`.
+            Some(unsafe { &*core })
+        })
     }
 
     /// `weight` is that of the item that comes, if there is one, and it weighs anything.
