@@ -389,12 +389,12 @@ fn ask_for_processors() -> bool {
 #[cfg(target_os = "linux")]
 fn has_several_processors() -> bool {
     let Some(own) = processors_of(0) else { return true };
-    // SAFETY: has no conditions.
-    let process = unsafe { libc::getpid() };
     // SAFETY: an initialized set.
     if unsafe { libc::CPU_COUNT(&own) } > 1 {
         return true;
     }
+    // SAFETY: has no conditions.
+    let process = unsafe { libc::getpid() };
     // SAFETY: two initialized sets.
     processors_of(process).is_none_or(|mains| unsafe { !libc::CPU_EQUAL(&own, &mains) })
 }
