@@ -6,6 +6,7 @@ import math
 import operator
 from collections.abc import Callable
 from functools import wraps
+from types import MethodType
 from typing import Any, ClassVar, NoReturn, SupportsFloat, SupportsIndex, TypeVar
 
 from lockfree._mapping import part_of
@@ -39,7 +40,8 @@ def called_by_name(cls: C) -> C:
             s = "" if most == 1 else "s"
             takes = f"takes at most {most} positional argument{s} ({len(args)} given)"
             raise TypeError(f"{cls.__name__}() {takes}")
-        return function(self, *args, **kwargs)
+        # Of a method, for CPython 3.14 may crash where a function's frame finds no memory here.
+        return MethodType(function, self)(*args, **kwargs)
 
     function.__qualname__ = cls.__name__  # by which CPython's own errors call it
     setattr(cls, method, staticmethod(construct) if method == "__new__" else construct)
