@@ -41,7 +41,7 @@ greenlets would stop that, too: it loads by itself.
 A `dict` that threads were changing when the process was forked may be locked in the child
 for ever, if there is no GIL. So a child process leaves them alone and begins with new ones,
 in which is only what the thread that forked is loading itself; to those in the child, the
-flights of other threads have landed without news.
+flights of other threads have landed without news. And no `dict` leads to the tables of flights.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class LoadingMethods(Generic[K, V]):
     """The methods, over a few primitives that native and locked caches have."""
 
     if TYPE_CHECKING:
-        _flights: dict[int, dict[_Flight, _Flight]]
+        _flights: Callable[[int], dict[_Flight, _Flight]]
 
         def get(self, key: K, default: Any, /) -> Any: ...
         def _peek(self, key: object, default: Any, /) -> Any: ...
@@ -311,6 +311,26 @@ class Plain:
         pass
 
     _count_load = _count_wait = _count
+
+
+class Flights:
+    """The table of flights of each process, for what is no native mapping.
+
+    A reference leads to it: if it lay in a `dict`, a child could not get at it when threads of its
+    parent had contended for that.
+    """
+
+    def __init__(self) -> None:
+        self._newest = references()((_process.generation, {}, None))
+
+    def __call__(self, process: int, /) -> dict[_Flight, _Flight]:
+        while True:
+            newest = self._newest.load()
+            number, table, _ = newest
+            if number == process:
+                return table  # type: ignore[no-any-return]
+            # The tables of those before it are kept, for what is in them is not a child's to drop.
+            self._newest.compare_exchange(newest, (process, {}, newest))
 
 
 class _Pilot:
@@ -566,7 +586,7 @@ class _Flight:
     async def async_wait(self, loop: AbstractEventLoop, end: float | None) -> None:
         """Suspend the task until it has landed, or until that time."""
         # Not a future, which is lost if a handler raises as it schedules its task.
-        waiter = _waiters()(_NOBODY, 0, loop)
+        waiter = references()._waiter(_NOBODY, 0, loop)
         wait = _Wait(self, _current_task(), partial(_ring, weakref.ref(waiter)))
         watch = timer = None
         try:
@@ -758,9 +778,7 @@ _process = _Process(0, {}, {})
 
 def _aloft(cache: LoadingMethods[Any, Any]) -> dict[_Flight, _Flight]:
     """Return a cache's table of flights, of this process."""
-    tables = cache._flights
-    table = tables.get(_process.generation)
-    return tables.setdefault(_process.generation, {}) if table is None else table
+    return cache._flights(_process.generation)
 
 
 class _Own:
@@ -843,13 +861,13 @@ def _ring(waiter: Callable[[], Any]) -> None:
 
 
 @cache
-def _waiters() -> Any:
-    """Return the class of what tasks await; either implementation's will do."""
+def references() -> Any:
+    """Return the class of atomic references; either implementation's will do."""
     try:
         from lockfree import AtomicRef
     except ImportError:  # a subinterpreter
         from lockfree.locked import AtomicRef  # type: ignore[assignment]
-    return AtomicRef._waiter  # type: ignore[attr-defined]
+    return AtomicRef
 
 
 class _Nobody:

@@ -1983,9 +1983,8 @@ class Cache(MutableMapping[_K, _V]):
 
     # What the shared methods are made of.
     _cached_function: type[_CachedFunction]
-    @property
-    def _flights(self) -> dict[int, Any]:
-        """The loads that are under way, by process; of lockfree._loading."""
+    def _flights(self, process: int, /) -> dict[Any, Any]:
+        """Return the loads of a process that are under way; of lockfree._loading."""
 
     _base: ClassVar[type[Cache[Any, Any]]]
     def _arguments(self, /) -> tuple[Any, ...]:
@@ -2304,9 +2303,8 @@ class ConcurrentDict(MutableMapping[_K, _V]):
 
     # What the shared methods are made of.
     _base: ClassVar[type[ConcurrentDict[Any, Any]]]
-    @property
-    def _flights(self) -> dict[int, Any]:
-        """The loads that are under way, by process; of lockfree._loading."""
+    def _flights(self, process: int, /) -> dict[Any, Any]:
+        """Return the loads of a process that are under way; of lockfree._loading."""
 
     @property
     def _weak_values(self) -> bool:

@@ -14,7 +14,7 @@ from types import GenericAlias
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, Self, TypeVar, overload
 
 from lockfree._cached import is_coroutine_function
-from lockfree._loading import Plain, async_load, load
+from lockfree._loading import Flights, Plain, async_load, load
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -145,7 +145,7 @@ class _Cell(Plain):
 
     def __init__(self, cell: Any) -> None:
         self._load, self._exchange = cell.load, cell.compare_exchange
-        self._flights: dict[int, Any] = {}
+        self._flights = Flights()
 
     def _peek(self, _key: object, default: Any, /) -> Any:
         value = self._load()
@@ -195,7 +195,7 @@ class cached_property(Plain, Generic[V]):  # noqa: N801
         self.__doc__ = func.__doc__
         self.__module__ = func.__module__
         self._is_async = is_coroutine_function(func)
-        self._flights: dict[int, Any] = {}
+        self._flights = Flights()
         self._beside: dict[int, tuple[weakref.ref[Any], Any]] = {}
 
     def __set_name__(self, owner: type, name: str) -> None:

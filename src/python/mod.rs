@@ -29,7 +29,6 @@ mod _native {
     use super::boundary::spare;
     use super::boundary::unsupported;
     use super::boundary::user;
-    use super::boundary::waiting;
     use super::classes::atomic::{atomic_int, atomic_ref, ordering};
     use super::classes::{cached, once};
     use pyo3::exceptions::PyImportError;
@@ -134,7 +133,6 @@ mod _native {
         spare::prepare(py)?;
         ordering::prepare(py)?;
         user::find_main_thread(py)?;
-        waiting::count_processors();
         fork::watch();
         cached::prepare(py)?;
         once::prepare(py)?;

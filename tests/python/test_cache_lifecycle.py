@@ -336,7 +336,7 @@ def test_the_collector_may_load_while_a_load_is_prepared(impl: ModuleType) -> No
             def __init__(self):
                 self.me = self
             def __del__(self):
-                c._flights
+                c._flights(0)
         for _ in range(20):
             c = Cache(10)
             gc.collect()
@@ -345,7 +345,7 @@ def test_the_collector_may_load_while_a_load_is_prepared(impl: ModuleType) -> No
             Cycle()
             gc.enable()
             gc.set_threshold(1)
-            print(c._flights is c._flights)
+            print(c._flights(0) is c._flights(0))
             gc.set_threshold(700)
         """,
         timeout=10,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+import sysconfig
 import threading
 import time
 import types
@@ -741,10 +742,10 @@ def test_exceptions_of_signal_handlers_hang_nobody() -> None:
     child = in_child(
         """
     import signal, threading, time
-    from lockfree._loading import LoadingMethods, Plain, _aloft
+    from lockfree._loading import Flights, LoadingMethods, Plain, _aloft
     class Cache(Plain, LoadingMethods):
         def __init__(self):
-            self._values, self._flights = {}, {}
+            self._values, self._flights = {}, Flights()
             self.get = self._peek = self._values.get
             self._ticket = lambda *_: None
         def _keep(self, ticket, key, value):
@@ -998,6 +999,52 @@ def test_in_a_child_process_nobody_clears_a_dict_in_which_a_thread_stood(impl: M
     if not pid:
         gc.collect()
         assert all(other() is not None for other in others)
+        os._exit(0)
+    await_child(pid)
+    os._exit(0)
+    """
+    )
+    assert child == (0, "", "")
+
+
+@needs_fork
+@pytest.mark.skipif(
+    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="with a GIL no dict has a lock"
+)
+def test_a_child_loads_whatever_dict_its_parent_left_locked() -> None:
+    """A thread of the parent's may have been handed the lock of one as the process forked."""
+    child = in_child(
+        FORKS.format(module="lockfree")
+        + """
+    import ctypes, gc
+    from lockfree import AtomicRef, ConcurrentDict, cached_property
+    class Owner:
+        @cached_property
+        def value(self):
+            return "own"
+    d = ConcurrentDict()
+    def use():
+        assert (c.get_or_load(7, str), d.get_or_load(7, str)) == ("7", "7")
+        assert Owner().value == "own"
+        c.clear(), d.clear()
+    def lock(thing):
+        if type(thing) is dict:
+            # Behind the number of its thread, and two bytes of flags.
+            place = id(thing) + ctypes.sizeof(ctypes.c_void_p) + 2
+            ctypes.c_uint8.from_address(place).value = 1
+            locked.append(thing)
+        if type(thing) in (AtomicRef, dict, list, tuple):
+            for each in gc.get_referents(thing):
+                lock(each)
+    use()
+    locked, tables = [], vars(Owner)["value"]._flights
+    pid = fork()
+    if not pid:
+        for mapping in (c, d, tables):
+            before = len(locked)
+            lock(mapping if type(mapping) is dict else gc.get_referents(mapping))
+            assert len(locked) > before
+        use()
         os._exit(0)
     await_child(pid)
     os._exit(0)

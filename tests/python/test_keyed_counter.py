@@ -249,7 +249,7 @@ def test_it_may_be_referred_to_weakly(impl: ModuleType) -> None:
 
 @pytest.mark.parametrize("arguments", [(1, 2), ("ab", "c", "d")])
 def test_the_number_of_arguments_is_checked(impl: ModuleType, arguments: Any) -> None:
-    with pytest.raises(TypeError, match=r"takes from \d to \d positional arguments but \d were"):
+    with pytest.raises(TypeError, match=r"takes at most 1 positional argument \(\d given\)"):
         impl.KeyedCounter(*arguments)
     c: Any = impl.KeyedCounter()
     for method, given in ((c.add, ()), (c.add, (1, 2, 3)), (c.reset, (1, 2))):

@@ -69,6 +69,14 @@ def test_keywords_of_a_class_are_for_its_other_bases(impl: ModuleType, name: str
         (lambda impl: impl.cached(1.5), "maxsize must be an int, a function or None, not 1.5"),
         (lambda impl: impl.Cache(8, ttl=-1), "ttl must be positive or None, but is -1"),
         (lambda impl: impl.Cache({}), "expected an int, not {}"),
+        (lambda impl: impl.Cache(-1), "maxsize must not be negative, but is -1"),
+        (lambda impl: impl.KeyedCounter(maxsize=-1), "maxsize must not be negative, but is -1"),
+        (lambda impl: impl.Queue("x"), "maxsize must be a number, not 'x'"),
+        (lambda impl: impl.AtomicInt64("x"), "expected an int, not 'x'"),
+        (lambda impl: impl.AtomicStampedRef(None, 1.5), "expected an int, not 1.5"),
+        (lambda impl: impl.AtomicBool(1), "expected a bool, not 1"),
+        (lambda impl: impl.AtomicFloat64("x"), "expected a float, not 'x'"),
+        (lambda impl: impl.StripedCounter(2**64), f"{2**64} does not fit in 64 bits"),
         (lambda impl: impl.once(5), "once() takes a function, not 5"),
         (lambda impl: impl.cached_property(5), "cached_property() takes a function, not 5"),
         (lambda impl: impl.Queue().async_put(), "Queue.async_put() missing 1 required"),
@@ -78,6 +86,53 @@ def test_keywords_of_a_class_are_for_its_other_bases(impl: ModuleType, name: str
 def test_a_wrong_argument_is_told_at_once(
     impl: ModuleType, call: Callable[[ModuleType], Any], message: str
 ) -> None:
-    with pytest.raises((TypeError, ValueError)) as raised:
+    with pytest.raises((TypeError, ValueError, OverflowError)) as raised:
         call(impl)
     assert str(raised.value).startswith(message)
+
+
+TAKES = {
+    "AtomicBool": ("value", 1),
+    "AtomicFloat64": ("value", 1),
+    "AtomicInt64": ("value", 1),
+    "AtomicRef": (None, 1),
+    "AtomicStampedRef": (None, 2),
+    "Cache": ("maxsize", 1),
+    "ConcurrentDict": (None, 1),
+    "KeyedCounter": (None, 1),
+    "LifoQueue": ("maxsize", 1),
+    "PriorityQueue": ("maxsize", 1),
+    "Queue": ("maxsize", 1),
+    "Stack": ("iterable", 1),
+    "StripedCounter": ("value", 1),
+}
+"""The parameter that a class takes by name as well, and how many it takes without."""
+
+
+def test_all_classes_are_looked_at() -> None:
+    made_in_python = {"AsyncQueue", "Empty", "Full", "Ordering", "ShutDown", "cached_property"}
+    assert set(TAKES) == set(CLASSES) - made_in_python
+
+
+def wrong_calls(name: str) -> Iterator[tuple[tuple[int, ...], dict[str, int], str]]:
+    """Yield what a class does not take, and what it says of that."""
+    known, most = TAKES[name]
+    s = "" if most == 1 else "s"
+    for given in (most + 1, most + 5):
+        yield (1,) * given, {}, f"takes at most {most} positional argument{s} ({given} given)"
+    for given in (0, 1):
+        yield (1,) * given, {"colour": 1}, "got an unexpected keyword argument 'colour'"
+    if known:
+        yield (1,), {known: 1}, f"got multiple values for argument '{known}'"
+    if name == "Cache":
+        yield (), {}, "missing 1 required positional argument: 'maxsize'"
+
+
+@pytest.mark.parametrize("name", TAKES)
+def test_a_wrong_call_of_a_class_is_told_by_its_name(impl: ModuleType, name: str) -> None:
+    base = getattr(impl, name)
+    for cls in (base, type("Sub", (base,), {})) if name in OPEN else (base,):
+        for args, kwargs, message in wrong_calls(name):
+            with pytest.raises(TypeError) as raised:
+                cls(*args, **kwargs)
+            assert str(raised.value) == f"{name}() {message}"

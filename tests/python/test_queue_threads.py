@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 from linearizability import Call, Specification, linearize, overlaps, record
 from lockfree import AtomicInt64, Empty, Full, Queue, ShutDown
-from support import FREE_THREADED, hammer, in_child, repetitions, run_threads, start, waiting
+from support import CORES, FREE_THREADED, hammer, in_child, repetitions, run_threads, start, waiting
 
 BATCH = 100  # operations in a step of a thread
 NEVER = 10  # seconds, after which something that should have happened did not
@@ -641,3 +642,43 @@ def test_waiting_threads_do_nothing_for_5_seconds() -> None:
         """
     )
     assert child == (0, "idle\n", "")
+
+
+@pytest.mark.skipif(
+    not FREE_THREADED or CORES < 2 or not hasattr(os, "sched_setaffinity"),
+    reason="needs threads that run at the same time, and can be bound to a processor",
+)
+def test_where_threads_take_turns_none_looks_before_it_sleeps() -> None:
+    """Whoever waited first, and however threads are bound after the import."""
+    child = in_child(
+        """
+        import os, threading, time
+        from lockfree import Empty, Queue
+        queue, every, quickest = Queue(), os.sched_getaffinity(0), {}
+        one, other = ({processor} for processor in sorted(every)[:2])
+        def wait():
+            before = time.thread_time_ns()
+            try:
+                queue.get(timeout=1e-9)
+            except Empty:
+                return time.thread_time_ns() - before
+        def measure(name, processors):
+            def run():
+                os.sched_setaffinity(0, processors)
+                quickest[name] = min(wait() for _ in range(300))
+            thread = threading.Thread(target=run)
+            thread.start()
+            thread.join()
+        measure("bound, others are not", one)
+        measure("none is bound", every)
+        os.sched_setaffinity(0, one)
+        measure("all bound to one", one)
+        measure("bound to another", other)
+        measure("no longer bound", every)
+        os.sched_setaffinity(0, every)
+        measure("bound again", one)
+        sleeps = quickest.pop("all bound to one")
+        assert min(quickest.values()) > 1.3 * sleeps, (quickest, sleeps)
+        """
+    )
+    assert child == (0, "", "")

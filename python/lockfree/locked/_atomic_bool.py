@@ -6,10 +6,11 @@ import threading
 from typing import NoReturn, final
 
 from lockfree.locked._atomic import Watched, Word
-from lockfree.locked._values import boolean, not_copyable, refuse_operators
+from lockfree.locked._values import boolean, called_by_name, not_copyable, refuse_operators
 
 
 @final
+@called_by_name
 class AtomicBool(Watched, Word[bool, bool]):
     """A boolean that threads can share and change without a lock."""
 

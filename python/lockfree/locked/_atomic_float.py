@@ -9,10 +9,11 @@ from struct import pack
 from typing import NoReturn, SupportsFloat, SupportsIndex, final
 
 from lockfree.locked._atomic import Watched, Word
-from lockfree.locked._values import float64, not_copyable, refuse_operators
+from lockfree.locked._values import called_by_name, float64, not_copyable, refuse_operators
 
 
 @final
+@called_by_name
 class AtomicFloat64(Watched, Word[float, SupportsFloat | SupportsIndex]):
     """A 64-bit floating-point number that threads can share and change without a lock."""
 

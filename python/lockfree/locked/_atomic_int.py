@@ -7,10 +7,11 @@ from operator import and_, or_, xor
 from typing import NoReturn, SupportsIndex, final
 
 from lockfree.locked._atomic import Watched, Word
-from lockfree.locked._values import int64, not_copyable, refuse_operators, result64
+from lockfree.locked._values import called_by_name, int64, not_copyable, refuse_operators, result64
 
 
 @final
+@called_by_name
 class AtomicInt64(Watched, Word[int, SupportsIndex]):
     """A 64-bit signed integer that threads can share and change without a lock."""
 

@@ -10,12 +10,13 @@ from typing import Any, ClassVar, Generic, NoReturn, SupportsIndex, TypeVar, fin
 
 from lockfree._ordering import Ordering
 from lockfree.locked._atomic import View, Watched
-from lockfree.locked._values import int64, not_copyable
+from lockfree.locked._values import called_by_name, int64, not_copyable
 
 T = TypeVar("T")
 
 
 @final
+@called_by_name
 class AtomicRef(Watched, Generic[T]):
     """A reference to an object that threads can share and replace without a lock."""
 
@@ -102,6 +103,7 @@ class AtomicRef(Watched, Generic[T]):
 
 
 @final
+@called_by_name
 class AtomicStampedRef(Generic[T]):
     """A reference to an object, with a stamp, that threads can replace together without a lock."""
 

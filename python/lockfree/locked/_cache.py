@@ -11,12 +11,12 @@ from time import monotonic
 from types import GenericAlias
 from typing import Any, ClassVar, Final, NamedTuple, SupportsIndex, TypeVar, cast
 
-from lockfree._loading import LoadingMethods, Unraisable
+from lockfree._loading import Flights, LoadingMethods, Unraisable
 from lockfree._mapping import MappingMethods
 from lockfree._overrides import CacheRelations, followed
 from lockfree.locked._cached import CachedFunction
 from lockfree.locked._tickets import Ticket, Tickets
-from lockfree.locked._values import MISSING, function_or_none, int64, shown
+from lockfree.locked._values import MISSING, called_by_name, function_or_none, int64, shown
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -41,6 +41,7 @@ _Dropped = list[tuple[Any, _Entry, str]]
 
 
 @followed(CacheRelations)
+@called_by_name
 class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
     """A mapping of bounded size that threads can share, and whose hits take no lock."""
 
@@ -69,7 +70,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         self._mortal = False  # whether any entry ever had a time to live
         self._hits = self._misses = self._evictions = self._expirations = self._loads = 0
         self._waits = self._stale_served = 0
-        self._flights: dict[int, Any] = {}
+        self._flights = Flights()
         self._tickets = Tickets()
 
     @property

@@ -9,11 +9,11 @@ from types import GenericAlias
 from typing import Any, ClassVar, NoReturn, TypeVar
 from weakref import ref
 
-from lockfree._loading import DictLoadingMethods, Plain
+from lockfree._loading import DictLoadingMethods, Flights, Plain
 from lockfree._mapping import DictMethods
 from lockfree._overrides import DictRelations, followed
 from lockfree.locked._tickets import Ticket, Tickets
-from lockfree.locked._values import MISSING, boolean, not_copyable
+from lockfree.locked._values import MISSING, boolean, called_by_name, not_copyable
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -23,6 +23,7 @@ _REMOVE: Any = object()
 
 
 @followed(DictRelations)
+@called_by_name
 class ConcurrentDict(DictMethods[K, V], DictLoadingMethods[K, V], Plain):
     """A dictionary that threads can share, whose updates of a key are atomic."""
 
@@ -40,7 +41,7 @@ class ConcurrentDict(DictMethods[K, V], DictLoadingMethods[K, V], Plain):
         # Reentrant: comparing keys runs code of theirs, which may use the dictionary.
         self._lock = threading.RLock()
         self._entries: dict[K, Any] = {}  # the values; where they are weak, references to them
-        self._flights: dict[int, Any] = {}
+        self._flights = Flights()
         self._tickets = Tickets()
         DictMethods.update(self, iterable)
 

@@ -9,11 +9,12 @@ from types import GenericAlias
 from typing import Any, ClassVar, NoReturn, SupportsIndex, TypeVar
 
 from lockfree._keyed import CounterMethods, added_up
-from lockfree.locked._values import MISSING, int64, not_copyable
+from lockfree.locked._values import MISSING, called_by_name, int64, not_copyable
 
 K = TypeVar("K")
 
 
+@called_by_name
 class KeyedCounter(CounterMethods[K]):
     """A counter for each key, which many threads add to; it hands out none of them."""
 

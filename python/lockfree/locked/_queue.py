@@ -17,7 +17,14 @@ from lockfree._async import TIRED, AsyncMethods
 from lockfree._errors import Empty, Full, ShutDown
 from lockfree._overrides import QueueRelations, followed
 from lockfree.locked._event import Event, Sleeper, Waiter, within
-from lockfree.locked._values import count, function_or_none, limit, not_copyable, shown
+from lockfree.locked._values import (
+    called_by_name,
+    count,
+    function_or_none,
+    limit,
+    not_copyable,
+    shown,
+)
 
 T = TypeVar("T")
 
@@ -30,6 +37,7 @@ def _absent(name: str, instead: str) -> property:
 
 
 @followed(QueueRelations)
+@called_by_name
 class Queue(AsyncMethods[T]):
     """A first-in, first-out queue for any number of producers and consumers."""
 
@@ -325,8 +333,12 @@ def _refuse_force_put(_self: object) -> NoReturn:
 _no_force_put: Any = property(_refuse_force_put, doc="Absent: only a `Queue` has it.")
 
 
+@called_by_name
 class LifoQueue(Queue[T]):
     """A queue from which the item that was put last comes out first."""
+
+    def __init__(self, maxsize: SupportsFloat | SupportsIndex = 0) -> None:
+        super().__init__(maxsize)
 
     force_put = _no_force_put
 
@@ -334,6 +346,7 @@ class LifoQueue(Queue[T]):
         return self._items.pop()
 
 
+@called_by_name
 class PriorityQueue(Queue[T]):
     """A queue from which the smallest item comes out first."""
 

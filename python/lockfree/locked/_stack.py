@@ -8,12 +8,13 @@ from reprlib import recursive_repr
 from types import GenericAlias
 from typing import Any, ClassVar, Generic, NoReturn, SupportsIndex, TypeVar, overload
 
-from lockfree.locked._values import MISSING, count, not_copyable
+from lockfree.locked._values import MISSING, called_by_name, count, not_copyable
 
 T = TypeVar("T")
 D = TypeVar("D")
 
 
+@called_by_name
 class Stack(Generic[T]):
     """A last-in, first-out stack that threads can share without a lock."""
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from typing import NoReturn, SupportsIndex, final
 
-from lockfree.locked._values import Compared, int64, not_copyable, refuse_operators
+from lockfree.locked._values import Compared, called_by_name, int64, not_copyable, refuse_operators
 
 
 @final
+@called_by_name
 class StripedCounter(Compared):
     """A counter for many threads that add and few that look."""
 

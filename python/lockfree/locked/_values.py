@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from typing import Any, ClassVar, NoReturn, SupportsFloat, SupportsIndex
+from functools import wraps
+from types import MethodType
+from typing import Any, ClassVar, NoReturn, SupportsFloat, SupportsIndex, TypeVar
 
 from lockfree._mapping import part_of
+
+C = TypeVar("C", bound=type)
 
 _MIN, _MAX = -(2**63), 2**63 - 1
 _LONGEST = 80  # characters of a value shown in a message
@@ -22,6 +26,26 @@ class _Missing:
 
 
 MISSING: Any = _Missing()
+
+
+def called_by_name(cls: C) -> C:
+    """Let the errors of wrong calls name the class, as those of native ones do."""
+    method = "__new__" if "__new__" in vars(cls) else "__init__"
+    function = getattr(cls, method)
+    most = function.__code__.co_argcount - 1
+
+    @wraps(function)
+    def construct(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if len(args) > most:
+            s = "" if most == 1 else "s"
+            takes = f"takes at most {most} positional argument{s} ({len(args)} given)"
+            raise TypeError(f"{cls.__name__}() {takes}")
+        # Of a method, for CPython 3.14 may crash where a function's frame finds no memory here.
+        return MethodType(function, self)(*args, **kwargs)
+
+    function.__qualname__ = cls.__name__  # by which CPython's own errors call it
+    setattr(cls, method, staticmethod(construct) if method == "__new__" else construct)
+    return cls
 
 
 def int64(value: SupportsIndex) -> int:

@@ -102,7 +102,7 @@ fn hand_over<T: Counted>(core: &Core<Unlimited>, value: &T) {
 fn dropped<T: Counted>(core: &Core<Unlimited>, word: usize) -> T {
     // SAFETY: E4: its reference is the caller's now.
     let old = unsafe { T::from_raw(word) };
-    take_notice(core, &old);
+    take_notice(core, &[&old]);
     old
 }
 

@@ -84,8 +84,8 @@ pub(super) fn own<T: Counted>(words: &Words) -> (T, T) {
 
 /// Who drops what another thread has put knows that the cache is shared.
 #[inline]
-pub(super) fn take_notice<T: Counted, P: Policy>(core: &Core<P>, dropped: &T) {
-    if !core.is_shared.load(Relaxed) && dropped.is_anothers() {
+pub(super) fn take_notice<T: Counted, P: Policy>(core: &Core<P>, dropped: &[&T]) {
+    if !core.is_shared.load(Relaxed) && dropped.iter().any(|dropped| dropped.is_anothers()) {
         core.is_shared.store(true, Relaxed);
     }
 }
@@ -93,8 +93,7 @@ pub(super) fn take_notice<T: Counted, P: Policy>(core: &Core<P>, dropped: &T) {
 /// The references of an item that was removed, after a look at whose they are.
 pub(super) fn taken<T: Counted, P: Policy>(core: &Core<P>, words: &Words) -> (T, T) {
     let (key, value) = own(words);
-    take_notice(core, &key);
-    take_notice(core, &value);
+    take_notice(core, &[&key, &value]);
     (key, value)
 }
 
@@ -201,7 +200,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                 drop(locked);
                 // SAFETY: E4: the word's reference is ours now.
                 let old = unsafe { T::from_raw(old) };
-                take_notice(core, &old);
+                take_notice(core, &[&old]);
                 Put::AtOnce(None)
             }
             // Where there are no timers nothing expires.
@@ -220,8 +219,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                 let words = locked.supplant(&victim, &content, core.room());
                 drop(locked);
                 let evicted = evicted(&words, Reason::Size);
-                take_notice(core, &evicted.key);
-                take_notice(core, &evicted.value);
+                take_notice(core, &[&evicted.key, &evicted.value]);
                 Put::AtOnce(Some(evicted))
             }
             _ => self.put_further(core, locked, query, item, admit),
@@ -580,7 +578,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         drop(locked);
         // SAFETY: E4: the word's reference is ours now.
         let old = unsafe { T::from_raw(old) };
-        take_notice(core, &old);
+        take_notice(core, &[&old]);
         drop((old, key));
         Ok(())
     }
@@ -677,8 +675,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         locked.insert(&content, &Admission { returns, room: core.room() });
         drop(locked);
         if let Some(first) = removed.iter().next() {
-            take_notice(core, &first.key);
-            take_notice(core, &first.value);
+            take_notice(core, &[&first.key, &first.value]);
         }
         G::tidy();
         Ok(())

@@ -106,13 +106,7 @@ impl Signature {
         names: impl Iterator<Item = Arg<'a, 'py>>,
     ) -> Result<()> {
         if given > self.most && !self.any_position {
-            let (least, most) = (self.least.min(self.most), self.most);
-            let was = if given == 1 { "was" } else { "were" };
-            let s = if most == 1 && least == most { "" } else { "s" };
-            let takes = Range(least, most);
-            return self.refuse(format_args!(
-                "takes {takes} positional argument{s} but {given} {was} given"
-            ));
+            return self.refuse(format_args!("{}", TooMany { most: self.most, given }));
         }
         let mut filled = (1_u64 << given.min(self.most)) - 1;
         for name in names {
@@ -159,13 +153,17 @@ impl Signature {
     }
 }
 
-/// Shown as `from 0 to 1`, or `1`.
-struct Range(usize, usize);
+/// So many arguments without a name, where a function takes fewer.
+pub(super) struct TooMany {
+    pub(super) most: usize,
+    pub(super) given: usize,
+}
 
-impl fmt::Display for Range {
+impl fmt::Display for TooMany {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(least, most) = self;
-        if least == most { write!(f, "{most}") } else { write!(f, "from {least} to {most}") }
+        let Self { most, given } = self;
+        let s = if *most == 1 { "" } else { "s" };
+        write!(f, "takes at most {most} positional argument{s} ({given} given)")
     }
 }
 
@@ -417,10 +415,10 @@ fn guard_class(class: &Bound<'_, PyType>) -> PyResult<()> {
     }
     // SAFETY: as the name.
     let Some(words) = signature_in(unsafe { text(slots.tp_doc) }) else { return Ok(()) };
-    let signature = |of| Signature::new(Some(name), of, words).map_err(Error::from);
-    let mut of_new = Some(signature("__new__")?);
+    let signature = || Signature::new(None, name, words).map_err(Error::from);
+    let mut of_new = Some(signature()?);
     if let Some(init) = slots.tp_init.filter(|_| dict.contains("__init__").unwrap_or(false)) {
-        let instead = INITIALIZERS.instead(init, Some(signature("__init__")?))?;
+        let instead = INITIALIZERS.instead(init, Some(signature()?))?;
         slots.tp_init = Some(instead);
         let before = Some(init as *mut c_void);
         replaced(class, ffi::Py_tp_init, &[c"__init__"], before, instead as *mut c_void)?;

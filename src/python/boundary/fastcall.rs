@@ -25,7 +25,7 @@ use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::{PyString, PyTuple};
 
-use super::arguments::replaced;
+use super::arguments::{TooMany, replaced};
 use super::deferral::Deferral;
 use super::error::{Error, Result, raise_panic};
 use super::object::{Arg, IntoObject, borrowed};
@@ -383,7 +383,8 @@ impl<'a, 'py> Arguments<'a, 'py> {
         parameters: &[&str; N],
     ) -> Result<[Option<Arg<'a, 'py>>; N]> {
         if self.positional > positional {
-            return Err(self.too_many(positional));
+            let too_many = TooMany { most: positional, given: self.positional };
+            return Err(self.refuse(format_args!("{too_many}")));
         }
         let mut values = [None; N];
         for (i, value) in values.iter_mut().enumerate().take(self.positional) {
@@ -429,12 +430,6 @@ impl<'a, 'py> Arguments<'a, 'py> {
         let value = unsafe { *value };
         // SAFETY: alive, as `new` was promised.
         unsafe { borrowed(self.py, value) }
-    }
-
-    fn too_many(&self, most: usize) -> Error {
-        let (given, s) = (self.positional, if most == 1 { "" } else { "s" });
-        let was = if given == 1 { "was" } else { "were" };
-        self.refuse(format_args!("takes {most} positional argument{s} but {given} {was} given"))
     }
 
     #[cold]

@@ -5,7 +5,6 @@
 //! woken to look again, not handed anything.
 
 use std::cell::Cell;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -246,7 +245,7 @@ pub(crate) fn linger(ahead: impl FnOnce() -> bool) {
         /// How often not to linger, and how often of that is left.
         static HASTY: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
     }
-    if !cfg!(Py_GIL_DISABLED) || !SEVERAL_PROCESSORS.load(Relaxed) {
+    if !PARALLEL.load(Relaxed) {
         return;
     }
     match HASTY.get() {
@@ -355,32 +354,66 @@ fn persist_long<R>(
 /// Looks whether there is hope for some microseconds, where another thread can run
 /// meanwhile that might fulfil it.
 fn look_often(py: Python<'_>, hopeful: &(impl Fn() -> bool + Sync)) {
-    if cfg!(Py_GIL_DISABLED) && several_processors() {
-        user::detached(py, || {
-            let mut looks = 0..LOOKS;
-            while looks.next().is_some() && !hopeful() {
+    if !cfg!(Py_GIL_DISABLED) || !(PARALLEL.load(Relaxed) || ask_for_processors()) {
+        return;
+    }
+    let is_hopeful = user::detached(py, || {
+        (0..LOOKS).any(|_| {
+            let is_hopeful = hopeful();
+            if !is_hopeful {
                 shim::spin(1);
             }
-        });
+            is_hopeful
+        })
+    });
+    if !is_hopeful {
+        ask_for_processors();
     }
 }
 
-/// Whether threads of this process run at the same time.
-static SEVERAL_PROCESSORS: AtomicBool = AtomicBool::new(false);
+/// Whether threads of this process can run at the same time, as the last one was told who asked.
+static PARALLEL: AtomicBool = AtomicBool::new(false);
 
-/// Learns whether there are several processors, as the module is loaded: a thread that has been
-/// bound to one of them would be told of that one only.
-pub(crate) fn count_processors() {
-    let several = thread::available_parallelism().is_ok_and(|count| count.get() > 1);
-    SEVERAL_PROCESSORS.store(several, Relaxed);
+/// Asks anew whether they can, since they may be bound to others at any time: whoever is about to
+/// go to sleep, which takes many times as long.
+#[cold]
+fn ask_for_processors() -> bool {
+    let parallel = has_several_processors();
+    PARALLEL.store(parallel, Relaxed);
+    parallel
 }
 
-/// Whether it pays to look for a while before sleeping, as the first who waits is told: one that
-/// is bound to a processor is told of that one. (Counting processors at import made two bound threads
-/// that both put and get slower, and those quicker that wait for each other.)
-fn several_processors() -> bool {
-    static SEVERAL: OnceLock<bool> = OnceLock::new();
-    *SEVERAL.get_or_init(|| thread::available_parallelism().is_ok_and(|count| count.get() > 1))
+/// Whether this thread or the main one may run on several processors, or each on another one: a
+/// thread that is bound to one of them is not told of those of others. (How much time a container
+/// may use is not looked at: until it is used up they run at the same time.)
+#[cfg(target_os = "linux")]
+fn has_several_processors() -> bool {
+    let Some(own) = processors_of(0) else { return true };
+    // SAFETY: an initialized set.
+    if unsafe { libc::CPU_COUNT(&own) } > 1 {
+        return true;
+    }
+    // SAFETY: has no conditions.
+    let process = unsafe { libc::getpid() };
+    // SAFETY: two initialized sets.
+    processors_of(process).is_none_or(|mains| unsafe { !libc::CPU_EQUAL(&own, &mains) })
+}
+
+/// On which processors a thread may run, 0 being this one, and the process's number the main one;
+/// none where there are more than are asked for.
+#[cfg(target_os = "linux")]
+fn processors_of(thread: libc::pid_t) -> Option<libc::cpu_set_t> {
+    // SAFETY: a set of bits, of which all may be zero.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: a set to write to, with its size.
+    let failed = unsafe { libc::sched_getaffinity(thread, size_of_val(&set), &raw mut set) };
+    (failed == 0).then_some(set)
+}
+
+/// Whether there are several processors: elsewhere threads are not bound to one, or few are.
+#[cfg(not(target_os = "linux"))]
+fn has_several_processors() -> bool {
+    thread::available_parallelism().is_ok_and(|count| count.get() > 1)
 }
 
 /// One thread's wait.

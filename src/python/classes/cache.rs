@@ -603,10 +603,10 @@ impl Cache {
         })
     }
 
-    /// The loads that are under way, by process; of lockfree._loading.
-    #[getter]
-    fn _flights(&self, py: Python<'_>) -> Result<Py<PyAny>> {
-        self.contents()?.flights.table(py)
+    /// The loads of a process that are under way; of lockfree._loading.
+    #[pyo3(signature = (process, /))]
+    fn _flights(&self, py: Python<'_>, process: u32) -> Result<Py<PyAny>> {
+        self.contents()?.flights.table(py, process)
     }
 
     /// Defer the counting of references to `other` as well, once this cache's is.

@@ -278,18 +278,8 @@ impl ConcurrentDict {
         Self { contents: OnceLock::new(), deferral: Deferral::default() }
     }
 
-    #[pyo3(signature = (*iterable, weak_values=Given::default()))]
-    fn __init__(
-        slf: &Bound<'_, Self>,
-        iterable: &Bound<'_, PyTuple>,
-        weak_values: Given<'_>,
-    ) -> Result<()> {
-        if iterable.len() > 1 {
-            let given = iterable.len() + 1;
-            return Err(Error::wrong_type(format_args!(
-                "ConcurrentDict.__init__() takes from 1 to 2 positional arguments but {given} were given"
-            )));
-        }
+    #[pyo3(signature = (iterable = Given::default(), /, *, weak_values = Given::default()))]
+    fn __init__(slf: &Bound<'_, Self>, iterable: Given<'_>, weak_values: Given<'_>) -> Result<()> {
         let is_weak = weak_values.0.map_or(Ok(false), |weak| boolean(weak.as_borrowed()))?;
         let itself = is_weak.then(|| weak::reference(slf.as_any().as_borrowed(), None));
         let tickets = Shared::new(Tickets::default())?;
@@ -298,7 +288,7 @@ impl ConcurrentDict {
         if slf.get().contents.set(keep(contents)?).is_err() {
             return Err(Error::wrong_value(format_args!("a ConcurrentDict is initialized once")));
         }
-        iterable.iter_borrowed().try_for_each(|iterable| fill(slf, &iterable))
+        iterable.0.map_or(Ok(()), |iterable| fill(slf, &iterable))
     }
 
     fn __getitem__(&self, key: &Bound<'_, PyAny>) -> Result<Py<PyAny>> {
@@ -379,10 +369,10 @@ impl ConcurrentDict {
         Err(not_copyable("ConcurrentDict", "it is shared state; copy its items, dict(d)"))
     }
 
-    /// The loads that are under way, by process; of lockfree._loading.
-    #[getter]
-    fn _flights(&self, py: Python<'_>) -> Result<Py<PyAny>> {
-        self.contents()?.flights.table(py)
+    /// The loads of a process that are under way; of lockfree._loading.
+    #[pyo3(signature = (process, /))]
+    fn _flights(&self, py: Python<'_>, process: u32) -> Result<Py<PyAny>> {
+        self.contents()?.flights.table(py, process)
     }
 
     /// Whether an entry goes with its value.

@@ -5,27 +5,53 @@ use std::sync::OnceLock;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 
+use crate::engine::memory::growth::boxed;
 use crate::python::boundary::error::Result;
 use crate::python::boundary::object::dict;
 use crate::python::boundary::owned::Owned;
 
-/// The loads, by process, in a dict that is made when it is first asked for.
+/// The loads, in a dict for each process that has loaded.
+///
+/// A forked child finds the end of the list, and goes on there with a dict of its own. Those before
+/// it it does not touch: a thread of the parent may have locked one, and is not there to unlock it.
 #[derive(Debug, Default)]
-pub(crate) struct Flights(OnceLock<Owned>);
+pub(crate) struct Flights(OnceLock<Box<Table>>);
+
+#[derive(Debug)]
+struct Table {
+    process: u32,
+    loads: Owned,
+    later: Flights,
+}
 
 impl Flights {
-    /// The dict.
-    pub(crate) fn table(&self, py: Python<'_>) -> Result<Py<PyAny>> {
-        if let Some(table) = self.0.get() {
-            return Ok(table.clone().into_py());
+    /// The dict of a process, which is made when it is first asked for.
+    pub(crate) fn table(&self, py: Python<'_>, process: u32) -> Result<Py<PyAny>> {
+        let mut place = self;
+        loop {
+            match place.0.get() {
+                Some(table) if table.process == process => {
+                    return Ok(table.loads.clone().into_py());
+                }
+                Some(table) => place = &table.later,
+                None => {
+                    // Not inside the initialization: on CPython 3.11 making a dict may run user code.
+                    let loads = dict(py)?.into_any().into();
+                    let table = Table { process, loads, later: Self::default() };
+                    // If another thread was quicker its dict is found, and this one dropped.
+                    drop(place.0.set(boxed(table)?));
+                }
+            }
         }
-        // Not inside the initialization: on CPython 3.11 making a dict may run user code.
-        let table = dict(py)?.into_any().into();
-        Ok(self.0.get_or_init(|| table).clone().into_py())
     }
 
     /// For the garbage collector.
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
-        self.0.get().map_or(Ok(()), |table| visit.call(table.as_py()))
+        let mut place = self;
+        while let Some(table) = place.0.get() {
+            visit.call(table.loads.as_py())?;
+            place = &table.later;
+        }
+        Ok(())
     }
 }

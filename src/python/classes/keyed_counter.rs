@@ -15,7 +15,7 @@ use super::snapshot::snapshot;
 use crate::engine::Counts;
 use crate::engine::memory::growth::{put, room};
 use crate::engine::memory::slots::{self, Slot};
-use crate::python::boundary::convert::int64;
+use crate::python::boundary::convert::{Given, int64};
 use crate::python::boundary::deferral::Deferral;
 use crate::python::boundary::epoch::Attached;
 use crate::python::boundary::error::{Error, Result, not_copyable};
@@ -188,18 +188,12 @@ impl KeyedCounter {
         Self { engine: OnceLock::new(), deferral: Deferral::default() }
     }
 
-    #[pyo3(signature = (*iterable, maxsize=None))]
+    #[pyo3(signature = (iterable = Given::default(), /, *, maxsize=None))]
     fn __init__(
         slf: &Bound<'_, Self>,
-        iterable: &Bound<'_, PyTuple>,
+        iterable: Given<'_>,
         maxsize: Option<&Bound<'_, PyAny>>,
     ) -> Result<()> {
-        if iterable.len() > 1 {
-            let given = iterable.len() + 1;
-            return Err(Error::wrong_type(format_args!(
-                "KeyedCounter.__init__() takes from 1 to 2 positional arguments but {given} were given"
-            )));
-        }
         let most = maxsize.map(|maxsize| {
             let most = int64(maxsize.as_borrowed())?;
             u64::try_from(most).map_err(|_| {
@@ -209,7 +203,7 @@ impl KeyedCounter {
         if slf.get().engine.set(keep(Counts::new(most.transpose()?))?).is_err() {
             return Err(Error::wrong_value(format_args!("a KeyedCounter is initialized once")));
         }
-        iterable.iter_borrowed().try_for_each(|iterable| fill(slf, &iterable))
+        iterable.0.map_or(Ok(()), |iterable| fill(slf, &iterable))
     }
 
     fn __getitem__(&self, key: &Bound<'_, PyAny>) -> Result<Made<i128>> {

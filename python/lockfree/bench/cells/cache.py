@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from textwrap import indent
 from typing import NamedTuple
 
+from lockfree.bench.cells.own_keys import for_own_keys
 from lockfree.bench.model import NATIVE, Cell, Contender, RustLoop
 
 SIZE = 1000
@@ -49,16 +52,8 @@ _SMALL_INTS = "make = lambda key: key\nkeys = range(100)\n"
 _OBJECTS = "make = lambda key: object()\nkeys = range(100)\n"
 _ONE_OBJECT = "obj = object()\nmake = lambda key: obj\nkeys = range(100)\n"
 _MORE_THAN_FIT = f"make = lambda key: key\nkeys = range({2 * SIZE})\n"
-# Each thread has keys of its own, which are equal to those that were put: the first time it
-# finds that it has none.
-_EQUAL = "make = len\nkeys = [f'a key {number}' for number in range(100)]\n"
-_OWN = """\
-try:
-    own
-except NameError:
-    own = [f"a key {number}" for number in range(100)]
-for key in own:
-    """
+_KEYS = "[f'a key {number}' for number in range(100)]"
+_EQUAL = f"make = len\nkeys = {_KEYS}\n"
 # Of an array, each thread makes its own ints: it is not their reference counts that are measured.
 _ZIPF = f"""\
 from array import array
@@ -69,12 +64,16 @@ keys = array("q", Random(1).choices(range({10 * SIZE}), weights, k={10 * SIZE}))
 """
 
 
-def _hits(values: str, loop: str = "for key in keys:\n    ") -> tuple[Contender, ...]:
+def _of_all_keys(statement: str) -> str:
+    return f"for key in keys:\n    {statement}"
+
+
+def _hits(values: str, loop: Callable[[str], str] = _of_all_keys) -> tuple[Contender, ...]:
     return tuple(
         Contender(
             each.name,
             f"{values}{each.setup}\nfor key in keys:\n    {each.put}",
-            (f"{loop}{each.get}",),
+            (loop(each.get),),
             each.needs,
         )
         for each in _BOUNDED + _UNBOUNDED
@@ -185,7 +184,7 @@ CELLS = (
     Cell(
         "cache.hit_equal",
         "look up one of 100 keys, by equal ones of the thread's own",
-        _hits(_EQUAL, _OWN),
+        _hits(_EQUAL, partial(for_own_keys, _KEYS)),
         baseline="functools.lru_cache",
         items=100,
     ),

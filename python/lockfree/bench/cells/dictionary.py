@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lockfree.bench.cells.own_keys import for_own_keys
 from lockfree.bench.model import NATIVE, Cell, Contender
 
 _OURS = "from lockfree import ConcurrentDict\nc = ConcurrentDict()"
@@ -23,17 +24,10 @@ _HITS = tuple(
     )
 )
 
-# Each thread has keys of its own: the first time it finds that it has none.
-_OWN = """\
-try:
-    own
-except NameError:
-    from threading import get_ident
-    own = [f"{get_ident()} {number}" for number in range(1000)]
-for key in own:
-    c[key] = i"""
+_IDENT = "from threading import get_ident"
+_OWN = for_own_keys("[f'{get_ident()} {number}' for number in range(1000)]", "c[key] = i")
 _WRITES = tuple(
-    Contender(name, setup, (_OWN,), needs)
+    Contender(name, f"{setup}\n{_IDENT}", (_OWN,), needs)
     for name, setup, needs in (
         ("lockfree", _OURS, NATIVE),
         ("lockfree.locked", _LOCKED, None),
