@@ -128,9 +128,7 @@ fn expire_some<T: Counted, G: Reclaim, P: Policy>(
 /// Whether another shard is to make room, for this one has too little: where not all weigh the same, what
 /// goes for an item may weigh more, and its shard would have less and less in the course of time.
 fn is_short<G: Reclaim, P: Policy>(core: &Core<P>, locked: &Locked<'_, G, P>, weight: u64) -> bool {
-    core.shards.len() > 1
-        && core.budget.is_full(weight)
-        && locked.state.policy.weight() < core.least().into()
+    core.shards.len() > 1 && core.budget.is_full(weight) && !locked.has(core.least())
 }
 
 /// Evicts an item if there is more than the limit allows.
@@ -207,9 +205,10 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             Namesake::Absent
                 if item.deadline == 0
                     && !locked.has_timers()
-                    && core.budget.is_full(item.weight) =>
+                    && core.budget.is_full(item.weight)
+                    && locked.has(core.least()) =>
             {
-                let Some(victim) = locked.victim(item.weight, core.least()) else {
+                let Some(victim) = locked.victim(item.weight) else {
                     return self.put_further(core, locked, query, item, admit);
                 };
                 let Item { key, value, weight, deadline } = item;
