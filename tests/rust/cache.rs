@@ -407,6 +407,35 @@ fn the_victim_that_is_removed_is_the_next_to_be_evicted() {
     assert!(order[..49].iter().all(|(key, _)| key.0 >= 50), "used ones outlive the others");
 }
 
+/// Both queues do, whoever leaves them, and from where.
+#[test]
+fn what_is_not_used_goes_in_the_order_in_which_it_came() {
+    const LIMIT: usize = 64;
+    let mut random = Random(1);
+    for _ in 0..if cfg!(miri) { 2 } else { 50 } {
+        let map = numbers(LIMIT as u64, 1);
+        let mut there: Vec<usize> = (0..LIMIT).collect();
+        assert!(there.iter().all(|key| map.put(*key, *key).is_empty()));
+        for key in LIMIT..3 * LIMIT {
+            let gone = map.put(key, key);
+            there.push(key);
+            there.retain(|key| !gone.contains(key));
+            for _ in 0..random.below(3) {
+                let key = there.remove(random.below(there.len()));
+                assert_eq!(map.remove(key), Some(key));
+            }
+        }
+        let next = || map.cache.remove_victim(|_| unreachable!("nothing expires"));
+        let order: Vec<_> = std::iter::from_fn(next).map(|(key, _)| key.0).collect();
+        // The first tenth filled the small queue, the rest the main one; all later ones were new.
+        let is_main = |key: &&usize| (LIMIT / 10..LIMIT).contains(*key);
+        assert!(order.iter().filter(is_main).is_sorted(), "{order:?}");
+        assert!(order.iter().filter(|key| !is_main(key)).is_sorted(), "{order:?}");
+        there.retain(|key| !order.contains(key));
+        assert_eq!(there, [], "{order:?}");
+    }
+}
+
 /// What fails.
 #[derive(Debug, PartialEq, Eq)]
 struct Refused;

@@ -602,7 +602,7 @@ impl Policy for Counting {
         self.len += 1;
     }
 
-    fn remove(&mut self, _: &Entries<Self>, _: &Entry<Self>) {
+    fn remove(&mut self, _: &Entries<Self>, _: u32, _: &Entry<Self>) {
         debug_assert!(false, "K1: no entry is removed alone");
     }
 }

@@ -58,22 +58,26 @@ impl Bucket {
     }
 }
 
-/// The fingerprints of the last evictions.
+/// The fingerprints of the last evictions. What each eviction writes comes first.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct Ghost {
-    buckets: Vec<Bucket>,
-    /// How many evictions are remembered.
-    capacity: u32,
-    /// For so many ticks.
-    recent: u16,
-    time: u16,
-    /// How many evictions pass between two ticks.
-    tick_length: u32,
     /// Evictions since the last tick.
     since: u32,
+    time: u16,
+    /// For so many ticks they are remembered.
+    recent: u16,
+    /// How many evictions are.
+    capacity: u32,
+    /// How many evictions pass between two ticks.
+    tick_length: u32,
+    buckets: Vec<Bucket>,
 }
 
 impl Ghost {
+    /// Where what each eviction writes ends.
+    pub(super) const WRITTEN: usize = std::mem::offset_of!(Self, recent);
+
     /// Remembers an eviction, as one of the last `capacity`.
     #[inline]
     pub(super) fn insert(&mut self, hash: u64, capacity: usize) {

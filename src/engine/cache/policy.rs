@@ -73,6 +73,12 @@ pub trait Policy: Debug + Default {
         self.len() as u128
     }
 
+    /// Whether none weighs more than 1.
+    #[inline(always)]
+    fn weigh_one_each(&self) -> bool {
+        true
+    }
+
     /// Lets all items go; what was evicted of late is remembered.
     fn remove_all(&mut self) {
         *self = Self::default();
@@ -99,7 +105,7 @@ pub trait Policy: Debug + Default {
     );
 
     /// Lets an item go that was removed for another reason than its being the victim.
-    fn remove(&mut self, entries: &Entries<Self>, removed: &Entry<Self>);
+    fn remove(&mut self, entries: &Entries<Self>, index: u32, removed: &Entry<Self>);
 
     /// Takes note of a new weight.
     fn reweigh(
@@ -126,8 +132,8 @@ pub trait Policy: Debug + Default {
     }
 
     /// Lets the victim go, which weighs something.
-    fn evict(&mut self, entries: &Entries<Self>, victim: &Entry<Self>) {
-        self.remove(entries, victim);
+    fn evict(&mut self, entries: &Entries<Self>, index: u32, victim: &Entry<Self>) {
+        self.remove(entries, index, victim);
     }
 }
 
@@ -168,7 +174,7 @@ impl Policy for Unlimited {
         self.len += 1;
     }
 
-    fn remove(&mut self, _: &Entries<Self>, _: &Entry<Self>) {
+    fn remove(&mut self, _: &Entries<Self>, _: u32, _: &Entry<Self>) {
         self.len -= 1;
     }
 

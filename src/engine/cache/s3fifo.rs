@@ -127,14 +127,13 @@ impl Entry {
     }
 }
 
-/// A queue of entries, linked through them.
+/// A queue of entries, linked through them. What the link of the oldest one to an older one says does
+/// not matter: whoever evicts it leaves its neighbour, another cache line, as it is.
 #[derive(Debug, Default)]
 struct Queue {
     oldest: u32,
     newest: u32,
-    len: usize,
-    /// Wider than that of an item: without a limit, items weigh any number of times 2^63.
-    weight: u128,
+    len: u32,
 }
 
 impl Queue {
@@ -147,26 +146,28 @@ impl Queue {
             entries.entry(older).with_links(|links| links.newer = index);
         }
         self.len += 1;
-        self.weight += new.with_links(|links| {
+        new.with_links(|links| {
             (links.older, links.newer) = (older, NIL);
             links.set_place(place);
-            u128::from(links.weight())
         });
     }
 
     /// Takes out an entry that has these links.
     #[inline]
-    fn remove(&mut self, entries: &Entries, links: &Links) {
-        match links.older {
-            NIL => self.oldest = links.newer,
-            older => entries.entry(older).with_links(|older| older.newer = links.newer),
+    fn remove(&mut self, entries: &Entries, index: u32, links: &Links) {
+        self.len -= 1;
+        if self.oldest == index {
+            self.oldest = links.newer;
+            if links.newer == NIL {
+                self.newest = NIL;
+            }
+            return;
         }
+        entries.entry(links.older).with_links(|older| older.newer = links.newer);
         match links.newer {
             NIL => self.newest = links.older,
             newer => entries.entry(newer).with_links(|newer| newer.older = links.older),
         }
-        self.len -= 1;
-        self.weight -= u128::from(links.weight());
     }
 
     /// Whether there is nothing in it but this one.
@@ -175,16 +176,28 @@ impl Queue {
     }
 }
 
-/// The queues of a shard.
+/// A sum of weights, wider than that of an item: without a limit, items weigh any number of times
+/// 2^63. (Packed, so that the shard's lock lies beside what it protects.)
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, packed(8))]
+struct Sum(u128);
+
+/// The queues of a shard. What each eviction writes comes first, and is on one cache line, with the
+/// shard's lock: the other lines of the shard stay in the caches of all who only read them.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub struct S3Fifo {
     small: Queue,
     main: Queue,
-    /// Of what weighs nothing.
-    weightless: Queue,
-    ghost: Ghost,
+    /// How many items in these two weigh more than 1.
+    heavier: u32,
     /// Whether anything was ever evicted.
     was_full: bool,
+    ghost: Ghost,
+    /// Of what weighs nothing.
+    weightless: Queue,
+    /// What the items in the small and the main queue weigh, beyond 1 each.
+    excess: [Sum; 2],
 }
 
 impl Policy for S3Fifo {
@@ -230,21 +243,29 @@ impl Policy for S3Fifo {
         }
     }
 
+    #[inline]
     fn len(&self) -> usize {
-        self.weighing() + self.weightless.len
+        self.weighing() + self.weightless()
     }
 
+    #[inline]
     fn weightless(&self) -> usize {
-        self.weightless.len
+        self.weightless.len as usize
     }
 
     fn weight(&self) -> u128 {
-        self.small.weight + self.main.weight
+        self.weight_in(Place::Small) + self.weight_in(Place::Main)
+    }
+
+    #[inline(always)]
+    fn weigh_one_each(&self) -> bool {
+        self.heavier == 0
     }
 
     fn remove_all(&mut self) {
         (self.small, self.main) = (Queue::default(), Queue::default());
         self.weightless = Queue::default();
+        (self.heavier, self.excess) = (0, Default::default());
     }
 
     fn bytes(&self) -> usize {
@@ -259,31 +280,28 @@ impl Policy for S3Fifo {
     #[inline]
     fn admit(&mut self, entries: &Entries, index: u32, new: &Entry, admission: &Admission) {
         let small_share = || (admission.room / SMALL_SHARE).max(1).into();
-        if new.links().weight() == 0 {
-            self.weightless.push(entries, index, new, Place::Main);
-        } else if admission.returns || !self.was_full && self.small.weight >= small_share() {
-            self.main.push(entries, index, new, Place::Main);
-        } else {
-            self.small.push(entries, index, new, Place::Small);
-        }
+        let is_small =
+            !admission.returns && (self.was_full || self.weight_in(Place::Small) < small_share());
+        self.push(entries, index, new, if is_small { Place::Small } else { Place::Main });
     }
 
-    fn remove(&mut self, entries: &Entries, removed: &Entry) {
-        self.queue(removed).remove(entries, &removed.links());
+    #[inline]
+    fn remove(&mut self, entries: &Entries, index: u32, removed: &Entry) {
+        let links = removed.links();
+        self.queue(&links).remove(entries, index, &links);
+        self.take_off(&links);
     }
 
     fn reweigh(&mut self, entries: &Entries, index: u32, reweighed: &Entry, weight: u64) {
-        let before = reweighed.links().weight();
-        if (before == 0) == (weight == 0) {
+        let before = reweighed.links();
+        if (before.weight() == 0) == (weight == 0) {
+            self.take_off(&before);
             reweighed.with_links(|links| links.set_weight(weight));
-            let queue = self.queue(reweighed);
-            queue.weight = queue.weight - u128::from(before) + u128::from(weight);
-            return;
+            return self.add(&reweighed.links());
         }
-        self.remove(entries, reweighed);
+        self.remove(entries, index, reweighed);
         reweighed.with_links(|links| links.set_weight(weight));
-        let queue = if weight == 0 { &mut self.weightless } else { &mut self.main };
-        queue.push(entries, index, reweighed, Place::Main);
+        self.push(entries, index, reweighed, Place::Main);
     }
 
     #[inline]
@@ -300,63 +318,115 @@ impl Policy for S3Fifo {
                 return Some((index, front));
             }
             // To the end of the main queue.
-            self.remove(entries, front);
-            self.main.push(entries, index, front, Place::Main);
+            self.remove(entries, index, front);
+            self.push(entries, index, front, Place::Main);
             passes = passes.saturating_sub(1);
         }
     }
 
     fn weightless_victim(&mut self, entries: &Entries) -> Option<u32> {
-        for _ in 0..self.weightless.len.min(MOST_PASSED) {
+        for _ in 0..self.weightless().min(MOST_PASSED) {
             let index = self.weightless.oldest;
             let front = entries.entry(index);
             if front.unmark() == 0 {
                 break;
             }
-            self.weightless.remove(entries, &front.links());
+            self.weightless.remove(entries, index, &front.links());
             self.weightless.push(entries, index, front, Place::Main);
         }
         (self.weightless.len > 0).then_some(self.weightless.oldest)
     }
 
     #[inline]
-    fn evict(&mut self, entries: &Entries, victim: &Entry) {
+    fn evict(&mut self, entries: &Entries, index: u32, victim: &Entry) {
         self.was_full = true;
         if victim.links().place() == Place::Small {
             // As many as the main queue should have.
             let share = self.weighing() - self.weighing() / 10;
             self.ghost.insert(victim.hash(), share);
         }
-        self.queue(victim).remove(entries, &victim.links());
+        self.remove(entries, index, victim);
     }
 }
 
 impl S3Fifo {
+    /// Where what each eviction writes ends.
+    pub(super) const WRITTEN: usize = std::mem::offset_of!(Self, ghost) + Ghost::WRITTEN;
+
     /// How many items there are that weigh anything.
+    #[inline]
     fn weighing(&self) -> usize {
-        self.small.len + self.main.len
+        (self.small.len + self.main.len) as usize
+    }
+
+    /// What the items of the small or the main queue weigh.
+    #[inline]
+    fn weight_in(&self, place: Place) -> u128 {
+        let queue = if place == Place::Small { &self.small } else { &self.main };
+        let excess = if self.heavier == 0 { 0 } else { self.excess[place as usize].0 };
+        u128::from(queue.len) + excess
     }
 
     /// The item whose turn it is: the small queue's while that has its share, or there is
     /// nobody else in the main one but `spared`.
     #[inline]
     fn front(&self, spared: u32) -> u32 {
-        // (So many weights of 63 bits as there can be items are far from the end of what this counts.)
-        let small = self.small.weight * u128::from(SMALL_SHARE - 1) >= self.main.weight;
-        if self.small.len > 0 && (small || self.main.is_only(spared)) {
+        if self.small.len > 0 && (self.has_share() || self.main.is_only(spared)) {
             self.small.oldest
         } else {
             self.main.oldest
         }
     }
 
+    /// Whether the small queue has its share.
     #[inline]
-    fn queue(&mut self, of: &Entry) -> &mut Queue {
-        let links = of.links();
+    fn has_share(&self) -> bool {
+        if self.heavier == 0 {
+            return u64::from(self.small.len) * (SMALL_SHARE - 1) >= u64::from(self.main.len);
+        }
+        // (So many weights of 63 bits as there can be items are far from the end of what this counts.)
+        let times = u128::from(SMALL_SHARE - 1);
+        self.weight_in(Place::Small) * times >= self.weight_in(Place::Main)
+    }
+
+    /// Puts an item at the end of that queue; if it weighs nothing, of the one for such.
+    #[inline]
+    fn push(&mut self, entries: &Entries, index: u32, new: &Entry, place: Place) {
+        let weight = new.links().weight();
+        let (queue, place) = match place {
+            _ if weight == 0 => (&mut self.weightless, Place::Main),
+            Place::Small => (&mut self.small, place),
+            Place::Main => (&mut self.main, place),
+        };
+        queue.push(entries, index, new, place);
+        self.add(&new.links());
+    }
+
+    /// The queue of an entry with these links.
+    #[inline]
+    fn queue(&mut self, links: &Links) -> &mut Queue {
         match links.place() {
             _ if links.weight() == 0 => &mut self.weightless,
             Place::Small => &mut self.small,
             Place::Main => &mut self.main,
+        }
+    }
+
+    /// Adds the weight of an item to what those in its queue weigh.
+    #[inline]
+    fn add(&mut self, links: &Links) {
+        if links.weight() > 1 {
+            self.heavier += 1;
+            self.excess[links.place() as usize].0 += u128::from(links.weight() - 1);
+        }
+    }
+
+    /// The opposite.
+    #[inline]
+    fn take_off(&mut self, links: &Links) {
+        if links.weight() > 1 {
+            self.heavier -= 1;
+            self.excess[links.place() as usize].0 -= u128::from(links.weight() - 1);
         }
     }
 }

@@ -5,6 +5,7 @@
 //! and whoever held the lock turns them into references again once it is released.
 
 use std::marker::PhantomData;
+use std::mem::offset_of;
 
 use super::super::memory::arena::{NIL, OutOfMemory};
 use super::super::memory::epoch::Reclaim;
@@ -15,6 +16,7 @@ use super::entry::{Content, Entry, Glimpse, Life};
 use super::lookup::{Found, Known, Query, mix};
 use super::pages::{Detached, Entries, Pages};
 use super::policy::{Admission, Policy};
+use super::s3fifo::S3Fifo;
 use super::table::{Place, Tables};
 use super::timers::{Timer, Timers};
 
@@ -43,16 +45,27 @@ pub(super) enum Namesake<'a, P: Policy> {
     Unknown,
 }
 
-/// What a lock protects.
+/// What a lock protects. What each insertion into a full cache writes comes first, so that it is on the
+/// lock's cache line.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct State<P> {
+    /// How many lives there were (E1).
+    lives: u64,
     pub(super) policy: P,
     timers: Timers,
     pages: Pages,
-    /// How many lives there were (E1), and tables (T3).
-    lives: u64,
+    /// How many tables there were (T3).
     generations: u64,
 }
+
+/// What the lock takes before that.
+const LOCK: usize = align_of::<State<S3Fifo>>();
+
+const _: () = assert!(
+    cfg!(loom) || LOCK + offset_of!(State<S3Fifo>, policy) + S3Fifo::WRITTEN <= 64,
+    "what an insertion into a full cache writes is on the lock's cache line"
+);
 
 /// A part of the cache.
 #[derive(Debug)]
@@ -217,7 +230,7 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
     #[inline(always)]
     pub(super) fn victim(&mut self, weight: u64) -> Option<Victim<'a, P>> {
         let policy = &mut self.state.policy;
-        if weight != 1 || policy.weight() != (policy.len() - policy.weightless()) as u128 {
+        if weight != 1 || !policy.weigh_one_each() {
             return None;
         }
         let (index, place) = policy.victim(self.entries, NIL)?;
@@ -237,7 +250,7 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
         let _claim = place.claim();
         let state = &mut *self.state;
         let returns = state.policy.returns(content.hash);
-        state.policy.evict(self.entries, place);
+        state.policy.evict(self.entries, index, place);
         // Dead: here the victim leaves the cache.
         place.step();
         if let Some(table) = self.tables.held() {
@@ -276,7 +289,7 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
 
     /// The same, of one that is claimed.
     pub(super) fn remove_claimed(&mut self, index: u32, place: &Entry<P>) -> Words {
-        self.state.policy.remove(self.entries, place);
+        self.state.policy.remove(self.entries, index, place);
         self.take_out(index, place)
     }
 
@@ -285,7 +298,7 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
         let (index, victim) = self.state.policy.victim(self.entries, spared)?;
         let _claim = if mutant!("dictionary.evict.unclaimed") { None } else { victim.claim() };
         let deadline = victim.deadline();
-        self.state.policy.evict(self.entries, victim);
+        self.state.policy.evict(self.entries, index, victim);
         Some((self.take_out(index, victim), deadline))
     }
 

@@ -42,8 +42,20 @@ impl<T: Counted> Item<T> {
     /// Lets other threads take references, if there are any.
     #[inline]
     fn share<P: Policy>(&self, core: &Core<P>) {
+        self.share_key(core);
+        self.share_value(core);
+    }
+
+    #[inline]
+    fn share_key<P: Policy>(&self, core: &Core<P>) {
         if core.is_shared.load(Relaxed) {
             self.key.hand_over();
+        }
+    }
+
+    #[inline]
+    fn share_value<P: Policy>(&self, core: &Core<P>) {
+        if core.is_shared.load(Relaxed) {
             self.value.hand_over();
         }
     }
@@ -183,7 +195,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         admit: impl Fn() -> bool,
     ) -> Put<T, Q::Error> {
         let Some(core) = self.core() else { return self.put_first(query, item, admit) };
-        item.share(core);
+        item.share_value(core);
         let hash = mix(query.hash());
         let mut locked = core.lock::<G>(hash);
         if !admit() {
@@ -211,6 +223,9 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                 let Some(victim) = locked.victim(item.weight) else {
                     return self.put_further(core, locked, query, item, admit);
                 };
+                // Not before: most often the key of an item whose value is replaced is dropped
+                // again, by the thread that made it.
+                item.share_key(core);
                 let Item { key, value, weight, deadline } = item;
                 let (key, value) = (key.into_raw(), value.into_raw());
                 let by_hash = query.by_hash();
@@ -235,6 +250,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         item: Item<T>,
         admit: impl Fn() -> bool,
     ) -> Put<T, Q::Error> {
+        item.share_key(core);
         let mut removed = Removed::default();
         let result = self.put_locked(core, locked, query, item, &mut removed, admit);
         Put::Later(result, removed)
