@@ -126,6 +126,38 @@ fn a_snapshot_is_whole_although_tables_grow_and_shrink_under_it() {
 }
 
 #[test]
+fn traverse_visits_what_is_there_until_one_fails() {
+    let visit_up_to = |map: &Numbers, last| {
+        let mut visited = Vec::new();
+        // SAFETY: there is no other thread.
+        let result = unsafe {
+            map.cache.traverse(|&Number(number)| {
+                visited.push(number);
+                if number == last { Err(last) } else { Ok(()) }
+            })
+        };
+        visited.sort_unstable();
+        (visited, result)
+    };
+    for shards in [1, 4] {
+        let map = numbers(UNBOUNDED, shards);
+        assert_eq!(visit_up_to(&map, 0), (vec![], Ok(())));
+        // Keys are even and values odd. Pages of several sizes, some entries of which are free.
+        for n in 0..3000 {
+            map.put(2 * n, 2 * n + 1);
+        }
+        (0..3000).step_by(3).for_each(|n| assert!(map.remove(2 * n).is_some()));
+        let left = (0..3000).filter(|n| n % 3 != 0).flat_map(|n| [2 * n, 2 * n + 1]);
+        assert_eq!(visit_up_to(&map, usize::MAX), (left.collect(), Ok(())));
+        let (visited, result) = visit_up_to(&map, 2003);
+        assert_eq!(result, Err(2003));
+        assert!(visited.len() <= 4000);
+        map.cache.clear(|| ());
+        assert_eq!(visit_up_to(&map, 0), (vec![], Ok(())));
+    }
+}
+
+#[test]
 fn the_limit_can_be_set() {
     for shards in [1, 4] {
         let map = numbers(UNBOUNDED, shards);

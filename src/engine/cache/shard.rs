@@ -243,7 +243,7 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
         if let Some(table) = self.tables.held() {
             table.unlink(self.entries, index, place);
         }
-        let (key, value) = place.words();
+        let (key, value) = place.parted();
         if !mutant!("cache.supplant.same_life") {
             place.step();
         }

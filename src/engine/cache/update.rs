@@ -325,7 +325,8 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         }
     }
 
-    /// Returns the value that has the same key, noted as used; or puts the item in.
+    /// Returns the value that has the same key, noted as used; or puts the item in, if `admit` says so,
+    /// as for [`Self::put_if`].
     ///
     /// # Errors
     /// As for [`Self::put`].
@@ -334,6 +335,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         query: &Q,
         mut item: Item<T>,
         removed: &mut Removed<T>,
+        admit: impl Fn() -> bool,
     ) -> Result<Option<T>, Q::Error> {
         let core = self.core_or_new(item.weight)?;
         item.share(core);
@@ -355,7 +357,10 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             if !matches!(locked.namesake(query, &known), Namesake::Absent) {
                 continue;
             }
-            item = match self.insert(core, locked, query, &known, item, removed, || true) {
+            if !admit() {
+                return Ok(None);
+            }
+            item = match self.insert(core, locked, query, &known, item, removed, &admit) {
                 Ok(()) => return Ok(None),
                 Err((Refusal::Rival, item)) => item,
                 Err((Refusal::TooHeavy, item)) => {
@@ -372,6 +377,16 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     pub fn settle(&self, hash: u64) {
         if let Some(core) = self.core()
             && !mutant!("cache.settle.waits_for_nobody")
+        {
+            drop(core.lock::<G>(mix(hash)));
+        }
+    }
+
+    /// The same at the beginning of a load. Who was changing the shard has done so now, and who does later
+    /// sees what the caller did before.
+    pub fn catch_up(&self, hash: u64) {
+        if let Some(core) = self.core_so_far()
+            && !mutant!("cache.catch_up.waits_for_nobody")
         {
             drop(core.lock::<G>(mix(hash)));
         }
