@@ -13,7 +13,7 @@ TITLES = {"notebooks": "Notebook {}", "reference": "{}, reference"}
 MEASURED = "{}: what it takes from one thread and from several, beside locks and other packages."
 LONGEST = 160  # characters of a description, of which others show no more
 
-HEADING = re.compile(r"(<h1\b[^>]*>)(.*?)((?:\s*<a class=\"headerlink\".*?)?</h1>)", re.DOTALL)
+HEADING = re.compile(r"(<h1\b[^>]*>)(.*?)((?:\s*<a\b[^>]*\bheaderlink\b.*?)?</h1>)", re.DOTALL)
 PARAGRAPH = re.compile(r"<p>(.*?)</p>", re.DOTALL)
 PICTURE = re.compile(r'<img (?=[^>]*\bsrc="([^"]+\.svg)")')
 SIZE = re.compile(r'<svg\b[^>]*?\bwidth="([\d.]+)(pt)?" height="([\d.]+)')
