@@ -8,7 +8,7 @@ from pathlib import Path
 from posixpath import normpath
 from typing import Any
 
-# Where there are several pages of one name, their titles differ: in what a search finds, and in a row of tabs.
+# Where there are several pages of one name, their titles differ in what a search finds.
 TITLES = {"notebooks": "Notebook {}", "reference": "{}, reference"}
 MEASURED = "{}: what it takes from one thread and from several, beside locks and other packages."
 LONGEST = 160  # characters of a description, of which others show no more
@@ -57,6 +57,9 @@ def text(html: str) -> str:
 
 def size(picture: Path) -> str:
     """Return the attributes that keep the page from moving when the picture arrives."""
-    width, unit, height = SIZE.search(picture.read_text(encoding="utf-8")).groups()  # type: ignore[union-attr]
-    scale = 4 / 3 if unit else 1
-    return f'width="{float(width) * scale:.0f}" height="{float(height) * scale:.0f}" loading="lazy" '
+    found = SIZE.search(picture.read_text(encoding="utf-8"))
+    if found is None:
+        raise ValueError(f"{picture} does not say how large it is")
+    scale = 4 / 3 if found[2] else 1
+    width, height = (float(each) * scale for each in (found[1], found[3]))
+    return f'width="{width:.0f}" height="{height:.0f}" loading="lazy" '
