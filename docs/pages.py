@@ -38,6 +38,9 @@ def on_post_page(output: str, **_: Any) -> str:
     return output.replace(' alt="logo"', ' alt="logo" width="24" height="24"')
 
 
+on_post_template = on_post_page  # of the page for what is not there
+
+
 def described(url: str, title: str, html: str) -> str:
     """Return the title and the first sentences of the page that are more than a few words."""
     if url.startswith("benchmarks/") and url != "benchmarks/":
