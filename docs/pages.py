@@ -8,12 +8,12 @@ from pathlib import Path
 from posixpath import normpath
 from typing import Any
 
-# Where there are several pages of one name, their titles differ: in what a search finds, and in a row of tabs.
+# Where there are several pages of one name, their titles differ in what a search finds.
 TITLES = {"notebooks": "Notebook {}", "reference": "{}, reference"}
 MEASURED = "{}: what it takes from one thread and from several, beside locks and other packages."
 LONGEST = 160  # characters of a description, of which others show no more
 
-HEADING = re.compile(r"(<h1\b[^>]*>)(.*?)((?:\s*<a class=\"headerlink\".*?)?</h1>)", re.DOTALL)
+HEADING = re.compile(r"(<h1\b[^>]*>)(.*?)((?:\s*<a\b[^>]*\bheaderlink\b.*?)?</h1>)", re.DOTALL)
 PARAGRAPH = re.compile(r"<p>(.*?)</p>", re.DOTALL)
 PICTURE = re.compile(r'<img (?=[^>]*\bsrc="([^"]+\.svg)")')
 SIZE = re.compile(r'<svg\b[^>]*?\bwidth="([\d.]+)(pt)?" height="([\d.]+)')
@@ -38,6 +38,9 @@ def on_post_page(output: str, **_: Any) -> str:
     return output.replace(' alt="logo"', ' alt="logo" width="24" height="24"')
 
 
+on_post_template = on_post_page  # of the page for what is not there
+
+
 def described(url: str, title: str, html: str) -> str:
     """Return the title and the first sentences of the page that are more than a few words."""
     if url.startswith("benchmarks/") and url != "benchmarks/":
@@ -57,6 +60,9 @@ def text(html: str) -> str:
 
 def size(picture: Path) -> str:
     """Return the attributes that keep the page from moving when the picture arrives."""
-    width, unit, height = SIZE.search(picture.read_text(encoding="utf-8")).groups()  # type: ignore[union-attr]
-    scale = 4 / 3 if unit else 1
-    return f'width="{float(width) * scale:.0f}" height="{float(height) * scale:.0f}" loading="lazy" '
+    found = SIZE.search(picture.read_text(encoding="utf-8"))
+    if found is None:
+        raise ValueError(f"{picture} does not say how large it is")
+    scale = 4 / 3 if found[2] else 1
+    width, height = (float(each) * scale for each in (found[1], found[3]))
+    return f'width="{width:.0f}" height="{height:.0f}" loading="lazy" '

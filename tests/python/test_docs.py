@@ -230,11 +230,13 @@ def test_a_page_of_the_site_has_a_title_of_its_own_and_pictures_with_a_size(tmp_
     (tmp_path / "chart.svg").write_text('<svg width="30pt" height="15pt">')
     hook = runpy.run_path(str(ROOT / "docs/pages.py"))["on_page_content"]
     page = SimpleNamespace(url="reference/queue/", meta={})
-    content = '<h1 id="q">Queue</h1><p>Any number of producers &amp; consumers:</p>'
-    content = hook(content + '<img alt="" src="../../chart.svg">', page, SimpleNamespace(docs_dir=tmp_path))
+    content = '<h1 id="q">Queue</h1><p>Any number of threads &amp; any number of event loops:</p>'
+    content = hook(
+        content + '<img alt="" src="../../chart.svg">', page, SimpleNamespace(docs_dir=tmp_path)
+    )
     assert '<h1 id="q">Queue, reference</h1>' in content
     assert '<img width="40" height="20" loading="lazy" alt="" src=' in content
-    described = "Queue, reference. Any number of producers &amp; consumers"
+    described = "Queue, reference. Any number of threads &amp; any number of event loops"
     assert page.meta == {"title": "Queue, reference", "description": described}
 
 
