@@ -9,9 +9,10 @@ turn is ever handed over that could get lost on the way.
 A thread loads in its own frames. A coroutine's loader runs in a task of its own, so that a
 load goes on as long as anybody waits for it, whoever began it. No flight holds that
 task, its event loop, or those who wait: when all else has dropped them they are freed, and
-the end of the task's coroutine lands the flight. But what loads, a task's coroutine or a thread, holds
-the tasks that wait for it, as what wakes a task does elsewhere: a task may wait for nothing else. One whose loop was closed is found to be lost
-by the next who asks, and by those who wait in other threads and loops, who look now and then.
+the end of the task's coroutine lands the flight. (But what loads, a task's coroutine or a
+thread, holds the tasks that wait for it, as what wakes a task does elsewhere.) One whose loop
+was closed is found to be lost by the next who asks, and by those who wait in other threads and
+loops, who look now and then.
 
 What a load brings is kept only if its key was neither written nor removed since it began: the
 cache issues a ticket then, and whoever writes takes it away.
@@ -453,8 +454,12 @@ class _Flight:
     def bring(self, value: Any, ttl: Any = ...) -> None:
         """Put the value that was loaded, unless nobody waits any more."""
         ticket = self._ticket
-        if ticket is not _MISSING:
-            self._cache._keep(ticket, self._key, value, *(() if ttl is ... else (ttl,)))
+        if ticket is _MISSING:
+            pass
+        elif ttl is ...:
+            self._cache._keep(ticket, self._key, value)
+        else:
+            self._cache._keep(ticket, self._key, value, ttl)
         self.value = value
 
     def report_unheard(self, error: Exception) -> None:

@@ -278,7 +278,7 @@ def test_loads_that_wait_for_one_another_outlive_a_collection(
 
         async def outer(key: str) -> str:
             calls.append(key)
-            return key + await c.async_get_or_load("b", inner)
+            return f"{key}{await c.async_get_or_load('b', inner)}"
 
         first = asyncio.ensure_future(c.async_get_or_load("a", outer, shield=True))
         await began.wait()
@@ -307,7 +307,7 @@ def test_a_load_that_waits_for_a_threads_outlives_a_collection(impl: ModuleType)
 
     async def outer(key: str) -> str:
         calls.append(key)
-        return key + await c.async_get_or_load("b", pytest.fail)
+        return f"{key}{await c.async_get_or_load('b', pytest.fail)}"
 
     async def main() -> object:
         first = asyncio.ensure_future(c.async_get_or_load("a", outer))
