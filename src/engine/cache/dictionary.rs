@@ -229,11 +229,8 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
     }
 
     /// The same at the beginning of a load (as [`Cache::catch_up`]).
-    ///
-    /// # Errors
-    /// [`OutOfMemory`].
-    pub fn catch_up(&self, hash: u64) -> Result<(), OutOfMemory> {
-        self.table.catch_up(hash)
+    pub fn catch_up(&self, hash: u64) {
+        self.table.catch_up(hash);
     }
 
     /// Replaces the value of a key, if it has one, and that is the expected one: the one at
@@ -344,7 +341,7 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
         self.table.bytes()
     }
 
-    /// The keys, shard by shard as of one moment each.
+    /// The keys, a piece of a shard at a time.
     ///
     /// # Errors
     /// [`OutOfMemory`], or what `between` returned.
@@ -355,7 +352,7 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
         self.table.keys(between)
     }
 
-    /// The items, shard by shard as of one moment each.
+    /// The items, a piece of a shard at a time; each value is of a moment of its own.
     ///
     /// # Errors
     /// As [`Self::keys`].
