@@ -7,10 +7,12 @@ those who waited look in the table again, where one of them will be first. So no
 turn is ever handed over that could get lost on the way.
 
 A thread loads in its own frames. A coroutine's loader runs in a task of its own, so that a
-load goes on as long as anybody waits for it, whoever began it. Nothing of ours holds that
+load goes on as long as anybody waits for it, whoever began it. No flight holds that
 task, its event loop, or those who wait: when all else has dropped them they are freed, and
-the end of the task's coroutine lands the flight. One whose loop was closed is found to be lost
-by the next who asks, and by those who wait in other threads and loops, who look now and then.
+the end of the task's coroutine lands the flight. (But what loads, a task's coroutine or a
+thread, holds the tasks that wait for it, as what wakes a task does elsewhere.) One whose loop
+was closed is found to be lost by the next who asks, and by those who wait in other threads and
+loops, who look now and then.
 
 What a load brings is kept only if its key was neither written nor removed since it began: the
 cache issues a ticket then, and whoever writes takes it away.
@@ -336,10 +338,12 @@ class Flights:
 class _Pilot:
     """Is held by a load's coroutine alone: where that ends, or is freed, the flight ends."""
 
-    __slots__ = ("flight",)
+    __slots__ = ("__weakref__", "flight", "passengers")
 
     def __init__(self, flight: _Flight) -> None:
         self.flight = flight
+        self.passengers: dict[_Wait, object] = {}
+        """What the tasks await that wait for it; by that they are held."""
 
     def __del__(self) -> None:
         self.flight.land()
@@ -349,9 +353,10 @@ class _Flight:
     """The load of a key; in the table of flights key and value at once."""
 
     __slots__ = (
-        "_cache", "_context", "_error", "_generation", "_handled", "_hash", "_interruption",
-        "_is_boarded", "_is_heard", "_key", "_landed", "_leader", "_notes", "_outer", "_settled",
-        "_sleepers",
+        "_cache", "_context", "_error", "_generation", "_handled", "_hash", "_held",
+        "_interruption",
+        "_is_boarded", "_is_heard", "_key", "_landed", "_leader", "_notes", "_outer", "_pilot",
+        "_settled", "_sleepers",
         "_task", "_ticket", "_trace", "is_shielded", "is_unattended", "loop", "number", "stack",
         "task", "thread", "value",
     )  # fmt: skip
@@ -364,10 +369,11 @@ class _Flight:
         self.task: int | None = None
         self._leader: Any = None
         self._task: Callable[[], Any] | None = None
+        self._pilot: Callable[[], _Pilot | None] | None = None
         self._is_boarded = self.is_shielded = self.is_unattended = False
         self._is_heard = True
         self.value = _MISSING
-        self._ticket: Any = None
+        self._ticket: Any = _MISSING
         self._error: Exception | None = None
         self._interruption: BaseException | None = None
         self._handled = sys.exception()
@@ -375,6 +381,7 @@ class _Flight:
         self._notes: list[str] | None = None
         self._trace: TracebackType | None = None
         self._sleepers: dict[_Wait, None] = {}
+        self._held: dict[_Wait, object] = {}
         self._landed = self._settled = False
         self._outer: _Flight | None = None
         self._generation = _process.generation
@@ -431,7 +438,10 @@ class _Flight:
         ttl: Any,
     ) -> None:
         """Let a task load."""
-        coroutine = _fly(_Pilot(self), loader, args, kwargs, ttl)
+        pilot = _Pilot(self)
+        self._pilot = weakref.ref(pilot)
+        coroutine = _fly(pilot, loader, args, kwargs, ttl)
+        del pilot
         try:
             task = loop.create_task(coroutine)
         except BaseException:
@@ -472,11 +482,14 @@ class _Flight:
         )
 
     def bring(self, value: Any, ttl: Any = ...) -> None:
-        """Put the value that was loaded."""
-        if ttl is ...:
-            self._cache._keep(self._ticket, self._key, value)
+        """Put the value that was loaded, unless nobody waits any more."""
+        ticket = self._ticket
+        if ticket is _MISSING:
+            pass
+        elif ttl is ...:
+            self._cache._keep(ticket, self._key, value)
         else:
-            self._cache._keep(self._ticket, self._key, value, ttl)
+            self._cache._keep(ticket, self._key, value, ttl)
         self.value = value
 
     def report_unheard(self, error: Exception) -> None:
@@ -536,9 +549,9 @@ class _Flight:
                 _process.leading.pop(leader, None)
             else:
                 _process.leading[leader] = self._outer
-        self._ticket = self._handled = None
+        self._ticket, self._handled = _MISSING, None
         _wake(self.sleepers.copy())
-        self._settled = True
+        self._settled, self._held = True, {}
 
     def chain(self) -> Iterator[_Flight]:
         """Yield this flight, and those in whose loaders it began."""
@@ -596,6 +609,7 @@ class _Flight:
                 wait.announce()
             self.sleepers[wait] = None
             if not self.has_landed:
+                self._passengers()[wait] = waiter
                 if self.loop is not None and self.loop() is not loop:
                     watch = _Watch(self, loop)
                 if end is not None:
@@ -608,7 +622,15 @@ class _Flight:
                 timer.cancel()
             if watch is not None:
                 watch.end()
+            self._passengers().pop(wait, None)
             self.leave(wait)
+
+    def _passengers(self) -> dict[_Wait, object]:
+        """What the tasks await that wait for it, where nothing has it but what loads."""
+        if self.loop is None:
+            return self._held
+        pilot = self._pilot and self._pilot()
+        return {} if pilot is None else pilot.passengers
 
     def leave(self, wait: _Wait) -> None:
         """Wait no longer. What a task loads ends when nobody waits for it."""

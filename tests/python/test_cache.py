@@ -107,6 +107,14 @@ def test_none_is_a_value(impl: ModuleType) -> None:
     assert c.pop("a", 1) is None
 
 
+def test_the_key_that_came_first_stays(impl: ModuleType) -> None:
+    c = impl.Cache(10, weigher=lambda _key, value: value)
+    for key in 1, True, 1.0:
+        for value in 1, 1, 2:
+            c[key] = value
+    assert [*map(type, c)] == [int]
+
+
 def test_equal_keys_are_one_key(impl: ModuleType) -> None:
     c = impl.Cache(10)
     c[1] = "int"

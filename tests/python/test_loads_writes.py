@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from lockfree import _loading
 from support import repetitions, run, run_threads, start, waiting
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
@@ -255,6 +256,96 @@ def abandoned(c: Any) -> asyncio.AbstractEventLoop:
     loop.run_until_complete(main())
     loop.close()
     return loop
+
+
+@pytest.mark.parametrize("is_alone", [False, True], ids=["who asked waits", "nobody waits"])
+def test_loads_that_wait_for_one_another_outlive_a_collection(
+    impl: ModuleType, is_alone: bool
+) -> None:
+    c, reported = impl.Cache(10), []
+
+    async def main() -> object:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: reported.append(context))
+        began, go_on = asyncio.Event(), asyncio.Event()
+        calls = []
+
+        async def inner(key: str) -> str:
+            calls.append(key)
+            began.set()
+            await go_on.wait()
+            return key
+
+        async def outer(key: str) -> str:
+            calls.append(key)
+            return f"{key}{await c.async_get_or_load('b', inner)}"
+
+        first = asyncio.ensure_future(c.async_get_or_load("a", outer, shield=True))
+        await began.wait()
+        if is_alone:
+            first.cancel()
+        for _ in range(3):
+            await asyncio.sleep(0)
+            gc.collect()
+        go_on.set()
+        with suppress(asyncio.CancelledError):
+            await first
+        assert await c.async_get_or_load("a", outer) == "ab"
+        return calls
+
+    assert (run(main()), reported) == (["a", "b"], [])
+
+
+def test_a_load_that_waits_for_a_threads_outlives_a_collection(impl: ModuleType) -> None:
+    c, began, go_on, calls = impl.Cache(10), threading.Event(), threading.Event(), []
+
+    def inner(key: str) -> str:
+        calls.append(key)
+        began.set()
+        assert go_on.wait(30)
+        return key
+
+    async def outer(key: str) -> str:
+        calls.append(key)
+        return f"{key}{await c.async_get_or_load('b', pytest.fail)}"
+
+    async def main() -> object:
+        first = asyncio.ensure_future(c.async_get_or_load("a", outer))
+        while "a" not in calls:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        gc.collect()
+        go_on.set()
+        return await first
+
+    thread = start(lambda: c.get_or_load("b", inner))
+    assert began.wait(30)
+    assert (run(main()), thread.result(30), calls) == ("ab", "b", ["b", "a"])
+
+
+def test_a_loader_that_goes_on_when_nobody_waits_is_no_error(impl: ModuleType) -> None:
+    c, reported = impl.Cache(10), []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: reported.append(context))
+        ended = asyncio.Event()
+
+        async def loader(_key: str) -> str:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+            ended.set()
+            return "late"
+
+        first = asyncio.ensure_future(c.async_get_or_load("k", loader))
+        while not _loading._process.leading:
+            await asyncio.sleep(0)
+        first.cancel()
+        await ended.wait()
+        await asyncio.sleep(0)
+
+    run(main())
+    assert (reported, c.get("k")) == ([], None)
 
 
 def test_the_next_to_ask_takes_over_from_a_closed_loop(impl: ModuleType) -> None:

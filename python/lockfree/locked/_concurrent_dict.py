@@ -96,7 +96,6 @@ class ConcurrentDict(DictMethods[K, V], DictLoadingMethods[K, V], Plain):
 
     def pop(self, key: K, default: Any = MISSING, /) -> Any:
         """Remove a key and return its value, or `default`."""
-
         with self._lock:
             stored = self._entries.pop(key, MISSING)
             self._tickets.revoke(key)  # also if it was missing
