@@ -821,13 +821,13 @@ class AtomicRef(Generic[_T]):
 
         The old one is released before this returns, which may run its finalizer.
 
-        Progress: wait-free.
+        Progress: wait-free, but for a thread that is just reading `value`.
         """
 
     def exchange(self, obj: _T, /) -> _T:
         """Replace the object and return the old one.
 
-        Progress: wait-free.
+        Progress: as `store`.
         """
 
     def compare_exchange(self, expected: _T, desired: _T, /) -> bool:
@@ -836,7 +836,7 @@ class AtomicRef(Generic[_T]):
         On False nothing was written: another object was there at that moment. It
         never fails spuriously.
 
-        Progress: wait-free.
+        Progress: as `store`.
         """
 
     def fetch_update(self, fn: Callable[[_T], _T], /) -> _T:
@@ -1512,8 +1512,8 @@ class Stack(Generic[_T]):
     handler, also while the same thread is inside the same stack.
 
     When a method that removes items returns, the stack's references to them are
-    gone, unless another thread was just looking at them (iteration,
-    ``repr``); that thread then drops them when it leaves. The memory of the items'
+    gone, unless another thread was just looking at them (iteration, ``repr``, the first
+    ``peek`` at an item); the last such thread to leave then drops them. The memory of the items'
     places, 16 bytes each, is kept for later pushes; what was not needed for a second
     goes back to the system in a later ``pop``, ``pop_many``, ``pop_all`` or ``clear``.
 
@@ -1821,8 +1821,8 @@ class Cache(MutableMapping[_K, _V]):
     def expire(self, /) -> int:
         """Drop the entries whose time is up, and their grace; return how many.
 
-        They are absent without it, too, but their memory is kept until an eviction or
-        a look-up comes upon them.
+        They are absent without it, too, but their memory is kept until a look-up, a
+        ``put`` or ``len`` comes upon them.
 
         Progress: locks one shard at a time; linear in the number of entries.
         """
@@ -1967,7 +1967,7 @@ class Cache(MutableMapping[_K, _V]):
         ``waits`` (for another's load), ``stale`` (served in its grace) and ``size``: each exact
         by itself, not all of the same moment.
 
-        Progress: takes no lock; `size` locks one shard at a time.
+        Progress: takes the lock of the statistics' sums, which no look-up takes; `size` as ``len``.
         """
 
     def __contains__(self, key: object, /) -> bool: ...
@@ -2137,8 +2137,9 @@ class ConcurrentDict(MutableMapping[_K, _V]):
             KeyError: the key is not there and there is no `default`.
             Exception: whatever `fn` raises; nothing was changed.
 
-        Progress: lock-free as far as `fn` is: if it is called again, another thread has changed
-        the key. Waits for others who change it, for some instructions; else locks one shard.
+        Progress: if `fn` is called again, another thread has changed the key. To put what it
+        returned waits for others who change the key, for some instructions; or, where the key is
+        new, locks one shard.
         """
 
     @overload
@@ -2215,7 +2216,7 @@ class ConcurrentDict(MutableMapping[_K, _V]):
     def copy(self) -> Any:
         """Return another dictionary with the same keys and values.
 
-        They are a snapshot, shard by shard as of one moment each.
+        They are a snapshot, a thousand keys at a time; each value is of a moment of its own.
         """
 
     def keys(self) -> KeysView[_K]:

@@ -51,7 +51,7 @@ def once(function: Callable[[], R], /) -> Once[R]:
         TypeError: `function` wants arguments; for such there is `cached`.
         RuntimeError: when called, if `function` asks for its own value.
 
-    Progress: wait-free once there is a value; parks while another thread makes it.
+    Progress: lock-free once there is a value; parks while another thread makes it.
 
     Examples:
         >>> @once

@@ -25,7 +25,8 @@
 //! |---|---|---|---|
 //! | `Release` at least | every write | `Acquire` at least in every read | the value behind the address |
 //! | `Acquire` | a reader's first look | every write | the count that it tries to change |
-//! | `Acquire` fence | after a reader's taking a reference ([`Counted::try_acquire`]) | the death of what was at the address before | P2: the second look is no older than what was taken |
+//! | `Acquire` fence | after a reader's taking a reference ([`Counted::try_acquire`]) | the fence below | P2: the second look is no older than what was taken |
+//! | `Release` fence | after a replacement | the fence above | the same, whatever comes where the old value was |
 //!
 //! # Progress
 //! `exchange`, `store` and `compare_exchange` are wait-free, as far as the processor is
@@ -125,6 +126,7 @@ impl<T: Counted> Reference<T> {
         value.share();
         let order = at_least_both(order);
         let word = self.word.swap(value.into_raw(), weakened!(order, "reference.exchange"));
+        part();
         // SAFETY: P1: the word's reference is the caller's now.
         unsafe { T::from_raw(word) }
     }
@@ -147,8 +149,11 @@ impl<T: Counted> Reference<T> {
         let order = at_least_both(order);
         let order = weakened!(order, "reference.compare_exchange");
         match self.word.compare_exchange(expected, desired, order, failure) {
-            // SAFETY: P1: the word's reference is the caller's now.
-            Ok(word) => Ok(unsafe { T::from_raw(word) }),
+            Ok(word) => {
+                part();
+                // SAFETY: P1: the word's reference is the caller's now.
+                Ok(unsafe { T::from_raw(word) })
+            }
             // SAFETY: it was made into a word above, and is in no other place.
             Err(_) => Err(unsafe { T::from_raw(desired) }),
         }
@@ -173,6 +178,15 @@ impl<T: Counted> Drop for Reference<T> {
     fn drop(&mut self) {
         // SAFETY: P1; nobody else has the word any more.
         drop(unsafe { T::from_raw(self.word.load(Acquire)) });
+    }
+}
+
+/// Comes between a replacement and the end of what was replaced.
+#[inline(always)]
+fn part() {
+    if !mutant!("reference.replaced.fence") {
+        // Release: that the word has another value.
+        fence(Release);
     }
 }
 

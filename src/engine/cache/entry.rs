@@ -1,4 +1,5 @@
-//! Where an item lies: one cache line, used for one item after the other.
+//! Where an item lies, used for one item after the other: one cache line in a cache, and where
+//! threads count by key; 40 bytes in a dictionary.
 //!
 //! # Lives
 //! An entry is used anew as soon as it is free, and its page may go and come back, so a
@@ -31,14 +32,19 @@
 //! - **E6** A key whose word was read in this life was there, with its reference, from then until
 //!   a later look at the same stamp (E2, E4). So what was read of the key itself between the two, with no
 //!   reference of the reader's, was the key's; a key never changes. Without such a look it may be of whatever has that
-//!   memory by now, and nothing is concluded from it, nor is an address or a length in it followed. (The look's fence pairs with the
-//!   key's death as the count's atomic instruction, if others knew the key; who alone knew it, and drops it, does without one,
-//!   and there the language alone promises less than processors do. An equality that is wrong is found out by the look behind.)
+//!   memory by now, and nothing is concluded from it, nor is an address or a length in it followed. (That the look is no
+//!   older than what was read: E8.)
 //! - **E7** Where writers do without the shard's lock ([`Policy::latch`]), the value of an entry that is live,
 //!   and with it the reference that the word owns, goes only with a claim on the entry: whoever replaces the
 //!   value has that alone, and has found under it that the life goes on; whoever ends the life has the lock
 //!   as well, or owns the page, which was detached. Who holds a shard's lock may wait for a claim; who has one waits at most for the lock
 //!   under which loads are admitted, whose holder waits for nobody.
+//! - **E8** Between the store that takes a word away from readers (a step, or another value) and the end of the reference that
+//!   the word owned is a `Release` fence. What lies at the address after that end was written behind that fence; so whoever
+//!   reads any of it, and then looks, behind an `Acquire` fence, sees that the word is gone. (The store alone does not do: it is
+//!   ordered after what came before it, not before what follows. Nor does the end itself, if nobody else knew the object: it is
+//!   a plain count, and a load. `pointer.rs` says what is so if the end comes, or the memory is used anew, in
+//!   another thread.)
 
 #[cfg(loom)]
 use super::super::memory::arena::NIL;
@@ -322,9 +328,20 @@ impl<P: Policy> Entry<P> {
         P::begin(self, content);
     }
 
+    /// The words of a dead entry, whose references are given up next (E4).
+    #[inline]
+    pub(super) fn parted(&self) -> (usize, usize) {
+        let words = self.words();
+        if !mutant!("cache.words.fence") {
+            // Release: E8, that the life is over.
+            fence(Release);
+        }
+        words
+    }
+
     /// Takes the key and the value out of a dead entry (E4).
     pub(super) fn empty(&self) -> (usize, usize) {
-        let words = self.words();
+        let words = self.parted();
         self.key.store(0, Relaxed);
         self.value.store(0, Relaxed);
         words
@@ -349,6 +366,10 @@ impl<P: Policy> Entry<P> {
         let old = self.value.load(Relaxed);
         // Release: the value was made.
         self.value.store(value, ordering!(Release, "cache.value.replace"));
+        if !mutant!("cache.replaced.fence") {
+            // Release: E8, that there is another value.
+            fence(Release);
+        }
         old
     }
 

@@ -39,14 +39,24 @@ pub unsafe trait Pointer: Send {
 /// [`Counted::try_acquire`] never revives the dead, and returns a reference to
 /// what is at the address then, be it what was there before or something new. It
 /// need not synchronize with anything: CPython finds an immortal object by a
-/// relaxed load of its count. (Then the fence behind it has no release to pair with, and
-/// the language alone would let the second look be older than that count. The processors do
-/// not: the word was replaced before what was there died, and before its memory became the
-/// immortal object; each of these steps was seen by who took the next, and a store that one
-/// other processor has seen all have, on x86, and on ARM since version 8. So whoever
-/// has read that count reads the word, after a fence that keeps loads in order, as it was then
-/// or later.) Whoever holds a reference keeps the address from
+/// relaxed load of its count. Whoever holds a reference keeps the address from
 /// being reused.
+///
+/// # Who replaces the word, and who looks twice
+/// The second look must not be older than what was taken, or merely read, at the address. For
+/// that a reader has an `Acquire` fence before it; and whoever replaced the word a `Release` fence
+/// between that and giving up what was in it. If he gives up the last reference, and uses the memory
+/// anew, all that he writes there lies behind his fence: whoever has read any of it sees, behind the
+/// other fence, that the word was replaced. A `Release` store of the word, or a read-modify-write, is no such fence:
+/// what follows may become visible before it. (On x86 it cannot, and the fence is no instruction. On ARM an ordered
+/// load in the end of the object kept it back, but not if that is one of version 8.3, `LDAPR`:
+/// `tests/litmus` has both.)
+///
+/// If another thread gives up the last reference, or uses the memory anew, it has acquired from the
+/// one before it what came before his fence, by the count and by the allocator; but it need not have a
+/// fence of its own, and there the language alone promises nothing to a reader. The processors
+/// do: a store that one other processor has seen all have, on x86, and on ARM since version 8. So
+/// whoever reads what was written after that reads the word, behind his fence, as it was then or later.
 pub unsafe trait Counted: Pointer {
     /// Makes [`Counted::try_acquire`] work from now on, in all threads. To be
     /// called before the word is written where others read it.

@@ -48,7 +48,7 @@
 //! |---|---|---|---|
 //! | `Release` | head, in a push | `Acquire` load of the head | value, link and depth of the node |
 //! | `Release` | a value's word | `Acquire` of it in a glance | I6: a value of a later life of the node is seen with the removal that ended the earlier |
-//! | `Acquire` fence | after a glance's taking a reference | the death of what was at the address before | I6: the second look is no older than what was taken |
+//! | `Acquire` fence | after a glance's taking a reference | the full fence of the removal, before what was removed is handed on | I6: the second look is no older than what was taken |
 //! | `Release` | a node's depth | `Acquire` in `len` | that a depth of a later life of the node is seen with the removal that ended the earlier |
 //! | full fence | between the swing and asking for readers | the one after entering | R3 |
 //! | the same | | `Acquire` in `len` | that a link of the limbo, written over a depth, is seen with the removal before it |

@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 use lockfree::engine::{Counted, Pointer};
 use lockfree::shim::{
     AtomicUsize,
-    Ordering::{AcqRel, Relaxed, Release},
+    Ordering::{AcqRel, Acquire, Relaxed},
 };
 
 /// Where a value is, or was, or will be.
@@ -40,15 +40,16 @@ impl<const PLACES: usize> Memory<PLACES> {
 
     /// A value at the first place that is free.
     pub(crate) fn value(&self, number: usize) -> Value {
-        let is_free =
-            |place: &&Place| place.references.compare_exchange(0, ONE, AcqRel, Relaxed).is_ok();
+        // As an allocator, it does not tell a reader who looks on what went before: nothing here is
+        // released. That is for who gave up what was there (`pointer.rs`).
+        let is_free = |place: &&Place| {
+            let born = if place.is_born_shared { ONE | SHARED } else { ONE };
+            place.references.compare_exchange(0, born, Acquire, Relaxed).is_ok()
+        };
         let place = self.0.iter().map(|place| &**place).find(is_free).expect("a place is free");
-        // As an allocator that writes into what is free; and only the reference's
-        // orderings say who sees what follows.
+        // It writes into what is free.
         place.number.store(0, Relaxed);
-        // Release: who reads this without a reference has seen no less than who wrote it. (The
-        // language asks for this; processors do it anyway, as `Counted` says.)
-        place.number.store(number, Release);
+        place.number.store(number, Relaxed);
         Value(NonNull::from(place))
     }
 
@@ -95,7 +96,7 @@ impl Drop for Value {
     fn drop(&mut self) {
         let references = &self.place().references;
         if references.fetch_sub(ONE, AcqRel) == ONE | SHARED {
-            references.store(0, Release); // free
+            references.store(0, Relaxed); // free: it is no part of a release sequence
         }
     }
 }
@@ -132,9 +133,8 @@ unsafe impl Counted for Value {
     unsafe fn try_acquire(word: usize) -> Option<Self> {
         // SAFETY: the tests keep the memory.
         let value = std::mem::ManuallyDrop::new(unsafe { Self::from_raw(word) });
-        let mark = if value.place().is_born_shared { 0 } else { SHARED };
         let one_more = |references: usize| {
-            (references >= ONE && references & SHARED == mark).then_some(references + ONE)
+            (references >= ONE && references & SHARED != 0).then_some(references + ONE)
         };
         // Relaxed: it need not synchronize with anything.
         let found = value.place().references.fetch_update(Relaxed, Relaxed, one_more);

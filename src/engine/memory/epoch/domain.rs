@@ -16,7 +16,7 @@
 //! | `Release` | the epoch's end | `Acquire` of the epoch by a reader | P3: the unlink |
 //! | [light](super::barrier) | between a reader's note and its first look | [heavy](super::barrier) | P4 |
 //! | `Release` | a reader's leaving, and its entering again | `Acquire` in the collector | its reads, before the memory is freed |
-//! | `Release` | a block, added | the collector's fence, after taking all of them | P2 |
+//! | `Release` | a block, added | `Acquire` in taking all of them | P2; and so P3, for a block that another thread has added |
 //!
 //! # Progress
 //! Entering and leaving are wait-free, retiring is lock-free. Collecting is wait-free
@@ -193,8 +193,10 @@ impl<const NOTES: usize> Domain<NOTES> {
         if self.is_collecting.compare_exchange(false, true, Relaxed, Relaxed).is_err() {
             return;
         }
-        // Relaxed: everybody's fence is this thread's, too (P2).
-        let mut next = self.waiting.swap(std::ptr::null_mut(), Relaxed);
+        // Acquire: the unlinks of those who retired (P2); who notes the next epoch must see them (P3),
+        // and that begins before everybody's fence.
+        let order = ordering!(Acquire, "epoch.collect.take");
+        let mut next = self.waiting.swap(std::ptr::null_mut(), order);
         // Release: P3; what was unlinked is seen by whoever notes the next epoch.
         let stamp = self.seldom.epoch.fetch_add(1, ordering!(Release, "epoch.collect.end"));
         // Loom does not count a fence for a step. So that it tries what may come in between,
