@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from heapq import nlargest
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, SupportsIndex, TypeVar
 
 from lockfree._mapping import part_of
 
@@ -69,4 +69,4 @@ class CounterMethods(Generic[K]):
         ours, theirs = added_up(self._items()), dict(other.items())  # type: ignore[attr-defined]
         return all(ours.get(key, 0) == theirs.get(key, 0) for key in ours.keys() | theirs.keys())
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]

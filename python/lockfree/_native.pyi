@@ -2120,9 +2120,7 @@ class ConcurrentDict(MutableMapping[_K, _V]):
     @overload
     def compute(self, key: _K, fn: Callable[[_V], _V], /) -> _V: ...
     @overload
-    def compute(self, key: _K, fn: Callable[[_V | _D], _V], /, default: _D) -> _V: ...
-    @overload
-    def compute(self, key: _K, fn: Callable[[Any], Any], /, default: Any = ...) -> Any:
+    def compute(self, key: _K, fn: Callable[[_V | _D], _V], /, default: _D = ...) -> _V:
         """Give a key the value `fn(old)`, and return it; `fn` may be called several times.
 
         It is called with the value of the key, with nothing locked; if the key has another one

@@ -9,7 +9,7 @@ import sysconfig
 import threading
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -177,12 +177,12 @@ def test_a_loader_that_is_no_coroutine_function_is_told(impl: ModuleType, name: 
     assert "k" not in c
 
     @types.coroutine
-    def old_style(key: str) -> Iterator[None]:
+    def old_style(key: str) -> Generator[None, None, str]:
         yield
-        return key.upper()  # type: ignore[return-value]
+        return key.upper()
 
     class Awaitable:
-        def __await__(self) -> Iterator[None]:
+        def __await__(self) -> Generator[Any, None, str]:
             return (yield from asyncio.sleep(0, "V").__await__())
 
     assert asyncio.run(c.async_get_or_load("k", old_style)) == "K"

@@ -233,7 +233,7 @@ def test_it_compares_counts(impl: ModuleType, make: Callable[..., Any] | None) -
 
 def test_it_compares_with_nothing_else(impl: ModuleType) -> None:
     c = impl.KeyedCounter()
-    assert c == c  # noqa: PLR0124
+    assert c == c
     assert c != []
     assert c != 0
     assert c.__eq__([]) is NotImplemented
