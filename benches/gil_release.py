@@ -34,8 +34,8 @@ def nanoseconds(call: Callable[[int], Any]) -> float:
         calls *= 4
 
 
-def beside(neighbour: Callable[[], object] | None, call: Callable[[int], Any]) -> float:
-    """Return the best of the rounds, in nanoseconds, while a thread repeats `neighbour`."""
+def beside(neighbour: Callable[[], object] | None, call: Callable[[int], Any]) -> str:
+    """Return the best and the worst of the rounds, while a thread repeats `neighbour`."""
     stop = threading.Event()
 
     def work() -> None:
@@ -44,10 +44,10 @@ def beside(neighbour: Callable[[], object] | None, call: Callable[[int], Any]) -
 
     thread = threading.Thread(target=work)
     thread.start()
-    best = min(nanoseconds(call) for _ in range(ROUNDS))
+    rounds = [nanoseconds(call) for _ in range(ROUNDS)]
     stop.set()
     thread.join()
-    return best
+    return f"{min(rounds):7,.0f} to {max(rounds):9,.0f} ns"
 
 
 def compute() -> None:
@@ -66,7 +66,7 @@ def main() -> None:
         ("a thread that computes", compute, compute),
     ):
         kept, released = beside(one, keeps), beside(other, releases)
-        print(f"beside {who:30} keeps it {kept:9,.0f} ns, releases it {released:9,.0f} ns")
+        print(f"beside {who:30} keeps it {kept}, releases it {released}")
 
 
 if __name__ == "__main__":

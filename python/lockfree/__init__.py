@@ -110,4 +110,5 @@ if not TYPE_CHECKING:  # for types, what is not named is not there
         raise AttributeError(f"module 'lockfree' has no attribute {name!r}")
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), "__version__", "locked"})
+        dunders = (name for name in globals() if name.startswith("__"))
+        return sorted({*dunders, *__all__, "__version__", "locked"})

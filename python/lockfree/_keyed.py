@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from heapq import nlargest
 from operator import itemgetter
-from typing import TYPE_CHECKING, Generic, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar
 
 from lockfree._mapping import part_of
 
@@ -61,3 +61,12 @@ class CounterMethods(Generic[K]):
         else:
             for key, n in items():
                 self.add(key, n)
+
+    def __eq__(self, other: object) -> Any:
+        """Whether a mapping, or another counter, has the same counts."""
+        if not isinstance(other, Mapping) and not hasattr(type(other), "most_common"):
+            return NotImplemented
+        ours, theirs = added_up(self._items()), dict(other.items())  # type: ignore[attr-defined]
+        return all(ours.get(key, 0) == theirs.get(key, 0) for key in ours.keys() | theirs.keys())
+
+    __hash__ = None  # type: ignore[assignment]

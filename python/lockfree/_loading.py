@@ -56,7 +56,7 @@ from itertools import count
 from math import isnan
 from threading import TIMEOUT_MAX, Lock, get_ident, local
 from time import monotonic
-from types import GetSetDescriptorType, MemberDescriptorType
+from types import GeneratorType, GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Self, TypeGuard, TypeVar
 
 from lockfree._async import running_loop
@@ -281,7 +281,7 @@ async def _fly(
     try:
         with flight, flight:
             flight.lead()
-            flight.bring(await loader(*args, **kwargs), ttl)
+            flight.bring(await flight.awaitable(loader(*args, **kwargs)), ttl)
     except Exception as error:
         flight.report_unheard(error)
     except BaseException as error:
@@ -440,6 +440,16 @@ class _Flight:
                 f"the loader of {self.name} returned a coroutine: await async_get_or_load"
             )
         return value
+
+    def awaitable(self, value: Any) -> Awaitable[Any]:
+        """Return what an asynchronous loader returned, unless that cannot be awaited."""
+        # A generator that was made a coroutine has no `__await__`.
+        if hasattr(type(value), "__await__") or isinstance(value, GeneratorType):
+            return value  # type: ignore[no-any-return]
+        raise TypeError(
+            f"the loader of {self.name} returned a '{type(value).__name__}', which cannot be "
+            "awaited: use get_or_load"
+        )
 
     def bring(self, value: Any, ttl: Any = ...) -> None:
         """Put the value that was loaded."""

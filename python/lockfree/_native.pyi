@@ -821,13 +821,13 @@ class AtomicRef(Generic[_T]):
 
         The old one is released before this returns, which may run its finalizer.
 
-        Progress: wait-free.
+        Progress: wait-free, but for a thread that is just reading `value`.
         """
 
     def exchange(self, obj: _T, /) -> _T:
         """Replace the object and return the old one.
 
-        Progress: wait-free.
+        Progress: as `store`.
         """
 
     def compare_exchange(self, expected: _T, desired: _T, /) -> bool:
@@ -836,7 +836,7 @@ class AtomicRef(Generic[_T]):
         On False nothing was written: another object was there at that moment. It
         never fails spuriously.
 
-        Progress: wait-free.
+        Progress: as `store`.
         """
 
     def fetch_update(self, fn: Callable[[_T], _T], /) -> _T:
@@ -1091,7 +1091,7 @@ class Queue(Generic[_T]):
     """
 
     def __init__(self, maxsize: SupportsFloat | SupportsIndex = 0) -> None: ...
-    def put(self, /, item: _T, block: object = True, timeout: float | None = None) -> None:
+    def put(self, /, item: _T, block: bool = True, timeout: float | None = None) -> None:
         """Put an item, waiting for room.
 
         Args:
@@ -1155,7 +1155,7 @@ class Queue(Generic[_T]):
         Progress: no lock is taken; one thread displaces at a time.
         """
 
-    def get(self, /, block: object = True, timeout: float | None = None) -> _T:
+    def get(self, /, block: bool = True, timeout: float | None = None) -> _T:
         """Remove and return the first item, waiting for one.
 
         Args:
@@ -1512,8 +1512,8 @@ class Stack(Generic[_T]):
     handler, also while the same thread is inside the same stack.
 
     When a method that removes items returns, the stack's references to them are
-    gone, unless another thread was just looking at them (iteration,
-    ``repr``); that thread then drops them when it leaves. The memory of the items'
+    gone, unless another thread was just looking at them (iteration, ``repr``, the first
+    ``peek`` at an item); the last such thread to leave then drops them. The memory of the items'
     places, 16 bytes each, is kept for later pushes; what was not needed for a second
     goes back to the system in a later ``pop``, ``pop_many``, ``pop_all`` or ``clear``.
 
@@ -1821,8 +1821,8 @@ class Cache(MutableMapping[_K, _V]):
     def expire(self, /) -> int:
         """Drop the entries whose time is up, and their grace; return how many.
 
-        They are absent without it, too, but their memory is kept until an eviction or
-        a look-up comes upon them.
+        They are absent without it, too, but their memory is kept until a look-up, a
+        ``put`` or ``len`` comes upon them.
 
         Progress: locks one shard at a time; linear in the number of entries.
         """
@@ -1967,7 +1967,7 @@ class Cache(MutableMapping[_K, _V]):
         ``waits`` (for another's load), ``stale`` (served in its grace) and ``size``: each exact
         by itself, not all of the same moment.
 
-        Progress: takes no lock; `size` locks one shard at a time.
+        Progress: takes the lock of the statistics' sums, which no look-up takes; `size` as ``len``.
         """
 
     def __contains__(self, key: object, /) -> bool: ...
@@ -2139,8 +2139,9 @@ class ConcurrentDict(MutableMapping[_K, _V]):
             KeyError: the key is not there and there is no `default`.
             Exception: whatever `fn` raises; nothing was changed.
 
-        Progress: lock-free as far as `fn` is: if it is called again, another thread has changed
-        the key. Waits for others who change it, for some instructions; else locks one shard.
+        Progress: if `fn` is called again, another thread has changed the key. To put what it
+        returned waits for others who change the key, for some instructions; or, where the key is
+        new, locks one shard.
         """
 
     @overload
@@ -2217,7 +2218,7 @@ class ConcurrentDict(MutableMapping[_K, _V]):
     def copy(self) -> Any:
         """Return another dictionary with the same keys and values.
 
-        They are a snapshot, shard by shard as of one moment each.
+        They are a snapshot, a thousand keys at a time; each value is of a moment of its own.
         """
 
     def keys(self) -> KeysView[_K]:
@@ -2341,6 +2342,10 @@ class KeyedCounter(Generic[_K]):
     With `maxsize`, a new key is let in only while there are fewer; what is added to others is
     counted together, as `other`. So labels that come from outside cannot fill the memory.
 
+    ``==`` compares the counts with those of a mapping or another counter, as with
+    ``collections.Counter``: a key that is not there counts 0. So a counter is unhashable, like a
+    dict. `other` is not compared.
+
     No code of yours (``__hash__``, ``__eq__``, ``__del__``) runs while anything is locked: each may
     use the counter, and an exception in it reaches the caller. Every method may be called from
     a finalizer, a weakref callback or a signal handler. Copying and pickling are refused, since a
@@ -2376,6 +2381,8 @@ class KeyedCounter(Generic[_K]):
         >>> requests
         KeyedCounter({})
     """
+
+    __hash__: ClassVar[None]  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -2432,6 +2439,7 @@ class KeyedCounter(Generic[_K]):
     def __delitem__(self, key: _K, /) -> NoReturn: ...
     def __contains__(self, key: object, /) -> bool: ...
     def __len__(self, /) -> int: ...
+    def __eq__(self, other: object, /) -> Any: ...
     def __sizeof__(self, /) -> int: ...
     def __iter__(self, /) -> Iterator[_K]: ...
     def keys(self) -> list[_K]:

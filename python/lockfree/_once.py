@@ -51,7 +51,7 @@ def once(function: Callable[[], R], /) -> Once[R]:
         TypeError: `function` wants arguments; for such there is `cached`.
         RuntimeError: when called, if `function` asks for its own value.
 
-    Progress: wait-free once there is a value; parks while another thread makes it.
+    Progress: lock-free once there is a value; parks while another thread makes it.
 
     Examples:
         >>> @once
@@ -222,6 +222,11 @@ class cached_property(Plain, Generic[V]):  # noqa: N801
         value = self._peek(key, _MISSING)
         if value is not _MISSING:
             return _Ready(value) if self._is_async else value
+        if key.values() is None and not type(instance).__weakrefoffset__:
+            raise TypeError(
+                f"No '__dict__' and no '__weakref__' on {type(instance).__name__!r} instance to "
+                f"cache {self.attrname!r} property."
+            )
         if self._is_async:
             func: Any = self.func
             return async_load(self, func, key, (instance,), {})

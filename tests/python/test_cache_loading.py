@@ -7,7 +7,8 @@ import gc
 import sys
 import threading
 import time
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -164,6 +165,27 @@ def test_errors_of_a_key_or_weigher_do_not_keep_the_key_loading(impl: ModuleType
     assert start(lambda: c.get_or_load("k", str)).result(30) == "k"
     with pytest.raises(TypeError, match="unhashable"):
         c.get_or_load([], str)
+
+
+@pytest.mark.parametrize("name", ["Cache", "ConcurrentDict"])
+def test_a_loader_that_is_no_coroutine_function_is_told(impl: ModuleType, name: str) -> None:
+    c = impl.Cache(10) if name == "Cache" else impl.ConcurrentDict()
+    message = r"^the loader of 'k' returned a 'str', which cannot be awaited: use get_or_load$"
+    with pytest.raises(TypeError, match=message):
+        asyncio.run(c.async_get_or_load("k", str.upper))
+    assert "k" not in c
+
+    @types.coroutine
+    def old_style(key: str) -> Iterator[None]:
+        yield
+        return key.upper()  # type: ignore[return-value]
+
+    class Awaitable:
+        def __await__(self) -> Iterator[None]:
+            return (yield from asyncio.sleep(0, "V").__await__())
+
+    assert asyncio.run(c.async_get_or_load("k", old_style)) == "K"
+    assert asyncio.run(c.async_get_or_load("l", lambda _key: Awaitable())) == "V"
 
 
 def test_an_error_leaves_no_garbage(impl: ModuleType) -> None:

@@ -25,7 +25,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lockfree import AtomicInt64, _cached
-from support import run_threads
+from support import in_child, run_threads
 
 try:
     cpython: Any = import_module("test.test_functools")
@@ -269,6 +269,27 @@ def test_recursion(impl: ModuleType) -> None:
 
     assert fib(80) == 23416728348467685
     assert fib.cache_info() == (78, 81, None, 81)
+
+
+@pytest.mark.parametrize("call", ["hash(Key())", "pair(Key(), 1)", "{MODULE}.Cache(1).get(Key())"])
+def test_a_hash_that_is_cached_is_too_deep(impl: ModuleType, call: str) -> None:
+    # In a child process, for the stack would have no room, and nobody to say so.
+    child = in_child(
+        f"""
+        import {impl.__name__}
+        from {impl.__name__} import cached
+
+        class Key:
+            __hash__ = cached(lambda self: 1)
+
+        pair = cached(lambda one, other: 1)
+        try:
+            {call.replace("{MODULE}", impl.__name__)}
+        except RecursionError:
+            print("too deep")
+        """
+    )
+    assert child == (0, "too deep\n", "")
 
 
 def test_a_function_that_calls_itself_with_the_same_arguments_is_told(impl: ModuleType) -> None:

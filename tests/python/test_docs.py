@@ -226,6 +226,18 @@ def test_the_site_links_to_the_repository_once_there_is_one(tmp_path: Path) -> N
     assert (found.repo_url, found.repo_name) == ("https://example.com/us/lockfree", "us/lockfree")
 
 
+def test_a_page_of_the_site_has_a_title_of_its_own_and_pictures_with_a_size(tmp_path: Path) -> None:
+    (tmp_path / "chart.svg").write_text('<svg width="30pt" height="15pt">')
+    hook = runpy.run_path(str(ROOT / "docs/pages.py"))["on_page_content"]
+    page = SimpleNamespace(url="reference/queue/", meta={})
+    content = '<h1 id="q">Queue</h1><p>Any number of producers &amp; consumers:</p>'
+    content = hook(content + '<img alt="" src="../../chart.svg">', page, SimpleNamespace(docs_dir=tmp_path))
+    assert '<h1 id="q">Queue, reference</h1>' in content
+    assert '<img width="40" height="20" loading="lazy" alt="" src=' in content
+    described = "Queue, reference. Any number of producers &amp; consumers"
+    assert page.meta == {"title": "Queue, reference", "description": described}
+
+
 def anchors(page: Path) -> set[str]:
     headings = HEADING.findall(page.read_text(encoding="utf-8"))
     return {re.sub(r"[^\w\- ]", "", each.lower()).strip().replace(" ", "-") for each in headings}

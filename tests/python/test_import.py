@@ -61,6 +61,12 @@ def test_has_the_locked_classes_when_asked_for() -> None:
     assert child == (0, "False\n2 True\nFalse\n", "")
 
 
+def test_shows_what_is_for_users() -> None:
+    public = [name for name in dir(lockfree) if not name.startswith("_")]
+    assert public == sorted({*lockfree.__all__, "locked"})
+    assert "__version__" in dir(lockfree)
+
+
 def test_refuses_to_guess_what_is_wanted() -> None:
     child = in_child("import lockfree", env={SELECTION: "fast"})
     assert child.returncode == 1

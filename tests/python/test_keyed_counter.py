@@ -216,10 +216,33 @@ def test_it_is_not_copied(impl: ModuleType) -> None:
             attempt(c)
 
 
-def test_it_is_itself_and_may_be_referred_to_weakly(impl: ModuleType) -> None:
-    c, other = impl.KeyedCounter("a"), impl.KeyedCounter("a")
-    assert c != other
-    assert len({c, other, c}) == 2
+@pytest.mark.parametrize("make", [dict, Counter, lockfree.KeyedCounter, None])
+def test_it_compares_counts(impl: ModuleType, make: Callable[..., Any] | None) -> None:
+    make = make or impl.KeyedCounter
+    c = impl.KeyedCounter("aab")
+    equal: tuple[dict[str, int], ...] = ({"a": 2, "b": 1}, {"b": 1, "a": 2, "never": 0})
+    for counts in equal:
+        assert c == make(counts)
+        assert make(counts) == c
+    for counts in ({}, {"a": 2}, {"a": 2, "b": 2}, {"a": 2, "b": 1, "c": 1}):
+        assert c != make(counts)
+        assert make(counts) != c
+    c.reset("b")
+    assert c == make({"a": 2})
+
+
+def test_it_compares_with_nothing_else(impl: ModuleType) -> None:
+    c = impl.KeyedCounter()
+    assert c == c  # noqa: PLR0124
+    assert c != []
+    assert c != 0
+    assert c.__eq__([]) is NotImplemented
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(c)
+
+
+def test_it_may_be_referred_to_weakly(impl: ModuleType) -> None:
+    c = impl.KeyedCounter("a")
     assert weakref.ref(c)() is c
     assert impl.KeyedCounter[str].__origin__ is impl.KeyedCounter
 
@@ -643,8 +666,10 @@ def test_a_finalizer_may_use_the_counter() -> None:
 def test_counters_in_counters_are_freed(impl: ModuleType) -> None:
     c = impl.KeyedCounter()
     for _ in range(100_000):
-        c = impl.KeyedCounter([c])
-    del c
+        key = Node()  # a counter itself is no key
+        key.link = c
+        c = impl.KeyedCounter([key])
+    del c, key
     gc.collect()
 
 

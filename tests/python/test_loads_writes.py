@@ -96,6 +96,61 @@ def test_so_does_that_of_a_coroutine(impl: ModuleType, change: Change) -> None:
     assert c.get("k") == ("put" if change in WRITES.values() else None)
 
 
+class Watched:
+    """A key in whose comparisons loads of it begin, as `_loading` begins one."""
+
+    def __init__(self, number: int, begin: Callable[[Watched], object] = id) -> None:
+        self.number, self._begin = number, begin
+
+    def __hash__(self) -> int:
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        assert isinstance(other, Watched)
+        for each in (self, other):
+            begin, each._begin = each._begin, id  # not again as it looks the key up
+            begin(each)
+            each._begin = begin
+        return self.number == other.number
+
+
+@pytest.mark.parametrize("write", ["__setitem__", "setdefault"])
+@pytest.mark.parametrize("name", ["Cache", "ConcurrentDict"])
+def test_so_does_one_that_begins_as_its_key_is_written(
+    impl: ModuleType, name: str, write: str
+) -> None:
+    c = impl.Cache(100) if name == "Cache" else impl.ConcurrentDict()
+    c[Watched(1)] = "another"
+    tickets = []
+
+    def begin(key: Watched) -> None:
+        ticket = c._ticket(key)
+        if c._peek(key, None) is None:
+            tickets.append(ticket)
+
+    key = Watched(2, begin)
+    getattr(c, write)(key, "put")
+    assert tickets
+    for ticket in tickets:
+        c._keep(ticket, Watched(2), "loaded")
+    assert c[Watched(2)] == "put"
+    while c:
+        c.popitem()
+    for ticket in tickets:
+        c._keep(ticket, Watched(2), "loaded")
+    assert not c
+
+
+OF_A_DICTIONARY = {name: change for name, change in CHANGES.items() if "put" not in name}
+
+
+@pytest.mark.parametrize("change", OF_A_DICTIONARY.values(), ids=OF_A_DICTIONARY)
+def test_so_does_that_of_a_dictionary(impl: ModuleType, change: Change) -> None:
+    d = impl.ConcurrentDict()
+    assert loaded_meanwhile(d, change) == ["loaded"] * 3
+    assert d.get("k") == ("put" if change in WRITES.values() else None)
+
+
 @pytest.mark.parametrize("maxsize", [10, 100_000], ids=["undivided", "divided"])
 def test_other_keys_may_change(impl: ModuleType, maxsize: int) -> None:
     c = impl.Cache(maxsize)

@@ -341,6 +341,24 @@ def test_a_property_without_a_dict(impl: ModuleType) -> None:
     assert not Thing.prop._beside
 
 
+def test_a_property_that_has_no_place_is_told_before_it_is_computed(impl: ModuleType) -> None:
+    class Thing:
+        __slots__ = ()
+
+        @impl.cached_property
+        def prop(self) -> None:
+            pytest.fail("computed")
+
+        @impl.cached_property
+        async def later(self) -> None:
+            pytest.fail("computed")
+
+    message = "^No '__dict__' and no '__weakref__' on 'Thing' instance to cache '{}' property.$"
+    for name in ("prop", "later"):
+        with pytest.raises(TypeError, match=message.format(name)):
+            getattr(Thing(), name)
+
+
 def test_a_property_of_a_coroutine_function(impl: ModuleType) -> None:
     calls = AtomicInt64()
 

@@ -126,6 +126,38 @@ fn a_snapshot_is_whole_although_tables_grow_and_shrink_under_it() {
 }
 
 #[test]
+fn traverse_visits_what_is_there_until_one_fails() {
+    let visit_up_to = |map: &Numbers, last| {
+        let mut visited = Vec::new();
+        // SAFETY: there is no other thread.
+        let result = unsafe {
+            map.cache.traverse(|&Number(number)| {
+                visited.push(number);
+                if number == last { Err(last) } else { Ok(()) }
+            })
+        };
+        visited.sort_unstable();
+        (visited, result)
+    };
+    for shards in [1, 4] {
+        let map = numbers(UNBOUNDED, shards);
+        assert_eq!(visit_up_to(&map, 0), (vec![], Ok(())));
+        // Keys are even and values odd. Pages of several sizes, some entries of which are free.
+        for n in 0..3000 {
+            map.put(2 * n, 2 * n + 1);
+        }
+        (0..3000).step_by(3).for_each(|n| assert!(map.remove(2 * n).is_some()));
+        let left = (0..3000).filter(|n| n % 3 != 0).flat_map(|n| [2 * n, 2 * n + 1]);
+        assert_eq!(visit_up_to(&map, usize::MAX), (left.collect(), Ok(())));
+        let (visited, result) = visit_up_to(&map, 2003);
+        assert_eq!(result, Err(2003));
+        assert!(visited.len() <= 4000);
+        map.cache.clear(|| ());
+        assert_eq!(visit_up_to(&map, 0), (vec![], Ok(())));
+    }
+}
+
+#[test]
 fn the_limit_can_be_set() {
     for shards in [1, 4] {
         let map = numbers(UNBOUNDED, shards);
@@ -901,6 +933,75 @@ fn threads_find_what_was_put_in_a_large_cache() {
 fn threads_find_what_was_put_in_a_small_cache() {
     threads_find_what_was_put(20, 1, colliding);
     threads_find_what_was_put(20, 4, spread);
+}
+
+/// In a divided cache each thread makes room in all shards, for items that weigh more than one may hold.
+#[test]
+fn threads_keep_account_of_weights_in_a_divided_cache() {
+    const LIMIT: u64 = 200;
+    until_threads_meet(|| {
+        let map = numbers(LIMIT, 4);
+        let evicted = on_threads(THREADS, |thread| {
+            let mut random = Requests::zipf(100, 0.5, 0);
+            random.state = thread as u64;
+            let mut next = || random.next().expect("endless");
+            let mut evicted = 0;
+            for round in 0..ROUNDS {
+                let (key, weight) = (next(), next() as u64 * next() as u64 % 80);
+                evicted += map.put_weighed(key, round, weight, FOREVER).len();
+                if round % 8 == 0 {
+                    map.remove(next());
+                }
+            }
+            evicted
+        });
+        assert!(map.cache.weight() <= LIMIT.into());
+        map.cache.clear(|| ());
+        // All that was given out has come back.
+        (0..2).for_each(|key| assert!(map.put_weighed(key, 0, LIMIT / 2, FOREVER).is_empty()));
+        evicted.into_iter().sum()
+    });
+}
+
+#[test]
+fn what_becomes_heavier_may_take_the_room_of_all_shards() {
+    let map = numbers(100, 4);
+    (0..100).for_each(|key| drop(map.put(key, key)));
+    for (weight, left) in [(60, 41), (1, 41), (100, 1)] {
+        let evicted = map.put_weighed(99, 0, weight, FOREVER);
+        assert!(!evicted.contains(&99));
+        assert_eq!((map.get(99), map.cache.len()), (Some(0), left), "{weight}");
+    }
+    assert_eq!((map.put_weighed(99, 0, 101, FOREVER), map.cache.len()), (vec![99], 0));
+}
+
+/// The shard of a hash, among four.
+fn shard_of(hash: usize) -> u64 {
+    let product = (hash as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (product ^ (product >> 32)) >> 60 & 3
+}
+
+#[test]
+fn a_shard_that_has_less_than_its_share_takes_from_others() {
+    let map = numbers(100, 4);
+    let (own, others): (Vec<_>, Vec<_>) = (0..1000).partition(|key| shard_of(*key) == 0);
+    others.iter().take(100).for_each(|key| assert!(map.put(*key, 0).is_empty()));
+    for key in &own[..100] {
+        assert_eq!(map.put_weighed(*key, 0, 1, FOREVER).len(), 1);
+    }
+    let count = map.items().iter().filter(|(key, _)| shard_of(*key) == 0).count();
+    assert!((12..=25).contains(&count), "{count} of a share of 25");
+}
+
+#[test]
+fn the_first_weight_tells_whether_a_weighed_cache_is_divided() {
+    let bytes = |weighed, weight| {
+        let map = Map { cache: Cache::new(100_000, weighed), make: Number, hash: spread };
+        map.put_weighed(0, 0, weight, FOREVER);
+        map.cache.bytes()
+    };
+    assert!(bytes(true, 1) > bytes(true, 100));
+    assert_eq!((bytes(true, 1), bytes(true, 100)), (bytes(false, 1), bytes(true, 0)));
 }
 
 /// Readers look for keys that are there all the while; others come and go, in the same

@@ -143,7 +143,7 @@ proptest! {
                 }
                 Op::GetOrPut(key, value) => {
                     let (name, new) = (values.value(key + 1), values.value(value + 1));
-                    let found = map.get_or_put(&sought(key), name, new).unwrap();
+                    let found = map.get_or_put(&sought(key), name, new, || true).unwrap();
                     prop_assert_eq!(number(found), model.get(&key).copied());
                     model.entry(key).or_insert(value);
                 }

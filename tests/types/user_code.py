@@ -21,6 +21,8 @@ from lockfree import (
     AtomicRef,
     AtomicStampedRef,
     Cache,
+    ConcurrentDict,
+    KeyedCounter,
     LifoQueue,
     Ordering,
     PriorityQueue,
@@ -114,6 +116,34 @@ def queues() -> None:
     assert_type(jobs.get(), tuple[int, str])
 
 
+class Unique(Queue[str]):
+    """Refuses what it had, with the signature that `queue.Queue` has for type checkers."""
+
+    def __init__(self, maxsize: int = 0) -> None:
+        super().__init__(maxsize)
+        self.seen: set[str] = set()
+
+    def put(self, item: str, block: bool = True, timeout: float | None = None) -> None:
+        """Put what is new."""
+        if item not in self.seen:
+            self.seen.add(item)
+            super().put(item, block, timeout)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> str:
+        """Get, and forget that it was there."""
+        item = super().get(block, timeout)
+        self.seen.discard(item)
+        return item
+
+
+def subclasses() -> None:
+    """Override what type checkers let override."""
+    q = Unique()
+    q.put_many(["a", "a", "b"])
+    assert_type(q.get_nowait(), str)
+    assert_type(q.drain(), list[str])
+
+
 async def async_queues() -> None:
     """Use them from a coroutine."""
     q = AsyncQueue[bytes]()
@@ -151,6 +181,25 @@ def caches() -> None:
     assert_type(c.grace, float | None)
     any_size = Cache[int, list[int]](None, on_evict=forget)
     assert_type(any_size.get_or_load(1, lambda key: [key]), list[int])
+
+
+def tables() -> None:
+    """Update them, and count."""
+    d: ConcurrentDict[str, int] = ConcurrentDict({"a": 1})
+    assert_type(d.compute("a", lambda n: n + 1), int)
+    assert_type(d.compute("b", lambda n: n + 1, 0), int)
+    assert_type(d.compare_exchange("a", 2, 3), bool)
+    assert_type(d.exchange("a", 4), int)
+    assert_type(d.get_or_load("c", len), int)
+    assert_type(d.get("nothing"), int | None)
+    assert_type(dict(d.items()), dict[str, int])
+    counts = KeyedCounter(["a", "b", "a"])
+    counts.add("c", 3)
+    assert_type(counts["a"], int)
+    assert_type(counts.most_common(1), list[tuple[str, int]])
+    assert_type(counts.reset("a"), int)
+    assert_type(counts.reset(), dict[str, int])
+    assert_type(counts == {"a": 1}, Any)
 
 
 @cached
@@ -289,7 +338,17 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Run all of it."""
-    for each in (atomics, references, stacks, queues, caches, cached_functions, cached_methods):
+    for each in (
+        atomics,
+        references,
+        stacks,
+        queues,
+        subclasses,
+        caches,
+        tables,
+        cached_functions,
+        cached_methods,
+    ):
         each()
     for coroutine in (async_queues, coroutine_functions, singletons):
         asyncio.run(asyncio.wait_for(coroutine(), 30))

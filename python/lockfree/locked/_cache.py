@@ -124,8 +124,9 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
     def _store(self, key: K, entry: _Entry) -> None:
         dropped: _Dropped = []
         with self._lock:
-            self._tickets.revoke(key)
             replaced = self._insert(key, entry, dropped)
+            # Now: comparing keys runs code of theirs, which may have begun a load.
+            self._tickets.revoke(key)
         del replaced  # what it refers to is freed without the lock
         self._tell(dropped)
 
@@ -142,8 +143,8 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         with self._lock:
             there = self._live(key, dropped, grace=0)  # by now another thread may have been quicker
             if there is None:
-                self._tickets.revoke(key)
                 self._insert(key, entry, dropped)
+                self._tickets.revoke(key)
         self._tell(dropped)
         return default if there is None else there.value
 
@@ -321,7 +322,9 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         """Add an entry and make room for it; return the one that it replaces."""
         replaced = self._live(key, dropped, grace=0)
         if replaced is not None:
-            self._remove(key)
+            # The key that was there stays, as in a dict.
+            self._uncount(replaced)
+            self._entries.move_to_end(key)
         self._entries[key] = entry
         self._weight += entry.weight
         self._mortal = self._mortal or entry.deadline < inf
@@ -363,9 +366,12 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
 
     def _remove(self, key: K) -> _Entry:
         entry = self._entries.pop(key)
+        self._uncount(entry)
+        return entry
+
+    def _uncount(self, entry: _Entry) -> None:
         self._weight -= entry.weight
         self._weightless -= not entry.weight
-        return entry
 
     def _size(self) -> int:
         if not self._mortal:

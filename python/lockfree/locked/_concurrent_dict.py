@@ -96,10 +96,10 @@ class ConcurrentDict(DictMethods[K, V], DictLoadingMethods[K, V], Plain):
     def pop(self, key: K, default: Any = MISSING, /) -> Any:
         """Remove a key and return its value, or `default`."""
 
-        def decide(old: Any) -> tuple[Any, Any]:
-            return (_KEEP, _old(key, old, default)) if old is MISSING else (_REMOVE, old)
-
-        return self._update(key, decide)
+        with self._lock:
+            stored = self._entries.pop(key, MISSING)
+            self._tickets.revoke(key)  # also if it was missing
+        return _old(key, self._live(stored), default)
 
     def __delitem__(self, key: K, /) -> None:
         ConcurrentDict.pop(self, key)
@@ -174,11 +174,12 @@ class ConcurrentDict(DictMethods[K, V], DictLoadingMethods[K, V], Plain):
             stored = new if new is _REMOVE else self._stored(key, new)
             with self._lock:
                 if self._entries.get(key, MISSING) is found:
-                    self._tickets.revoke(key)
                     if stored is _REMOVE:
                         del self._entries[key]
                     else:
                         self._entries[key] = stored
+                    # Now: comparing keys runs code of theirs, which may have begun a load.
+                    self._tickets.revoke(key)
                     return result
 
     # Values, and what is stored of them.

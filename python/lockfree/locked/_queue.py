@@ -47,7 +47,7 @@ class Queue(AsyncMethods[T]):
         self._events = (self._not_empty, self._not_full, self._all_done)
         self._run = 0
 
-    def put(self, /, item: T, block: object = True, timeout: float | None = None) -> None:
+    def put(self, /, item: T, block: bool = True, timeout: float | None = None) -> None:
         """Put an item, waiting for room."""
         with self._lock:
             self._refuse_if_closed()
@@ -87,7 +87,7 @@ class Queue(AsyncMethods[T]):
             self._push(item)  # and as many are unfinished as before
             return displaced
 
-    def get(self, /, block: object = True, timeout: float | None = None) -> T:
+    def get(self, /, block: bool = True, timeout: float | None = None) -> T:
         """Remove and return the first item, waiting for one."""
         with self._lock:
             if not self._items:
@@ -393,7 +393,7 @@ def _number(value: float) -> float:
     return number
 
 
-def _patience(block: object, timeout: float | None) -> Callable[[], float | None]:
+def _patience(block: bool, timeout: float | None) -> Callable[[], float | None]:
     return within(timeout) if block else lambda: 0.0
 
 

@@ -647,7 +647,7 @@ impl<T: Counted, G: Reclaim> Counts<T, G> {
     ) -> Result<(), Q::Error> {
         match self.table.find(query, |found| self.look_and_add(found, n, slot), |_| ())? {
             Some(added) => Ok(added?),
-            None => self.begin(self.table.core_or_new()?, query, n, slot, key),
+            None => self.begin(self.table.core_or_new(1)?, query, n, slot, key),
         }
     }
 

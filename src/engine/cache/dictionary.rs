@@ -162,7 +162,7 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
         self.table.put_if(query, item(key, value), &mut Removed::default(), admit)
     }
 
-    /// Returns the value of a key; or gives it this one, if it has none.
+    /// Returns the value of a key; or gives it this one, if it has none (as [`Cache::get_or_put`]).
     ///
     /// # Errors
     /// As for [`Self::put`].
@@ -171,8 +171,9 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
         query: &Q,
         key: T,
         value: T,
+        admit: impl Fn() -> bool,
     ) -> Result<Option<T>, Q::Error> {
-        self.table.get_or_put(query, item(key, value), &mut Removed::default())
+        self.table.get_or_put(query, item(key, value), &mut Removed::default(), admit)
     }
 
     /// Replaces the value of a key, if the first look tells that it has one (as
@@ -225,6 +226,11 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
     /// Waits for those who are changing the shard of a hash.
     pub fn settle(&self, hash: u64) {
         self.table.settle(hash);
+    }
+
+    /// The same at the beginning of a load (as [`Cache::catch_up`]).
+    pub fn catch_up(&self, hash: u64) {
+        self.table.catch_up(hash);
     }
 
     /// Replaces the value of a key, if it has one, and that is the expected one: the one at
@@ -335,7 +341,7 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
         self.table.bytes()
     }
 
-    /// The keys, shard by shard as of one moment each.
+    /// The keys, a piece of a shard at a time.
     ///
     /// # Errors
     /// [`OutOfMemory`], or what `between` returned.
@@ -346,7 +352,7 @@ impl<T: Counted, G: Reclaim> Dictionary<T, G> {
         self.table.keys(between)
     }
 
-    /// The items, shard by shard as of one moment each.
+    /// The items, a piece of a shard at a time; each value is of a moment of its own.
     ///
     /// # Errors
     /// As [`Self::keys`].

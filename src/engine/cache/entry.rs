@@ -1,4 +1,5 @@
-//! Where an item lies: one cache line, used for one item after the other.
+//! Where an item lies, used for one item after the other: one cache line in a cache, and where
+//! threads count by key; 40 bytes in a dictionary.
 //!
 //! # Lives
 //! An entry is used anew as soon as it is free, and its page may go and come back, so a

@@ -281,7 +281,7 @@ impl<P: Policy> Entries<P> {
         unsafe { Page::<P> { head, _there: PhantomData }.entry(offset) }
     }
 
-    /// The next item's entry behind this number. The caller holds the lock.
+    /// The next item's entry behind this number. The caller holds the lock, or is alone.
     pub(super) fn next_live(&self, after: u32) -> Option<(u32, &Entry<P>)> {
         let view = self.held();
         let (from, mut offset) = place(after + 1);

@@ -207,11 +207,13 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
         old
     }
 
-    /// The policy's next victim, if it weighs so much: 1, as all items do.
+    /// The policy's next victim, if it weighs so much: 1, as all items do, of which there are `least`.
     #[inline(always)]
-    pub(super) fn victim(&mut self, weight: u64) -> Option<Victim<'a, P>> {
+    pub(super) fn victim(&mut self, weight: u64, least: u64) -> Option<Victim<'a, P>> {
         let policy = &mut self.state.policy;
-        if weight != 1 || policy.weight() != (policy.len() - policy.weightless()) as u128 {
+        let all = policy.weight();
+        let is_plain = weight == 1 && all == (policy.len() - policy.weightless()) as u128;
+        if !is_plain || all < least.into() {
             return None;
         }
         let (index, place) = policy.victim(self.entries, NIL)?;

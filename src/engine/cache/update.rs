@@ -126,6 +126,14 @@ fn expire_some<T: Counted, G: Reclaim, P: Policy>(
     most
 }
 
+/// Whether another shard is to make room, for this one has too little: where not all weigh the same, what
+/// goes for an item may weigh more, and its shard would have less and less in the course of time.
+fn is_short<G: Reclaim, P: Policy>(core: &Core<P>, locked: &Locked<'_, G, P>, weight: u64) -> bool {
+    core.shards.len() > 1
+        && core.budget.is_full(weight)
+        && locked.state.policy.weight() < core.least().into()
+}
+
 /// Evicts an item if there is more than the limit allows.
 fn evict_excess<G: Reclaim, P: Policy>(
     core: &Core<P>,
@@ -202,7 +210,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                     && !locked.has_timers()
                     && core.budget.is_full(item.weight) =>
             {
-                let Some(victim) = locked.victim(item.weight) else {
+                let Some(victim) = locked.victim(item.weight, core.least()) else {
                     return self.put_further(core, locked, query, item, admit);
                 };
                 let Item { key, value, weight, deadline } = item;
@@ -264,7 +272,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         removed: &mut Removed<T>,
         admit: impl Fn() -> bool,
     ) -> Result<(), Q::Error> {
-        let core = self.core_or_new()?;
+        let core = self.core_or_new(item.weight)?;
         item.share(core);
         let locked = core.lock::<G>(mix(query.hash()));
         self.put_locked(core, locked, query, item, removed, admit)
@@ -318,7 +326,8 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         }
     }
 
-    /// Returns the value that has the same key, noted as used; or puts the item in.
+    /// Returns the value that has the same key, noted as used; or puts the item in, if `admit` says so,
+    /// as for [`Self::put_if`].
     ///
     /// # Errors
     /// As for [`Self::put`].
@@ -327,8 +336,9 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         query: &Q,
         mut item: Item<T>,
         removed: &mut Removed<T>,
+        admit: impl Fn() -> bool,
     ) -> Result<Option<T>, Q::Error> {
-        let core = self.core_or_new()?;
+        let core = self.core_or_new(item.weight)?;
         item.share(core);
         let mut known = Known::default();
         loop {
@@ -348,7 +358,10 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             if !matches!(locked.namesake(query, &known), Namesake::Absent) {
                 continue;
             }
-            item = match self.insert(core, locked, query, &known, item, removed, || true) {
+            if !admit() {
+                return Ok(None);
+            }
+            item = match self.insert(core, locked, query, &known, item, removed, &admit) {
                 Ok(()) => return Ok(None),
                 Err((Refusal::Rival, item)) => item,
                 Err((Refusal::TooHeavy, item)) => {
@@ -365,6 +378,16 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     pub fn settle(&self, hash: u64) {
         if let Some(core) = self.core()
             && !mutant!("cache.settle.waits_for_nobody")
+        {
+            drop(core.lock::<G>(mix(hash)));
+        }
+    }
+
+    /// The same at the beginning of a load. Who was changing the shard has done so now, and who does later
+    /// sees what the caller did before.
+    pub fn catch_up(&self, hash: u64) {
+        if let Some(core) = self.core_so_far()
+            && !mutant!("cache.catch_up.waits_for_nobody")
         {
             drop(core.lock::<G>(mix(hash)));
         }
@@ -521,6 +544,12 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         if item.weight != before {
             match self.reweigh(core, &mut locked, found, item.weight, removed) {
                 Ok(true) => {}
+                Ok(false) if core.shards.len() > 1 && core.budget.allows(item.weight) => {
+                    let hash = found.place.hash();
+                    drop(locked);
+                    let refusal = self.free_elsewhere(core, hash, removed);
+                    return Err((refusal, item));
+                }
                 Ok(false) => {
                     // Before anything goes: the item is reported.
                     if let Err(error) = removed.reserve() {
@@ -557,7 +586,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     }
 
     /// Gives out what an item is to weigh from now on. False if that is more than the limit is by
-    /// now. (What is heavier than before is in an undivided cache, where all else may go for it.)
+    /// now, or than there is when all else in its shard has gone.
     ///
     /// # Errors
     /// As [`Self::make_room`].
@@ -583,6 +612,19 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         }
         core.budget.release(before.saturating_sub(weight));
         Ok(true)
+    }
+
+    /// Evicts an item of another shard for one that is in this one, and to be heavier: why that is to be
+    /// tried again.
+    #[cold]
+    fn free_elsewhere(&self, core: &Core<P>, hash: u64, removed: &mut Removed<T>) -> Refusal {
+        match self.evict_elsewhere(core, hash, removed, |weight| core.budget.release(weight)) {
+            Err(error) => return error.into(),
+            // What is missing is in the hands of writers.
+            Ok(0) => Backoff::new().wait_for_another(),
+            Ok(_) => {}
+        }
+        Refusal::Rival
     }
 
     /// Inserts an item that is not there, unless one comes in that its key was not
@@ -612,6 +654,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         let returns = locked.state.policy.returns(hash);
         let fits = match item.weight {
             0 => self.make_room_for_weightless(core, &mut locked, removed).map(|()| true),
+            weight if is_short(core, &locked, weight) => Ok(false),
             weight => self.make_room(core, &mut locked, weight, NIL, removed),
         };
         let fits = match fits {
@@ -642,7 +685,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     }
 
     /// The rest of making room, and an entry to go with it, when the shard of the key
-    /// has nothing more to give: from other shards.
+    /// has nothing more to give, or less than its share: from other shards.
     #[cold]
     fn find_room<'a, Q: Query<T>>(
         &self,
@@ -657,14 +700,17 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         let mut backoff = Backoff::new();
         loop {
             drop(locked);
-            // The victim in another shard weighed 1 too.
-            let mut share = u64::from(self.evict_elsewhere(core, hash, removed)?);
+            let mut share = self.evict_elsewhere(core, hash, removed, |weight| {
+                core.budget.in_flight.fetch_add(weight, Relaxed);
+            })?;
             if share == 0 {
                 // All that is not in a shard is in the hands of writers, one of whom may not be running.
                 backoff.wait_for_another();
             }
             locked = core.lock::<G>(hash);
             core.budget.in_flight.fetch_sub(share, Relaxed);
+            core.budget.release(share.saturating_sub(item.weight));
+            share = share.min(item.weight);
             if core.budget.is_exceeded() {
                 // The limit has become less meanwhile: this is too much now.
                 core.budget.release(std::mem::take(&mut share));
@@ -756,7 +802,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         limit: u64,
         mut sink: impl FnMut(Evicted<T>),
     ) -> Result<(), OutOfMemory> {
-        let core = self.core_or_new()?;
+        let core = self.core_or_new(0)?;
         while !self.change_limit(core, limit) {
             let evict = |locked: &mut Locked<'_, G, P>| {
                 locked.evict(NIL).inspect(|(words, _)| core.budget.release(words.weight))
@@ -815,24 +861,30 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         some
     }
 
-    /// Evicts an item of another shard; false if there is none.
+    /// Evicts an item of another shard, one that has more than its share if there is any; `freed` is
+    /// told what it weighed, under the lock. Returns that, or 0 if there is none.
     fn evict_elsewhere(
         &self,
         core: &Core<P>,
         hash: u64,
         removed: &mut Removed<T>,
-    ) -> Result<bool, OutOfMemory> {
+        freed: impl Fn(u64),
+    ) -> Result<u64, OutOfMemory> {
         removed.reserve()?;
-        let others = (1..core.shards.len()).map(|i| (core.number(hash) + i) % core.shards.len());
-        for number in others {
+        let others = || (1..core.shards.len()).map(|i| (core.number(hash) + i) % core.shards.len());
+        let shares = others().map(|number| (number, core.room()));
+        for (number, least) in shares.chain(others().map(|number| (number, 0))) {
             let mut locked = core.shards[number].lock::<G>();
+            if locked.state.policy.weight() <= least.into() {
+                continue;
+            }
             if let Some((words, deadline)) = locked.evict(NIL) {
-                core.budget.in_flight.fetch_add(words.weight, Relaxed);
+                freed(words.weight);
                 removed.push(evicted(&words, self.reason(deadline)));
-                return Ok(true);
+                return Ok(words.weight);
             }
         }
-        Ok(false)
+        Ok(0)
     }
 
     fn reason(&self, deadline: u64) -> Reason {

@@ -394,8 +394,35 @@ pub(crate) unsafe fn equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject) -> c_in
 /// The thread is attached; the object is alive.
 #[inline]
 pub(crate) unsafe fn hash(object: *mut ffi::PyObject) -> ffi::Py_hash_t {
+    // SAFETY: the caller's promise.
+    if unsafe { is_leaf(object) } {
+        // SAFETY: the caller's promises, passed on.
+        return guarded(|| unsafe { c::PyObject_Hash(object) });
+    }
+    // A `__hash__` that is `cached` comes back here with no Python function in between, which
+    // would look how deep the stack is.
+    // SAFETY: the thread is attached, and the text has an end.
+    if unsafe { ffi::Py_EnterRecursiveCall(c" while hashing a key".as_ptr()) } != 0 {
+        return -1;
+    }
     // SAFETY: the caller's promises, passed on.
-    guarded(|| unsafe { c::PyObject_Hash(object) })
+    let hash = guarded(|| unsafe { c::PyObject_Hash(object) });
+    // SAFETY: entered above.
+    unsafe { ffi::Py_LeaveRecursiveCall() };
+    hash
+}
+
+/// Whether an object is hashed by its address, or as a `str`: which calls nothing.
+///
+/// # Safety
+/// The thread is attached; the object is alive.
+#[inline]
+unsafe fn is_leaf(object: *mut ffi::PyObject) -> bool {
+    // SAFETY: the classes are alive: the caller's object's, and the interpreter's own.
+    let hash = |class: *const ffi::PyTypeObject| unsafe { (*class).tp_hash }.map(|f| f as usize);
+    // SAFETY: the caller's promise.
+    let own = hash(unsafe { ffi::Py_TYPE(object) });
+    own == hash(&raw const ffi::PyBaseObject_Type) || own == hash(&raw const ffi::PyUnicode_Type)
 }
 
 /// Gives up a reference, which may run a finalizer.

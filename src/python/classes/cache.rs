@@ -130,8 +130,7 @@ impl Contents {
             self.refuse(item);
             return Ok(());
         }
-        self.tickets.revoke(query.hash());
-        self.put_item(&query, item, || true)
+        self.put_item(&query, item, || self.tickets.take_over(query.hash()))
     }
 
     /// Puts an item in, and reports what had to go for it.
@@ -194,9 +193,9 @@ impl Contents {
             self.refuse(item);
             return Ok(Owned::new(default));
         }
-        self.tickets.revoke(query.hash());
         let mut removed = Removed::default();
-        let result = self.engine.get_or_put(&query, item, &mut removed);
+        let take_over = || self.tickets.take_over(query.hash());
+        let result = self.engine.get_or_put(&query, item, &mut removed, take_over);
         // Another thread may have been quicker.
         let found = self.finish(result, &removed)?;
         Ok(found.unwrap_or_else(|| Owned::new(default)))
@@ -728,7 +727,10 @@ impl Cache {
     /// Return what `_keep` wants of who began to load the key now.
     #[pyo3(signature = (key, /))]
     fn _ticket(&self, key: &Bound<'_, PyAny>) -> Result<Ticket> {
-        Ok(Tickets::issue(&self.contents()?.tickets, Key::new(key.as_borrowed())?.hash())?)
+        let (contents, hash) = (self.contents()?, Key::new(key.as_borrowed())?.hash());
+        let ticket = Tickets::issue(&contents.tickets, hash)?;
+        contents.engine.catch_up(hash);
+        Ok(ticket)
     }
 
     /// Put what was loaded, unless the key was put or removed since the ticket was issued.

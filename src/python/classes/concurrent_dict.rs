@@ -90,15 +90,20 @@ impl Contents {
     #[inline]
     fn put(&self, key: Arg<'_, '_>, value: Arg<'_, '_>) -> Result<()> {
         let query = Key::new(key)?;
-        let stored = self.stored(key, value)?;
-        self.tickets.revoke(query.hash());
-        match self.engine.overwrite(&query, stored) {
-            Ok(old) => {
-                drop(old);
-                Ok(())
+        let mut stored = self.stored(key, value)?;
+        // A weak value may be gone, and its key be loaded, which takes the way below.
+        if self.itself.is_none() {
+            // With no lock: while a key has a value nobody has a ticket for it.
+            match self.engine.overwrite(&query, stored) {
+                Ok(old) => {
+                    drop(old);
+                    return Ok(());
+                }
+                Err(refused) => stored = refused,
             }
-            Err(stored) => self.engine.put(&query, Owned::new(key), stored),
         }
+        let take_over = || self.tickets.take_over(query.hash());
+        self.engine.put_if(&query, Owned::new(key), stored, take_over)
     }
 
     /// Gives a key the value that was loaded for it, unless its ticket was taken away.
@@ -135,12 +140,16 @@ impl Contents {
                 Change::Keep(result) => return Ok(result),
                 Change::Put(value, result) => {
                     let stored = self.stored(key, value.borrow(py))?;
-                    self.tickets.revoke(query.hash());
-                    let done = if found.is_some() {
+                    let done = if old.is_some() {
                         self.engine.replace(&query, expected, stored)?.is_ok()
                     } else {
-                        let there = self.engine.get_or_put(&query, Owned::new(key), stored);
-                        there?.is_none()
+                        if found.is_some() {
+                            // Its value is gone.
+                            drop(self.engine.remove(&query, expected)?);
+                        }
+                        let take_over = || self.tickets.take_over(query.hash());
+                        let key = Owned::new(key);
+                        self.engine.get_or_put(&query, key, stored, take_over)?.is_none()
                     };
                     if done {
                         return Ok(result);
@@ -397,7 +406,10 @@ impl ConcurrentDict {
     /// Return what `_keep` wants of who began to load the key now.
     #[pyo3(signature = (key, /))]
     fn _ticket(&self, key: &Bound<'_, PyAny>) -> Result<Ticket> {
-        Ok(Tickets::issue(&self.contents()?.tickets, Key::new(key.as_borrowed())?.hash())?)
+        let (contents, hash) = (self.contents()?, Key::new(key.as_borrowed())?.hash());
+        let ticket = Tickets::issue(&contents.tickets, hash)?;
+        contents.engine.catch_up(hash);
+        Ok(ticket)
     }
 
     /// Put what was loaded, unless the key was put or removed since the ticket was issued.

@@ -1,7 +1,6 @@
 //! Class `StripedCounter`.
 //!
-//! The stub `_native.pyi` holds the full documentation; the texts here are its
-//! first paragraphs, which a test compares.
+//! What `help` shows is the stub's text (`boundary/docs.rs`); those here are for who reads Rust.
 //!
 //! Nothing is different with a GIL, where one cell would do: the additions are as
 //! quick there, and a second way would have to be tested as this one is.

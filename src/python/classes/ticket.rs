@@ -1,18 +1,23 @@
 //! Class `_Ticket`: what a load gets when it begins, and shows when it ends.
 //!
-//! Whoever writes or removes a key takes the tickets for its hash away, and then
-//! [settles](crate::engine::Cache::settle); what was loaded goes in only if its ticket is
-//! still good under the lock under which it goes in. So it went in before the write, or never
-//! will. Who writes while nothing is being loaded pays for one load of a word. Who removes settles even
+//! Whoever writes a key takes the tickets for its hash away, under the lock under which the value goes in; what was
+//! loaded goes in only if its ticket is still good under that lock. So it went in before the write, or never
+//! will. Who begins to load [waits](crate::engine::Cache::catch_up) for whoever has that lock, once he has his ticket, and only then
+//! looks whether the key is still missing: a writer who did not see the ticket has written by then. So while a
+//! key has a value nobody has a good ticket for it but who put that, and it may be replaced with no lock. Who
+//! writes while nothing is being loaded pays for one load of a word.
+//!
+//! Whoever removes a key takes the tickets away first, and then [settles](crate::engine::Cache::settle): what does not
+//! find the key must not come before a load that was admitted already. He settles even
 //! if there were no tickets to take away, once any were issued: another may have taken them who has not
 //! settled yet.
 //!
 //! Hashes will do: that a load of another key with the same hash is not kept is no harm, and
 //! keys are not compared while anything is held.
 //!
-//! That word is stored before the loader runs, and loaded after what made the writer write; both
+//! That word is stored before the loader runs, and loaded after what made the other remove the key; both
 //! are `SeqCst`, and so, in CPython, is at least one operation in between on whatever the
-//! loader reads and the writer changed: a lock's, or a system call.
+//! loader reads and the other changed: a lock's, or a system call.
 
 use std::collections::HashMap;
 
@@ -79,6 +84,13 @@ impl Tickets {
             self.take_away(hash);
         }
         self.were_issued.load(SeqCst)
+    }
+
+    /// The same for who is just writing, under the lock; he is always admitted.
+    #[inline]
+    pub(crate) fn take_over(&self, hash: u64) -> bool {
+        self.revoke(hash);
+        true
     }
 
     #[cold]

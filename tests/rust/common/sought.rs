@@ -136,7 +136,7 @@ impl<T: Numbered, C: Clock, M: Fn(usize) -> T> Map<T, C, M> {
     pub(crate) fn get_or_put(&self, key: usize, value: usize, deadline: u64) -> Option<usize> {
         let item = Item { key: (self.make)(key), value: (self.make)(value), weight: 1, deadline };
         let mut removed = Removed::default();
-        let found = self.cache.get_or_put(&self.sought(key), item, &mut removed).unwrap();
+        let found = self.cache.get_or_put(&self.sought(key), item, &mut removed, || true).unwrap();
         found.map(|value| value.number())
     }
 

@@ -295,6 +295,41 @@ fn what_is_no_longer_admitted_does_not_come_later() {
     assert_eq!(seen, BTreeSet::from([([None, None], None), ([None, Some(2)], Some(2))]));
 }
 
+/// Who begins to load a key beside a writer, who takes his admission away under the lock, finds what was written, or
+/// puts it never, or before.
+#[test]
+fn a_load_that_begins_as_its_key_is_written_is_not_kept() {
+    fn put(map: &Things, value: usize, admit: &dyn Fn() -> bool) {
+        let (key, value) = (Thing::Key(0), Thing::Key(value));
+        let item = Item { key, value, weight: 1, deadline: FOREVER };
+        map.cache.put_if(&map.sought(0), item, &mut Removed::default(), admit).unwrap();
+    }
+    let cache = || {
+        let make = Box::new(Thing::Key) as Box<_>;
+        let map = Map { cache: Cache::with(UNBOUNDED, 1, Monotonic), make, hash: by_hash as Hash };
+        (map, AtomicBool::new(false))
+    };
+    let write = |(map, is_admitted): &Guarded| {
+        put(map, 1, &|| {
+            is_admitted.store(false, SeqCst);
+            true
+        });
+        None
+    };
+    let load = |(map, is_admitted): &Guarded| {
+        is_admitted.store(true, SeqCst);
+        map.cache.catch_up(map.sought(0).hash);
+        let found = map.get(0);
+        if found.is_none() {
+            put(map, 2, &|| is_admitted.load(SeqCst));
+        }
+        found
+    };
+    let threads: [fn(&Guarded) -> Option<usize>; 2] = [write, load];
+    let seen = outcomes_of(Some(PREEMPTIONS), cache, threads, |(map, _)| map.get(0));
+    assert_eq!(seen, BTreeSet::from([([None, None], Some(1)), ([None, Some(1)], Some(1))]));
+}
+
 /// Who sets the limit counts what went in before, and who puts later keeps to it.
 #[test]
 fn the_limit_is_set_while_an_item_goes_in() {

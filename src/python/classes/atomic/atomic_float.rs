@@ -1,8 +1,7 @@
 //! Class `AtomicFloat64`.
 //!
-//! The hot methods are raw slots, the rest plain PyO3 methods. The stub
-//! `_native.pyi` holds the full documentation; the texts here are its first
-//! paragraphs, which a test compares.
+//! The hot methods are raw slots, the rest plain PyO3 methods. What
+//! `help` shows is the stub's text (`boundary/docs.rs`); those here are for who reads Rust.
 
 use pyo3::basic::CompareOp;
 use pyo3::ffi;
