@@ -6,12 +6,14 @@ use std::ptr::NonNull;
 use lockfree::engine::{Counted, Pointer};
 use lockfree::shim::{
     AtomicUsize,
-    Ordering::{AcqRel, Acquire, Relaxed},
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
 /// Where a value is, or was, or will be.
 #[derive(Default)]
 struct Place {
+    /// The allocator's: 1 while there is a value.
+    is_taken: AtomicUsize,
     /// [`ONE`] for each reference, and [`SHARED`].
     references: AtomicUsize,
     number: AtomicUsize,
@@ -40,14 +42,12 @@ impl<const PLACES: usize> Memory<PLACES> {
 
     /// A value at the first place that is free.
     pub(crate) fn value(&self, number: usize) -> Value {
-        // As an allocator, it does not tell a reader who looks on what went before: nothing here is
-        // released. That is for who gave up what was there (`pointer.rs`).
-        let is_free = |place: &&Place| {
-            let born = if place.is_born_shared { ONE | SHARED } else { ONE };
-            place.references.compare_exchange(0, born, Acquire, Relaxed).is_ok()
-        };
+        let is_free =
+            |place: &&Place| place.is_taken.compare_exchange(0, 1, Acquire, Relaxed).is_ok();
         let place = self.0.iter().map(|place| &**place).find(is_free).expect("a place is free");
-        // It writes into what is free.
+        // As an allocator's, what is written here tells a reader who still looks nothing of what went before: it
+        // is not released. That is for who gave up what was there (`pointer.rs`).
+        place.references.store(if place.is_born_shared { ONE | SHARED } else { ONE }, Relaxed);
         place.number.store(0, Relaxed);
         place.number.store(number, Relaxed);
         Value(NonNull::from(place))
@@ -95,8 +95,9 @@ impl Clone for Value {
 impl Drop for Value {
     fn drop(&mut self) {
         let references = &self.place().references;
-        if references.fetch_sub(ONE, AcqRel) == ONE | SHARED {
-            references.store(0, Relaxed); // free: it is no part of a release sequence
+        if references.fetch_sub(ONE, AcqRel) & !SHARED == ONE {
+            references.store(0, Relaxed);
+            self.place().is_taken.store(0, Release);
         }
     }
 }
