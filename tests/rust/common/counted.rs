@@ -1,12 +1,18 @@
 //! Counted values for the tests of what reads them without a lock: a few places
 //! that are reused, as a memory allocator would, for one value after the other.
 
+#[cfg(loom)]
+use loom::thread::{self, ThreadId};
 use std::ptr::NonNull;
+use std::sync::Mutex;
+#[cfg(not(loom))]
+use std::thread::{self, ThreadId};
 
 use lockfree::engine::{Counted, Pointer};
 use lockfree::shim::{
     AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
+    fence,
 };
 
 /// Where a value is, or was, or will be.
@@ -14,6 +20,7 @@ use lockfree::shim::{
 struct Place {
     /// The allocator's: 1 while there is a value.
     is_taken: AtomicUsize,
+    freed_by: Mutex<Option<ThreadId>>,
     /// [`ONE`] for each reference, and [`SHARED`].
     references: AtomicUsize,
     number: AtomicUsize,
@@ -46,7 +53,11 @@ impl<const PLACES: usize> Memory<PLACES> {
             |place: &&Place| place.is_taken.compare_exchange(0, 1, Acquire, Relaxed).is_ok();
         let place = self.0.iter().map(|place| &**place).find(is_free).expect("a place is free");
         // As an allocator's, what is written here tells a reader who still looks nothing of what went before: it
-        // is not released. That is for who gave up what was there (`pointer.rs`).
+        // is not released. That is for who gave up what was there (`pointer.rs`); from another thread on,
+        // processors do it.
+        if place.freed_by.lock().unwrap().is_some_and(|by| by != thread::current().id()) {
+            fence(Release);
+        }
         place.references.store(if place.is_born_shared { ONE | SHARED } else { ONE }, Relaxed);
         place.number.store(0, Relaxed);
         place.number.store(number, Relaxed);
@@ -97,6 +108,7 @@ impl Drop for Value {
         let references = &self.place().references;
         if references.fetch_sub(ONE, AcqRel) & !SHARED == ONE {
             references.store(0, Relaxed);
+            *self.place().freed_by.lock().unwrap() = Some(thread::current().id());
             self.place().is_taken.store(0, Release);
         }
     }
