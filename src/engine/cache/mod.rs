@@ -322,11 +322,6 @@ impl<P: Policy> Core<P> {
         self.budget.limit() >> self.shards.len().trailing_zeros()
     }
 
-    /// A shard whose items weigh less does not make room itself.
-    fn least(&self) -> u64 {
-        self.room() / 2
-    }
-
     /// How many items that weigh nothing a shard may hold.
     fn room_for_weightless(&self) -> u64 {
         self.budget.limit().max(FEWEST_WEIGHTLESS) / self.shards.len() as u64

@@ -220,17 +220,13 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
         old
     }
 
-    /// Whether its items weigh so much.
+    /// The policy's next victim, if it weighs so much: 1, as all items do, and they are so many as
+    /// to make room themselves.
     #[inline(always)]
-    pub(super) fn has(&self, weight: u64) -> bool {
-        self.state.policy.weight() >= weight.into()
-    }
-
-    /// The policy's next victim, if it weighs so much: 1, as all items do.
-    #[inline(always)]
-    pub(super) fn victim(&mut self, weight: u64) -> Option<Victim<'a, P>> {
+    pub(super) fn victim(&mut self, weight: u64, room: u64) -> Option<Victim<'a, P>> {
         let policy = &mut self.state.policy;
-        if weight != 1 || !policy.weigh_one_each() {
+        let weighing = policy.len() - policy.weightless();
+        if weight != 1 || !policy.weigh_one_each() || (weighing as u64) < least(room) {
             return None;
         }
         let (index, place) = policy.victim(self.entries, NIL)?;
@@ -363,6 +359,12 @@ impl<'a, G: Reclaim, P: Policy> Locked<'a, G, P> {
         self.tables.shrink::<P, G>(self.entries, state.policy.len(), &mut state.generations);
         Words { key, value, weight }
     }
+}
+
+/// A shard whose items weigh less does not make room itself; `room` is its share of the limit.
+#[inline(always)]
+pub(super) fn least(room: u64) -> u64 {
+    room / 2
 }
 
 /// Whether a timer is that of an item. The lock is held.

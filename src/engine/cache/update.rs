@@ -15,7 +15,7 @@ use super::entry::{Content, Life};
 use super::lookup::{Found, Known, Query, Sought, mix};
 use super::policy::{Admission, Policy};
 use super::removed::{Evicted, Reason, Removed};
-use super::shard::{Locked, Namesake, Words, end_detached};
+use super::shard::{Locked, Namesake, Words, end_detached, least};
 use super::{Cache, Clock, Core, MOST_SHARDS, UNBOUNDED};
 
 /// An insertion removes up to so many expired items on its way, so that they do
@@ -140,7 +140,7 @@ fn expire_some<T: Counted, G: Reclaim, P: Policy>(
 /// Whether another shard is to make room, for this one has too little: where not all weigh the same, what
 /// goes for an item may weigh more, and its shard would have less and less in the course of time.
 fn is_short<G: Reclaim, P: Policy>(core: &Core<P>, locked: &Locked<'_, G, P>, weight: u64) -> bool {
-    core.shards.len() > 1 && core.budget.is_full(weight) && !locked.has(core.least())
+    core.shards.len() > 1 && core.budget.is_full(weight) && locked.state.policy.weight() < least(core.room()).into()
 }
 
 /// Evicts an item if there is more than the limit allows.
@@ -217,10 +217,10 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             Namesake::Absent
                 if item.deadline == 0
                     && !locked.has_timers()
-                    && core.budget.is_full(item.weight)
-                    && locked.has(core.least()) =>
+                    && core.budget.is_full(item.weight) =>
             {
-                let Some(victim) = locked.victim(item.weight) else {
+                let room = core.room();
+                let Some(victim) = locked.victim(item.weight, room) else {
                     return self.put_further(core, locked, query, item, admit);
                 };
                 // Not before: most often the key of an item whose value is replaced is dropped
@@ -230,7 +230,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                 let (key, value) = (key.into_raw(), value.into_raw());
                 let by_hash = query.by_hash();
                 let content = Content { key, value, hash, by_hash, deadline, weight };
-                let words = locked.supplant(&victim, &content, core.room());
+                let words = locked.supplant(&victim, &content, room);
                 drop(locked);
                 let evicted = evicted(&words, Reason::Size);
                 take_notice(core, &[&evicted.key, &evicted.value]);

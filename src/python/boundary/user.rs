@@ -392,7 +392,7 @@ pub(crate) unsafe fn equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject) -> c_in
 ///
 /// # Safety
 /// The thread is attached; the object is alive.
-#[inline]
+#[inline(never)] // so that what asks for it is small enough to be part of each method
 pub(crate) unsafe fn hash(object: *mut ffi::PyObject) -> ffi::Py_hash_t {
     // SAFETY: the caller's promise.
     if unsafe { is_leaf(object) } {

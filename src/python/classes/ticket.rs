@@ -80,16 +80,16 @@ impl Tickets {
     /// yet what was loaded.
     #[inline]
     pub(crate) fn revoke(&self, hash: u64) -> bool {
-        if self.hashes.load(SeqCst) != 0 {
-            self.take_away(hash);
-        }
+        self.take_over(hash);
         self.were_issued.load(SeqCst)
     }
 
     /// The same for who is just writing, under the lock; he is always admitted.
     #[inline]
     pub(crate) fn take_over(&self, hash: u64) -> bool {
-        self.revoke(hash);
+        if self.hashes.load(SeqCst) != 0 {
+            self.take_away(hash);
+        }
         true
     }
 
