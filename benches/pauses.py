@@ -9,6 +9,7 @@ The best of the rounds counts, for whatever else the machine does makes it longe
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import time
@@ -71,6 +72,12 @@ def cache(impl: ModuleType, value: Callable[[int], object] = int) -> Any:
     return made
 
 
+def alone(make: Callable[[], Any]) -> Any:
+    """Return what is made, and keep the collector from what was there before."""
+    gc.freeze()
+    return make()
+
+
 def operations(impl: ModuleType) -> dict[str, tuple[Callable[[], Any], Callable[[Any], object]]]:
     """Return by name what makes a container, and what is done with it."""
     items, same = range(ITEMS), {key: key for key in range(ITEMS)}
@@ -78,6 +85,7 @@ def operations(impl: ModuleType) -> dict[str, tuple[Callable[[], Any], Callable[
     return {
         "push_many": (impl.Stack, lambda c: c.push_many(listed)),
         "pop_many": (lambda: impl.Stack(items), lambda c: c.pop_many(ITEMS)),
+        "pop_all": (lambda: impl.Stack(items), lambda c: c.pop_all()),
         "list of a Stack": (lambda: impl.Stack(items), list),
         "put_many of a Queue": (impl.Queue, lambda c: c.put_many(listed)),
         "get_many of a Queue": (lambda: filled(impl.Queue()), lambda c: c.get_many(ITEMS)),
@@ -103,6 +111,9 @@ def operations(impl: ModuleType) -> dict[str, tuple[Callable[[], Any], Callable[
             lambda: {key: Thing() for key in items},
             lambda c: list(c.items()),
         ),
+        "a dict that grows": (lambda: None, lambda _: {key: key for key in items}),
+        "gc.collect() of a Cache": (lambda: alone(lambda: cache(impl)), lambda _: gc.collect()),
+        "gc.collect() of a dict": (lambda: alone(same.copy), lambda _: gc.collect()),
     }
 
 

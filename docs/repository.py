@@ -21,3 +21,6 @@ def on_config(config: Any) -> Any:
 def on_post_page(output: str, **_: Any) -> str:
     """Keep the theme from asking the host how many like the repository: nothing is fetched."""
     return output.replace(' data-md-component="source"', "")
+
+
+on_post_template = on_post_page  # of the page for what is not there

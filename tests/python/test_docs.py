@@ -226,6 +226,29 @@ def test_the_site_links_to_the_repository_once_there_is_one(tmp_path: Path) -> N
     assert (found.repo_url, found.repo_name) == ("https://example.com/us/lockfree", "us/lockfree")
 
 
+def test_no_page_of_the_site_asks_the_host_for_anything() -> None:
+    hooks = runpy.run_path(str(ROOT / "docs/repository.py"))
+    link = '<a href="https://example.com/us/lockfree" class="md-source"{}>'
+    asks = link.format(' data-md-component="source"')
+    assert hooks["on_post_page"](asks, page=None, config=None) == link.format("")
+    found = hooks["on_post_template"](asks, template_name="404.html", config=None)
+    assert found == link.format("")
+
+
+def test_the_site_adds_what_its_theme_leaves_out_and_says_if_the_theme_has_changed() -> None:
+    hooks = runpy.run_path(str(ROOT / "docs/pages.py"))
+    dialog, logo = '<div role="dialog">', '<img src="logo.svg" alt="logo">'
+    found = hooks["on_post_page"](dialog + logo, page=None, config=None)
+    assert '<div role="dialog" aria-label="Search">' in found
+    assert '<img src="logo.svg" alt="logo" width="24" height="24">' in found
+    template = hooks["on_post_template"]
+    assert template(dialog + logo, template_name="404.html", config=None) == found
+    assert template("<urlset/>", template_name="sitemap.xml", config=None) == "<urlset/>"
+    for changed in (dialog, logo):
+        with pytest.raises(ValueError, match="the theme has changed"):
+            hooks["on_post_page"](changed, page=None, config=None)
+
+
 def test_a_page_of_the_site_has_a_title_of_its_own_and_pictures_with_a_size(tmp_path: Path) -> None:
     (tmp_path / "chart.svg").write_text('<svg width="30pt" height="15pt">')
     hook = runpy.run_path(str(ROOT / "docs/pages.py"))["on_page_content"]
@@ -238,6 +261,10 @@ def test_a_page_of_the_site_has_a_title_of_its_own_and_pictures_with_a_size(tmp_
     assert '<img width="40" height="20" loading="lazy" alt="" src=' in content
     described = "Queue, reference. Any number of threads &amp; any number of event loops"
     assert page.meta == {"title": "Queue, reference", "description": described}
+    first = SimpleNamespace(url="reference/", meta={})
+    content = "<h1>Names &amp; <code>list&lt;T&gt;</code></h1>"
+    assert hook(content, first, SimpleNamespace(docs_dir=tmp_path)) == content
+    assert first.meta["title"] == "Names &amp; list&lt;T&gt;"
 
 
 def anchors(page: Path) -> set[str]:
