@@ -196,7 +196,7 @@ def test_it_is_not_pickled(impl: ModuleType) -> None:
             attempt(d)
         assert str(caught.value) == (
             "cannot copy or pickle 'ConcurrentDict' object: it is shared state; "
-            "copy its items, dict(d)"
+            "copy its items, dict(d.items())"
         )
 
 

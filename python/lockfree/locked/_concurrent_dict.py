@@ -138,7 +138,7 @@ class ConcurrentDict(DictMethods[K, V], DictLoadingMethods[K, V], Plain):
         return f"{type(self).__name__}({{{entries}}})"
 
     def __reduce__(self) -> NoReturn:
-        not_copyable("ConcurrentDict", "it is shared state; copy its items, dict(d)")
+        not_copyable("ConcurrentDict", "it is shared state; copy its items, dict(d.items())")
 
     # What the shared methods are made of.
 

@@ -140,7 +140,9 @@ fn expire_some<T: Counted, G: Reclaim, P: Policy>(
 /// Whether another shard is to make room, for this one has too little: where not all weigh the same, what
 /// goes for an item may weigh more, and its shard would have less and less in the course of time.
 fn is_short<G: Reclaim, P: Policy>(core: &Core<P>, locked: &Locked<'_, G, P>, weight: u64) -> bool {
-    core.shards.len() > 1 && core.budget.is_full(weight) && locked.state.policy.weight() < least(core.room()).into()
+    core.shards.len() > 1
+        && core.budget.is_full(weight)
+        && locked.state.policy.weight() < least(core.room()).into()
 }
 
 /// Evicts an item if there is more than the limit allows.

@@ -366,7 +366,7 @@ impl ConcurrentDict {
 
     #[allow(clippy::unused_self)] // a method, to Python
     fn __reduce__(&self) -> PyResult<Bound<'_, PyTuple>> {
-        Err(not_copyable("ConcurrentDict", "it is shared state; copy its items, dict(d)"))
+        Err(not_copyable("ConcurrentDict", "it is shared state; copy its items, dict(d.items())"))
     }
 
     /// The loads of a process that are under way; of lockfree._loading.
