@@ -185,6 +185,9 @@ def test_a_loader_that_is_no_coroutine_function_is_told(impl: ModuleType, name: 
         def __await__(self) -> Generator[Any, None, str]:
             return (yield from asyncio.sleep(0, "V").__await__())
 
+    message = r"^the loader of 'g' returned a 'generator', which cannot be awaited: use "
+    with pytest.raises(TypeError, match=message):
+        asyncio.run(c.async_get_or_load("g", lambda key: (letter for letter in key)))
     assert asyncio.run(c.async_get_or_load("k", old_style)) == "K"
     assert asyncio.run(c.async_get_or_load("l", lambda _key: Awaitable())) == "V"
 
@@ -207,6 +210,10 @@ def test_an_error_leaves_no_garbage(impl: ModuleType) -> None:
             leader.result(30)
         with pytest.raises(ZeroDivisionError):
             c.get_or_load("k", lambda _key: 1 // 0)
+        with pytest.raises(TypeError, match="returned a coroutine"):
+            c.get_or_load("k", lambda _key: asyncio.sleep(0))
+        with pytest.raises(TypeError, match="cannot be awaited"):
+            run(c.async_get_or_load("k", str))
 
     attempt()
     gc.collect()
@@ -216,6 +223,36 @@ def test_an_error_leaves_no_garbage(impl: ModuleType) -> None:
         assert not [each for each in gc.get_objects() if isinstance(each, _loading._Flight)]
     finally:
         gc.enable()
+
+
+def test_who_enrols_before_the_task_loads_is_held(
+    impl: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    c, enrolled = impl.Cache(10), threading.Event()
+    begin, others = _loading._Flight.begin, []
+
+    async def loader(key: str) -> str:
+        [flight] = _loading._aloft(c)
+        assert flight._pilot is not None
+        pilot = flight._pilot()
+        assert pilot is not None
+        assert len(pilot.passengers) == len(flight._sleepers) == 2
+        return key
+
+    async def wait() -> Any:
+        task = asyncio.ensure_future(c.async_get_or_load("k", loader))
+        await asyncio.sleep(0)
+        enrolled.set()
+        return await task
+
+    def begin_late(*args: Any) -> None:
+        others.append(start(lambda: run(wait())))
+        assert enrolled.wait(30)
+        begin(*args)
+
+    monkeypatch.setattr(_loading._Flight, "begin", begin_late)
+    assert run(c.async_get_or_load("k", loader)) == "k"
+    assert [other.result(30) for other in others] == ["k"]
 
 
 def test_a_load_that_ends_as_one_is_about_to_wait(impl: ModuleType) -> None:
@@ -1020,7 +1057,7 @@ def test_a_child_loads_whatever_dict_its_parent_left_locked() -> None:
         FORKS.format(module="lockfree")
         + """
     import ctypes, gc
-    from lockfree import AtomicRef, ConcurrentDict, cached_property
+    from lockfree import AtomicRef, Cache, ConcurrentDict, cached_property
     class Owner:
         @cached_property
         def value(self):
@@ -1060,6 +1097,11 @@ def test_a_child_loads_whatever_dict_its_parent_left_locked() -> None:
         return await asyncio.gather(*tasks, return_exceptions=True)
     use()
     tables = vars(Owner)["value"]._flights
+    garbage = [Cache(10), ConcurrentDict()]
+    for each in garbage:
+        each["itself"] = each
+        each.get_or_load(7, str)
+    del each
     others = begin("theirs", slow)  # another thread leads it, and a task waits
     began.wait(30)
     loop, over = asyncio.new_event_loop(), asyncio.Event()
@@ -1069,13 +1111,16 @@ def test_a_child_loads_whatever_dict_its_parent_left_locked() -> None:
     assert flights["theirs"]._held
     def fork_inside(key):
         flights[key] = _loading._process.leading[threading.get_ident()]
-        left = [dicts_in(gc.get_referents(mapping)) for mapping in (c, d, tables)]
+        left = [dicts_in(gc.get_referents(mapping)) for mapping in (c, d, tables, *garbage)]
         left += map(dicts_of, flights.values())
-        assert all(left) and len(left) == 6
+        assert all(left) and len(left) == 8
         pid = fork()
         if not pid:
             for each in itertools.chain(*left):
                 lock(each)
+            left = each = None
+            garbage.clear()
+            gc.collect()
             use()
             ended = loop.run_until_complete(cancel(waiting))
             assert all(type(error) is asyncio.CancelledError for error in ended)
