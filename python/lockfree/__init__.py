@@ -110,5 +110,7 @@ if not TYPE_CHECKING:  # for types, what is not named is not there
         raise AttributeError(f"module 'lockfree' has no attribute {name!r}")
 
     def __dir__() -> list[str]:
-        dunders = (name for name in globals() if name.startswith("__"))
-        return sorted({*dunders, *__all__, "__version__", "locked"})
+        names = globals().copy()
+        dunders = (name for name in names if name.startswith("__"))
+        imported = {"bench", "lab"} & names.keys()
+        return sorted({*dunders, *imported, *__all__, "__version__", "locked"})

@@ -20,6 +20,13 @@ def added_up(counts: Iterable[tuple[K, int]]) -> dict[K, int]:
     return sums
 
 
+def _counts_of(other: Any) -> dict[Any, int]:
+    """Make a dict of what a mapping or another counter counts."""
+    if type(other) is dict:
+        return other.copy()  # at once, for threads may be changing it
+    return dict(other.items()) if isinstance(other, Mapping) else added_up(other.items())
+
+
 @part_of("KeyedCounter")
 class CounterMethods(Generic[K]):
     """The methods, over a few primitives that native and locked counters have."""
@@ -62,11 +69,12 @@ class CounterMethods(Generic[K]):
             for key, n in items():
                 self.add(key, n)
 
-    def __eq__(self, other: object) -> Any:
+    def __eq__(self, other: object) -> bool:
         """Whether a mapping, or another counter, has the same counts."""
-        if not isinstance(other, Mapping) and not hasattr(type(other), "most_common"):
+        is_counter = all(hasattr(type(other), name) for name in ("items", "most_common"))
+        if not is_counter and not isinstance(other, Mapping):
             return NotImplemented
-        ours, theirs = added_up(self._items()), dict(other.items())  # type: ignore[attr-defined]
+        ours, theirs = added_up(self._items()), _counts_of(other)
         return all(ours.get(key, 0) == theirs.get(key, 0) for key in ours.keys() | theirs.keys())
 
     __hash__: ClassVar[None] = None  # type: ignore[assignment]

@@ -7,8 +7,8 @@ those who waited look in the table again, where one of them will be first. So no
 turn is ever handed over that could get lost on the way.
 
 A thread loads in its own frames. A coroutine's loader runs in a task of its own, so that a
-load goes on as long as anybody waits for it, whoever began it. No flight holds that
-task, its event loop, or those who wait: when all else has dropped them they are freed, and
+load goes on as long as anybody waits for it, whoever began it. No flight that a task leads holds
+that task, its event loop, or those who wait: when all else has dropped them they are freed, and
 the end of the task's coroutine lands the flight. (But what loads, a task's coroutine or a
 thread, holds the tasks that wait for it, as what wakes a task does elsewhere.) One whose loop
 was closed is found to be lost by the next who asks, and by those who wait in other threads and
@@ -21,9 +21,9 @@ An entry in its grace is served to all but the first who asks while there is no 
 loads it anew, a coroutine in a task for which nobody waits. So a flight may have been begun for
 the sake of such an entry, and others wait for it, as for any other, once its grace is over.
 
-There is no lock here, because whatever runs in Python may be interrupted by a finalizer or
-signal handler that needs a load itself. Instead each step that must be atomic is one
-call into a `dict`, atomic with the GIL and without it:
+There is no lock here (but in the references of the locked selection), because whatever runs in
+Python may be interrupted by a finalizer or signal handler that needs a load itself. Instead
+each step that must be atomic is one call into a `dict`, atomic with the GIL and without it:
 
 - `setdefault` of the table finds a flight or adds one's own. The table's keys are the
   flights, so that looking up runs the `__eq__` of a key that is loaded, with no lock held.
@@ -73,6 +73,9 @@ V = TypeVar("V")
 
 _MISSING: Final[Any] = object()
 
+_ITERABLE_COROUTINE: Final = 0x100
+"""The flag of a generator that `types.coroutine` made; `inspect`, which names it, loads slowly."""
+
 _LOOK: Final = 0.2
 """After so many seconds a waiter looks whether the event loop that loads was closed."""
 
@@ -83,6 +86,11 @@ def is_coroutine(value: object) -> TypeGuard[Coroutine[Any, Any, Any]]:
     Few are asked for what an abstract class has noted, under a lock.
     """
     return hasattr(type(value), "__await__") and isinstance(value, Coroutine)
+
+
+def _is_generator_coroutine(value: object) -> bool:
+    """Tell whether it is of a generator that was made a coroutine, and so has no `__await__`."""
+    return isinstance(value, GeneratorType) and bool(value.gi_code.co_flags & _ITERABLE_COROUTINE)
 
 
 @part_of("Cache")
@@ -334,6 +342,10 @@ class Flights:
             # The tables of those before it are kept, for what is in them is not a child's to drop.
             self._newest.compare_exchange(newest, (process, {}, newest))
 
+    def __reduce__(self) -> tuple[type[Flights], tuple[()]]:
+        """No load goes along with a copy."""
+        return Flights, ()
+
 
 class _Pilot:
     """Is held by a load's coroutine alone: where that ends, or is freed, the flight ends."""
@@ -342,8 +354,8 @@ class _Pilot:
 
     def __init__(self, flight: _Flight) -> None:
         self.flight = flight
-        self.passengers: dict[_Wait, object] = {}
-        """What the tasks await that wait for it; by that they are held."""
+        self.passengers = flight.unboarded()
+        """The waiters of the tasks that wait for it, which keeps those tasks alive."""
 
     def __del__(self) -> None:
         self.flight.land()
@@ -354,11 +366,9 @@ class _Flight:
 
     __slots__ = (
         "_cache", "_context", "_error", "_generation", "_handled", "_hash", "_held",
-        "_interruption",
-        "_is_boarded", "_is_heard", "_key", "_landed", "_leader", "_notes", "_outer", "_pilot",
-        "_settled", "_sleepers",
-        "_task", "_ticket", "_trace", "is_shielded", "is_unattended", "loop", "number", "stack",
-        "task", "thread", "value",
+        "_interruption", "_is_boarded", "_is_heard", "_key", "_landed", "_leader", "_notes",
+        "_outer", "_pilot", "_settled", "_sleepers", "_task", "_ticket", "_trace",
+        "is_shielded", "is_unattended", "loop", "number", "stack", "task", "thread", "value",
     )  # fmt: skip
 
     def __init__(self, cache: Any, key: Any, loop: AbstractEventLoop | None = None) -> None:
@@ -381,7 +391,7 @@ class _Flight:
         self._notes: list[str] | None = None
         self._trace: TracebackType | None = None
         self._sleepers: dict[_Wait, None] = {}
-        self._held: dict[_Wait, object] = {}
+        self._held: dict[_Wait, object] | None = {}
         self._landed = self._settled = False
         self._outer: _Flight | None = None
         self._generation = _process.generation
@@ -440,6 +450,7 @@ class _Flight:
         """Let a task load."""
         pilot = _Pilot(self)
         self._pilot = weakref.ref(pilot)
+        self._held = None  # after that: see `_passengers`
         coroutine = _fly(pilot, loader, args, kwargs, ttl)
         del pilot
         try:
@@ -466,20 +477,23 @@ class _Flight:
         """Return what a synchronous loader returned, unless that is a coroutine."""
         if is_coroutine(value):
             value.close()
-            raise TypeError(
-                f"the loader of {self.name} returned a coroutine: await async_get_or_load"
-            )
+            text = f"the loader of {self.name} returned a coroutine: await async_get_or_load"
+            try:
+                raise TypeError(text)
+            finally:
+                del self, value  # for its frame becomes part of the error's traceback
         return value
 
     def awaitable(self, value: Any) -> Awaitable[Any]:
         """Return what an asynchronous loader returned, unless that cannot be awaited."""
-        # A generator that was made a coroutine has no `__await__`.
-        if hasattr(type(value), "__await__") or isinstance(value, GeneratorType):
+        if hasattr(type(value), "__await__") or _is_generator_coroutine(value):
             return value  # type: ignore[no-any-return]
-        raise TypeError(
-            f"the loader of {self.name} returned a '{type(value).__name__}', which cannot be "
-            "awaited: use get_or_load"
-        )
+        kind = type(value).__name__
+        text = f"the loader of {self.name} returned a '{kind}', which cannot be awaited"
+        try:
+            raise TypeError(f"{text}: use get_or_load")
+        finally:
+            del self, value  # as above
 
     def bring(self, value: Any, ttl: Any = ...) -> None:
         """Put the value that was loaded, unless nobody waits any more."""
@@ -551,7 +565,7 @@ class _Flight:
                 _process.leading[leader] = self._outer
         self._ticket, self._handled = _MISSING, None
         _wake(self.sleepers.copy())
-        self._settled, self._held = True, {}
+        self._settled, self._held = True, None
 
     def chain(self) -> Iterator[_Flight]:
         """Yield this flight, and those in whose loaders it began."""
@@ -560,9 +574,18 @@ class _Flight:
             yield flight
             flight = flight._outer
 
-    def go_on(self, sleepers: dict[_Wait, None]) -> None:
+    def unboarded(self) -> dict[_Wait, object]:
+        """Return where those enrol who come before a task loads."""
+        return {} if self._held is None else self._held
+
+    def go_on(self, sleepers: dict[_Wait, None], passengers: dict[_Wait, object]) -> None:
         """Count in a child process too, whose only thread leads it."""
         self._generation, self._sleepers = _process.generation, sleepers
+        pilot = self._pilot and self._pilot()
+        if pilot is not None:
+            pilot.passengers = passengers
+        elif self._held is not None:
+            self._held = passengers
         if not self._landed:
             _aloft(self._cache).setdefault(self, self)
 
@@ -609,7 +632,9 @@ class _Flight:
                 wait.announce()
             self.sleepers[wait] = None
             if not self.has_landed:
-                self._passengers()[wait] = waiter
+                passengers = self._passengers()
+                if passengers is not None:
+                    passengers[wait] = waiter
                 if self.loop is not None and self.loop() is not loop:
                     watch = _Watch(self, loop)
                 if end is not None:
@@ -618,19 +643,33 @@ class _Flight:
                 if not self.has_landed:
                     raise self._timeout()
         finally:
-            if timer is not None:
-                timer.cancel()
-            if watch is not None:
-                watch.end()
-            self._passengers().pop(wait, None)
-            self.leave(wait)
+            try:
+                if timer is not None:
+                    timer.cancel()
+                if watch is not None:
+                    watch.end()
+                passengers = self._passengers()
+                if passengers is not None:
+                    passengers.pop(wait, None)
+            finally:
+                self.leave(wait)
 
-    def _passengers(self) -> dict[_Wait, object]:
-        """What the tasks await that wait for it, where nothing has it but what loads."""
-        if self.loop is None:
-            return self._held
-        pilot = self._pilot and self._pilot()
-        return {} if pilot is None else pilot.passengers
+    def _passengers(self) -> dict[_Wait, object] | None:
+        """The waiters of the tasks that wait for it, where only what loads leads to them.
+
+        None if whoever leads it is in the parent, or gone.
+        """
+        if self._generation != _process.generation:
+            return None
+        held = self._held  # read first: the flight gives it away once it has a pilot
+        if self._pilot is None:
+            return held
+        pilot = self._pilot()
+        return None if pilot is None else pilot.passengers
+
+    def passengers(self) -> dict[_Wait, object]:
+        """Return a snapshot of them."""
+        return (self._passengers() or {}).copy()
 
     def leave(self, wait: _Wait) -> None:
         """Wait no longer. What a task loads ends when nobody waits for it."""
@@ -793,9 +832,11 @@ class _Process(NamedTuple):
     """The innermost flight of each thread, greenlet and task that leads one."""
     waits: dict[_Wait, None]
     """Those who wait, and keep others waiting."""
+    foreign: tuple[object, ...]
+    """Waiters of tasks of the parent's other threads, whose `finally` is not a child's to run."""
 
 
-_process = _Process(0, {}, {})
+_process = _Process(0, {}, {}, ())
 
 
 def _aloft(cache: LoadingMethods[Any, Any]) -> dict[_Flight, _Flight]:
@@ -813,11 +854,14 @@ class _Own:
         thread = get_ident()
         self.leading = {k: v for k, v in _process.leading.copy().items() if v.thread == thread}
         self.waits = self._of(thread, _process.waits)
-        self.flights = [
-            (flight, self._of(thread, flight.sleepers))
-            for innermost in self.leading.values()
-            for flight in innermost.chain()
-        ]
+        self.flights: list[tuple[_Flight, dict[_Wait, None], dict[_Wait, object]]] = []
+        self.foreign = _process.foreign
+        for innermost in self.leading.values():
+            for flight in innermost.chain():
+                passengers = flight.passengers()
+                others = [wait for wait in passengers if wait.thread != thread]
+                self.foreign += tuple(passengers.pop(wait) for wait in others)
+                self.flights.append((flight, self._of(thread, flight.sleepers), passengers))
 
     @staticmethod
     def _of(thread: int, waits: dict[_Wait, None]) -> dict[_Wait, None]:
@@ -845,9 +889,9 @@ def _after_in_parent() -> None:
 def _after_in_child() -> None:
     global _process
     own = _forks.begun.pop()
-    _process = _Process(_process.generation + 1, own.leading, own.waits)
-    for flight, sleepers in own.flights:
-        flight.go_on(sleepers)
+    _process = _Process(_process.generation + 1, own.leading, own.waits, own.foreign)
+    for flight, sleepers, passengers in own.flights:
+        flight.go_on(sleepers, passengers)
     # A thread that waits waits for another one, which is not here. Tasks sleep on: an event
     # loop has a queue that other threads may have been changing too.
     _wake(wait for wait in own.waits if wait.task is None)
@@ -887,7 +931,7 @@ def references() -> Any:
     """Return the class of atomic references; either implementation's will do."""
     try:
         from lockfree import AtomicRef
-    except ImportError:  # a subinterpreter
+    except ImportError:  # the selection has no native module here, as in a subinterpreter
         from lockfree.locked import AtomicRef  # type: ignore[assignment]
     return AtomicRef
 

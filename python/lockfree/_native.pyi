@@ -1953,7 +1953,7 @@ class Cache(MutableMapping[_K, _V]):
             TimeoutError: the load took longer than `timeout`.
             RuntimeError: the loader asks for its own key, as with `get_or_load`; or it
                 has to load or wait, and no event loop of asyncio is running.
-            TypeError: `ttl` is not a number.
+            TypeError: `ttl` is not a number, or what the loader returned cannot be awaited.
             ValueError: `ttl` is not positive, or `timeout` negative.
             Exception: whatever the loader raises.
 
@@ -2281,6 +2281,7 @@ class ConcurrentDict(MutableMapping[_K, _V]):
             TimeoutError: the load took longer than `timeout`.
             RuntimeError: the loader asks for its own key, as with `get_or_load`; or it
                 has to load or wait, and no event loop of asyncio is running.
+            TypeError: what the loader returned cannot be awaited.
             Exception: whatever the loader raises.
 
         Progress: lock-free if the key is there; suspends the task, never the thread.
@@ -2338,8 +2339,8 @@ class KeyedCounter(Generic[_K]):
     With `maxsize`, a new key is let in only while there are fewer; what is added to others is
     counted together, as `other`. So labels that come from outside cannot fill the memory.
 
-    ``==`` compares the counts with those of a mapping or another counter, as with
-    ``collections.Counter``: a key that is not there counts 0. So a counter is unhashable, like a
+    ``==`` compares the counts with those of a mapping or another counter, as two
+    ``collections.Counter`` do: a key that is not there counts 0. So a counter is unhashable, like a
     dict. `other` is not compared.
 
     No code of yours (``__hash__``, ``__eq__``, ``__del__``) runs while anything is locked: each may
@@ -2435,7 +2436,7 @@ class KeyedCounter(Generic[_K]):
     def __delitem__(self, key: _K, /) -> NoReturn: ...
     def __contains__(self, key: object, /) -> bool: ...
     def __len__(self, /) -> int: ...
-    def __eq__(self, other: object, /) -> Any: ...
+    def __eq__(self, other: object, /) -> bool: ...
     def __sizeof__(self, /) -> int: ...
     def __iter__(self, /) -> Iterator[_K]: ...
     def keys(self) -> list[_K]:

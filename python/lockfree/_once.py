@@ -167,7 +167,9 @@ class cached_property(Plain, Generic[V]):  # noqa: N801
     value is an item of the instance's ``__dict__``: an access is that of an attribute then, ``del``
     forgets the value, and an assignment replaces it. Where an instance has no ``__dict__`` the
     value is kept beside it as long as the instance lives; the class must have a
-    ``__weakref__`` then, and the value is neither assigned nor deleted.
+    ``__weakref__`` then, and the value is neither assigned nor deleted. (It lies in a ``dict`` that
+    all instances share: without a GIL, a child that is forked while threads put values there may
+    find it locked for ever.)
 
     Of a coroutine function it is awaited: ``await obj.prop``.
 
@@ -222,15 +224,25 @@ class cached_property(Plain, Generic[V]):  # noqa: N801
         value = self._peek(key, _MISSING)
         if value is not _MISSING:
             return _Ready(value) if self._is_async else value
-        if key.values() is None and not type(instance).__weakrefoffset__:
-            raise TypeError(
-                f"No '__dict__' and no '__weakref__' on {type(instance).__name__!r} instance to "
-                f"cache {self.attrname!r} property."
-            )
+        self._check_place(key)
         if self._is_async:
             func: Any = self.func
             return async_load(self, func, key, (instance,), {})
         return load(self, self.func, key, (instance,), {})
+
+    def _check_place(self, key: _Instance) -> None:
+        """Refuse an instance that has no place for the value, before it is computed."""
+        kind, values = type(key.instance), key.values()
+        if values is None and not kind.__weakrefoffset__:
+            raise TypeError(
+                f"No '__dict__' and no '__weakref__' on {kind.__name__!r} instance to "
+                f"cache {self.attrname!r} property."
+            )
+        if values is not None and not hasattr(values, "setdefault"):  # that of a class
+            raise TypeError(
+                f"The '__dict__' attribute on {kind.__name__!r} instance does not support "
+                f"item assignment for caching {self.attrname!r} property."
+            )
 
     # What loads want of a cache.
 

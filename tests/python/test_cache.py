@@ -16,6 +16,7 @@ from collections.abc import (
     MutableMapping,
     ValuesView,
 )
+from contextlib import suppress
 from fractions import Fraction
 from types import ModuleType
 from typing import Any
@@ -450,6 +451,33 @@ def test_wrong_weights(impl: ModuleType) -> None:
             use("a", 1.5)
     c["light"] = 0
     assert (c.weight, len(c)) == (0, 1)
+
+
+def test_a_key_that_raises_leaves_the_weight_alone(impl: ModuleType) -> None:
+    """In each of the comparisons that a replacement takes."""
+
+    class Key:
+        left = 1000
+
+        def __hash__(self) -> int:
+            return 5
+
+        def __eq__(self, other: object) -> bool:
+            Key.left -= 1
+            if not Key.left:
+                raise ZeroDivisionError
+            return isinstance(other, Key)
+
+    c = impl.Cache(100, weigher=heavy)
+    c[Key()] = 30
+    for comparisons in range(1, 6):
+        Key.left = comparisons
+        with suppress(ZeroDivisionError):
+            c[Key()] = 40
+        Key.left = 1000
+        assert c.weight == sum(c.values())
+        c[Key()] = 30
+        assert (c.weight, len(c)) == (30, 1)
 
 
 def test_what_weighs_nothing_makes_no_room(impl: ModuleType) -> None:

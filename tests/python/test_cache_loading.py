@@ -185,6 +185,9 @@ def test_a_loader_that_is_no_coroutine_function_is_told(impl: ModuleType, name: 
         def __await__(self) -> Generator[Any, None, str]:
             return (yield from asyncio.sleep(0, "V").__await__())
 
+    message = r"^the loader of 'g' returned a 'generator', which cannot be awaited: use "
+    with pytest.raises(TypeError, match=message):
+        asyncio.run(c.async_get_or_load("g", lambda key: (letter for letter in key)))
     assert asyncio.run(c.async_get_or_load("k", old_style)) == "K"
     assert asyncio.run(c.async_get_or_load("l", lambda _key: Awaitable())) == "V"
 
@@ -207,6 +210,10 @@ def test_an_error_leaves_no_garbage(impl: ModuleType) -> None:
             leader.result(30)
         with pytest.raises(ZeroDivisionError):
             c.get_or_load("k", lambda _key: 1 // 0)
+        with pytest.raises(TypeError, match="returned a coroutine"):
+            c.get_or_load("k", lambda _key: asyncio.sleep(0))
+        with pytest.raises(TypeError, match="cannot be awaited"):
+            run(c.async_get_or_load("k", str))
 
     attempt()
     gc.collect()
@@ -216,6 +223,36 @@ def test_an_error_leaves_no_garbage(impl: ModuleType) -> None:
         assert not [each for each in gc.get_objects() if isinstance(each, _loading._Flight)]
     finally:
         gc.enable()
+
+
+def test_who_enrols_before_the_task_loads_is_held(
+    impl: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    c, enrolled = impl.Cache(10), threading.Event()
+    begin, others = _loading._Flight.begin, []
+
+    async def loader(key: str) -> str:
+        [flight] = _loading._aloft(c)
+        assert flight._pilot is not None
+        pilot = flight._pilot()
+        assert pilot is not None
+        assert len(pilot.passengers) == len(flight._sleepers) == 2
+        return key
+
+    async def wait() -> Any:
+        task = asyncio.ensure_future(c.async_get_or_load("k", loader))
+        await asyncio.sleep(0)
+        enrolled.set()
+        return await task
+
+    def begin_late(*args: Any) -> None:
+        others.append(start(lambda: run(wait())))
+        assert enrolled.wait(30)
+        begin(*args)
+
+    monkeypatch.setattr(_loading._Flight, "begin", begin_late)
+    assert run(c.async_get_or_load("k", loader)) == "k"
+    assert [other.result(30) for other in others] == ["k"]
 
 
 def test_a_load_that_ends_as_one_is_about_to_wait(impl: ModuleType) -> None:
@@ -1011,13 +1048,16 @@ def test_in_a_child_process_nobody_clears_a_dict_in_which_a_thread_stood(impl: M
 @pytest.mark.skipif(
     not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="with a GIL no dict has a lock"
 )
+@pytest.mark.skipif(
+    sys.version_info[:2] not in ((3, 14), (3, 15)), reason="where the lock lies is not known"
+)
 def test_a_child_loads_whatever_dict_its_parent_left_locked() -> None:
     """A thread of the parent's may have been handed the lock of one as the process forked."""
     child = in_child(
         FORKS.format(module="lockfree")
         + """
     import ctypes, gc
-    from lockfree import AtomicRef, ConcurrentDict, cached_property
+    from lockfree import AtomicRef, Cache, ConcurrentDict, cached_property
     class Owner:
         @cached_property
         def value(self):
@@ -1027,26 +1067,80 @@ def test_a_child_loads_whatever_dict_its_parent_left_locked() -> None:
         assert (c.get_or_load(7, str), d.get_or_load(7, str)) == ("7", "7")
         assert Owner().value == "own"
         c.clear(), d.clear()
-    def lock(thing):
-        if type(thing) is dict:
-            # Behind the number of its thread, and two bytes of flags.
-            place = id(thing) + ctypes.sizeof(ctypes.c_void_p) + 2
-            ctypes.c_uint8.from_address(place).value = 1
-            locked.append(thing)
+    def lock(table):
+        # Behind the number of its thread, and two bytes of flags.
+        place = id(table) + ctypes.sizeof(ctypes.c_void_p) + 2
+        mutex = ctypes.c_uint8.from_address(place)
+        assert mutex.value == 0
+        mutex.value = 1
+    def dicts_in(thing):
+        found = [thing] if type(thing) is dict else []
         if type(thing) in (AtomicRef, dict, list, tuple):
-            for each in gc.get_referents(thing):
-                lock(each)
+            found += [each for part in gc.get_referents(thing) for each in dicts_in(part)]
+        return found
+    def dicts_of(flight):
+        pilot = flight._pilot and flight._pilot()
+        return [flight._sleepers, pilot.passengers if pilot else flight._held]
+    async def wait(key):
+        await over.wait()
+        return "task's"
+    async def begin_tasks(*keys):
+        tasks = [asyncio.create_task(c.async_get_or_load(key, wait)) for key in keys]
+        await asyncio.sleep(0.01)
+        return tasks
+    async def end(task):
+        over.set()
+        return await task
+    async def cancel(tasks):
+        for task in tasks:
+            task.cancel()
+        return await asyncio.gather(*tasks, return_exceptions=True)
     use()
-    locked, tables = [], vars(Owner)["value"]._flights
-    pid = fork()
-    if not pid:
-        for mapping in (c, d, tables):
-            before = len(locked)
-            lock(mapping if type(mapping) is dict else gc.get_referents(mapping))
-            assert len(locked) > before
-        use()
+    tables = vars(Owner)["value"]._flights
+    garbage = [Cache(10), ConcurrentDict()]
+    for each in garbage:
+        each["itself"] = each
+        each.get_or_load(7, str)
+    del each
+    others = begin("theirs", slow)  # another thread leads it, and a task waits
+    began.wait(30)
+    loop, over = asyncio.new_event_loop(), asyncio.Event()
+    keys = "ours", "ours", "ours", "theirs"
+    first, second, *waiting = loop.run_until_complete(begin_tasks(*keys))
+    flights = {flight._key: flight for flight in _loading._aloft(c)}
+    assert flights["theirs"]._held
+    def fork_inside(key):
+        flights[key] = _loading._process.leading[threading.get_ident()]
+        left = [dicts_in(gc.get_referents(mapping)) for mapping in (c, d, tables, *garbage)]
+        left += map(dicts_of, flights.values())
+        assert all(left) and len(left) == 8
+        pid = fork()
+        if not pid:
+            for each in itertools.chain(*left):
+                lock(each)
+            left = each = None
+            garbage.clear()
+            gc.collect()
+            use()
+            ended = loop.run_until_complete(cancel(waiting))
+            assert all(type(error) is asyncio.CancelledError for error in ended)
+            ends.append(loop.run_until_complete(end(first)))
+            threading.Thread(target=wait_in_a_task, args=(key,)).start()
+            while not flights[key]._held:
+                time.sleep(0.01)
+            return "child"
+        return "parent"
+    def wait_in_a_task(key):
+        ends.append(asyncio.run(c.async_get_or_load(key, wait)))
+        over_there.set()
+    ends, over_there = [], threading.Event()
+    if c.get_or_load("thread's", fork_inside) == "child":
+        assert over_there.wait(30)
+        ends.append(loop.run_until_complete(second))
+        assert ends == ["task's", "child", "task's"]
         os._exit(0)
-    await_child(pid)
+    go_on.set()
+    assert os.wait()[1] == 0
     os._exit(0)
     """
     )

@@ -63,8 +63,18 @@ def test_has_the_locked_classes_when_asked_for() -> None:
 
 def test_shows_what_is_for_users() -> None:
     public = [name for name in dir(lockfree) if not name.startswith("_")]
-    assert public == sorted({*lockfree.__all__, "locked"})
+    imported = {"bench", "lab"} & vars(lockfree).keys()
+    assert public == sorted({*lockfree.__all__, "locked"} | imported)
     assert "__version__" in dir(lockfree)
+    child = in_child(
+        """
+        import lockfree
+        print({"bench", "lab"} & set(dir(lockfree)))
+        import lockfree.lab
+        print("lab" in dir(lockfree))
+        """
+    )
+    assert child == (0, "set()\nTrue\n", "")
 
 
 def test_refuses_to_guess_what_is_wanted() -> None:

@@ -231,12 +231,50 @@ def test_it_compares_counts(impl: ModuleType, make: Callable[..., Any] | None) -
     assert c == make({"a": 2})
 
 
+def test_it_compares_with_a_dict_that_threads_change(impl: ModuleType) -> None:
+    counts: dict[Any, int] = {}
+
+    class Key:
+        def __hash__(self) -> int:
+            return 5
+
+        def __eq__(self, _other: object) -> bool:
+            counts[object()] = 1
+            return False
+
+    keys = [Key(), Key()]
+    counts.update(dict.fromkeys(keys, 1))
+    before = len(counts)
+    assert impl.KeyedCounter("a") != counts
+    assert len(counts) > before
+
+
+def test_it_is_equal_to_itself_when_keys_became_equal(impl: ModuleType) -> None:
+    class Key:
+        name = "one"
+
+        def __hash__(self) -> int:
+            return 5
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Key) and self.name == other.name
+
+    keys = [Key(), Key()]
+    keys[1].name = "other"
+    c = impl.KeyedCounter({keys[0]: 1, keys[1]: 2})
+    keys[1].name = "one"
+    assert c == c
+    other = lockfree.KeyedCounter({keys[0]: 3})
+    assert (c == other, other == c, c == {keys[1]: 3}, c == {keys[1]: 2}) == (*[True] * 3, False)
+
+
 def test_it_compares_with_nothing_else(impl: ModuleType) -> None:
     c = impl.KeyedCounter()
     assert c == c
     assert c != []
     assert c != 0
     assert c.__eq__([]) is NotImplemented
+    assert c != type("Poll", (), {"most_common": None})()
     with pytest.raises(TypeError, match="unhashable"):
         hash(c)
 

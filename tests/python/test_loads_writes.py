@@ -19,7 +19,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from lockfree import _loading
 from support import repetitions, run, run_threads, start, waiting
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
@@ -329,17 +328,17 @@ def test_a_loader_that_goes_on_when_nobody_waits_is_no_error(impl: ModuleType) -
     async def main() -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: reported.append(context))
-        ended = asyncio.Event()
+        began, ended = asyncio.Event(), asyncio.Event()
 
         async def loader(_key: str) -> str:
+            began.set()
             with suppress(asyncio.CancelledError):
                 await asyncio.sleep(60)
             ended.set()
             return "late"
 
         first = asyncio.ensure_future(c.async_get_or_load("k", loader))
-        while not _loading._process.leading:
-            await asyncio.sleep(0)
+        await began.wait()
         first.cancel()
         await ended.wait()
         await asyncio.sleep(0)

@@ -359,6 +359,28 @@ def test_a_property_that_has_no_place_is_told_before_it_is_computed(impl: Module
             getattr(Thing(), name)
 
 
+def test_a_property_of_a_class_is_told_before_it_is_computed(impl: ModuleType) -> None:
+    class Meta(type):
+        @impl.cached_property
+        def prop(cls) -> None:
+            pytest.fail("computed")
+
+    class Thing(metaclass=Meta):
+        pass
+
+    message = "^The '__dict__' attribute on 'Meta' instance does not support item assignment for "
+    with pytest.raises(TypeError, match=message + "caching 'prop' property.$"):
+        Thing.prop  # noqa: B018
+
+
+def test_a_property_may_be_copied_and_pickled(impl: ModuleType) -> None:
+    prop = impl.cached_property(len)
+    prop.__set_name__(str, "length")
+    for copied in (copy.copy(prop), copy.deepcopy(prop), pickle.loads(pickle.dumps(prop))):
+        copy_of = type("Thing", (list,), {"length": copied})([1, 2])
+        assert (type(copied), copied.attrname, copy_of.length) == (type(prop), "length", 2)
+
+
 def test_a_property_of_a_coroutine_function(impl: ModuleType) -> None:
     calls = AtomicInt64()
 

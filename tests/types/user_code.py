@@ -199,7 +199,7 @@ def tables() -> None:
     assert_type(counts.most_common(1), list[tuple[str, int]])
     assert_type(counts.reset("a"), int)
     assert_type(counts.reset(), dict[str, int])
-    assert_type(counts == {"a": 1}, Any)
+    assert_type(counts == {"a": 1}, bool)
 
 
 @cached

@@ -9,7 +9,7 @@ from math import inf, isnan
 from reprlib import recursive_repr
 from time import monotonic
 from types import GenericAlias
-from typing import Any, ClassVar, Final, NamedTuple, SupportsIndex, TypeVar, cast
+from typing import Any, ClassVar, Final, SupportsIndex, TypeVar, cast
 
 from lockfree._loading import Flights, LoadingMethods, Unraisable
 from lockfree._mapping import MappingMethods
@@ -22,11 +22,26 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class _Entry(NamedTuple):
-    value: Any
-    weight: int
-    deadline: float
-    """On the clock of `time.monotonic`."""
+class _Entry:
+    """What a cache has of a key; a replacement changes it in place.
+
+    To assign it anew would compare keys, and if that raises an `OrderedDict` is broken.
+    """
+
+    __slots__ = ("deadline", "era", "value", "weight")
+
+    def __init__(self, value: Any, weight: int, deadline: float) -> None:
+        self.value, self.weight = value, weight
+        self.deadline = deadline
+        """On the clock of `time.monotonic`."""
+        self.era: int | None = None
+        """Of the cache in which it lies."""
+
+    def take(self, other: _Entry) -> _Entry:
+        """Become like the other one; return what was there."""
+        before = _Entry(self.value, self.weight, self.deadline)
+        self.value, self.weight, self.deadline = other.value, other.weight, other.deadline
+        return before
 
     def left(self, now: float) -> float | None:
         """Return how many seconds it has to live."""
@@ -67,6 +82,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         self._lock = threading.RLock()
         self._entries: OrderedDict[K, _Entry] = OrderedDict()  # the next victim first
         self._weight = self._weightless = 0
+        self._era = 0  # how often it was cleared
         self._mortal = False  # whether any entry ever had a time to live
         self._hits = self._misses = self._evictions = self._expirations = self._loads = 0
         self._waits = self._stale_served = 0
@@ -183,6 +199,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
         with self._lock:
             self._tickets.revoke_all()
             entries, self._entries = self._entries, OrderedDict()
+            self._era += 1
             self._weight = self._weightless = 0
         while entries:  # one by one, so that other threads run meanwhile
             entries.popitem()
@@ -231,8 +248,8 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
 
     def _dump(self, /) -> list[tuple[K, V, float | None, int]]:
         with self._lock:
-            entries, now = list(self._entries.items()), monotonic()
-        return [(k, e.value, e.left(now), e.weight) for k, e in entries if now < e.deadline]
+            entries, now = self._entries.items(), monotonic()
+            return [(k, e.value, e.left(now), e.weight) for k, e in entries if now < e.deadline]
 
     def _restore(self, key: K, value: V, left: float | None, weight: int, /) -> None:
         deadline = _deadline(self._seconds(left))
@@ -321,12 +338,15 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
 
     def _insert(self, key: K, entry: _Entry, dropped: _Dropped) -> _Entry | None:
         """Add an entry and make room for it; return the one that it replaces."""
-        replaced = self._live(key, dropped, grace=0)
-        if replaced is not None:
-            # The key that was there stays, as in a dict.
-            self._uncount(replaced)
+        there, replaced = self._live(key, dropped, grace=0), None
+        if there is not None:
             self._entries.move_to_end(key)
-        self._entries[key] = entry
+        if there is not None and there.era == self._era:  # a key's `__eq__` may remove it
+            # The key that was there stays, as in a dict.
+            replaced = there.take(entry)
+            self._uncount(replaced)
+        else:
+            self._entries[key], entry.era = entry, self._era
         self._weight += entry.weight
         self._mortal = self._mortal or entry.deadline < inf
         self._weightless += not entry.weight
@@ -367,6 +387,7 @@ class Cache(MappingMethods[K, V], LoadingMethods[K, V]):
 
     def _remove(self, key: K) -> _Entry:
         entry = self._entries.pop(key)
+        entry.era = None
         self._uncount(entry)
         return entry
 

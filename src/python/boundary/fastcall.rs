@@ -383,8 +383,8 @@ impl<'a, 'py> Arguments<'a, 'py> {
         parameters: &[&str; N],
     ) -> Result<[Option<Arg<'a, 'py>>; N]> {
         if self.positional > positional {
-            let too_many = TooMany { most: positional, given: self.positional };
-            return Err(self.refuse(format_args!("{too_many}")));
+            let (most, given) = (positional, self.positional);
+            return Err(self.refuse(format_args!("{}", TooMany { most, given })));
         }
         let mut values = [None; N];
         for (i, value) in values.iter_mut().enumerate().take(self.positional) {

@@ -412,7 +412,8 @@ pub(crate) unsafe fn hash(object: *mut ffi::PyObject) -> ffi::Py_hash_t {
     hash
 }
 
-/// Whether an object is hashed by its address, or as a `str`: which calls nothing.
+/// Whether an object is hashed by its address, or as one of the plain classes whose hash calls
+/// nothing.
 ///
 /// # Safety
 /// The thread is attached; the object is alive.
@@ -420,9 +421,16 @@ pub(crate) unsafe fn hash(object: *mut ffi::PyObject) -> ffi::Py_hash_t {
 unsafe fn is_leaf(object: *mut ffi::PyObject) -> bool {
     // SAFETY: the classes are alive: the caller's object's, and the interpreter's own.
     let hash = |class: *const ffi::PyTypeObject| unsafe { (*class).tp_hash }.map(|f| f as usize);
+    let plain = [
+        &raw const ffi::PyUnicode_Type,
+        &raw const ffi::PyLong_Type,
+        &raw const ffi::PyBaseObject_Type,
+        &raw const ffi::PyBytes_Type,
+        &raw const ffi::PyFloat_Type,
+    ];
     // SAFETY: the caller's promise.
     let own = hash(unsafe { ffi::Py_TYPE(object) });
-    own == hash(&raw const ffi::PyBaseObject_Type) || own == hash(&raw const ffi::PyUnicode_Type)
+    plain.into_iter().any(|class| hash(class) == own)
 }
 
 /// Gives up a reference, which may run a finalizer.

@@ -400,7 +400,7 @@ fn has_several_processors() -> bool {
 }
 
 /// On which processors a thread may run, 0 being this one, and the process's number the main one;
-/// none where there are more than are asked for.
+/// none if the system does not tell, as where there are more than are asked for.
 #[cfg(target_os = "linux")]
 fn processors_of(thread: libc::pid_t) -> Option<libc::cpu_set_t> {
     // SAFETY: a set of bits, of which all may be zero.

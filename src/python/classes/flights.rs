@@ -7,6 +7,7 @@ use pyo3::pyclass::{PyTraverseError, PyVisit};
 
 use crate::engine::memory::growth::boxed;
 use crate::python::boundary::error::Result;
+use crate::python::boundary::fork;
 use crate::python::boundary::object::dict;
 use crate::python::boundary::owned::Owned;
 
@@ -20,6 +21,8 @@ pub(crate) struct Flights(OnceLock<Box<Table>>);
 #[derive(Debug)]
 struct Table {
     process: u32,
+    /// Of the process that made it, by this module's count.
+    generation: u32,
     loads: Owned,
     later: Flights,
 }
@@ -37,7 +40,8 @@ impl Flights {
                 None => {
                     // Not inside the initialization: on CPython 3.11 making a dict may run user code.
                     let loads = dict(py)?.into_any().into();
-                    let table = Table { process, loads, later: Self::default() };
+                    let generation = fork::generation();
+                    let table = Table { process, generation, loads, later: Self::default() };
                     // If another thread was quicker its dict is found, and this one dropped.
                     drop(place.0.set(boxed(table)?));
                 }
@@ -45,11 +49,14 @@ impl Flights {
         }
     }
 
-    /// For the garbage collector.
+    /// For the garbage collector: it would lock a dict that it clears. So those of a child's
+    /// parents are held from outside, as far as it knows.
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
         let mut place = self;
         while let Some(table) = place.0.get() {
-            visit.call(table.loads.as_py())?;
+            if table.generation == fork::generation() {
+                visit.call(table.loads.as_py())?;
+            }
             place = &table.later;
         }
         Ok(())
