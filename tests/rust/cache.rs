@@ -1004,6 +1004,55 @@ fn what_becomes_heavier_may_take_the_room_of_all_shards() {
     assert_eq!((map.put_weighed(99, 0, 101, FOREVER), map.cache.len()), (vec![99], 0));
 }
 
+/// What went for it is kept for it: others, who put all the while, must not live on that.
+#[test]
+fn a_heavy_item_comes_in_beside_writers_of_light_ones() {
+    const LIMIT: usize = 1000;
+    const PUTS: usize = if cfg!(miri) { 500 } else { 200_000 };
+    for is_there in [false, true] {
+        let map = numbers(LIMIT as u64, 4);
+        (0..=LIMIT).for_each(|key| drop(map.put(key, key)));
+        let is_in = AtomicUsize::new(0);
+        let evicted = on_threads(3, |thread| {
+            if thread > 0 {
+                let more = |_: &usize| is_in.load(Relaxed) == 0;
+                (1..PUTS).take_while(more).for_each(|n| drop(map.put(n * 3 + thread, n)));
+                return 0;
+            }
+            let mut most = 0;
+            for round in 0..20 {
+                let key = usize::MAX / 2 - if is_there { 0 } else { round };
+                if is_there {
+                    map.put_weighed(key, 0, 1, FOREVER);
+                }
+                most = most.max(map.put_weighed(key, 0, LIMIT as u64 / 2, FOREVER).len());
+            }
+            is_in.store(1, Relaxed);
+            most
+        });
+        // Once what its shard had, and then what it weighs.
+        assert!(evicted[0] <= 2 * LIMIT, "{} had to go", evicted[0]);
+    }
+}
+
+/// They do not wait for one another, each with half of what there is.
+#[test]
+fn heavy_items_come_in_beside_one_another() {
+    const LIMIT: u64 = 1000;
+    let map = numbers(LIMIT, 4);
+    on_threads(3, |thread| {
+        for round in 0..ROUNDS {
+            for light in 0..100 {
+                map.put(1000 + light * 3 + thread, 0);
+            }
+            map.put_weighed(thread + 3 * (round % 50), 0, LIMIT * 3 / 4 + thread as u64, FOREVER);
+        }
+    });
+    assert!(map.cache.weight() <= LIMIT.into());
+    map.cache.clear(|| ());
+    assert!((0..LIMIT as usize).all(|key| map.put(key, 0).is_empty()));
+}
+
 /// The shard of a hash, among four.
 fn shard_of(hash: usize) -> u64 {
     let product = (hash as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);

@@ -145,7 +145,7 @@ use super::memory::epoch::{Epochs, Reclaim};
 use super::memory::growth::{boxed, boxed_slice, put, room_for_one};
 use super::memory::pointer::Counted;
 use super::shim::{
-    AtomicBool, AtomicPtr, AtomicU64,
+    AtomicBool, AtomicPtr, AtomicU64, Lock,
     Ordering::{Acquire, Relaxed},
     mutant, ordering,
 };
@@ -260,6 +260,16 @@ impl Budget {
         self.used.fetch_update(Relaxed, Relaxed, fits).is_ok()
     }
 
+    /// Makes a share that is given out already the whole `weight`, if that is not too much.
+    fn complete(&self, share: &mut u64, weight: u64) -> bool {
+        let fits = self.reserve(weight.saturating_sub(*share));
+        if fits {
+            self.release(share.saturating_sub(weight));
+            *share = weight;
+        }
+        fits
+    }
+
     /// Whether nothing goes in that weighs so much, unless what weighs as much goes out.
     #[inline(always)]
     fn is_full(&self, weight: u64) -> bool {
@@ -288,6 +298,8 @@ struct Core<P: Policy> {
     /// Whether more threads than one are known to read: what is put is shared with them
     /// at once.
     is_shared: AtomicBool,
+    /// Held by who takes room from other shards than his own; he takes their locks, one at a time, under it.
+    gathering: Lock<()>,
     budget: Apart<Budget>,
 }
 
@@ -296,6 +308,7 @@ impl<P: Policy> Core<P> {
         Ok(Self {
             shards: boxed_slice((0..shards).map(|_| Shard::new()))?,
             is_shared: AtomicBool::new(false),
+            gathering: Lock::default(),
             budget: Apart(Budget::new(limit)),
         })
     }
