@@ -300,10 +300,13 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         let core = self.core_or_new(item.weight)?;
         item.share(core);
         let locked = core.lock::<G>(mix(query.hash()));
+        if !admit() {
+            return Ok(());
+        }
         self.put_locked(core, locked, query, item, removed, admit)
     }
 
-    /// The same with the lock held.
+    /// The same with the lock held, and `admit` asked under it.
     #[inline]
     fn put_locked<'a, Q: Query<T>>(
         &self,
@@ -316,9 +319,6 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     ) -> Result<(), Q::Error> {
         let mut known = Known::default();
         loop {
-            if !admit() {
-                return Ok(());
-            }
             let inserted = match locked.namesake(query, &known) {
                 // What has expired is not there: it is not replaced, but goes.
                 Namesake::Equal(found) if self.has_passed(found.place.deadline(), 0) => {
@@ -348,6 +348,9 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             };
             known.equal = core.search::<T, G, Q>(query, &mut known)?;
             locked = core.lock::<G>(mix(query.hash()));
+            if !admit() {
+                return Ok(());
+            }
         }
     }
 
@@ -597,13 +600,6 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         }
         let is_claimed = !mutant!("dictionary.replace.unclaimed");
         let claim = if is_claimed { found.place.claim() } else { None };
-        // Once more: where there are claims, who makes it say no need not lock the shard. (All weigh
-        // the same there. Elsewhere it is too late: the weights have been given out.)
-        let is_late = P::latch(found.place).is_none() || mutant!("dictionary.admit.unclaimed");
-        if !is_late && !admit() {
-            drop((claim, locked));
-            return Ok(());
-        }
         let Item { key, value, weight, deadline } = item;
         let old = locked.replace(found, value.into_raw(), deadline, weight);
         drop(claim);
