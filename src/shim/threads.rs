@@ -66,6 +66,9 @@ impl Drop for LatchGuard<'_> {
     }
 }
 
+/// Whether the threads that use a container run at the same time.
+pub const PARALLEL: bool = true;
+
 /// How far apart words must lie that different threads write, in bytes.
 pub const LINE: usize = align_of::<crossbeam_utils::CachePadded<u8>>();
 

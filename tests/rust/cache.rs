@@ -320,6 +320,24 @@ fn what_is_not_admitted_leaves_all_as_it_was() {
     assert!(asked_again > 0);
 }
 
+/// It may take a lock to tell.
+#[test]
+fn whether_it_is_admitted_is_asked_once() {
+    let map = numbers(2, 1);
+    for (key, weight) in [(1, 1), (1, 1), (1, 2), (2, 1), (3, 1), (4, 1)] {
+        let asked = Cell::new(0);
+        let admit = || {
+            asked.set(asked.get() + 1);
+            true
+        };
+        let item = || Item { key: Number(key), value: Number(key), weight, deadline: FOREVER };
+        drop(map.cache.put_at_once(&map.sought(key), item(), admit));
+        assert_eq!(asked.get(), 1, "{key}");
+        map.cache.put_if(&map.sought(key), item(), &mut Removed::default(), admit).unwrap();
+        assert_eq!(asked.get(), 2, "{key}");
+    }
+}
+
 #[test]
 fn what_is_not_admitted_late_weighs_what_it_weighed() {
     for (before, admitted) in (0..5).flat_map(|admitted| [(1, admitted), (9, admitted)]) {
@@ -1053,21 +1071,27 @@ fn heavy_items_come_in_beside_one_another() {
     assert!((0..LIMIT as usize).all(|key| map.put(key, 0).is_empty()));
 }
 
-/// The shard of a hash, among four.
-fn shard_of(hash: usize) -> u64 {
-    let product = (hash as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    (product ^ (product >> 32)) >> 60 & 3
+/// Which keys of these the first one of four shards gets: a snapshot looks at one shard after the other.
+fn of_first_shard(keys: std::ops::Range<usize>) -> Vec<usize> {
+    let map = numbers(UNBOUNDED, 4);
+    keys.for_each(|key| drop(map.put(key, key)));
+    let clear = || {
+        map.cache.clear(|| ());
+        Ok::<_, OutOfMemory>(())
+    };
+    map.cache.keys(clear).unwrap().iter().map(|key| key.0).collect()
 }
 
 #[test]
 fn a_shard_that_has_less_than_its_share_takes_from_others() {
     let map = numbers(100, 4);
-    let (own, others): (Vec<_>, Vec<_>) = (0..1000).partition(|key| shard_of(*key) == 0);
+    let own = of_first_shard(0..1000);
+    let others: Vec<_> = (0..1000).filter(|key| !own.contains(key)).collect();
     others.iter().take(100).for_each(|key| assert!(map.put(*key, 0).is_empty()));
     for key in &own[..100] {
         assert_eq!(map.put_weighed(*key, 0, 1, FOREVER).len(), 1);
     }
-    let count = map.items().iter().filter(|(key, _)| shard_of(*key) == 0).count();
+    let count = map.items().iter().filter(|(key, _)| own.contains(key)).count();
     assert!((12..=25).contains(&count), "{count} of a share of 25");
 }
 

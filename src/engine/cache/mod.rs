@@ -145,9 +145,7 @@ use super::memory::epoch::{Epochs, Reclaim};
 use super::memory::growth::{boxed, boxed_slice, put, room_for_one};
 use super::memory::pointer::Counted;
 use super::shim::{
-    AtomicBool, AtomicPtr, AtomicU64, Lock,
-    Ordering::{Acquire, Relaxed},
-    mutant, ordering,
+    AtomicBool, AtomicPtr, AtomicU64, Lock, Ordering::Relaxed, PARALLEL, mutant, ordering,
 };
 use entry::{Entry, Taken};
 use lookup::{Found, Known, Look, Sought, Step, Stop};
@@ -348,8 +346,9 @@ pub struct Cache<T: Counted, C: Clock = Monotonic, G: Reclaim = Epochs, P: Polic
     core: AtomicPtr<Core<P>>,
     /// It changes while all shards are locked.
     limit: AtomicU64,
-    /// 0 if the first item's weight decides.
     shards: usize,
+    /// Whether there are fewer shards if the first item is heavy.
+    is_weighed: bool,
     clock: C,
     /// How long an item stays after its time, for [`Cache::stale`] alone.
     grace: u64,
@@ -368,17 +367,29 @@ impl<T: Counted, G: Reclaim> Cache<T, Monotonic, G> {
     ///
     /// `weighed` tells that weights are not all 1. Of others a shard holds [`FEWEST_IN_SHARD`] at
     /// least, when it is full; of these too, if none weighs more than [`CAUTION`] times what the first one does.
+    /// If the first one was a light one among heavy ones, a shard holds few of these, and who goes is
+    /// the next of a shard, which may be younger than most others. Only parallel writers are worth that.
     pub fn new(limit: u64, weighed: bool) -> Self {
-        let mut cache = Self::with(limit, 1, Monotonic);
-        cache.shards = if weighed { 0 } else { shards_for(limit) };
+        let items = match weighed {
+            true if PARALLEL => limit / CAUTION,
+            true => 0,
+            false => limit,
+        };
+        let mut cache = Self::with(limit, shards_for(items), Monotonic);
+        cache.is_weighed = weighed;
         cache
     }
 }
 
+/// How many shards a cache for so many items may have, each of which holds [`FEWEST_IN_SHARD`] at least.
+fn most_shards(items: u64) -> usize {
+    let parts = items / FEWEST_IN_SHARD;
+    parts.min(MOST_SHARDS as u64).checked_ilog2().map_or(1, |log| 1 << log)
+}
+
 /// How many shards a cache has for so many items.
 fn shards_for(items: u64) -> usize {
-    let parts = items / FEWEST_IN_SHARD;
-    let most = parts.min(MOST_SHARDS as u64).checked_ilog2().map_or(1, |log| 1 << log);
+    let most = most_shards(items);
     let processors = || std::thread::available_parallelism().map_or(1, usize::from);
     let wanted = if most > 1 { 2 * processors().next_power_of_two() } else { 1 };
     let fewest = if items >= MANY { FEWEST_OF_MANY.min(most) } else { 1 };
@@ -394,7 +405,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         assert!(shards.is_power_of_two() && shards <= MOST_SHARDS, "not {shards} shards");
         let core = AtomicPtr::new(std::ptr::null_mut());
         let limit = AtomicU64::new(limit);
-        Self { core, limit, shards, clock, grace: 0, _owns: PhantomData }
+        Self { core, limit, shards, is_weighed: false, clock, grace: 0, _owns: PhantomData }
     }
 
     /// The same, whose items stay so long after their time.
@@ -659,7 +670,8 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             // acquires from it.)
             let null = std::ptr::null_mut();
             let announce = ordering!(AcqRel, "cache.core.announce");
-            let core = self.core.compare_exchange(null, null, announce, Acquire).err()?;
+            let late = ordering!(Acquire, "cache.core.late");
+            let core = self.core.compare_exchange(null, null, announce, late).err()?;
             // SAFETY: as in `core`.
             Some(unsafe { &*core })
         })
@@ -673,10 +685,12 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
 
     #[cold]
     fn new_core(&self, weight: u64) -> Result<&Core<P>, OutOfMemory> {
-        let shards = match self.shards {
+        let shards = if self.is_weighed {
             // Without such an item nothing is known, and it is not divided.
-            0 => shards_for(self.limit().checked_div(weight).unwrap_or(0) / CAUTION),
-            shards => shards,
+            let items = self.limit().checked_div(weight).unwrap_or(0) / CAUTION;
+            self.shards.min(most_shards(items))
+        } else {
+            self.shards
         };
         let made = Box::into_raw(boxed(Core::new(shards, self.limit())?)?);
         let publish = ordering!(AcqRel, "cache.core.publish");
