@@ -1053,19 +1053,24 @@ fn a_heavy_item_comes_in_beside_writers_of_light_ones() {
     }
 }
 
-/// They do not wait for one another, each with half of what there is.
+/// They do not wait for one another, each with half of what there is; and when the limit is less
+/// by then, it is kept.
 #[test]
 fn heavy_items_come_in_beside_one_another() {
     const LIMIT: u64 = 1000;
     let map = numbers(LIMIT, 4);
     on_threads(3, |thread| {
-        for round in 0..ROUNDS {
+        for round in 0..ROUNDS / 50 {
             for light in 0..100 {
                 map.put(1000 + light * 3 + thread, 0);
             }
             map.put_weighed(thread + 3 * (round % 50), 0, LIMIT * 3 / 4 + thread as u64, FOREVER);
+            if thread == 0 && round % 8 == 0 {
+                map.cache.set_limit(LIMIT - round as u64 % 5 * 100, drop).unwrap();
+            }
         }
     });
+    map.cache.set_limit(LIMIT, drop).unwrap();
     assert!(map.cache.weight() <= LIMIT.into());
     map.cache.clear(|| ());
     assert!((0..LIMIT as usize).all(|key| map.put(key, 0).is_empty()));
@@ -1093,6 +1098,20 @@ fn a_shard_that_has_less_than_its_share_takes_from_others() {
     }
     let count = map.items().iter().filter(|(key, _)| own.contains(key)).count();
     assert!((12..=25).contains(&count), "{count} of a share of 25");
+}
+
+#[test]
+fn a_shard_that_has_less_than_its_share_keeps_that_for_a_heavy_item() {
+    let own = of_first_shard(0..1000);
+    let others: Vec<_> = (0..1000).filter(|key| !own.contains(key)).take(90).collect();
+    for (key, weight) in [(own[0], 13), (own[10], 12)] {
+        let map = numbers(100, 4);
+        let all = own[..10].iter().chain(&others);
+        all.for_each(|key| assert!(map.put(*key, 0).is_empty()));
+        let evicted = map.put_weighed(key, 0, weight, FOREVER);
+        assert_eq!(evicted.len(), 12);
+        assert!(evicted.iter().all(|key| others.contains(key)), "{evicted:?}");
+    }
 }
 
 #[test]
