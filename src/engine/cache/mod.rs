@@ -78,27 +78,26 @@
 //! means that another thread removed, inserted or replaced something. (Once for each
 //! item that was put before a second thread read anything, its first reader there
 //! locks the shard.) All that
-//! changes the cache locks one shard; an insertion that finds no victim there,
-//! another one as well, after it has released the first. Setting the limit locks all, in their order,
+//! changes the cache locks one shard; an insertion that finds too little there, others as well, one at a time,
+//! after it has released the first: what it has made room for so far is its own, so it ends, however many others put. Setting the limit locks all, in their order,
 //! which nobody else does who holds one.
 //!
 //! # Many writers
-//! This is argued, not measured: the machines at hand have two processors. There two threads that fill one
-//! cache put together in 1.4 to 1.65 times the time that one takes alone (71 ns a put and 51, or, in a
-//! shorter loop, 63 and 38; with a cache for each thread 20). Of the 88 ns that a put takes longer there by one of two threads, 15 are
-//! references that either may drop, as one thread shows in a cache that is known to be shared. The lines that
-//! they pass to one another are most of the rest, but fewer of them save little. That a put into a full cache writes to
-//! one line of its shard, the lock's, where it was four, and not to the entry behind its victim,
-//! saves a twentieth of its time where the threads put keys of their own, and nothing that shows where these are equal.
-//! Prefetches for writing save nothing beyond that: neither of the shard's line and the chain's
-//! before the lock is taken; nor, under it, of the victim and the newest entry, of the victim's chain and its place in
-//! the ghost, or of the key and the value that go. With half as many shards it is 1.15 times as much again, and 1.3 times if
-//! who finds a lock taken pauses before he sleeps: whoever is not disturbed puts several in a row.
-//! - *What a miss costs two threads*, which look up Zipf's keys in a cache of 1,000 and put what they miss, 20 in
-//!   100: where one takes 48 ns a look-up, both together take 41, or 113 when a line takes 195 ns and not 40. Of what is
-//!   too much, counting values that the other thread has put is an eighth, or a third. The rest is what puts write: when
-//!   these 113 were 118, they were 118 without the count of uses, 170 if references were not handed over, 158 in one
-//!   shard, 126 in two and 115 in eight.
+//! How many do is argued, for the machines at hand have two processors. How two do is measured: on one of these (AMD
+//! EPYC, two cores under KVM), with CPython 3.14.9t. Times are those of both together, nanoseconds an operation.
+//! - *Two that put.* In a plain loop, `c[key] = key`, a put takes 38 by one thread, 63 by two (that is 126 for each),
+//!   and 20 by two with a cache each; in `benches/ab`, cell `cache.write`, 51 by one and 71 by two. Of the 88 that each waits
+//!   longer in the loop, 15 are references that either may drop, as one thread shows in a cache that is known to be shared.
+//!   Most of the rest are the lines that they pass to one another, but fewer of them save little: that a put into a full
+//!   cache writes to one line of its shard, the lock's, where it was four, and not to the entry behind its victim, saves
+//!   a twentieth where the threads' keys differ, and nothing that shows where they are equal. Prefetching lines for
+//!   writing, before the lock is taken or under it, saves nothing. Half as many shards take 1.15 times as long, and
+//!   1.3 times if who finds a lock taken pauses before he sleeps: whoever is not disturbed puts several in a row.
+//! - *Two that miss* (cell `cache.zipf`: a cache of 1,000, and 20 of 100 look-ups put what they miss). One takes 48 a look-up,
+//!   both 41, or 113 in the minutes in which a line takes 195 from one processor to the other, and not 40. Counting
+//!   references to values that the other has put is an eighth of what is too much, or a third. The rest is what puts write:
+//!   in such minutes it was 118, and as much without the count of uses, but 170 if references were not handed over,
+//!   158 in one shard, 126 in two and 115 in eight.
 //! - *Shards.* Who puts holds a lock for a third to a half of the time that it takes. So 16 of them
 //!   are enough for about as many threads that do nothing else; of 64, on average one or two
 //!   wait for each, and together they put as fast as 16 locks change hands, each with the two or three
@@ -110,10 +109,11 @@
 //!   share that line, and 64 of them put no faster than it travels, until the cache is full.
 //! - *Weights.* Where not all weigh the same, what goes for an item may weigh more, and what is left over is
 //!   whoever's comes next: shares of the limit drift apart, until one shard has a single item. So one
-//!   with less than half of its share takes from those with more. A cache of 1,000 items as light as the first,
-//!   in one shard, takes 66 ns for a put at one thread, 130 at two and 111 at eight; in four 66, 70 and 73.
+//!   with less than half of its share takes from those with more. A put into a cache of 1,000 items as light as the first
+//!   takes 66 by one thread, 130 by two and 111 by eight, if it is one shard; in four 66, 70 and 73.
 //!   But how many will fit is known when they are there, and to divide it then would mean that readers
-//!   miss what is between two shards; the first one's weight is a guess, with [`CAUTION`].
+//!   miss what is between two shards; the first one's weight is a guess, with [`CAUTION`]. A heavy item, for which
+//!   other shards must make room, waits for others of its kind (`Core::gathering`), not for light ones.
 //! - *Entries* are the shard's own, and are handed out under its lock. The arena in which
 //!   statistics are counted is asked for a cell once in a thread's life.
 //!
