@@ -1114,6 +1114,25 @@ fn a_shard_that_has_less_than_its_share_keeps_that_for_a_heavy_item() {
     }
 }
 
+/// Also where the last of those that go at once is the heaviest.
+#[test]
+fn what_more_goes_than_was_wanted_is_given_back() {
+    let own = of_first_shard(0..2000);
+    let others: Vec<_> = (0..2000).filter(|key| !own.contains(key)).collect();
+    for weight in 1..400 {
+        let map = numbers(400, 4);
+        for (number, key) in others.iter().enumerate() {
+            map.put_weighed(*key, 0, 1 + number as u64 % 3, FOREVER);
+        }
+        map.put_weighed(own[0], 0, weight, FOREVER);
+        assert!(map.contains(own[0]));
+        map.cache.clear(|| ());
+        assert!(map.put_weighed(0, 0, 399, FOREVER).is_empty());
+        assert!(map.put_weighed(1, 0, 1, FOREVER).is_empty());
+        assert_eq!(map.put_weighed(2, 0, 1, FOREVER).len(), 1);
+    }
+}
+
 #[test]
 fn the_first_weight_tells_whether_a_weighed_cache_is_divided() {
     let bytes = |weighed, weight| {

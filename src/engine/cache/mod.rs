@@ -112,8 +112,9 @@
 //!   with less than half of its share takes from those with more. A put into a cache of 1,000 items as light as the first
 //!   takes 66 by one thread, 130 by two and 111 by eight, if it is one shard; in four 66, 70 and 73.
 //!   But how many will fit is known when they are there, and to divide it then would mean that readers
-//!   miss what is between two shards; the first one's weight is a guess, with [`CAUTION`]. A heavy item, for which
-//!   other shards must make room, waits for others of its kind (`Core::gathering`), not for light ones.
+//!   miss what is between two shards; the first one's weight is a guess, with [`CAUTION`]. What goes elsewhere for a heavy
+//!   item is kept for it until it is enough, so that it comes in although others put light ones all the while; and one
+//!   thread at a time takes room from other shards (`Core::gathering`), lest two wait for what the other one keeps.
 //! - *Entries* are the shard's own, and are handed out under its lock. The arena in which
 //!   statistics are counted is asked for a cell once in a thread's life.
 //!
@@ -670,10 +671,11 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             // acquires from it.)
             let null = std::ptr::null_mut();
             let announce = ordering!(AcqRel, "cache.core.announce");
-            let late = ordering!(Acquire, "cache.core.late");
-            let core = self.core.compare_exchange(null, null, announce, late).err()?;
-            // SAFETY: as in `core`.
-            Some(unsafe { &*core })
+            match self.core.compare_exchange(null, null, announce, Relaxed) {
+                Ok(_) => None,
+                // Relaxed: it is there by now, and loaded once more.
+                Err(_) => self.core(),
+            }
         })
     }
 

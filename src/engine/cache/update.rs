@@ -735,7 +735,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     /// The rest of making room, when the shard of the key has nothing more to give, or less than its
     /// share: from other shards, as long as `check` finds under the lock that it is still wanted.
     ///
-    /// What goes for it is kept until it is enough: as it were in nobody's hands, other writers would take it, and
+    /// What went for it is kept until it is enough: given back, it would be other writers', who evict nothing then, and
     /// this would never end. So one thread at a time does this, lest two wait for what the other has.
     #[cold]
     fn find_room<'a>(
@@ -762,20 +762,20 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                 core.budget.release(std::mem::take(&mut share));
             }
             let has_more = least > 0 && share > before;
-            let fits = match gathered.map_err(Refusal::from).and_then(|()| check(&mut locked)) {
-                Ok(()) if has_more && !core.budget.complete(&mut share, want.weight) => Ok(false),
-                Ok(()) => self.gather(core, &mut locked, want, &mut share, removed),
-                Err(refusal) => {
-                    core.budget.release(share);
-                    return Err(refusal);
+            let fits = gathered.map_err(Refusal::from).and_then(|()| check(&mut locked));
+            let fits = fits.and_then(|()| {
+                if has_more && !core.budget.complete(&mut share, want.weight) {
+                    return Ok(false);
                 }
-            };
+                let (weight, spared) = (want.weight, want.spared);
+                Ok(self.gather(core, &mut locked, weight, spared, &mut share, removed)?)
+            });
             match fits {
                 Ok(true) => return Ok(locked),
                 Ok(false) => {}
-                Err(error) => {
+                Err(refusal) => {
                     core.budget.release(share);
-                    return Err(error.into());
+                    return Err(refusal);
                 }
             }
             core.budget.in_flight.fetch_add(share, Relaxed);
@@ -804,8 +804,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         removed: &mut Removed<T>,
     ) -> Result<bool, OutOfMemory> {
         let mut share = 0;
-        let want = Want { hash: 0, weight, spared };
-        let fits = self.gather(core, locked, &want, &mut share, removed);
+        let fits = self.gather(core, locked, weight, spared, &mut share, removed);
         if !matches!(fits, Ok(true)) {
             core.budget.release(share);
         }
@@ -813,30 +812,31 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     }
 
     /// The same with a share of it reserved already, which becomes what is reserved then. If
-    /// this fails, it's for the caller to release.
+    /// this fails, it is for the caller to release.
     fn gather(
         &self,
         core: &Core<P>,
         locked: &mut Locked<'_, G, P>,
-        want: &Want,
+        weight: u64,
+        spared: u32,
         share: &mut u64,
         removed: &mut Removed<T>,
     ) -> Result<bool, OutOfMemory> {
-        while !core.budget.complete(share, want.weight) {
+        while !core.budget.complete(share, weight) {
             removed.reserve()?;
-            let Some((words, deadline)) = locked.evict(want.spared) else { return Ok(false) };
+            let Some((words, deadline)) = locked.evict(spared) else { return Ok(false) };
             *share += words.weight;
             removed.push(evicted(&words, self.reason(deadline)));
         }
         // The limit has become less while something was on its way from one shard to another.
         while core.budget.is_exceeded()
             && removed.reserve().is_ok()
-            && let Some((words, deadline)) = locked.evict(want.spared)
+            && let Some((words, deadline)) = locked.evict(spared)
         {
             core.budget.release(words.weight);
             removed.push(evicted(&words, self.reason(deadline)));
         }
-        Ok(want.spared != NIL || !core.budget.is_exceeded())
+        Ok(spared != NIL || !core.budget.is_exceeded())
     }
 
     /// Sees to it that one more item may come into this shard that weighs nothing.
@@ -954,10 +954,11 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                 *share += words.weight;
                 removed.push(evicted(&words, self.reason(deadline)));
             }
-            // (It was less than is wanted.)
-            core.budget.in_flight.fetch_add(*share - before, Relaxed);
+            // (What is beyond is released late if that is the last one's: then it is less now.)
+            core.budget.in_flight.fetch_add(share.wrapping_sub(before), Relaxed);
+            gathered?;
         }
-        gathered
+        Ok(())
     }
 
     fn reason(&self, deadline: u64) -> Reason {
