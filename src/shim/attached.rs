@@ -35,6 +35,9 @@ use Ordering::Relaxed;
 
 use std::ops::{Deref, DerefMut};
 
+/// Whether the threads that use a container run at the same time.
+pub const PARALLEL: bool = false;
+
 /// Threads do not run at the same time: any words may be neighbours.
 pub const LINE: usize = align_of::<u64>();
 
@@ -232,7 +235,10 @@ integer! {
 
 /// A lock that only attached threads take, and whose holder stays attached and calls nothing (G1):
 /// so nobody ever finds it taken, and it is no lock.
+///
+/// What it protects follows it, as in the other faces.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub struct Lock<T> {
     /// Looked at all the same: what two hold at once would be undefined.
     is_taken: AtomicBool,

@@ -37,6 +37,9 @@ impl<T> Mutex<T> {
     }
 }
 
+/// See the std side.
+pub const PARALLEL: bool = true;
+
 /// Models have no cache lines.
 pub const LINE: usize = align_of::<u64>();
 

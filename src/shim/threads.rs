@@ -21,7 +21,7 @@ pub use parking_lot::{Mutex as Lock, MutexGuard as LockGuard};
 
 /// A lock of one byte, 0 while it is free, for what takes some instructions and is seldom met: to
 /// give it up takes no atomic read-modify-write, and who finds it taken does not sleep. (Where it is used the
-/// holder of a `Lock` may wait for it; its own holder waits at most for a lock whose holder waits for nobody.)
+/// holder of a `Lock` may wait for it; its own holder waits for nobody.)
 ///
 /// Loom cannot run what spins: in a model it is loom's mutex. So its two orderings, a lock's, have no
 /// mutant.
@@ -65,6 +65,9 @@ impl Drop for LatchGuard<'_> {
         self.0.store(false, Ordering::Release);
     }
 }
+
+/// Whether the threads that use a container run at the same time.
+pub const PARALLEL: bool = true;
 
 /// How far apart words must lie that different threads write, in bytes.
 pub const LINE: usize = align_of::<crossbeam_utils::CachePadded<u8>>();

@@ -320,6 +320,24 @@ fn what_is_not_admitted_leaves_all_as_it_was() {
     assert!(asked_again > 0);
 }
 
+/// It may take a lock to tell.
+#[test]
+fn whether_it_is_admitted_is_asked_once() {
+    let map = numbers(2, 1);
+    for (key, weight) in [(1, 1), (1, 1), (1, 2), (2, 1), (3, 1), (4, 1)] {
+        let asked = Cell::new(0);
+        let admit = || {
+            asked.set(asked.get() + 1);
+            true
+        };
+        let item = || Item { key: Number(key), value: Number(key), weight, deadline: FOREVER };
+        drop(map.cache.put_at_once(&map.sought(key), item(), admit));
+        assert_eq!(asked.get(), 1, "{key}");
+        map.cache.put_if(&map.sought(key), item(), &mut Removed::default(), admit).unwrap();
+        assert_eq!(asked.get(), 2, "{key}");
+    }
+}
+
 #[test]
 fn what_is_not_admitted_late_weighs_what_it_weighed() {
     for (before, admitted) in (0..5).flat_map(|admitted| [(1, admitted), (9, admitted)]) {
@@ -1004,22 +1022,116 @@ fn what_becomes_heavier_may_take_the_room_of_all_shards() {
     assert_eq!((map.put_weighed(99, 0, 101, FOREVER), map.cache.len()), (vec![99], 0));
 }
 
-/// The shard of a hash, among four.
-fn shard_of(hash: usize) -> u64 {
-    let product = (hash as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    (product ^ (product >> 32)) >> 60 & 3
+/// What went for it is kept for it: others, who put all the while, must not live on that.
+#[test]
+fn a_heavy_item_comes_in_beside_writers_of_light_ones() {
+    const LIMIT: usize = 1000;
+    const PUTS: usize = if cfg!(miri) { 500 } else { 200_000 };
+    for is_there in [false, true] {
+        let map = numbers(LIMIT as u64, 4);
+        (0..=LIMIT).for_each(|key| drop(map.put(key, key)));
+        let is_in = AtomicUsize::new(0);
+        let evicted = on_threads(3, |thread| {
+            if thread > 0 {
+                let more = |_: &usize| is_in.load(Relaxed) == 0;
+                (1..PUTS).take_while(more).for_each(|n| drop(map.put(n * 3 + thread, n)));
+                return 0;
+            }
+            let mut most = 0;
+            for round in 0..20 {
+                let key = usize::MAX / 2 - if is_there { 0 } else { round };
+                if is_there {
+                    map.put_weighed(key, 0, 1, FOREVER);
+                }
+                most = most.max(map.put_weighed(key, 0, LIMIT as u64 / 2, FOREVER).len());
+            }
+            is_in.store(1, Relaxed);
+            most
+        });
+        // Once what its shard had, and then what it weighs.
+        assert!(evicted[0] <= 2 * LIMIT, "{} had to go", evicted[0]);
+    }
+}
+
+/// They do not wait for one another, each with half of what there is; and when the limit is less
+/// by then, it is kept.
+#[test]
+fn heavy_items_come_in_beside_one_another() {
+    const LIMIT: u64 = 1000;
+    let map = numbers(LIMIT, 4);
+    on_threads(3, |thread| {
+        for round in 0..ROUNDS / 50 {
+            for light in 0..100 {
+                map.put(1000 + light * 3 + thread, 0);
+            }
+            map.put_weighed(thread + 3 * (round % 50), 0, LIMIT * 3 / 4 + thread as u64, FOREVER);
+            if thread == 0 && round % 8 == 0 {
+                map.cache.set_limit(LIMIT - round as u64 % 5 * 100, drop).unwrap();
+            }
+        }
+    });
+    map.cache.set_limit(LIMIT, drop).unwrap();
+    assert!(map.cache.weight() <= LIMIT.into());
+    map.cache.clear(|| ());
+    assert!((0..LIMIT as usize).all(|key| map.put(key, 0).is_empty()));
+}
+
+/// Which keys of these the first one of four shards gets: a snapshot looks at one shard after the other.
+fn of_first_shard(keys: std::ops::Range<usize>) -> Vec<usize> {
+    let map = numbers(UNBOUNDED, 4);
+    keys.for_each(|key| drop(map.put(key, key)));
+    let clear = || {
+        map.cache.clear(|| ());
+        Ok::<_, OutOfMemory>(())
+    };
+    map.cache.keys(clear).unwrap().iter().map(|key| key.0).collect()
 }
 
 #[test]
 fn a_shard_that_has_less_than_its_share_takes_from_others() {
     let map = numbers(100, 4);
-    let (own, others): (Vec<_>, Vec<_>) = (0..1000).partition(|key| shard_of(*key) == 0);
+    let own = of_first_shard(0..1000);
+    let others: Vec<_> = (0..1000).filter(|key| !own.contains(key)).collect();
     others.iter().take(100).for_each(|key| assert!(map.put(*key, 0).is_empty()));
     for key in &own[..100] {
         assert_eq!(map.put_weighed(*key, 0, 1, FOREVER).len(), 1);
     }
-    let count = map.items().iter().filter(|(key, _)| shard_of(*key) == 0).count();
+    let count = map.items().iter().filter(|(key, _)| own.contains(key)).count();
     assert!((12..=25).contains(&count), "{count} of a share of 25");
+}
+
+#[test]
+fn a_shard_that_has_less_than_its_share_keeps_that_for_a_heavy_item() {
+    let own = of_first_shard(0..1000);
+    let others: Vec<_> = (0..1000).filter(|key| !own.contains(key)).take(90).collect();
+    for (key, weight) in [(own[0], 13), (own[10], 12)] {
+        let map = numbers(100, 4);
+        let all = own[..10].iter().chain(&others);
+        all.for_each(|key| assert!(map.put(*key, 0).is_empty()));
+        let evicted = map.put_weighed(key, 0, weight, FOREVER);
+        assert_eq!(evicted.len(), 12);
+        assert!(evicted.iter().all(|key| others.contains(key)), "{evicted:?}");
+    }
+}
+
+/// Also if it is the last of those that go under one lock.
+#[test]
+fn what_more_goes_than_was_wanted_is_given_back() {
+    const LIMIT: u64 = 1200;
+    let own = of_first_shard(0..2000);
+    let others: Vec<_> = (0..2000).filter(|key| !own.contains(key)).collect();
+    for weight in (1..LIMIT / 2).step_by(if cfg!(miri) { 97 } else { 1 }) {
+        let map = numbers(LIMIT, 4);
+        for key in &others {
+            map.put_weighed(*key, 0, 2, FOREVER);
+        }
+        map.put_weighed(own[0], 0, weight, FOREVER);
+        assert!(map.contains(own[0]));
+        map.cache.clear(|| ());
+        assert!(map.put_weighed(0, 0, LIMIT - 1, FOREVER).is_empty());
+        assert!(map.put_weighed(1, 0, 1, FOREVER).is_empty());
+        assert_eq!(map.put_weighed(2, 0, 1, FOREVER).len(), 1);
+    }
 }
 
 #[test]

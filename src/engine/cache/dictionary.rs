@@ -20,8 +20,6 @@
 //!   it came by the old table.
 //! - **D2** An entry that was found inside a guard, and has the same stamp once it is claimed, is the
 //!   key's until the claim ends: its page stays as long as the guard, and who ends a life claims it.
-//! - **D3** Who says under a claim that a load is admitted puts it under the same claim. So who takes
-//!   the admission away first, and then claims the entry, comes after that, or it is not put.
 //!
 //! # Progress
 //! As the cache's: what looks is lock-free. What replaces a value waits for who changes the same key, for some

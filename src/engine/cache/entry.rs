@@ -37,8 +37,7 @@
 //! - **E7** Where writers do without the shard's lock ([`Policy::latch`]), the value of an entry that is live,
 //!   and with it the reference that the word owns, goes only with a claim on the entry: whoever replaces the
 //!   value has that alone, and has found under it that the life goes on; whoever ends the life has the lock
-//!   as well, or owns the page, which was detached. Who holds a shard's lock may wait for a claim; who has one waits at most for the lock
-//!   under which loads are admitted, whose holder waits for nobody.
+//!   as well, or owns the page, which was detached. Who holds a shard's lock may wait for a claim; who has one waits for nobody.
 //! - **E8** Between the store that takes a word away from readers (a step, or another value) and the end of the reference that
 //!   the word owned is a `Release` fence. What lies at the address after that end was written behind that fence; so whoever
 //!   reads any of it, and then looks, behind an `Acquire` fence, sees that the word is gone. (The store alone does not do: it is

@@ -78,27 +78,26 @@
 //! means that another thread removed, inserted or replaced something. (Once for each
 //! item that was put before a second thread read anything, its first reader there
 //! locks the shard.) All that
-//! changes the cache locks one shard; an insertion that finds no victim there,
-//! another one as well, after it has released the first. Setting the limit locks all, in their order,
+//! changes the cache locks one shard; an insertion that finds too little there, others as well, one at a time,
+//! after it has released the first: what it has made room for so far is its own, so it ends, however many others put. Setting the limit locks all, in their order,
 //! which nobody else does who holds one.
 //!
 //! # Many writers
-//! This is argued, not measured: the machines at hand have two processors. There two threads that fill one
-//! cache put together in 1.4 to 1.65 times the time that one takes alone (71 ns a put and 51, or, in a
-//! shorter loop, 63 and 38; with a cache for each thread 20). Of the 88 ns that a put takes longer there by one of two threads, 15 are
-//! references that either may drop, as one thread shows in a cache that is known to be shared. The lines that
-//! they pass to one another are most of the rest, but fewer of them save little. That a put into a full cache writes to
-//! one line of its shard, the lock's, where it was four, and not to the entry behind its victim,
-//! saves a twentieth of its time where the threads put keys of their own, and nothing that shows where these are equal.
-//! Prefetches for writing save nothing beyond that: neither of the shard's line and the chain's
-//! before the lock is taken; nor, under it, of the victim and the newest entry, of the victim's chain and its place in
-//! the ghost, or of the key and the value that go. With half as many shards it is 1.15 times as much again, and 1.3 times if
-//! who finds a lock taken pauses before he sleeps: whoever is not disturbed puts several in a row.
-//! - *What a miss costs two threads*, which look up Zipf's keys in a cache of 1,000 and put what they miss, 20 in
-//!   100: where one takes 48 ns a look-up, both together take 41, or 113 when a line takes 195 ns and not 40. Of what is
-//!   too much, counting values that the other thread has put is an eighth, or a third. The rest is what puts write: when
-//!   these 113 were 118, they were 118 without the count of uses, 170 if references were not handed over, 158 in one
-//!   shard, 126 in two and 115 in eight.
+//! How many do is argued, for the machines at hand have two processors. How two do is measured: on one of these (AMD
+//! EPYC, two cores under KVM), with CPython 3.14.9t. Times are those of both together, nanoseconds an operation.
+//! - *Two that put.* In a plain loop, `c[key] = key`, a put takes 38 by one thread, 63 by two (that is 126 for each),
+//!   and 20 by two with a cache each; in `benches/ab`, cell `cache.write`, 51 by one and 71 by two. Of the 88 that each waits
+//!   longer in the loop, 15 are references that either may drop, as one thread shows in a cache that is known to be shared.
+//!   Most of the rest are the lines that they pass to one another, but fewer of them save little: that a put into a full
+//!   cache writes to one line of its shard, the lock's, where it was four, and not to the entry behind its victim, saves
+//!   a twentieth where the threads' keys differ, and nothing that shows where they are equal. Prefetching lines for
+//!   writing, before the lock is taken or under it, saves nothing. Half as many shards take 1.15 times as long, and
+//!   1.3 times if who finds a lock taken pauses before he sleeps: whoever is not disturbed puts several in a row.
+//! - *Two that miss* (cell `cache.zipf`: a cache of 1,000, and 20 of 100 look-ups put what they miss). One takes 48 a look-up,
+//!   both 41, or 113 in the minutes in which a line takes 195 from one processor to the other, and not 40. Counting
+//!   references to values that the other has put is an eighth of what is too much, or a third. The rest is what puts write:
+//!   in such minutes it was 118, and as much without the count of uses, but 170 if references were not handed over,
+//!   158 in one shard, 126 in two and 115 in eight.
 //! - *Shards.* Who puts holds a lock for a third to a half of the time that it takes. So 16 of them
 //!   are enough for about as many threads that do nothing else; of 64, on average one or two
 //!   wait for each, and together they put as fast as 16 locks change hands, each with the two or three
@@ -110,10 +109,12 @@
 //!   share that line, and 64 of them put no faster than it travels, until the cache is full.
 //! - *Weights.* Where not all weigh the same, what goes for an item may weigh more, and what is left over is
 //!   whoever's comes next: shares of the limit drift apart, until one shard has a single item. So one
-//!   with less than half of its share takes from those with more. A cache of 1,000 items as light as the first,
-//!   in one shard, takes 66 ns for a put at one thread, 130 at two and 111 at eight; in four 66, 70 and 73.
+//!   with less than half of its share takes from those with more. A put into a cache of 1,000 items as light as the first
+//!   takes 66 by one thread, 130 by two and 111 by eight, if it is one shard; in four 66, 70 and 73.
 //!   But how many will fit is known when they are there, and to divide it then would mean that readers
-//!   miss what is between two shards; the first one's weight is a guess, with [`CAUTION`].
+//!   miss what is between two shards; the first one's weight is a guess, with [`CAUTION`]. What goes elsewhere for a heavy
+//!   item is kept for it until it is enough, so that it comes in although others put light ones all the while; and one
+//!   thread at a time takes room from other shards (`Core::gathering`), lest two wait for what the other one keeps.
 //! - *Entries* are the shard's own, and are handed out under its lock. The arena in which
 //!   statistics are counted is asked for a cell once in a thread's life.
 //!
@@ -145,9 +146,7 @@ use super::memory::epoch::{Epochs, Reclaim};
 use super::memory::growth::{boxed, boxed_slice, put, room_for_one};
 use super::memory::pointer::Counted;
 use super::shim::{
-    AtomicBool, AtomicPtr, AtomicU64,
-    Ordering::{Acquire, Relaxed},
-    mutant, ordering,
+    AtomicBool, AtomicPtr, AtomicU64, Lock, Ordering::Relaxed, PARALLEL, mutant, ordering,
 };
 use entry::{Entry, Taken};
 use lookup::{Found, Known, Look, Sought, Step, Stop};
@@ -260,6 +259,16 @@ impl Budget {
         self.used.fetch_update(Relaxed, Relaxed, fits).is_ok()
     }
 
+    /// Makes a share that is given out already the whole `weight`, if that is not too much.
+    fn complete(&self, share: &mut u64, weight: u64) -> bool {
+        let fits = self.reserve(weight.saturating_sub(*share));
+        if fits {
+            self.release(share.saturating_sub(weight));
+            *share = weight;
+        }
+        fits
+    }
+
     /// Whether nothing goes in that weighs so much, unless what weighs as much goes out.
     #[inline(always)]
     fn is_full(&self, weight: u64) -> bool {
@@ -288,6 +297,8 @@ struct Core<P: Policy> {
     /// Whether more threads than one are known to read: what is put is shared with them
     /// at once.
     is_shared: AtomicBool,
+    /// Held by who takes room from other shards than his own; he takes their locks, one at a time, under it.
+    gathering: Lock<()>,
     budget: Apart<Budget>,
 }
 
@@ -296,6 +307,7 @@ impl<P: Policy> Core<P> {
         Ok(Self {
             shards: boxed_slice((0..shards).map(|_| Shard::new()))?,
             is_shared: AtomicBool::new(false),
+            gathering: Lock::default(),
             budget: Apart(Budget::new(limit)),
         })
     }
@@ -335,8 +347,9 @@ pub struct Cache<T: Counted, C: Clock = Monotonic, G: Reclaim = Epochs, P: Polic
     core: AtomicPtr<Core<P>>,
     /// It changes while all shards are locked.
     limit: AtomicU64,
-    /// 0 if the first item's weight decides.
     shards: usize,
+    /// Whether there are fewer shards if the first item is heavy.
+    is_weighed: bool,
     clock: C,
     /// How long an item stays after its time, for [`Cache::stale`] alone.
     grace: u64,
@@ -355,17 +368,29 @@ impl<T: Counted, G: Reclaim> Cache<T, Monotonic, G> {
     ///
     /// `weighed` tells that weights are not all 1. Of others a shard holds [`FEWEST_IN_SHARD`] at
     /// least, when it is full; of these too, if none weighs more than [`CAUTION`] times what the first one does.
+    /// If the first one was a light one among heavy ones, a shard holds few of these, and who goes is
+    /// the next of a shard, which may be younger than most others. Only parallel writers are worth that.
     pub fn new(limit: u64, weighed: bool) -> Self {
-        let mut cache = Self::with(limit, 1, Monotonic);
-        cache.shards = if weighed { 0 } else { shards_for(limit) };
+        let items = match weighed {
+            true if PARALLEL => limit / CAUTION,
+            true => 0,
+            false => limit,
+        };
+        let mut cache = Self::with(limit, shards_for(items), Monotonic);
+        cache.is_weighed = weighed;
         cache
     }
 }
 
+/// How many shards a cache for so many items may have, each of which holds [`FEWEST_IN_SHARD`] at least.
+fn most_shards(items: u64) -> usize {
+    let parts = items / FEWEST_IN_SHARD;
+    parts.min(MOST_SHARDS as u64).checked_ilog2().map_or(1, |log| 1 << log)
+}
+
 /// How many shards a cache has for so many items.
 fn shards_for(items: u64) -> usize {
-    let parts = items / FEWEST_IN_SHARD;
-    let most = parts.min(MOST_SHARDS as u64).checked_ilog2().map_or(1, |log| 1 << log);
+    let most = most_shards(items);
     let processors = || std::thread::available_parallelism().map_or(1, usize::from);
     let wanted = if most > 1 { 2 * processors().next_power_of_two() } else { 1 };
     let fewest = if items >= MANY { FEWEST_OF_MANY.min(most) } else { 1 };
@@ -381,7 +406,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         assert!(shards.is_power_of_two() && shards <= MOST_SHARDS, "not {shards} shards");
         let core = AtomicPtr::new(std::ptr::null_mut());
         let limit = AtomicU64::new(limit);
-        Self { core, limit, shards, clock, grace: 0, _owns: PhantomData }
+        Self { core, limit, shards, is_weighed: false, clock, grace: 0, _owns: PhantomData }
     }
 
     /// The same, whose items stay so long after their time.
@@ -646,9 +671,11 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             // acquires from it.)
             let null = std::ptr::null_mut();
             let announce = ordering!(AcqRel, "cache.core.announce");
-            let core = self.core.compare_exchange(null, null, announce, Acquire).err()?;
-            // SAFETY: as in `core`.
-            Some(unsafe { &*core })
+            match self.core.compare_exchange(null, null, announce, Relaxed) {
+                Ok(_) => None,
+                // Relaxed: it is there by now, and loaded once more.
+                Err(_) => self.core(),
+            }
         })
     }
 
@@ -660,10 +687,12 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
 
     #[cold]
     fn new_core(&self, weight: u64) -> Result<&Core<P>, OutOfMemory> {
-        let shards = match self.shards {
+        let shards = if self.is_weighed {
             // Without such an item nothing is known, and it is not divided.
-            0 => shards_for(self.limit().checked_div(weight).unwrap_or(0) / CAUTION),
-            shards => shards,
+            let items = self.limit().checked_div(weight).unwrap_or(0) / CAUTION;
+            self.shards.min(most_shards(items))
+        } else {
+            self.shards
         };
         let made = Box::into_raw(boxed(Core::new(shards, self.limit())?)?);
         let publish = ordering!(AcqRel, "cache.core.publish");

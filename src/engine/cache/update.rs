@@ -70,6 +70,16 @@ pub enum Put<T, E> {
     Later(Result<(), E>, Removed<T>),
 }
 
+/// What room is made for.
+#[derive(Debug)]
+struct Want {
+    /// Tells the shard.
+    hash: u64,
+    weight: u64,
+    /// The entry in that shard that is not to go, if there is one.
+    spared: u32,
+}
+
 /// Why an item was not inserted.
 #[derive(Clone, Copy, Debug)]
 enum Refusal {
@@ -290,10 +300,13 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         let core = self.core_or_new(item.weight)?;
         item.share(core);
         let locked = core.lock::<G>(mix(query.hash()));
+        if !admit() {
+            return Ok(());
+        }
         self.put_locked(core, locked, query, item, removed, admit)
     }
 
-    /// The same with the lock held.
+    /// The same with the lock held, and `admit` asked under it.
     #[inline]
     fn put_locked<'a, Q: Query<T>>(
         &self,
@@ -306,9 +319,6 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
     ) -> Result<(), Q::Error> {
         let mut known = Known::default();
         loop {
-            if !admit() {
-                return Ok(());
-            }
             let inserted = match locked.namesake(query, &known) {
                 // What has expired is not there: it is not replaced, but goes.
                 Namesake::Equal(found) if self.has_passed(found.place.deadline(), 0) => {
@@ -338,6 +348,9 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             };
             known.equal = core.search::<T, G, Q>(query, &mut known)?;
             locked = core.lock::<G>(mix(query.hash()));
+            if !admit() {
+                return Ok(());
+            }
         }
     }
 
@@ -543,11 +556,11 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
 
     /// Replaces the value of an item that is there, if it is still admitted.
     #[inline]
-    fn replace(
+    fn replace<'a>(
         &self,
-        core: &Core<P>,
-        mut locked: Locked<'_, G, P>,
-        found: Found<'_, P>,
+        core: &'a Core<P>,
+        mut locked: Locked<'a, G, P>,
+        found: Found<'a, P>,
         item: Item<T>,
         removed: &mut Removed<T>,
         admit: impl Fn() -> bool,
@@ -560,10 +573,16 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             match self.reweigh(core, &mut locked, found, item.weight, removed) {
                 Ok(true) => {}
                 Ok(false) if core.shards.len() > 1 && core.budget.allows(item.weight) => {
-                    let hash = found.place.hash();
-                    drop(locked);
-                    let refusal = self.free_elsewhere(core, hash, removed);
-                    return Err((refusal, item));
+                    let growth = item.weight - before;
+                    match self.find_growth(core, locked, found, growth, item.deadline, removed) {
+                        // Its life has gone on, and so it lies where it did.
+                        Ok(relocked) if admit() => locked = relocked,
+                        Ok(_) => {
+                            core.budget.release(growth);
+                            return Err((Refusal::Rival, item));
+                        }
+                        Err(refusal) => return Err((refusal, item)),
+                    }
                 }
                 Ok(false) => {
                     // Before anything goes: the item is reported.
@@ -581,13 +600,6 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         }
         let is_claimed = !mutant!("dictionary.replace.unclaimed");
         let claim = if is_claimed { found.place.claim() } else { None };
-        // Once more: where there are claims, who makes it say no need not lock the shard. (All weigh
-        // the same there. Elsewhere it is too late: the weights have been given out.)
-        let is_late = P::latch(found.place).is_none() || mutant!("dictionary.admit.unclaimed");
-        if !is_late && !admit() {
-            drop((claim, locked));
-            return Ok(());
-        }
         let Item { key, value, weight, deadline } = item;
         let old = locked.replace(found, value.into_raw(), deadline, weight);
         drop(claim);
@@ -622,24 +634,38 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         let growth = weight.saturating_sub(before);
         if weight == 0 {
             self.make_room_for_weightless(core, locked, removed)?;
-        } else if !self.make_room(core, locked, growth, found.index, removed)? {
+        } else if is_short(core, locked, growth)
+            || !self.make_room(core, locked, growth, found.index, removed)?
+        {
             return Ok(false);
         }
         core.budget.release(before.saturating_sub(weight));
         Ok(true)
     }
 
-    /// Evicts an item of another shard for one that is in this one, and to be heavier: why that is to be
-    /// tried again.
+    /// Room for what an item is to weigh more, as far as its own shard has none: [`Refusal::Rival`] if
+    /// meanwhile it has gone, or weighs something else.
     #[cold]
-    fn free_elsewhere(&self, core: &Core<P>, hash: u64, removed: &mut Removed<T>) -> Refusal {
-        match self.evict_elsewhere(core, hash, removed, |weight| core.budget.release(weight)) {
-            Err(error) => return error.into(),
-            // What is missing is in the hands of writers.
-            Ok(0) => Backoff::new().wait_for_another(),
-            Ok(_) => {}
-        }
-        Refusal::Rival
+    fn find_growth<'a>(
+        &self,
+        core: &'a Core<P>,
+        locked: Locked<'a, G, P>,
+        found: Found<'a, P>,
+        growth: u64,
+        deadline: u64,
+        removed: &mut Removed<T>,
+    ) -> Result<Locked<'a, G, P>, Refusal> {
+        let (hash, life) = (found.place.hash(), found.life());
+        let before = P::weight_of(found.place);
+        let want = Want { hash, weight: growth, spared: found.index };
+        self.find_room(core, locked, &want, removed, |locked| {
+            let is_same = locked.find(life).is_some_and(|place| P::weight_of(place) == before);
+            if is_same && core.budget.allows(before + growth) {
+                locked.reserve_timer(deadline).map_err(Refusal::from)
+            } else {
+                Err(Refusal::Rival)
+            }
+        })
     }
 
     /// Inserts an item that is not there, unless one comes in that its key was not
@@ -677,7 +703,15 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             Err(error) => return Err((error.into(), item)),
         };
         if !fits {
-            match self.find_room(core, locked, query, known, &item, removed) {
+            let want = Want { hash, weight: item.weight, spared: NIL };
+            let found = self.find_room(core, locked, &want, removed, |locked| {
+                match locked.namesake(query, known) {
+                    Namesake::Absent if !core.budget.allows(item.weight) => Err(Refusal::TooHeavy),
+                    Namesake::Absent => locked.reserve(item.deadline).map_err(Refusal::from),
+                    _ => Err(Refusal::Rival),
+                }
+            });
+            match found {
                 Ok(relocked) if admit() => locked = relocked,
                 Ok(_) => {
                     core.budget.release(item.weight);
@@ -698,52 +732,60 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         Ok(())
     }
 
-    /// The rest of making room, and an entry to go with it, when the shard of the key
-    /// has nothing more to give, or less than its share: from other shards.
+    /// The rest of making room, when the shard of the key has nothing more to give, or less than its
+    /// share: from other shards, as long as `check` finds under the lock that it is still wanted.
+    ///
+    /// What went for it is kept until it is enough: given back, it would be other writers', who evict nothing then, and
+    /// this would never end. So one thread at a time does this, lest two wait for what the other has.
     #[cold]
-    fn find_room<'a, Q: Query<T>>(
+    fn find_room<'a>(
         &self,
         core: &'a Core<P>,
         mut locked: Locked<'a, G, P>,
-        query: &Q,
-        known: &Known,
-        item: &Item<T>,
+        want: &Want,
         removed: &mut Removed<T>,
+        check: impl Fn(&mut Locked<'a, G, P>) -> Result<(), Refusal>,
     ) -> Result<Locked<'a, G, P>, Refusal> {
-        let hash = mix(query.hash());
+        drop(locked);
+        let _alone = core.gathering.lock();
         let mut backoff = Backoff::new();
+        let mut share = 0;
+        // First from those that have more than their share.
+        let mut least = core.room();
         loop {
-            drop(locked);
-            let mut share = self.evict_elsewhere(core, hash, removed, |weight| {
-                core.budget.in_flight.fetch_add(weight, Relaxed);
-            })?;
-            if share == 0 {
-                // All that is not in a shard is in the hands of writers, one of whom may not be running.
-                backoff.wait_for_another();
-            }
-            locked = core.lock::<G>(hash);
+            let before = share;
+            let gathered = self.evict_elsewhere(core, want, least, &mut share, removed);
+            locked = core.lock::<G>(want.hash);
             core.budget.in_flight.fetch_sub(share, Relaxed);
-            core.budget.release(share.saturating_sub(item.weight));
-            share = share.min(item.weight);
             if core.budget.is_exceeded() {
                 // The limit has become less meanwhile: this is too much now.
                 core.budget.release(std::mem::take(&mut share));
             }
-            let refusal = match locked.namesake(query, known) {
-                Namesake::Absent if !core.budget.allows(item.weight) => Some(Refusal::TooHeavy),
-                Namesake::Absent => locked.reserve(item.deadline).err().map(Refusal::from),
-                _ => Some(Refusal::Rival),
-            };
-            if let Some(refusal) = refusal {
-                core.budget.release(share);
-                return Err(refusal);
-            }
-            match self.make_room(core, &mut locked, item.weight - share, NIL, removed) {
-                Ok(true) => return Ok(locked),
-                failed => {
-                    core.budget.release(share);
-                    failed?;
+            let has_more = least > 0 && share > before;
+            let fits = gathered.map_err(Refusal::from).and_then(|()| check(&mut locked));
+            let fits = fits.and_then(|()| {
+                if has_more && !core.budget.complete(&mut share, want.weight) {
+                    return Ok(false);
                 }
+                let (weight, spared) = (want.weight, want.spared);
+                Ok(self.gather(core, &mut locked, weight, spared, &mut share, removed)?)
+            });
+            match fits {
+                Ok(true) => return Ok(locked),
+                Ok(false) => {}
+                Err(refusal) => {
+                    core.budget.release(share);
+                    return Err(refusal);
+                }
+            }
+            core.budget.in_flight.fetch_add(share, Relaxed);
+            drop(locked);
+            if share == before && least == 0 {
+                // What is missing is in the hands of writers, one of whom may not be running.
+                backoff.wait_for_another();
+            }
+            if !has_more {
+                least = 0;
             }
         }
     }
@@ -761,17 +803,31 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         spared: u32,
         removed: &mut Removed<T>,
     ) -> Result<bool, OutOfMemory> {
-        let mut freed = 0;
-        while !core.budget.reserve(weight.saturating_sub(freed)) {
-            let next = removed.reserve().map(|()| locked.evict(spared));
-            let Ok(Some((words, deadline))) = next else {
-                core.budget.release(freed);
-                return next.map(|_| false);
-            };
-            freed += words.weight;
+        let mut share = 0;
+        let fits = self.gather(core, locked, weight, spared, &mut share, removed);
+        if !matches!(fits, Ok(true)) {
+            core.budget.release(share);
+        }
+        fits
+    }
+
+    /// The same with a share of it reserved already, which becomes what is reserved then. If
+    /// this fails, it is for the caller to release.
+    fn gather(
+        &self,
+        core: &Core<P>,
+        locked: &mut Locked<'_, G, P>,
+        weight: u64,
+        spared: u32,
+        share: &mut u64,
+        removed: &mut Removed<T>,
+    ) -> Result<bool, OutOfMemory> {
+        while !core.budget.complete(share, weight) {
+            removed.reserve()?;
+            let Some((words, deadline)) = locked.evict(spared) else { return Ok(false) };
+            *share += words.weight;
             removed.push(evicted(&words, self.reason(deadline)));
         }
-        core.budget.release(freed.saturating_sub(weight));
         // The limit has become less while something was on its way from one shard to another.
         while core.budget.is_exceeded()
             && removed.reserve().is_ok()
@@ -780,11 +836,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             core.budget.release(words.weight);
             removed.push(evicted(&words, self.reason(deadline)));
         }
-        let fits = spared != NIL || !core.budget.is_exceeded();
-        if !fits {
-            core.budget.release(weight);
-        }
-        Ok(fits)
+        Ok(spared != NIL || !core.budget.is_exceeded())
     }
 
     /// Sees to it that one more item may come into this shard that weighs nothing.
@@ -875,30 +927,38 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         some
     }
 
-    /// Evicts an item of another shard, one that has more than its share if there is any; `freed` is
-    /// told what it weighed, under the lock. Returns that, or 0 if there is none.
+    /// Evicts items of other shards until `share` is as much as is wanted, some of each, as long as it
+    /// has more than `least`. The share is in flight.
     fn evict_elsewhere(
         &self,
         core: &Core<P>,
-        hash: u64,
+        want: &Want,
+        least: u64,
+        share: &mut u64,
         removed: &mut Removed<T>,
-        freed: impl Fn(u64),
-    ) -> Result<u64, OutOfMemory> {
-        removed.reserve()?;
-        let others = || (1..core.shards.len()).map(|i| (core.number(hash) + i) % core.shards.len());
-        let shares = others().map(|number| (number, core.room()));
-        for (number, least) in shares.chain(others().map(|number| (number, 0))) {
+    ) -> Result<(), OutOfMemory> {
+        let own = core.number(want.hash);
+        let mut gathered = Ok(());
+        for number in (1..core.shards.len()).map(|i| (own + i) % core.shards.len()) {
             let mut locked = core.shards[number].lock::<G>();
-            if locked.state.policy.weight() <= least.into() {
-                continue;
-            }
-            if let Some((words, deadline)) = locked.evict(NIL) {
-                freed(words.weight);
+            let before = *share;
+            for _ in 0..AT_ONCE {
+                let is_enough = core.budget.complete(share, want.weight);
+                if is_enough || locked.state.policy.weight() <= least.into() {
+                    break;
+                }
+                gathered = removed.reserve();
+                let Some((words, deadline)) = gathered.ok().and_then(|()| locked.evict(NIL)) else {
+                    break;
+                };
+                *share += words.weight;
                 removed.push(evicted(&words, self.reason(deadline)));
-                return Ok(words.weight);
             }
+            // (What is beyond is released late if that is the last one's: then it is less now.)
+            core.budget.in_flight.fetch_add(share.wrapping_sub(before), Relaxed);
+            gathered?;
         }
-        Ok(0)
+        Ok(())
     }
 
     fn reason(&self, deadline: u64) -> Reason {

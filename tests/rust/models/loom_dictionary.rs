@@ -18,7 +18,6 @@ use keys::KEY;
 use keys::counted::{Memory, Value};
 use keys::sought::Sought;
 use lockfree::engine::{Dictionary, OutOfMemory, Pointer};
-use lockfree::shim::{AtomicBool, Ordering::SeqCst};
 use outcomes::{PREEMPTIONS, outcomes_of};
 
 const OTHER: Sought = Sought { number: 2, hash: 2, by_hash: true };
@@ -27,7 +26,6 @@ const OTHER: Sought = Sought { number: 2, hash: 2, by_hash: true };
 struct Model {
     map: Dictionary<Value>,
     first: usize,
-    is_revoked: AtomicBool,
     memory: Memory<7>,
 }
 
@@ -36,7 +34,7 @@ impl Model {
         let (map, memory) = (Dictionary::with(1), Memory::default());
         map.put(&KEY, memory.value(1), memory.value(10)).unwrap();
         let Ok(Some(first)) = map.get(&KEY) else { panic!("it was put") };
-        Self { map, first: first.into_raw(), is_revoked: AtomicBool::new(false), memory }
+        Self { map, first: first.into_raw(), memory }
     }
 
     fn get(&self) -> Option<usize> {
@@ -62,11 +60,10 @@ impl Model {
         old.ok().map(|old| old.number())
     }
 
-    /// Puts what was loaded, unless that was revoked.
-    fn keep(&self, value: usize) -> Option<usize> {
-        let admit = || !self.is_revoked.load(SeqCst);
+    /// As who knows nothing of the key.
+    fn put(&self, value: usize) -> Option<usize> {
         let (key, value) = (self.memory.value(1), self.memory.value(value));
-        self.map.put_if(&KEY, key, value, admit).unwrap();
+        self.map.put(&KEY, key, value).unwrap();
         None
     }
 
@@ -169,15 +166,11 @@ fn who_is_late_writes_to_no_other_key() {
     assert_eq!(seen, BTreeSet::from(expected));
 }
 
-/// Who revokes a load, and then writes, has the last word.
+/// Under the lock, and without it.
 #[test]
-fn what_was_loaded_does_not_replace_what_was_written_since() {
-    let write: Act = |model| {
-        model.is_revoked.store(true, SeqCst);
-        model.overwrite(20)
-    };
-    let ends = ends([write, |model| model.keep(40)]);
-    let expected = [([Some(10), None], (Some(20), 3)), ([Some(40), None], (Some(20), 3))];
+fn of_two_that_are_put_one_replaces_the_other() {
+    let ends = ends([|model| model.overwrite(20), |model| model.put(40)]);
+    let expected = [([Some(10), None], (Some(40), 3)), ([Some(40), None], (Some(20), 3))];
     assert_eq!(ends, BTreeSet::from(expected));
 }
 
