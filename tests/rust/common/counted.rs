@@ -12,7 +12,6 @@ use lockfree::engine::{Counted, Pointer};
 use lockfree::shim::{
     AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
-    fence,
 };
 
 /// Where a value is, or was, or will be.
@@ -54,13 +53,13 @@ impl<const PLACES: usize> Memory<PLACES> {
         let place = self.0.iter().map(|place| &**place).find(is_free).expect("a place is free");
         // As an allocator's, what is written here tells a reader who still looks nothing of what went before: it
         // is not released. That is for who gave up what was there (`pointer.rs`); from another thread on,
-        // processors do it.
-        if place.freed_by.lock().unwrap().is_some_and(|by| by != thread::current().id()) {
-            fence(Release);
-        }
-        place.references.store(if place.is_born_shared { ONE | SHARED } else { ONE }, Relaxed);
-        place.number.store(0, Relaxed);
-        place.number.store(number, Relaxed);
+        // processors do it. (Not by a fence: that would order what the caller stores elsewhere, too.)
+        let is_anothers = |by| by != thread::current().id();
+        let was_anothers = place.freed_by.lock().unwrap().is_some_and(is_anothers);
+        let order = if was_anothers { Release } else { Relaxed };
+        place.references.store(if place.is_born_shared { ONE | SHARED } else { ONE }, order);
+        place.number.store(0, order);
+        place.number.store(number, order);
         Value(NonNull::from(place))
     }
 
