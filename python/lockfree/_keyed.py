@@ -22,8 +22,8 @@ def added_up(counts: Iterable[tuple[K, int]]) -> dict[K, int]:
 
 def _counts_of(other: Any) -> dict[Any, int]:
     """Make a dict of what a mapping or another counter counts."""
-    if type(other) is dict:
-        return other.copy()  # at once, for threads may be changing it
+    if isinstance(other, dict) and type(other).items is dict.items:
+        return dict.copy(other)  # at once, for threads may be changing it
     return dict(other.items()) if isinstance(other, Mapping) else added_up(other.items())
 
 

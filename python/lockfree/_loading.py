@@ -476,9 +476,9 @@ class _Flight:
     def checked(self, value: Any) -> Any:
         """Return what a synchronous loader returned, unless that is a coroutine."""
         if is_coroutine(value):
-            value.close()
-            text = f"the loader of {self.name} returned a coroutine: await async_get_or_load"
             try:
+                value.close()
+                text = f"the loader of {self.name} returned a coroutine: await async_get_or_load"
                 raise TypeError(text)
             finally:
                 del self, value  # for its frame becomes part of the error's traceback
@@ -488,9 +488,9 @@ class _Flight:
         """Return what an asynchronous loader returned, unless that cannot be awaited."""
         if hasattr(type(value), "__await__") or _is_generator_coroutine(value):
             return value  # type: ignore[no-any-return]
-        kind = type(value).__name__
-        text = f"the loader of {self.name} returned a '{kind}', which cannot be awaited"
         try:
+            kind = type(value).__name__
+            text = f"the loader of {self.name} returned a '{kind}', which cannot be awaited"
             raise TypeError(f"{text}: use get_or_load")
         finally:
             del self, value  # as above
@@ -635,6 +635,7 @@ class _Flight:
                 passengers = self._passengers()
                 if passengers is not None:
                     passengers[wait] = waiter
+                del passengers  # from here it would lead to all who wait
                 if self.loop is not None and self.loop() is not loop:
                     watch = _Watch(self, loop)
                 if end is not None:
@@ -651,6 +652,7 @@ class _Flight:
                 passengers = self._passengers()
                 if passengers is not None:
                     passengers.pop(wait, None)
+                del passengers
             finally:
                 self.leave(wait)
 

@@ -114,7 +114,7 @@
 //!   But how many will fit is known when they are there, and to divide it then would mean that readers
 //!   miss what is between two shards; the first one's weight is a guess, with [`CAUTION`]. What goes elsewhere for a heavy
 //!   item is kept for it until it is enough, so that it comes in although others put light ones all the while; and one
-//!   thread at a time takes room from other shards (`Core::gathering`), lest two wait for what the other one keeps.
+//!   thread at a time takes room from other shards (`Budget::gathering`), lest two wait for what the other one keeps.
 //! - *Entries* are the shard's own, and are handed out under its lock. The arena in which
 //!   statistics are counted is asked for a cell once in a thread's life.
 //!
@@ -230,12 +230,14 @@ struct Budget {
     /// What was taken out of one shard, for an item that will go into another, and is part of
     /// what is used.
     in_flight: AtomicU64,
+    /// Held by who takes room from other shards than his own; he takes their locks, one at a time, under it.
+    gathering: Lock<()>,
 }
 
 impl Budget {
     fn new(limit: u64) -> Self {
         let [limit, used, in_flight] = [limit, 0, 0].map(AtomicU64::new);
-        Self { limit, used, in_flight }
+        Self { limit, used, in_flight, gathering: Lock::default() }
     }
 
     #[inline]
@@ -297,8 +299,6 @@ struct Core<P: Policy> {
     /// Whether more threads than one are known to read: what is put is shared with them
     /// at once.
     is_shared: AtomicBool,
-    /// Held by who takes room from other shards than his own; he takes their locks, one at a time, under it.
-    gathering: Lock<()>,
     budget: Apart<Budget>,
 }
 
@@ -307,7 +307,6 @@ impl<P: Policy> Core<P> {
         Ok(Self {
             shards: boxed_slice((0..shards).map(|_| Shard::new()))?,
             is_shared: AtomicBool::new(false),
-            gathering: Lock::default(),
             budget: Apart(Budget::new(limit)),
         })
     }

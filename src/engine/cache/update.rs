@@ -349,6 +349,8 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             known.equal = core.search::<T, G, Q>(query, &mut known)?;
             locked = core.lock::<G>(mix(query.hash()));
             if !admit() {
+                // Before the item goes.
+                drop(locked);
                 return Ok(());
             }
         }
@@ -659,7 +661,9 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         let before = P::weight_of(found.place);
         let want = Want { hash, weight: growth, spared: found.index };
         self.find_room(core, locked, &want, removed, |locked| {
-            let is_same = locked.find(life).is_some_and(|place| P::weight_of(place) == before);
+            let is_same = locked.find(life).is_some_and(|place| {
+                P::weight_of(place) == before && !self.has_passed(place.deadline(), 0)
+            });
             if is_same && core.budget.allows(before + growth) {
                 locked.reserve_timer(deadline).map_err(Refusal::from)
             } else {
@@ -747,7 +751,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         check: impl Fn(&mut Locked<'a, G, P>) -> Result<(), Refusal>,
     ) -> Result<Locked<'a, G, P>, Refusal> {
         drop(locked);
-        let _alone = core.gathering.lock();
+        let _alone = core.budget.gathering.lock();
         let mut backoff = Backoff::new();
         let mut share = 0;
         // First from those that have more than their share.
@@ -957,6 +961,9 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             // (What is beyond is released late if that is the last one's: then it is less now.)
             core.budget.in_flight.fetch_add(share.wrapping_sub(before), Relaxed);
             gathered?;
+            if *share >= want.weight {
+                break;
+            }
         }
         Ok(())
     }
