@@ -572,15 +572,16 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         }
         let before = P::weight_of(found.place);
         if item.weight != before {
-            match self.reweigh(core, &mut locked, found, item.weight, removed) {
+            let (hash, spared) = (found.place.hash(), found.index);
+            let want = Want { hash, weight: item.weight.saturating_sub(before), spared };
+            match self.reweigh(core, &mut locked, found, item.weight, &want, removed) {
                 Ok(true) => {}
                 Ok(false) if core.shards.len() > 1 && core.budget.allows(item.weight) => {
-                    let growth = item.weight - before;
-                    match self.find_growth(core, locked, found, growth, item.deadline, removed) {
+                    match self.find_growth(core, locked, found, item.deadline, &want, removed) {
                         // Its life has gone on, and so it lies where it did.
                         Ok(relocked) if admit() => locked = relocked,
                         Ok(_) => {
-                            core.budget.release(growth);
+                            core.budget.release(want.weight);
                             return Err((Refusal::Rival, item));
                         }
                         Err(refusal) => return Err((refusal, item)),
@@ -626,6 +627,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         locked: &mut Locked<'_, G, P>,
         found: Found<'_, P>,
         weight: u64,
+        growth: &Want,
         removed: &mut Removed<T>,
     ) -> Result<bool, OutOfMemory> {
         // Nothing else goes for what cannot come in.
@@ -633,11 +635,10 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             return Ok(false);
         }
         let before = P::weight_of(found.place);
-        let growth = weight.saturating_sub(before);
         if weight == 0 {
             self.make_room_for_weightless(core, locked, removed)?;
-        } else if is_short(core, locked, growth)
-            || !self.make_room(core, locked, growth, found.index, removed)?
+        } else if is_short(core, locked, growth.weight)
+            || !self.make_room(core, locked, growth, removed)?
         {
             return Ok(false);
         }
@@ -653,18 +654,16 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         core: &'a Core<P>,
         locked: Locked<'a, G, P>,
         found: Found<'a, P>,
-        growth: u64,
         deadline: u64,
+        growth: &Want,
         removed: &mut Removed<T>,
     ) -> Result<Locked<'a, G, P>, Refusal> {
-        let (hash, life) = (found.place.hash(), found.life());
-        let before = P::weight_of(found.place);
-        let want = Want { hash, weight: growth, spared: found.index };
-        self.find_room(core, locked, &want, removed, |locked| {
+        let (life, before) = (found.life(), P::weight_of(found.place));
+        self.find_room(core, locked, growth, removed, |locked| {
             let is_same = locked.find(life).is_some_and(|place| {
                 P::weight_of(place) == before && !self.has_passed(place.deadline(), 0)
             });
-            if is_same && core.budget.allows(before + growth) {
+            if is_same && core.budget.allows(before + growth.weight) {
                 locked.reserve_timer(deadline).map_err(Refusal::from)
             } else {
                 Err(Refusal::Rival)
@@ -697,17 +696,17 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
             return Err((Refusal::TooHeavy, item));
         }
         let returns = locked.state.policy.returns(hash);
+        let want = Want { hash, weight: item.weight, spared: NIL };
         let fits = match item.weight {
             0 => self.make_room_for_weightless(core, &mut locked, removed).map(|()| true),
             weight if is_short(core, &locked, weight) => Ok(false),
-            weight => self.make_room(core, &mut locked, weight, NIL, removed),
+            _ => self.make_room(core, &mut locked, &want, removed),
         };
         let fits = match fits {
             Ok(fits) => fits,
             Err(error) => return Err((error.into(), item)),
         };
         if !fits {
-            let want = Want { hash, weight: item.weight, spared: NIL };
             let found = self.find_room(core, locked, &want, removed, |locked| {
                 match locked.namesake(query, known) {
                     Namesake::Absent if !core.budget.allows(item.weight) => Err(Refusal::TooHeavy),
@@ -771,8 +770,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
                 if has_more && !core.budget.complete(&mut share, want.weight) {
                     return Ok(false);
                 }
-                let (weight, spared) = (want.weight, want.spared);
-                Ok(self.gather(core, &mut locked, weight, spared, &mut share, removed)?)
+                Ok(self.gather(core, &mut locked, want, &mut share, removed)?)
             });
             match fits {
                 Ok(true) => return Ok(locked),
@@ -794,7 +792,7 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         }
     }
 
-    /// Reserves `weight` in the budget, evicting what must go from this shard. False
+    /// Reserves what is wanted in the budget, evicting what must go from this shard. False
     /// if it has nothing more to give.
     ///
     /// # Errors
@@ -803,12 +801,11 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         &self,
         core: &Core<P>,
         locked: &mut Locked<'_, G, P>,
-        weight: u64,
-        spared: u32,
+        want: &Want,
         removed: &mut Removed<T>,
     ) -> Result<bool, OutOfMemory> {
         let mut share = 0;
-        let fits = self.gather(core, locked, weight, spared, &mut share, removed);
+        let fits = self.gather(core, locked, want, &mut share, removed);
         if !matches!(fits, Ok(true)) {
             core.budget.release(share);
         }
@@ -821,26 +818,25 @@ impl<T: Counted, C: Clock, G: Reclaim, P: Policy> Cache<T, C, G, P> {
         &self,
         core: &Core<P>,
         locked: &mut Locked<'_, G, P>,
-        weight: u64,
-        spared: u32,
+        want: &Want,
         share: &mut u64,
         removed: &mut Removed<T>,
     ) -> Result<bool, OutOfMemory> {
-        while !core.budget.complete(share, weight) {
+        while !core.budget.complete(share, want.weight) {
             removed.reserve()?;
-            let Some((words, deadline)) = locked.evict(spared) else { return Ok(false) };
+            let Some((words, deadline)) = locked.evict(want.spared) else { return Ok(false) };
             *share += words.weight;
             removed.push(evicted(&words, self.reason(deadline)));
         }
         // The limit has become less while something was on its way from one shard to another.
         while core.budget.is_exceeded()
             && removed.reserve().is_ok()
-            && let Some((words, deadline)) = locked.evict(spared)
+            && let Some((words, deadline)) = locked.evict(want.spared)
         {
             core.budget.release(words.weight);
             removed.push(evicted(&words, self.reason(deadline)));
         }
-        Ok(spared != NIL || !core.budget.is_exceeded())
+        Ok(want.spared != NIL || !core.budget.is_exceeded())
     }
 
     /// Sees to it that one more item may come into this shard that weighs nothing.
