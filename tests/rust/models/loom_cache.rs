@@ -267,22 +267,31 @@ fn the_first_insertions() {
     assert_atomic(by_hash, &[], [&[Put(0, 10)], &[Put(0, 20)]]);
 }
 
+/// A map without a limit, in one shard, whose values are counted by nobody.
+fn uncounted() -> Things {
+    let make = Box::new(Thing::Key) as Box<_>;
+    Map { cache: Cache::with(UNBOUNDED, 1, Monotonic), make, hash: by_hash as Hash }
+}
+
 /// A map, and whether what is put may go in.
 type Guarded = (Things, AtomicBool);
+
+fn put_if(map: &Things, value: usize, admit: impl Fn() -> bool) {
+    let (key, value) = (Thing::Key(0), Thing::Key(value));
+    let item = Item { key, value, weight: 1, deadline: FOREVER };
+    map.cache.put_if(&map.sought(0), item, &mut Removed::default(), admit).unwrap();
+}
 
 /// Whoever forbids an insertion, and settles, finds what went in; nothing comes later.
 #[test]
 fn what_is_no_longer_admitted_does_not_come_later() {
     let cache = || {
-        let make = Box::new(Thing::Key) as Box<_>;
-        let map = Map { cache: Cache::with(UNBOUNDED, 1, Monotonic), make, hash: by_hash as Hash };
+        let map = uncounted();
         map.put(1, 1);
         (map, AtomicBool::new(true))
     };
     let insert = |(map, is_admitted): &Guarded| {
-        let item = Item { key: Thing::Key(0), value: Thing::Key(2), weight: 1, deadline: FOREVER };
-        let admit = || is_admitted.load(SeqCst);
-        map.cache.put_if(&map.sought(0), item, &mut Removed::default(), admit).unwrap();
+        put_if(map, 2, || is_admitted.load(SeqCst));
         None
     };
     let forbid = |(map, is_admitted): &Guarded| {
@@ -299,18 +308,9 @@ fn what_is_no_longer_admitted_does_not_come_later() {
 /// puts it never, or before.
 #[test]
 fn a_load_that_begins_as_its_key_is_written_is_not_kept() {
-    fn put(map: &Things, value: usize, admit: &dyn Fn() -> bool) {
-        let (key, value) = (Thing::Key(0), Thing::Key(value));
-        let item = Item { key, value, weight: 1, deadline: FOREVER };
-        map.cache.put_if(&map.sought(0), item, &mut Removed::default(), admit).unwrap();
-    }
-    let cache = || {
-        let make = Box::new(Thing::Key) as Box<_>;
-        let map = Map { cache: Cache::with(UNBOUNDED, 1, Monotonic), make, hash: by_hash as Hash };
-        (map, AtomicBool::new(false))
-    };
+    let cache = || (uncounted(), AtomicBool::new(false));
     let write = |(map, is_admitted): &Guarded| {
-        put(map, 1, &|| {
+        put_if(map, 1, || {
             is_admitted.store(false, SeqCst);
             true
         });
@@ -321,7 +321,7 @@ fn a_load_that_begins_as_its_key_is_written_is_not_kept() {
         map.cache.catch_up(map.sought(0).hash);
         let found = map.get(0);
         if found.is_none() {
-            put(map, 2, &|| is_admitted.load(SeqCst));
+            put_if(map, 2, || is_admitted.load(SeqCst));
         }
         found
     };
@@ -334,8 +334,7 @@ fn a_load_that_begins_as_its_key_is_written_is_not_kept() {
 #[test]
 fn the_limit_is_set_while_an_item_goes_in() {
     let cache = || {
-        let make = Box::new(Thing::Key) as Box<_>;
-        let map = Map { cache: Cache::with(UNBOUNDED, 1, Monotonic), make, hash: by_hash as Hash };
+        let map = uncounted();
         map.put(0, 0);
         map
     };
